@@ -1,0 +1,350 @@
+//! The ensemble: fitted or imported, then scored.
+
+use rayon::prelude::*;
+
+use crate::conventions::{Conventions, Harmonic, InputPrecision};
+use crate::grow::grow;
+use crate::params::{FitError, Params};
+use crate::path_sum::{PathSum, Scale, Threshold};
+use crate::rng::TreeRng;
+use crate::samples::Samples;
+use crate::tree::{InvalidForest, IsolationTree, TreeNode};
+
+/// An ensemble of isolation trees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IsolationForest {
+    conventions: Conventions,
+    trees: Vec<IsolationTree>,
+    scale: Scale,
+}
+
+/// What [`IsolationForest::fit`] gives: the forest, and which rows it saw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    /// The fitted forest.
+    pub forest: IsolationForest,
+    /// For every tree, the rows that it was grown from.
+    drawn: Vec<Vec<u32>>,
+}
+
+/// Path sums of the rows that a forest was fitted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrainingPathSums {
+    /// The sum of each row over all trees.
+    pub in_sample: Vec<PathSum>,
+    /// The sum of each row over the trees that did not draw it, extrapolated to all trees; `None`
+    /// for a row that every tree drew.
+    pub out_of_bag: Vec<Option<PathSum>>,
+}
+
+impl IsolationForest {
+    /// Fits a forest to `samples`.
+    ///
+    /// Trees are grown in parallel, on the current rayon pool; the result does not depend on it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a parameter is out of its range, when there are no samples, and on infinite
+    /// values. Missing values (NaN) are fine.
+    pub fn fit(samples: &Samples<'_>, params: &Params) -> Result<Fit, FitError> {
+        check(samples, params)?;
+        let n_features = samples.n_features();
+        let sample_size = params.sample_size.min(samples.len());
+        let conventions = Conventions {
+            n_features,
+            sample_size,
+            harmonic: Harmonic::Exact,
+            input_precision: InputPrecision::F64,
+        };
+        let average_path_lengths = conventions.harmonic.average_path_lengths(sample_size);
+
+        let (trees, drawn) = (0..params.n_trees)
+            .into_par_iter()
+            .map(|tree_index| {
+                let mut rng = TreeRng::new(params.seed, tree_index);
+                let drawn = rng.distinct(sample_size, samples.len());
+                let features = match params.max_features {
+                    Some(max_features) => rng.distinct(max_features, n_features),
+                    None => (0..n_features as u32).collect(),
+                };
+                let nodes = grow(samples, &drawn, &features, &mut rng);
+                let tree = IsolationTree::from_nodes(&nodes, n_features, &average_path_lengths)
+                    .expect("children come after their parent, cuts are finite and leaves hold the sample");
+                (tree, drawn)
+            })
+            .unzip();
+        Ok(Fit { forest: Self::new(conventions, trees), drawn })
+    }
+
+    /// Takes over a forest that was fitted elsewhere or written down.
+    ///
+    /// The nodes of a tree start with the root; a child comes after its parent.
+    ///
+    /// # Errors
+    ///
+    /// Fails when anything is wrong that scoring relies on: see [`InvalidForest`].
+    pub fn from_trees(
+        trees: &[Vec<TreeNode>],
+        conventions: Conventions,
+    ) -> Result<Self, InvalidForest> {
+        if !(1..=Params::N_TREES_MAX).contains(&trees.len()) {
+            return Err(InvalidForest::NTrees { n_trees: trees.len() });
+        }
+        let Conventions { n_features, sample_size, .. } = conventions;
+        if !(1..=Params::N_FEATURES_MAX).contains(&n_features) {
+            return Err(InvalidForest::NFeatures { n_features });
+        }
+        if !(1..=Params::SAMPLE_SIZE_MAX).contains(&sample_size) {
+            return Err(InvalidForest::SampleSize { sample_size });
+        }
+        let average_path_lengths = conventions.harmonic.average_path_lengths(largest_tree(trees)?);
+        let trees = trees
+            .iter()
+            .enumerate()
+            .map(|(index, nodes)| {
+                IsolationTree::from_nodes(nodes, n_features, &average_path_lengths)
+                    .map_err(|invalid| invalid.of_tree(index, nodes.len(), n_features))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+
+        let longest_sum = trees.iter().try_fold(PathSum::ZERO, |sum, tree| {
+            let longer = sum.plus(tree.longest_path());
+            (longer < PathSum::MAX).then_some(longer)
+        });
+        if longest_sum.is_none() {
+            return Err(InvalidForest::TooDeep);
+        }
+        Ok(Self::new(conventions, trees))
+    }
+
+    fn new(conventions: Conventions, trees: Vec<IsolationTree>) -> Self {
+        let average_path_length = conventions.harmonic.average_path_length(conventions.sample_size);
+        let scale = Scale::new(trees.len(), average_path_length);
+        Self { conventions, trees, scale }
+    }
+
+    /// The rules by which this forest scores.
+    pub fn conventions(&self) -> &Conventions {
+        &self.conventions
+    }
+
+    /// Number of trees.
+    pub fn n_trees(&self) -> usize {
+        self.trees.len()
+    }
+
+    /// Number of nodes of all trees.
+    pub fn n_nodes(&self) -> usize {
+        self.trees.iter().map(IsolationTree::len).sum()
+    }
+
+    /// Number of samples that each tree was grown from.
+    pub fn tree_sizes(&self) -> impl ExactSizeIterator<Item = u32> {
+        self.trees.iter().map(IsolationTree::size)
+    }
+
+    /// The nodes of each tree, as [`IsolationForest::from_trees`] takes them.
+    pub fn to_trees(&self) -> Vec<Vec<TreeNode>> {
+        self.trees.iter().map(|tree| tree.to_nodes().collect()).collect()
+    }
+
+    pub(crate) fn trees(&self) -> &[IsolationTree] {
+        &self.trees
+    }
+
+    /// The sum of the path lengths of `x` over all trees.
+    ///
+    /// # Panics
+    ///
+    /// Panics when `x` has not as many values as the forest has features.
+    pub fn path_sum(&self, x: &[f64]) -> PathSum {
+        self.with_rounded(x, |x| {
+            self.trees.iter().fold(PathSum::ZERO, |sum, tree| sum.plus(tree.path_length(x)))
+        })
+    }
+
+    /// The path sum of every row, computed in parallel on the current rayon pool.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the samples have not as many features as the forest.
+    pub fn path_sums(&self, samples: &Samples<'_>) -> Vec<PathSum> {
+        self.check_width(samples.n_features());
+        let mut sums = vec![PathSum::ZERO; samples.len()];
+        samples
+            .values()
+            .par_chunks(ROWS_PER_TASK * samples.n_features())
+            .zip(sums.par_chunks_mut(ROWS_PER_TASK))
+            .for_each(|(values, sums)| match self.conventions.input_precision {
+                InputPrecision::F64 => self.add_path_sums(values, sums),
+                InputPrecision::F32 => {
+                    let rounded: Vec<f64> =
+                        values.iter().map(|&x| InputPrecision::F32.round(x)).collect();
+                    self.add_path_sums(&rounded, sums);
+                }
+            });
+        sums
+    }
+
+    /// Adds to each row's sum: tree by tree, so that a tree stays in the cache for many rows.
+    fn add_path_sums(&self, values: &[f64], sums: &mut [PathSum]) {
+        let rows: Vec<&[f64]> = values.chunks_exact(self.conventions.n_features).collect();
+        let (blocks, rest) = rows.as_chunks::<LANES>();
+        let (sums_of_blocks, sums_of_rest) = sums.as_chunks_mut::<LANES>();
+        for tree in &self.trees {
+            for (block, sums) in blocks.iter().zip(sums_of_blocks.iter_mut()) {
+                tree.add_path_lengths(block, sums);
+            }
+        }
+        for (x, sum) in rest.iter().zip(sums_of_rest) {
+            *sum = self.trees.iter().fold(*sum, |sum, tree| sum.plus(tree.path_length(x)));
+        }
+    }
+
+    /// E\[h(x)\]: the mean over the trees of the number of cuts that isolate `x`.
+    ///
+    /// # Panics
+    ///
+    /// Panics when `x` has not as many values as the forest has features.
+    pub fn path_length(&self, x: &[f64]) -> f64 {
+        self.path_sum(x).to_length() / self.n_trees() as f64
+    }
+
+    /// The anomaly score of `x`, in (0, 1], higher is more anomalous: Eq. 2 of Liu et al. 2008.
+    ///
+    /// # Panics
+    ///
+    /// Panics when `x` has not as many values as the forest has features.
+    pub fn score_one(&self, x: &[f64]) -> f64 {
+        self.score(self.path_sum(x))
+    }
+
+    /// The anomaly score of every row, in (0, 1], higher is more anomalous.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the samples have not as many features as the forest.
+    pub fn score_samples(&self, samples: &Samples<'_>) -> Vec<f64> {
+        self.path_sums(samples).into_iter().map(|sum| self.score(sum)).collect()
+    }
+
+    /// The anomaly score of a point with this path sum.
+    pub fn score(&self, sum: PathSum) -> f64 {
+        self.scale.score(sum)
+    }
+
+    /// The cut that a point exceeds when its score is strictly above `score`.
+    ///
+    /// A score within 2^-40 of a path length a tree of the cut counts as on it.
+    #[doc(alias = "offset")]
+    pub fn threshold_above(&self, score: f64) -> Threshold {
+        self.scale.threshold_above(score)
+    }
+
+    pub(crate) fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// Hands `x` on as this forest compares it.
+    pub(crate) fn with_rounded<T>(&self, x: &[f64], f: impl FnOnce(&[f64]) -> T) -> T {
+        self.check_width(x.len());
+        match self.conventions.input_precision {
+            InputPrecision::F64 => f(x),
+            InputPrecision::F32 => {
+                let rounded: Vec<f64> = x.iter().map(|&x| InputPrecision::F32.round(x)).collect();
+                f(&rounded)
+            }
+        }
+    }
+
+    fn check_width(&self, n_features: usize) {
+        assert_eq!(
+            n_features, self.conventions.n_features,
+            "a row has as many values as the forest has features"
+        );
+    }
+}
+
+impl Fit {
+    /// The path sums of the samples that the forest was fitted to.
+    ///
+    /// A row's out-of-bag sum is what a new row like it would get, since no tree it is taken from
+    /// was grown with it: it calibrates a forest without setting rows aside.
+    ///
+    /// # Panics
+    ///
+    /// Panics when `samples` are not as many, or as wide, as those that were fitted.
+    pub fn training_path_sums(&self, samples: &Samples<'_>) -> TrainingPathSums {
+        let in_sample = self.forest.path_sums(samples);
+        let n_trees = self.forest.n_trees();
+
+        let mut out_of_bag: Vec<(PathSum, usize)> =
+            in_sample.iter().map(|&sum| (sum, n_trees)).collect();
+        for (tree, drawn) in self.forest.trees.iter().zip(&self.drawn) {
+            for &row in drawn {
+                let (sum, n_walked) = &mut out_of_bag[row as usize];
+                *sum = sum.minus(tree.path_length(samples.row(row as usize)));
+                *n_walked -= 1;
+            }
+        }
+        let out_of_bag = out_of_bag
+            .into_iter()
+            .map(|(sum, n_walked)| (n_walked > 0).then(|| sum.extrapolated(n_walked, n_trees)))
+            .collect();
+        TrainingPathSums { in_sample, out_of_bag }
+    }
+}
+
+/// Walks that go on side by side: enough to hide the wait for a node, few enough for registers.
+const LANES: usize = 8;
+/// Rows that one thread scores at a time: their values stay in its cache while trees pass by.
+const ROWS_PER_TASK: usize = 512;
+
+fn check(samples: &Samples<'_>, params: &Params) -> Result<(), FitError> {
+    let &Params { n_trees, sample_size, max_features, .. } = params;
+    let n_features = samples.n_features();
+    if !(1..=Params::N_TREES_MAX).contains(&n_trees) {
+        return Err(FitError::NTrees { n_trees });
+    }
+    if !(1..=Params::SAMPLE_SIZE_MAX).contains(&sample_size) {
+        return Err(FitError::SampleSize { sample_size });
+    }
+    if n_features > Params::N_FEATURES_MAX {
+        return Err(FitError::NFeatures { n_features });
+    }
+    if let Some(max_features) = max_features
+        && !(1..=n_features).contains(&max_features)
+    {
+        return Err(FitError::MaxFeatures { max_features, n_features });
+    }
+    if samples.is_empty() {
+        return Err(FitError::NoSamples);
+    }
+    if u32::try_from(samples.len()).is_err() {
+        return Err(FitError::NSamples { n_samples: samples.len() });
+    }
+    match samples.values().iter().position(|value| value.is_infinite()) {
+        None => Ok(()),
+        Some(position) => {
+            Err(FitError::Infinite { row: position / n_features, feature: position % n_features })
+        }
+    }
+}
+
+/// The number of samples of the largest tree.
+fn largest_tree(trees: &[Vec<TreeNode>]) -> Result<usize, InvalidForest> {
+    let mut largest = 0;
+    for (tree, nodes) in trees.iter().enumerate() {
+        let leaves = nodes.iter().filter_map(|node| match *node {
+            TreeNode::Leaf { size } => Some(size as usize),
+            TreeNode::Split { .. } => None,
+        });
+        // As a sum of up to 2^32 numbers below 2^32, this does not overflow.
+        let size: usize = leaves.sum();
+        if size > Params::SAMPLE_SIZE_MAX {
+            return Err(InvalidForest::Size { tree });
+        }
+        largest = largest.max(size);
+    }
+    Ok(largest)
+}

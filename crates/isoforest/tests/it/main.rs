@@ -1,0 +1,8 @@
+//! Tests of the crate through its public face.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers of the tests are small")]
+
+mod format;
+mod properties;
+mod reference;
