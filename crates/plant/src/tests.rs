@@ -1,0 +1,115 @@
+use super::*;
+
+fn deviation(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+}
+
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let covariance =
+        a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum::<f64>() / a.len() as f64;
+    covariance / deviation(a) / deviation(b)
+}
+
+fn column(events: &[SensorEvent], feature: usize) -> Vec<f64> {
+    events.iter().map(|event| event.values()[feature]).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_plant() {
+    let messages = |seed| -> Vec<Message> {
+        Plant::new(&PlantParams { seed, ..PlantParams::default() }).take(500).collect()
+    };
+    assert_eq!(messages(3), messages(3));
+    assert_ne!(messages(3), messages(4));
+}
+
+/// Guards the versions of the generator and its samplers: another value here is another plant.
+#[test]
+fn the_plant_keeps_its_golden_values() {
+    let values: Vec<[f64; N_FEATURES]> =
+        normal_events(3, 42).iter().map(|event| event.values().try_into().unwrap()).collect();
+    assert_eq!(values, [[70.29, 45.09, 65.43], [69.39, 43.05, 64.39], [68.62, 45.37, 66.28]]);
+}
+
+#[test]
+fn normal_behaviour_has_the_stated_size_and_shape() {
+    let events = normal_events(20_000, 1);
+    let columns = [0, 1, 2].map(|feature| column(&events, feature));
+    for (feature, column) in columns.iter().enumerate() {
+        let actual = deviation(column);
+        let stated = NORMAL_DEVIATIONS[feature];
+        assert!(
+            (actual / stated - 1.0).abs() < 0.03,
+            "feature {feature}: {actual}, stated {stated}"
+        );
+    }
+    assert!(correlation(&columns[0], &columns[2]) > 0.2);
+    assert!(correlation(&columns[0], &columns[1]) < -0.2);
+}
+
+#[test]
+fn stations_differ_and_keep_their_baseline_whatever_the_seed() {
+    let mean_temperature = |number: u32, seed: u64| {
+        let events = normal_events(16_000, seed);
+        let own: Vec<f64> = events
+            .iter()
+            .filter(|event| *event.station_id() == station_id(number))
+            .map(|event| event.values()[0])
+            .collect();
+        own.iter().sum::<f64>() / own.len() as f64
+    };
+    assert!((mean_temperature(1, 1) - mean_temperature(1, 2)).abs() < 0.1);
+    assert!((mean_temperature(1, 1) - mean_temperature(2, 1)).abs() > 0.2);
+}
+
+#[test]
+fn faults_take_the_share_of_events_that_was_asked_for() {
+    for anomaly_rate in [0.0, 0.05, 0.5, Plant::ANOMALY_RATE_MAX] {
+        let plant = Plant::new(&PlantParams { anomaly_rate, ..PlantParams::default() });
+        let n_faulty = plant.take(100_000).filter(|message| message.fault.is_some()).count();
+        assert!(
+            (n_faulty as f64 / 1e5 - anomaly_rate).abs() < 0.01,
+            "{n_faulty} of 100,000 for {anomaly_rate}"
+        );
+    }
+}
+
+#[test]
+fn every_fault_occurs_and_has_its_size() {
+    let params = PlantParams { n_stations: 1, anomaly_rate: 0.3, seed: 5 };
+    let messages: Vec<Message> = Plant::new(&params).take(20_000).collect();
+    for fault in Fault::ALL {
+        assert!(messages.iter().any(|message| message.fault == Some(fault)), "{fault}");
+    }
+
+    let baselines = Station::new(1).baselines();
+    let distance = |message: &Message| -> f64 {
+        (0..N_FEATURES)
+            .map(|i| ((message.values[i] - baselines[i]) / NORMAL_DEVIATIONS[i]).abs())
+            .fold(0.0, f64::max)
+    };
+    for message in &messages {
+        match message.fault {
+            Some(Fault::Spike) => assert!((5.9..12.1).contains(&distance(message)), "{message:?}"),
+            Some(Fault::Dropout) => assert!((distance(message) - 8.0).abs() < 0.1, "{message:?}"),
+            // The load is at most as large as one deviation, so its sign does not stand out.
+            Some(Fault::LostCorrelation | Fault::StuckSensor) | None => {
+                assert!(distance(message) < 6.0)
+            }
+            Some(_) => assert!(distance(message) < 12.0),
+        }
+    }
+}
+
+#[test]
+fn training_covers_whole_days_and_comes_in_order_of_time() {
+    let events = normal_events(10_000, 0);
+    let of_one: Vec<&SensorEvent> =
+        events.iter().filter(|event| *event.station_id() == station_id(1)).collect();
+    assert_eq!(of_one.len() as u64 % EVENTS_A_DAY, 0);
+    assert!(events.is_sorted_by_key(SensorEvent::timestamp_us));
+    assert_eq!(EVENT_INTERVAL_US * EVENTS_A_DAY.cast_signed(), 86_400_000_000);
+}

@@ -1,0 +1,225 @@
+//! What can be wrong with an event.
+
+use std::fmt;
+
+use crate::station_id::InvalidStationId;
+
+/// Everything that is wrong with an event; there is at least one fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InvalidEvent {
+    faults: Vec<Fault>,
+}
+
+/// One fault, and where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// Place in the event as a JSON pointer (RFC 6901); empty for the event as a whole.
+    pub pointer: String,
+    /// What is wrong.
+    pub kind: FaultKind,
+}
+
+/// What is wrong. The text says what is expected and never repeats what was sent.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FaultKind {
+    /// Nothing was sent.
+    #[error("the body is empty; an event is a JSON object")]
+    EmptyBody,
+    /// The bytes are not UTF-8.
+    #[error("the body is not UTF-8")]
+    NotUtf8,
+    /// The text starts with a byte order mark, which JSON must not.
+    #[error("the body starts with a byte order mark, which JSON must not have")]
+    ByteOrderMark,
+    /// The text is not JSON.
+    #[error("the body is not well-formed JSON at line {line}, column {column}")]
+    JsonSyntax {
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault in bytes, from 1.
+        column: usize,
+    },
+    /// Something follows the JSON value.
+    #[error("something follows the JSON value at line {line}, column {column}")]
+    JsonTrailing {
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault in bytes, from 1.
+        column: usize,
+    },
+    /// An escape in a string stands for half a character.
+    #[error("a string has half of a surrogate pair")]
+    LoneSurrogate,
+    /// A number is too large for 64-bit floating point.
+    #[error("the number is too large to be represented")]
+    NumberOutOfRange,
+    /// The JSON value is no object.
+    #[error("an event is a JSON object")]
+    NotAnObject,
+    /// A known key stands twice.
+    #[error("stands twice")]
+    DuplicateKey,
+    /// A key that is needed is not there.
+    #[error("is missing")]
+    MissingField,
+    /// The value is null.
+    #[error("must not be null")]
+    NullNotAllowed,
+    /// The value of a feature is no number.
+    #[error("must be a number")]
+    NotANumber,
+    /// The value is no string.
+    #[error("must be a string")]
+    NotAString,
+    /// A value is not physically possible.
+    #[error("must be {}", RangeText { minimum: *.minimum, maximum: *.maximum })]
+    OutOfRange {
+        /// Least possible value.
+        minimum: Option<f64>,
+        /// Greatest possible value.
+        maximum: Option<f64>,
+    },
+    /// A value is infinite.
+    #[error("must be finite")]
+    NotFinite,
+    /// A sequence number has a decimal point, an exponent or quotes.
+    #[error("must be an integer")]
+    SequenceNotInteger,
+    /// A sequence number is below 0.
+    #[error("must not be negative")]
+    SequenceNegative,
+    /// A sequence number is above 2^63 - 1.
+    #[error("must not be above {}", i64::MAX)]
+    SequenceTooLarge,
+    /// The text is no time.
+    #[error(transparent)]
+    Timestamp(#[from] crate::timestamp::InvalidTimestamp),
+    /// The time is before 2000.
+    #[error("must not be before the year 2000")]
+    TimestampTooOld,
+    /// The time is more than a day ahead.
+    #[error("must not be more than 24 hours ahead of the receiver's clock")]
+    TimestampInFuture,
+    /// The text is no station's name.
+    #[error(transparent)]
+    StationId(#[from] InvalidStationId),
+}
+
+struct RangeText {
+    minimum: Option<f64>,
+    maximum: Option<f64>,
+}
+
+impl InvalidEvent {
+    /// Collects what was found; `None` when that is nothing.
+    pub(crate) fn of(faults: Vec<Fault>) -> Option<Self> {
+        (!faults.is_empty()).then_some(Self { faults })
+    }
+
+    pub(crate) fn whole(kind: FaultKind) -> Self {
+        Self { faults: vec![Fault { pointer: String::new(), kind }] }
+    }
+
+    /// The faults, in the order of the event's keys.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Whether what was sent is JSON, so that only its content is at fault.
+    pub fn is_well_formed(&self) -> bool {
+        self.faults.iter().all(|fault| fault.kind.is_well_formed())
+    }
+}
+
+impl std::error::Error for InvalidEvent {}
+
+impl fmt::Display for InvalidEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.faults.iter().enumerate() {
+            let separator = if index > 0 { "; " } else { "" };
+            write!(f, "{separator}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Fault {
+    /// A fault of the value under a key.
+    pub(crate) fn at(key: &str, kind: FaultKind) -> Self {
+        Self { pointer: format!("/{}", key.replace('~', "~0").replace('/', "~1")), kind }
+    }
+
+    /// The key whose value is at fault; `None` for the event as a whole.
+    pub fn key(&self) -> Option<String> {
+        Some(self.pointer.strip_prefix('/')?.replace("~1", "/").replace("~0", "~"))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key() {
+            Some(key) => write!(f, "{key} {}", self.kind),
+            None => write!(f, "{}", self.kind),
+        }
+    }
+}
+
+impl FaultKind {
+    /// The name of the fault for programs; it does not change.
+    pub fn code(&self) -> &'static str {
+        use crate::timestamp::InvalidTimestamp;
+        match self {
+            Self::EmptyBody => "empty_body",
+            Self::NotUtf8 => "not_utf8",
+            Self::ByteOrderMark => "bom",
+            Self::JsonSyntax { .. } => "json_syntax",
+            Self::JsonTrailing { .. } => "json_trailing",
+            Self::LoneSurrogate => "lone_surrogate",
+            Self::NumberOutOfRange => "number_out_of_range",
+            Self::NotAnObject => "not_an_object",
+            Self::DuplicateKey => "duplicate_key",
+            Self::MissingField => "missing_field",
+            Self::NullNotAllowed => "null_not_allowed",
+            Self::NotANumber => "not_a_number",
+            Self::NotAString => "not_a_string",
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::NotFinite => "not_finite",
+            Self::SequenceNotInteger => "sequence_not_integer",
+            Self::SequenceNegative => "sequence_negative",
+            Self::SequenceTooLarge => "sequence_too_large",
+            Self::Timestamp(InvalidTimestamp::Format) => "timestamp_format",
+            Self::Timestamp(InvalidTimestamp::TimezoneRequired) => "timezone_required",
+            Self::Timestamp(InvalidTimestamp::Invalid) => "timestamp_invalid",
+            Self::TimestampTooOld => "timestamp_too_old",
+            Self::TimestampInFuture => "timestamp_in_future",
+            Self::StationId(InvalidStationId::Empty) => "station_id_empty",
+            Self::StationId(InvalidStationId::TooLong) => "station_id_too_long",
+            Self::StationId(InvalidStationId::Charset) => "station_id_charset",
+        }
+    }
+
+    /// Whether JSON with this fault is JSON all the same.
+    fn is_well_formed(&self) -> bool {
+        !matches!(
+            self,
+            Self::EmptyBody
+                | Self::NotUtf8
+                | Self::ByteOrderMark
+                | Self::JsonSyntax { .. }
+                | Self::JsonTrailing { .. }
+                | Self::LoneSurrogate
+                | Self::NumberOutOfRange
+        )
+    }
+}
+
+impl fmt::Display for RangeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.minimum, self.maximum) {
+            (Some(minimum), Some(maximum)) => write!(f, "between {minimum} and {maximum}"),
+            (Some(minimum), None) => write!(f, "at least {minimum}"),
+            (None, Some(maximum)) => write!(f, "at most {maximum}"),
+            (None, None) => write!(f, "a number"),
+        }
+    }
+}
