@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use rand::rngs::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, StudentT};
 
 /// Temperature, humidity and sound.
 pub const N_FEATURES: usize = 3;
@@ -14,18 +14,21 @@ pub const EVENTS_A_DAY: u64 = 125;
 /// Standard deviations of the normal values of the whole plant: °C, %, dB.
 ///
 /// The size of a fault is measured with them.
-pub const NORMAL_DEVIATIONS: [f64; N_FEATURES] = [1.50, 2.20, 1.68];
+pub const NORMAL_DEVIATIONS: [f64; N_FEATURES] = [1.41, 1.74, 1.50];
 
 /// Means over all stations.
 const CENTRES: [f64; N_FEATURES] = [70.0, 45.0, 66.0];
 /// A station's mean lies this far from the centre at most.
-const BASELINE_SPREADS: [f64; N_FEATURES] = [0.9, 1.2, 0.9];
+const BASELINE_SPREADS: [f64; N_FEATURES] = [0.4, 0.5, 0.4];
 /// Swing of the daily rhythm: afternoons are warm, dry and loud.
 const DAILY_AMPLITUDES: [f64; N_FEATURES] = [0.9, -1.2, 0.6];
 /// Swing of a load cycle: work heats and sounds, and heat dries.
-const LOAD_AMPLITUDES: [f64; N_FEATURES] = [1.0, -1.2, 1.4];
-/// Standard deviation of a sensor's noise.
-const NOISE_DEVIATIONS: [f64; N_FEATURES] = [1.0, 1.7, 1.2];
+const LOAD_AMPLITUDES: [f64; N_FEATURES] = [1.5, -1.8, 1.7];
+/// Scale of a sensor's noise, which follows Student's t: mostly small, now and then not.
+const NOISE_SCALES: [f64; N_FEATURES] = [0.5, 0.6, 0.6];
+const NOISE_DEGREES_OF_FREEDOM: f64 = 5.0;
+/// In its scale; a sensor's filter lets nothing larger through.
+const NOISE_MAX: f64 = 6.0;
 
 /// A station of the plant: all about it follows from its number.
 #[derive(Debug, Clone)]
@@ -70,9 +73,11 @@ impl Station {
         let time_of_day = (index % EVENTS_A_DAY) as f64 / EVENTS_A_DAY as f64;
         let daily = -(TAU * time_of_day).cos();
         let load = self.load_effect(index);
+        let noise =
+            StudentT::new(NOISE_DEGREES_OF_FREEDOM).expect("five degrees of freedom are enough");
         std::array::from_fn(|i| {
-            let noise: f64 = StandardNormal.sample(rng);
-            self.baselines[i] + DAILY_AMPLITUDES[i] * daily + load[i] + NOISE_DEVIATIONS[i] * noise
+            let noise = noise.sample(rng).clamp(-NOISE_MAX, NOISE_MAX);
+            self.baselines[i] + DAILY_AMPLITUDES[i] * daily + load[i] + NOISE_SCALES[i] * noise
         })
     }
 }

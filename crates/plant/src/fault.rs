@@ -159,13 +159,13 @@ impl Episode {
         let mut values = normal;
         match self.fault {
             Fault::Spike => {
-                values[sensor] = station.baselines()[sensor] + deviations(self.size, sensor)
+                values[sensor] = station.baselines()[sensor] + deviations(self.size, sensor);
             }
             Fault::LevelShift => values[sensor] += deviations(self.size, sensor),
             Fault::Drift => values[sensor] += deviations(self.size * progress, sensor),
             Fault::StuckSensor => values[sensor] = *self.stuck_at.get_or_insert(normal[sensor]),
             Fault::Dropout => {
-                values[sensor] = station.baselines()[sensor] - deviations(DROPOUT_DEPTH, sensor)
+                values[sensor] = station.baselines()[sensor] - deviations(DROPOUT_DEPTH, sensor);
             }
             Fault::BearingWear => {
                 let size = self.size.abs();
@@ -175,7 +175,7 @@ impl Episode {
                 values[TEMPERATURE] += deviations(size * progress_of_heat, TEMPERATURE);
             }
             Fault::LostCorrelation => {
-                values[TEMPERATURE] -= 2.0 * station.load_effect(index)[TEMPERATURE]
+                values[TEMPERATURE] -= 2.0 * station.load_effect(index)[TEMPERATURE];
             }
         }
         values

@@ -31,7 +31,7 @@ fn the_same_seed_gives_the_same_plant() {
 fn the_plant_keeps_its_golden_values() {
     let values: Vec<[f64; N_FEATURES]> =
         normal_events(3, 42).iter().map(|event| event.values().try_into().unwrap()).collect();
-    assert_eq!(values, [[70.29, 45.09, 65.43], [69.39, 43.05, 64.39], [68.62, 45.37, 66.28]]);
+    assert_eq!(values, [[69.82, 48.67, 64.81], [69.25, 46.0, 64.17], [68.86, 45.71, 64.87]]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn stations_differ_and_keep_their_baseline_whatever_the_seed() {
         own.iter().sum::<f64>() / own.len() as f64
     };
     assert!((mean_temperature(1, 1) - mean_temperature(1, 2)).abs() < 0.1);
-    assert!((mean_temperature(1, 1) - mean_temperature(2, 1)).abs() > 0.2);
+    assert!((mean_temperature(1, 1) - mean_temperature(3, 1)).abs() > 0.2);
 }
 
 #[test]

@@ -1,0 +1,281 @@
+//! Learning from events, and judging one.
+
+use std::sync::Arc;
+
+use isoforest::{IsolationForest, PathSum, Samples, Threshold};
+use sensor::{Attribution, FeatureSchema, FeatureValues, Prediction, SensorEvent};
+
+use crate::artefact::{ArtefactError, Parts};
+use crate::calibration::{AlarmRule, Calibration};
+use crate::files;
+use crate::meta::{ModelMeta, Training};
+use crate::summary::FeatureSummary;
+
+/// How to learn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    /// How to grow the forest.
+    ///
+    /// By default, trees are grown from 2,048 samples instead of the paper's 256. A forest can tell
+    /// an impossible value from a rare one only where its trees have seen the rare ones, and the
+    /// hundredth of normal events that a cut is made at lies in two tails of every feature.
+    pub forest: isoforest::Params,
+    /// When to call an event anomalous.
+    pub alarms: AlarmRule,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            forest: isoforest::Params { sample_size: 2_048, ..isoforest::Params::default() },
+            alarms: AlarmRule::default(),
+        }
+    }
+}
+
+/// Why a detector could not be fitted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FitError {
+    /// Some events must be left over to judge the others.
+    #[error(
+        "{n_events} events are too few to learn from: at least {} are needed",
+        Detector::N_EVENTS_MIN
+    )]
+    TooFewEvents {
+        /// Number of events given.
+        n_events: usize,
+    },
+    /// The rate is no share that could be missed and met.
+    #[error("a false-alarm rate must be between 0 and 1, not {rate}")]
+    FalseAlarmRate {
+        /// As given.
+        rate: f64,
+    },
+    /// The share is none that a training set can be contaminated by.
+    #[error("a contamination must be above 0 and up to 0.5, not {share}")]
+    Contamination {
+        /// As given.
+        share: f64,
+    },
+    /// So small a rate cannot be told from so few events.
+    #[error(
+        "a false-alarm rate of {rate} needs at least {n_needed} events to calibrate on, and there are {n_events}: \
+         give more events or allow more false alarms"
+    )]
+    RateTooSmall {
+        /// As given.
+        rate: f64,
+        /// Number of events that the forest can be calibrated on.
+        n_events: usize,
+        /// Number of events that would do.
+        n_needed: usize,
+    },
+    /// The forest could not be fitted.
+    #[error(transparent)]
+    Forest(#[from] isoforest::FitError),
+}
+
+/// A schema, a forest and its calibration: everything that an event is judged by.
+#[derive(Debug, Clone)]
+pub struct Detector {
+    parts: Parts,
+    threshold: Threshold,
+    /// The threshold as a score.
+    threshold_score: f64,
+    meta: ModelMeta,
+    model_version: Arc<str>,
+}
+
+impl Detector {
+    /// Fewer events cannot be learnt from.
+    pub const N_EVENTS_MIN: usize = 4;
+
+    /// Learns what is normal from `events` of this `schema`; they should be normal, by and large.
+    ///
+    /// `trained_at_us` is the time of the training, in microseconds since 1970 (UTC). It names the
+    /// model and does not change what it learns.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a parameter is out of its range, and when there are too few events for it.
+    ///
+    /// # Panics
+    ///
+    /// Panics when an event is of another schema.
+    pub fn fit(
+        schema: &FeatureSchema,
+        events: &[SensorEvent],
+        params: &Params,
+        trained_at_us: i64,
+    ) -> Result<Self, FitError> {
+        if !params.alarms.is_valid() {
+            return Err(match params.alarms {
+                AlarmRule::FalseAlarmRate(rate) => FitError::FalseAlarmRate { rate },
+                AlarmRule::Contamination(share) => FitError::Contamination { share },
+            });
+        }
+        if events.len() < Self::N_EVENTS_MIN {
+            return Err(FitError::TooFewEvents { n_events: events.len() });
+        }
+        let values = row_major(schema, events);
+        let samples = samples(&values, schema);
+        // At most half of the rows, so that every row has trees that did not draw it.
+        let sample_size = params.forest.sample_size.min(events.len() / 2);
+        let forest_params = isoforest::Params { sample_size, ..params.forest };
+        let fit = IsolationForest::fit(&samples, &forest_params)?;
+        let calibration = Calibration::new(fit.training_path_sums(&samples), params.alarms);
+        if let AlarmRule::FalseAlarmRate(rate) = params.alarms
+            && !calibration.is_usable()
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates, which is enough"
+            )]
+            let n_needed = (1.0 / rate - 1.0).ceil() as usize;
+            return Err(FitError::RateTooSmall {
+                rate,
+                n_events: calibration.sums.len(),
+                n_needed,
+            });
+        }
+
+        let parts = Parts { schema: schema.clone(), forest: fit.forest, calibration };
+        let (_, threshold) = parts.calibration.threshold(&parts.forest);
+        let n_features = schema.len();
+        let column = |feature: usize| values.iter().skip(feature).step_by(n_features).copied();
+        let training = Training {
+            schema,
+            summaries: (0..n_features).map(|feature| FeatureSummary::of(column(feature))).collect(),
+            n_rows: events.len(),
+            params,
+            sample_size,
+            threshold,
+        };
+        let sha256 = files::sha256_hex(&parts.encode());
+        Ok(Self::new(parts, ModelMeta::new(training, sha256, trained_at_us)))
+    }
+
+    fn new(parts: Parts, meta: ModelMeta) -> Self {
+        let (threshold, threshold_score) = parts.calibration.threshold(&parts.forest);
+        let model_version = meta.model_version.as_str().into();
+        Self { parts, threshold, threshold_score, meta, model_version }
+    }
+
+    /// Writes the detector down; equal detectors give equal bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        self.parts.encode()
+    }
+
+    /// Reads what [`Detector::encode`] wrote. The bytes need not be trusted; `meta` must be theirs.
+    pub(crate) fn decode(bytes: &[u8], meta: ModelMeta) -> Result<Self, ArtefactError> {
+        Ok(Self::new(Parts::decode(bytes)?, meta))
+    }
+
+    /// What an event of this detector consists of.
+    pub fn schema(&self) -> &FeatureSchema {
+        &self.parts.schema
+    }
+
+    /// What there is to know about this detector.
+    pub fn meta(&self) -> &ModelMeta {
+        &self.meta
+    }
+
+    /// When an event is called anomalous.
+    pub fn alarm_rule(&self) -> AlarmRule {
+        self.parts.calibration.rule()
+    }
+
+    /// The lowest score that is called anomalous.
+    ///
+    /// With [`AlarmRule::Contamination`], a score must be above it.
+    pub fn threshold(&self) -> f64 {
+        self.threshold_score
+    }
+
+    /// Judges one event; explains it when it is an anomaly.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the event is of another schema.
+    pub fn assess(&self, event: &SensorEvent) -> Prediction {
+        let sum = self.parts.forest.path_sum(event.values());
+        let is_anomaly = self.threshold.is_exceeded_by(sum);
+        let features = self.schema().features().iter().zip(event.values());
+        Prediction {
+            station_id: event.station_id().clone(),
+            sequence: event.sequence(),
+            timestamp_us: event.timestamp_us(),
+            features: FeatureValues(
+                features
+                    .map(|(feature, &value)| (Arc::clone(&feature.name), present(value)))
+                    .collect(),
+            ),
+            anomaly_score: self.parts.forest.score(sum),
+            threshold: self.threshold_score,
+            is_anomaly,
+            p_value: self.parts.calibration.p_value(sum),
+            model_version: Arc::clone(&self.model_version),
+            attributions: if is_anomaly { self.explain(event) } else { Vec::new() },
+        }
+    }
+
+    /// What pushed the score of an event, largest push towards anomalous first.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the event is of another schema.
+    pub fn explain(&self, event: &SensorEvent) -> Vec<Attribution> {
+        let contributions = self.parts.forest.contributions(event.values());
+        let features = self.schema().features().iter().zip(event.values());
+        let mut attributions: Vec<Attribution> = features
+            .zip(contributions)
+            .map(|((feature, &value), contribution)| Attribution {
+                feature: Arc::clone(&feature.name),
+                value: present(value),
+                contribution,
+            })
+            .collect();
+        attributions.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
+        attributions
+    }
+
+    /// The scores of many events, in parallel, each equal to what [`Detector::assess`] gives.
+    ///
+    /// # Panics
+    ///
+    /// Panics when an event is of another schema.
+    pub fn scores(&self, events: &[SensorEvent]) -> Vec<f64> {
+        self.path_sums(events).into_iter().map(|sum| self.parts.forest.score(sum)).collect()
+    }
+
+    /// How many of the events are anomalies.
+    ///
+    /// # Panics
+    ///
+    /// Panics when an event is of another schema.
+    pub fn n_anomalies(&self, events: &[SensorEvent]) -> usize {
+        self.path_sums(events).into_iter().filter(|&sum| self.threshold.is_exceeded_by(sum)).count()
+    }
+
+    fn path_sums(&self, events: &[SensorEvent]) -> Vec<PathSum> {
+        self.parts.forest.path_sums(&samples(&row_major(self.schema(), events), self.schema()))
+    }
+}
+
+fn row_major(schema: &FeatureSchema, events: &[SensorEvent]) -> Vec<f64> {
+    let is_of_schema = |event: &SensorEvent| event.values().len() == schema.len();
+    assert!(events.iter().all(is_of_schema), "events are of the schema of the detector");
+    events.iter().flat_map(SensorEvent::values).copied().collect()
+}
+
+fn samples<'a>(values: &'a [f64], schema: &FeatureSchema) -> Samples<'a> {
+    Samples::new(values, schema.len())
+        .expect("an event has a value for each of the schema's features")
+}
+
+/// A value, unless it is missing.
+fn present(value: f64) -> Option<f64> {
+    (!value.is_nan()).then_some(value)
+}

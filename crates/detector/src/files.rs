@@ -1,0 +1,190 @@
+//! The pair of files that a model is kept in, and how a file is written so that it is whole.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::artefact::ArtefactError;
+use crate::detector::Detector;
+use crate::meta::{ModelMeta, model_version};
+
+/// The artefact: everything that an event is judged by.
+pub const ARTEFACT_FILE: &str = "isoforest.bin";
+/// The metadata: what people and tools want to know of it.
+pub const META_FILE: &str = "model_meta.json";
+
+/// Why a model could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file could not be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is an artefact, and nothing that says what it is.
+    #[error("`{}` has no `{META_FILE}` beside it", path.display())]
+    NoMeta {
+        /// The artefact.
+        path: PathBuf,
+    },
+    /// The artefact is no detector, or not a whole one.
+    #[error("`{}` is damaged or no model", path.display())]
+    Artefact {
+        /// The artefact.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ArtefactError,
+    },
+    /// The metadata is not what it should be.
+    #[error("`{}` is damaged or no model metadata", path.display())]
+    Meta {
+        /// The metadata.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The two files are not of one training.
+    #[error(
+        "`{}` does not match `{META_FILE}`, which describes model {model_version}: {difference}",
+        path.display()
+    )]
+    Mismatch {
+        /// The artefact.
+        path: PathBuf,
+        /// The model that the metadata is about.
+        model_version: String,
+        /// In what they differ.
+        difference: &'static str,
+    },
+}
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write `{}`", path.display())]
+pub struct SaveError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+impl Detector {
+    /// Writes the artefact and its metadata to a folder, which is made where it is missing.
+    ///
+    /// The artefact comes first: a stop between the two leaves a pair that does not match and whose
+    /// metadata says which training to repeat.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a file cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<(), SaveError> {
+        let mut meta =
+            serde_json::to_string_pretty(self.meta()).expect("names and finite numbers are JSON");
+        meta.push('\n');
+        write_atomically(&dir.join(ARTEFACT_FILE), &self.encode())?;
+        write_atomically(&dir.join(META_FILE), meta.as_bytes())
+    }
+
+    /// Reads a model from a folder; `None` when there is no artefact in it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a file cannot be read, is damaged, or is not of the same training as the other.
+    pub fn load(dir: &Path) -> Result<Option<Self>, LoadError> {
+        let path = dir.join(ARTEFACT_FILE);
+        let Some(bytes) = read(&path)? else {
+            return Ok(None);
+        };
+        let meta_path = dir.join(META_FILE);
+        let Some(meta) = read(&meta_path)? else {
+            return Err(LoadError::NoMeta { path });
+        };
+        let meta: ModelMeta = serde_json::from_slice(&meta)
+            .map_err(|source| LoadError::Meta { path: meta_path, source })?;
+        let sha256 = sha256_hex(&bytes);
+        let named = meta.clone();
+        let detector = Self::decode(&bytes, meta)
+            .map_err(|source| LoadError::Artefact { path: path.clone(), source })?;
+
+        let names = detector.schema().features().iter().map(|feature| &*feature.name);
+        let difference = if named.sha256 != sha256 {
+            "its checksum is another"
+        } else if named.model_version != model_version(&named.trained_at, &sha256) {
+            "the model's name is not made of its date and checksum"
+        } else if !names.eq(named.features.iter().map(|feature| feature.name.as_str())) {
+            "its features are others"
+        } else {
+            return Ok(Some(detector));
+        };
+        Err(LoadError::Mismatch { path, model_version: named.model_version, difference })
+    }
+}
+
+/// Writes a file so that it is there whole or not at all, whenever the machine stops.
+///
+/// The bytes go to a file beside it, which takes its place when they are on the disk. A missing
+/// folder is made.
+///
+/// # Errors
+///
+/// Fails when the folder cannot be made or the file cannot be written; then an older file stays.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
+    let write = || {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        fs::create_dir_all(dir)?;
+        let mut temporary_name =
+            path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
+        temporary_name.push(format!(".{}.tmp", std::process::id()));
+        let temporary = dir.join(temporary_name);
+
+        let result = write_and_sync(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+        if result.is_err() {
+            // What is left of it helps nobody; the first error is the one to tell.
+            let _ = fs::remove_file(&temporary);
+        }
+        result.and_then(|()| sync_dir(dir))
+    };
+    write().map_err(|source| SaveError { path: path.to_owned(), source })
+}
+
+fn write_and_sync(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes a rename last: on Unix the name is part of the folder, which has to be written too.
+#[cfg(unix)]
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    File::open(dir)?.sync_all()
+}
+
+/// Windows keeps names in a journal and cannot open a folder as a file.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the Unix twin can fail")]
+fn sync_dir(_dir: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LoadError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// The SHA-256 of bytes in hex.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes everything");
+        hex
+    })
+}

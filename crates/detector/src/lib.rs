@@ -1,0 +1,27 @@
+//! Schema, forest and calibration as one value: the same numbers in training and in serving.
+//!
+//! [`Detector::fit`] learns from events, [`Detector::assess`] judges one. Between them lies a file:
+//! [`Detector::save`] and [`Detector::load`] keep the pair of `isoforest.bin`, which is the
+//! detector, and `model_meta.json` ([`ModelMeta`]), which tells people and tools about it.
+//!
+//! A detector is calibrated on the out-of-bag path sums of its training data: every event is judged
+//! by the trees that have not learnt it, so no data has to be set aside. The share of them that
+//! look as strange as a new event is its p-value, and an [`AlarmRule`] cuts there.
+//!
+//! What it does not do: it keeps nothing between two events, reads no clock, and starts no thread
+//! of its own.
+
+mod artefact;
+mod calibration;
+mod detector;
+mod files;
+mod meta;
+mod summary;
+
+pub use artefact::{ArtefactError, DETECTOR_KIND, DETECTOR_VERSION};
+pub use calibration::AlarmRule;
+pub use detector::{Detector, FitError, Params};
+pub use files::{ARTEFACT_FILE, LoadError, META_FILE, SaveError, write_atomically};
+pub use isoforest::Params as ForestParams;
+pub use meta::{FeatureMeta, ForestMeta, ModelMeta, Versions};
+pub use summary::{FeatureSummary, Quantiles};

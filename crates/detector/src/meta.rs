@@ -1,0 +1,143 @@
+//! What `model_meta.json` says about a detector, for people and tools.
+
+use sensor::{Feature, FeatureSchema, timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::artefact::DETECTOR_VERSION;
+use crate::calibration::AlarmRule;
+use crate::detector::Params;
+use crate::summary::{FeatureSummary, Quantiles};
+
+/// The content of `model_meta.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelMeta {
+    /// UTC date of the training, and the first 12 hex digits of `sha256`.
+    pub model_version: String,
+    /// When the training ended: RFC 3339, UTC.
+    pub trained_at: String,
+    /// The features in the order in which the forest sees them.
+    pub features: Vec<FeatureMeta>,
+    /// Number of events learnt from.
+    pub training_rows: usize,
+    /// How the forest was grown.
+    pub parameters: ForestMeta,
+    /// Seed of the fit.
+    pub seed: u64,
+    /// The lowest score that is called anomalous.
+    pub threshold: f64,
+    /// Wanted share of normal events that are called anomalous; null with `contamination`.
+    pub false_alarm_rate: Option<f64>,
+    /// Share of the training events taken to be anomalous; null with `false_alarm_rate`.
+    pub contamination: Option<f64>,
+    /// SHA-256 of the whole `isoforest.bin`, in hex.
+    pub sha256: String,
+    /// What wrote it.
+    pub versions: Versions,
+}
+
+/// One feature, and how it was distributed in training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeatureMeta {
+    /// Key of the value in an event.
+    pub name: String,
+    /// Unit of the value.
+    pub unit: Option<String>,
+    /// Least possible value.
+    pub minimum: Option<f64>,
+    /// Greatest possible value.
+    pub maximum: Option<f64>,
+    /// Whether the value may be missing.
+    pub optional: bool,
+    /// Mean in training; like what follows, null when all values were missing.
+    pub mean: Option<f64>,
+    /// Standard deviation in training.
+    pub standard_deviation: Option<f64>,
+    /// Quantiles in training.
+    pub quantiles: Option<Quantiles>,
+}
+
+/// How a forest was grown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForestMeta {
+    /// Number of trees.
+    pub n_trees: usize,
+    /// Number of samples of each tree.
+    pub sample_size: usize,
+    /// Number of features that a tree may cut; null for all.
+    pub max_features: Option<usize>,
+}
+
+/// Versions of what wrote a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// Format version of the artefact.
+    pub format: u32,
+    /// Version of the program.
+    pub program: String,
+}
+
+/// What the training data and the fit have to say.
+pub(crate) struct Training<'a> {
+    pub(crate) schema: &'a FeatureSchema,
+    pub(crate) summaries: Vec<Option<FeatureSummary>>,
+    pub(crate) n_rows: usize,
+    pub(crate) params: &'a Params,
+    pub(crate) sample_size: usize,
+    pub(crate) threshold: f64,
+}
+
+impl ModelMeta {
+    pub(crate) fn new(training: Training<'_>, sha256: String, trained_at_us: i64) -> Self {
+        let Training { schema, summaries, n_rows, params, sample_size, threshold } = training;
+        let trained_at = timestamp::format(trained_at_us);
+        let (false_alarm_rate, contamination) = match params.alarms {
+            AlarmRule::FalseAlarmRate(rate) => (Some(rate), None),
+            AlarmRule::Contamination(share) => (None, Some(share)),
+        };
+        let features = schema.features().iter().zip(summaries);
+        Self {
+            model_version: model_version(&trained_at, &sha256),
+            trained_at,
+            features: features
+                .map(|(feature, summary)| FeatureMeta::new(feature, summary))
+                .collect(),
+            training_rows: n_rows,
+            parameters: ForestMeta {
+                n_trees: params.forest.n_trees,
+                sample_size,
+                max_features: params.forest.max_features,
+            },
+            seed: params.forest.seed,
+            threshold,
+            false_alarm_rate,
+            contamination,
+            sha256,
+            versions: Versions {
+                format: DETECTOR_VERSION,
+                program: String::from(env!("CARGO_PKG_VERSION")),
+            },
+        }
+    }
+}
+
+impl FeatureMeta {
+    fn new(feature: &Feature, summary: Option<FeatureSummary>) -> Self {
+        Self {
+            name: String::from(&*feature.name),
+            unit: feature.unit.clone(),
+            minimum: feature.minimum,
+            maximum: feature.maximum,
+            optional: feature.optional,
+            mean: summary.as_ref().map(|summary| summary.mean),
+            standard_deviation: summary.as_ref().map(|summary| summary.standard_deviation),
+            quantiles: summary.map(|summary| summary.quantiles),
+        }
+    }
+}
+
+/// The name of a model: the date of an RFC 3339 time, and the start of a checksum.
+pub(crate) fn model_version(trained_at: &str, sha256: &str) -> String {
+    let date = trained_at.split('T').next().unwrap_or_default();
+    let digits: String = sha256.chars().take(12).collect();
+    format!("{date}-{digits}")
+}

@@ -1,0 +1,99 @@
+//! What the training data looked like, for people.
+
+use serde::{Deserialize, Serialize};
+
+/// The values of one feature; missing ones are left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureSummary {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation, with n in the denominator.
+    pub standard_deviation: f64,
+    /// Quantiles.
+    pub quantiles: Quantiles,
+    /// Number of missing values.
+    pub n_missing: usize,
+}
+
+/// Quantiles, interpolated between neighbours.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// The lowest value.
+    pub min: f64,
+    /// One value in a hundred is lower.
+    pub p01: f64,
+    /// One in four is lower.
+    pub p25: f64,
+    /// The median.
+    pub p50: f64,
+    /// One in four is higher.
+    pub p75: f64,
+    /// One in a hundred is higher.
+    pub p99: f64,
+    /// The highest value.
+    pub max: f64,
+}
+
+impl FeatureSummary {
+    /// Summarises values, NaN for a missing one; `None` when all are missing.
+    pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let (missing, mut present): (Vec<f64>, Vec<f64>) = values.partition(|value| value.is_nan());
+        present.sort_unstable_by(f64::total_cmp);
+        let (&min, &max) = present.first().zip(present.last())?;
+
+        let n = present.len() as f64;
+        let mean = present.iter().map(|value| value / n).sum::<f64>();
+        let variance = present.iter().map(|value| (value - mean).powi(2) / n).sum::<f64>();
+        let quantile = |share: f64| {
+            let rank = share * (n - 1.0);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a rank is an index"
+            )]
+            let index = rank.floor() as usize;
+            let upper = present[(index + 1).min(present.len() - 1)];
+            present[index] + (upper - present[index]) * (rank - rank.floor())
+        };
+        Some(Self {
+            mean,
+            standard_deviation: variance.sqrt(),
+            quantiles: Quantiles {
+                min,
+                p01: quantile(0.01),
+                p25: quantile(0.25),
+                p50: quantile(0.5),
+                p75: quantile(0.75),
+                p99: quantile(0.99),
+                max,
+            },
+            n_missing: missing.len(),
+        })
+    }
+
+    /// Whether all present values are the same, so that nothing can be learnt from them.
+    pub fn is_constant(&self) -> bool {
+        self.quantiles.min >= self.quantiles.max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_leaves_missing_values_out() {
+        let summary = FeatureSummary::of([3.0, f64::NAN, 1.0, 2.0, 4.0, 5.0].into_iter()).unwrap();
+        assert!((summary.mean - 3.0).abs() < 1e-12);
+        assert!((summary.standard_deviation - 2.0_f64.sqrt()).abs() < 1e-12);
+        assert_eq!(
+            (summary.quantiles.min, summary.quantiles.p25, summary.quantiles.max),
+            (1.0, 2.0, 5.0)
+        );
+        assert_eq!(summary.quantiles.p01, 1.04);
+        assert_eq!(summary.n_missing, 1);
+        assert!(!summary.is_constant());
+        assert_eq!(FeatureSummary::of([f64::NAN].into_iter()), None);
+        assert!(FeatureSummary::of([7.0, 7.0].into_iter()).unwrap().is_constant());
+    }
+}

@@ -1,0 +1,68 @@
+//! Files of every format version are read for ever; the present one is written to the byte.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use detector::{AlarmRule, DETECTOR_VERSION, Detector, ForestParams, Params};
+
+use crate::{NOW_US, events, fit};
+
+fn golden_detector() -> Detector {
+    let forest =
+        ForestParams { n_trees: 5, sample_size: 32, seed: 2_008, ..ForestParams::default() };
+    fit(&events(200, 6), &Params { forest, alarms: AlarmRule::FalseAlarmRate(0.02) })
+}
+
+fn golden_dir(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/v{version}"))
+}
+
+/// Missing golden files are written, once, for their author to look at.
+#[test]
+fn the_present_version_is_written_to_the_byte() {
+    let dir = golden_dir(DETECTOR_VERSION);
+    let detector = golden_detector();
+    if !dir.exists() {
+        detector.save(&dir).unwrap();
+        panic!("{} was created; look at it and commit it", dir.display());
+    }
+    let golden = fs::read(dir.join(detector::ARTEFACT_FILE)).unwrap();
+    assert!(
+        golden == detector.encode(),
+        "the same training gives other bytes than {}",
+        dir.display()
+    );
+}
+
+#[test]
+fn every_version_is_still_read() {
+    for version in 1..=DETECTOR_VERSION {
+        let loaded = Detector::load(&golden_dir(version)).unwrap().unwrap();
+        let unseen = events(100, 8);
+        assert_eq!(loaded.scores(&unseen), golden_detector().scores(&unseen), "version {version}");
+        assert_eq!(loaded.threshold(), golden_detector().threshold(), "version {version}");
+    }
+}
+
+#[test]
+fn the_same_training_on_another_day_gives_the_same_artefact() {
+    let tomorrow_us = NOW_US + 86_400_000_000;
+    let schema = sensor::FeatureSchema::default();
+    let today = fit(&events(300, 1), &Params::default());
+    let tomorrow =
+        Detector::fit(&schema, &events(300, 1), &Params::default(), tomorrow_us).unwrap();
+    assert!(today.encode() == tomorrow.encode());
+    assert!(today.meta().model_version.starts_with("2026-11-22-"));
+    assert!(tomorrow.meta().model_version.starts_with("2026-11-23-"));
+}
+
+#[test]
+fn the_rule_of_contamination_is_kept_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let params = Params { alarms: AlarmRule::Contamination(0.07), ..Params::default() };
+    let detector = fit(&events(300, 1), &params);
+    detector.save(dir.path()).unwrap();
+    let loaded = Detector::load(dir.path()).unwrap().unwrap();
+    assert_eq!(loaded.threshold(), detector.threshold());
+    assert_eq!(loaded.alarm_rule(), params.alarms);
+}

@@ -1,0 +1,159 @@
+//! What a detector learns, and how it judges.
+
+use detector::{AlarmRule, Detector, FitError, ForestParams, Params};
+use sensor::{Feature, FeatureSchema, SensorEvent, StationId};
+
+use crate::{NOW_US, events, fit};
+
+fn with_value(event: &SensorEvent, feature: usize, value: f64) -> SensorEvent {
+    let mut values = event.values().to_vec();
+    values[feature] = value;
+    FeatureSchema::default()
+        .event(event.station_id().clone(), event.sequence(), NOW_US, &values)
+        .unwrap()
+}
+
+#[test]
+fn the_culprit_of_a_spike_is_named_first() {
+    let detector = fit(&events(5_000, 1), &Params::default());
+    let means = [70.0, 45.0, 66.0];
+    let mut n_named = 0;
+    for (index, event) in events(100, 2).iter().enumerate() {
+        let feature = index % 3;
+        // A deviation is the root of two; the spike has 6 to 12 of them, either way.
+        let size =
+            2.0_f64.sqrt() * (6.0 + (index % 7) as f64) * if index % 2 == 0 { 1.0 } else { -1.0 };
+        let spike = with_value(event, feature, means[feature] + size);
+        let culprit = &detector.schema().features()[feature].name;
+        n_named += usize::from(detector.explain(&spike)[0].feature == *culprit);
+    }
+    assert!(n_named >= 95, "{n_named} of 100");
+}
+
+#[test]
+fn an_explanation_adds_up_to_the_score() {
+    let detector = fit(&events(1_000, 1), &Params::default());
+    for event in &events(20, 3) {
+        let sum: f64 =
+            detector.explain(event).iter().map(|attribution| attribution.contribution).sum();
+        assert!(((sum - 1.0).exp2() - detector.assess(event).anomaly_score).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn false_alarms_come_at_the_rate_that_was_asked_for() {
+    let unseen = events(20_000, 9);
+    for rate in [0.002, 0.01, 0.05] {
+        let params = Params { alarms: AlarmRule::FalseAlarmRate(rate), ..Params::default() };
+        let detector = fit(&events(10_000, 1), &params);
+        let measured = detector.n_anomalies(&unseen) as f64 / unseen.len() as f64;
+        assert!(measured > rate / 2.0 && measured < rate * 2.0, "{measured} for {rate}");
+    }
+}
+
+#[test]
+fn score_label_and_p_value_agree() {
+    for alarms in [AlarmRule::FalseAlarmRate(0.05), AlarmRule::Contamination(0.05)] {
+        let detector = fit(&events(500, 1), &Params { alarms, ..Params::default() });
+        let unseen = events(2_000, 4);
+        let mut n_anomalies = 0;
+        for (event, score) in unseen.iter().zip(detector.scores(&unseen)) {
+            let prediction = detector.assess(event);
+            assert_eq!(prediction.anomaly_score.to_bits(), score.to_bits());
+            n_anomalies += usize::from(prediction.is_anomaly);
+            match alarms {
+                AlarmRule::FalseAlarmRate(rate) => {
+                    assert_eq!(prediction.is_anomaly, prediction.p_value <= rate);
+                    assert_eq!(
+                        prediction.is_anomaly,
+                        prediction.anomaly_score >= prediction.threshold
+                    );
+                }
+                AlarmRule::Contamination(_) => {
+                    assert_eq!(
+                        prediction.is_anomaly,
+                        prediction.anomaly_score > prediction.threshold
+                    );
+                }
+            }
+            assert_eq!(prediction.attributions.is_empty(), !prediction.is_anomaly);
+        }
+        assert_eq!(detector.n_anomalies(&unseen), n_anomalies);
+        assert!(n_anomalies > 0);
+    }
+}
+
+#[test]
+fn contamination_is_the_share_of_training_events_above_the_cut() {
+    let training = events(1_000, 1);
+    let detector =
+        fit(&training, &Params { alarms: AlarmRule::Contamination(0.1), ..Params::default() });
+    assert_eq!(detector.n_anomalies(&training), 100);
+    assert_eq!(detector.alarm_rule(), AlarmRule::Contamination(0.1));
+    assert_eq!(detector.meta().contamination, Some(0.1));
+}
+
+#[test]
+fn few_events_allow_no_small_rate() {
+    let fit = |n: u64, alarms| {
+        Detector::fit(
+            &FeatureSchema::default(),
+            &events(n, 1),
+            &Params { alarms, ..Params::default() },
+            NOW_US,
+        )
+    };
+    assert!(fit(99, AlarmRule::FalseAlarmRate(0.01)).is_ok());
+    assert_eq!(
+        fit(98, AlarmRule::FalseAlarmRate(0.01)).unwrap_err(),
+        FitError::RateTooSmall { rate: 0.01, n_events: 98, n_needed: 99 }
+    );
+    assert!(fit(4, AlarmRule::FalseAlarmRate(0.2)).is_ok());
+    assert_eq!(
+        fit(3, AlarmRule::Contamination(0.1)).unwrap_err(),
+        FitError::TooFewEvents { n_events: 3 }
+    );
+    assert_eq!(
+        fit(99, AlarmRule::FalseAlarmRate(0.0)).unwrap_err(),
+        FitError::FalseAlarmRate { rate: 0.0 }
+    );
+    assert_eq!(
+        fit(99, AlarmRule::Contamination(0.6)).unwrap_err(),
+        FitError::Contamination { share: 0.6 }
+    );
+}
+
+#[test]
+fn every_event_has_trees_that_did_not_learn_it() {
+    let params = Params {
+        forest: ForestParams { sample_size: 256, ..ForestParams::default() },
+        ..Params::default()
+    };
+    assert_eq!(fit(&events(300, 1), &params).meta().parameters.sample_size, 150);
+    assert_eq!(fit(&events(600, 1), &params).meta().parameters.sample_size, 256);
+}
+
+#[test]
+fn missing_values_are_learnt_and_judged() {
+    let optional = Feature { optional: true, ..Feature::named("b") };
+    let schema = FeatureSchema::new(vec![Feature::named("a"), optional]).unwrap();
+    let station = StationId::parse("s").unwrap();
+    let training: Vec<SensorEvent> = events(1_000, 1)
+        .iter()
+        .enumerate()
+        .map(|(i, event)| {
+            let b = if i % 4 == 0 { f64::NAN } else { event.values()[1] };
+            schema.event(station.clone(), i as u64, NOW_US, &[event.values()[0], b]).unwrap()
+        })
+        .collect();
+    let detector = Detector::fit(&schema, &training, &Params::default(), NOW_US).unwrap();
+    assert!((detector.meta().features[1].mean.unwrap() - 45.0).abs() < 0.2);
+
+    let judge = |a: f64| {
+        detector.assess(&schema.event(station.clone(), 0, NOW_US, &[a, f64::NAN]).unwrap())
+    };
+    let prediction = judge(95.0);
+    assert!(prediction.is_anomaly && !judge(70.0).is_anomaly);
+    assert_eq!(&*prediction.attributions[0].feature, "a");
+    assert_eq!(prediction.features.0[1].1, None);
+}
