@@ -97,7 +97,7 @@ fn every_fault_occurs_and_has_its_size() {
             Some(Fault::Dropout) => assert!((distance(message) - 8.0).abs() < 0.1, "{message:?}"),
             // The load is at most as large as one deviation, so its sign does not stand out.
             Some(Fault::LostCorrelation | Fault::StuckSensor) | None => {
-                assert!(distance(message) < 6.0)
+                assert!(distance(message) < 6.0);
             }
             Some(_) => assert!(distance(message) < 12.0),
         }

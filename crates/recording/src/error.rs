@@ -1,0 +1,139 @@
+//! What can be wrong with a file, and with a row of it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use sensor::{FaultKind, InvalidStationId};
+
+/// Why a file cannot be taken for a recording.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file could not be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no header line.
+    #[error("`{}` is empty; its first line should name the columns", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The header is no text.
+    #[error("`{}`: the header line is not UTF-8 text", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Two columns share a name.
+    #[error("`{}`: two columns are called `{name}`", path.display())]
+    DuplicateColumn {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A feature has no column.
+    #[error("`{}` has no column `{name}`; it has {}", path.display(), columns.join(", "))]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The name of the feature.
+        name: String,
+        /// The names of all columns.
+        columns: Vec<String>,
+    },
+}
+
+/// Why reading stopped before the end of the file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read `{}`", path.display())]
+pub struct ReadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system or the format says.
+    pub source: io::Error,
+}
+
+/// A row that is no event, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BadRow {
+    /// The file.
+    pub path: PathBuf,
+    /// The line that the row begins on, from 1.
+    pub line: u64,
+    /// Everything that is wrong with it.
+    pub faults: Vec<CellFault>,
+}
+
+/// One fault of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellFault {
+    /// The column, from 1, and its name; `None` for the row as a whole.
+    pub column: Option<(usize, String)>,
+    /// What is wrong.
+    pub kind: CellFaultKind,
+}
+
+/// What is wrong with a cell, or a row.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CellFaultKind {
+    /// The row has too few or too many cells.
+    #[error("the row has {found} cells, the header has {expected}")]
+    Width {
+        /// Number of columns.
+        expected: usize,
+        /// Number of cells.
+        found: usize,
+    },
+    /// The row is not text.
+    #[error("the row is not UTF-8 text")]
+    NotUtf8,
+    /// The cell is no number.
+    #[error("is not a number")]
+    NotANumber,
+    /// The cell is empty, and the feature is not optional.
+    #[error("is empty")]
+    Empty,
+    /// The cell is no time.
+    #[error("is not a time such as 2026-01-02 03:04:05")]
+    NotATime,
+    /// The cell is no sequence number.
+    #[error("is not a whole number from 0")]
+    NotASequence,
+    /// The cell is no station.
+    #[error("{0}")]
+    StationId(InvalidStationId),
+    /// The cell says neither normal nor anomalous.
+    #[error("is neither 0 nor 1")]
+    NotALabel,
+    /// The schema does not take the value.
+    #[error("{0}")]
+    Event(FaultKind),
+}
+
+impl std::error::Error for BadRow {}
+
+impl fmt::Display for BadRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.path.display(), self.line)?;
+        for (index, fault) in self.faults.iter().enumerate() {
+            let separator = if index > 0 { "; " } else { "" };
+            write!(f, "{separator}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for CellFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.column {
+            Some((number, name)) => write!(f, "column {number} ({name}) {}", self.kind),
+            None => write!(f, "{}", self.kind),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Recorded data: CSV in, events with file, line and column out.
+//!
+//! [`Recording::open`] reads the header of a CSV file, plain or gzipped, separated by `,` or `;`.
+//! It knows the columns for time, sequence, station and label by their usual names; all others can
+//! be features. [`Recording::events`] then gives the rows as events of a schema, each with the line
+//! it stands on, or with every fault of the row and the column it is in.
+//!
+//! What a file does not say is made up, always in the same way: a time a second after the row
+//! before, a sequence number from the order of rows, one station for all.
+//!
+//! ```
+//! use recording::Recording;
+//! use sensor::{Feature, FeatureSchema};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("pump.csv");
+//! # std::fs::write(&path, "datetime;Pressure;anomaly\n2026-01-02 03:04:05;1,5;0\n2026-01-02 03:04:06;high;1\n")?;
+//! let recording = Recording::open(&path)?;
+//! assert_eq!(recording.feature_columns(), ["Pressure"]);
+//!
+//! let schema = FeatureSchema::new(vec![Feature::named("Pressure")])?;
+//! let rows: Vec<_> = recording.events(&schema)?.collect::<Result<_, _>>()?;
+//! assert_eq!(rows[0].as_ref().unwrap().event.values(), [1.5]);
+//! assert!(rows[1].as_ref().unwrap_err().to_string().ends_with("pump.csv:3: column 2 (Pressure) is not a number"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What it does not do: it judges no value. Whether one may be missing, and what is possible, the
+//! schema says.
+
+mod columns;
+mod error;
+mod file;
+mod row;
+mod time;
+
+pub use error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
+pub use file::Recording;
+pub use row::{Events, RecordedEvent};

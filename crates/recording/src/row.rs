@@ -1,0 +1,228 @@
+//! From a row to an event.
+
+use std::fmt;
+use std::io::BufRead;
+
+use sensor::{FeatureSchema, InvalidStationId, SensorEvent, StationId};
+
+use crate::columns::Role;
+use crate::error::{BadRow, CellFault, CellFaultKind, ReadError};
+use crate::file::Recording;
+use crate::time;
+
+/// A row that is an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedEvent {
+    /// The event.
+    pub event: SensorEvent,
+    /// Whether the recording calls it anomalous, where it says.
+    pub is_anomaly: Option<bool>,
+    /// The line that it begins on, from 1.
+    pub line: u64,
+}
+
+/// The rows of a recording as events, in order. A bad row does not end it.
+pub struct Events<'s> {
+    recording: Recording,
+    schema: &'s FeatureSchema,
+    /// The column of each feature.
+    features: Vec<usize>,
+    reader: csv::Reader<Box<dyn BufRead>>,
+    record: csv::ByteRecord,
+    /// Rows read so far, good and bad.
+    n_rows: u64,
+    /// The station of the row before: rows of one station come together, and share its name.
+    last_station: StationId,
+}
+
+/// The station of rows that name none.
+const MADE_UP_STATION: &str = "recording";
+
+impl<'s> Events<'s> {
+    pub(crate) fn new(
+        recording: Recording,
+        schema: &'s FeatureSchema,
+        features: Vec<usize>,
+        reader: csv::Reader<Box<dyn BufRead>>,
+    ) -> Self {
+        let last_station = StationId::parse(MADE_UP_STATION).expect("letters only");
+        Self {
+            recording,
+            schema,
+            features,
+            reader,
+            record: csv::ByteRecord::new(),
+            n_rows: 0,
+            last_station,
+        }
+    }
+
+    fn event(&mut self) -> Result<RecordedEvent, BadRow> {
+        let line = self.recording.line(&self.record, self.reader.position());
+        let index = self.n_rows;
+        self.n_rows += 1;
+        let bad_row = |faults| BadRow { path: self.recording.path().to_owned(), line, faults };
+
+        let row = Row::new(&self.record, &self.recording)
+            .map_err(|kind| bad_row(vec![CellFault { column: None, kind }]))?;
+        let mut faults = Vec::new();
+        let station_id =
+            row.station_id(&self.last_station).map_err(|fault| faults.push(fault)).ok();
+        // Two thousand and so on: old enough for every row to be in the past.
+        let made_up_us = sensor::timestamp::EARLIEST_US + index.cast_signed() * 1_000_000;
+        let timestamp_us = row.timestamp_us(made_up_us).map_err(|fault| faults.push(fault)).ok();
+        let sequence = row.sequence(index).map_err(|fault| faults.push(fault)).ok();
+        let is_anomaly = row.label().map_err(|fault| faults.push(fault)).ok();
+        let mut values = Vec::with_capacity(self.features.len());
+        for (&column, feature) in self.features.iter().zip(self.schema.features()) {
+            match row.number(column) {
+                Ok(value) if value.is_nan() && !feature.optional => {
+                    faults.push(row.fault(column, CellFaultKind::Empty));
+                }
+                Ok(value) => values.push(value),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        let (true, Some(station_id), Some(timestamp_us), Some(sequence), Some(is_anomaly)) =
+            (faults.is_empty(), station_id, timestamp_us, sequence, is_anomaly)
+        else {
+            return Err(bad_row(faults));
+        };
+        self.last_station = station_id.clone();
+
+        let event =
+            self.schema.event(station_id, sequence, timestamp_us, &values).map_err(|invalid| {
+                let faults = invalid.faults().iter().map(|fault| CellFault {
+                    column: fault.key().and_then(|key| self.column_of_key(&key)),
+                    kind: CellFaultKind::Event(fault.kind.clone()),
+                });
+                bad_row(faults.collect())
+            })?;
+        Ok(RecordedEvent { event, is_anomaly, line })
+    }
+
+    /// The column that a key of an event was read from.
+    fn column_of_key(&self, key: &str) -> Option<(usize, String)> {
+        let columns = self.recording.columns();
+        let index = match key {
+            "timestamp" => columns.telling(Role::Timestamp),
+            "sequence" => columns.telling(Role::Sequence),
+            name => columns.position(name),
+        }?;
+        Some((index + 1, columns.names()[index].clone()))
+    }
+}
+
+impl Iterator for Events<'_> {
+    type Item = Result<Result<RecordedEvent, BadRow>, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(false) => None,
+            Ok(true) => Some(Ok(self.event())),
+            Err(error) => Some(Err(self.recording.read_error(error.into()))),
+        }
+    }
+}
+
+impl fmt::Debug for Events<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("recording", &self.recording)
+            .field("n_rows", &self.n_rows)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The cells of a row as text.
+struct Row<'a> {
+    cells: Vec<&'a str>,
+    recording: &'a Recording,
+}
+
+impl<'a> Row<'a> {
+    fn new(record: &'a csv::ByteRecord, recording: &'a Recording) -> Result<Self, CellFaultKind> {
+        let expected = recording.columns().names().len();
+        if record.len() != expected {
+            return Err(CellFaultKind::Width { expected, found: record.len() });
+        }
+        let cells = record
+            .iter()
+            .map(|cell| std::str::from_utf8(cell).map(str::trim))
+            .collect::<Result<_, _>>();
+        Ok(Self { cells: cells.map_err(|_| CellFaultKind::NotUtf8)?, recording })
+    }
+
+    fn fault(&self, column: usize, kind: CellFaultKind) -> CellFault {
+        CellFault {
+            column: Some((column + 1, self.recording.columns().names()[column].clone())),
+            kind,
+        }
+    }
+
+    /// The text of the column with a role; `None` when there is no such column.
+    fn of_role(&self, role: Role) -> Option<(usize, &'a str)> {
+        let column = self.recording.columns().telling(role)?;
+        Some((column, self.cells[column]))
+    }
+
+    fn station_id(&self, last: &StationId) -> Result<StationId, CellFault> {
+        match self.of_role(Role::StationId) {
+            None => Ok(last.clone()),
+            Some((_, text)) if text == last.as_str() => Ok(last.clone()),
+            Some((column, text)) => StationId::parse(text).map_err(|kind: InvalidStationId| {
+                self.fault(column, CellFaultKind::StationId(kind))
+            }),
+        }
+    }
+
+    fn timestamp_us(&self, made_up_us: i64) -> Result<i64, CellFault> {
+        match self.of_role(Role::Timestamp) {
+            None => Ok(made_up_us),
+            Some((column, text)) => {
+                time::parse(text).ok_or_else(|| self.fault(column, CellFaultKind::NotATime))
+            }
+        }
+    }
+
+    fn sequence(&self, made_up: u64) -> Result<u64, CellFault> {
+        match self.of_role(Role::Sequence) {
+            None => Ok(made_up),
+            Some((column, text)) => {
+                text.parse().map_err(|_| self.fault(column, CellFaultKind::NotASequence))
+            }
+        }
+    }
+
+    fn label(&self) -> Result<Option<bool>, CellFault> {
+        let Some((column, text)) = self.of_role(Role::Label) else {
+            return Ok(None);
+        };
+        match text.to_ascii_lowercase().as_str() {
+            "0" | "0.0" | "false" | "normal" => Ok(Some(false)),
+            "1" | "1.0" | "true" | "anomaly" => Ok(Some(true)),
+            "" => Ok(None),
+            _ => Err(self.fault(column, CellFaultKind::NotALabel)),
+        }
+    }
+
+    /// The number in a cell; NaN when it is empty.
+    fn number(&self, column: usize) -> Result<f64, CellFault> {
+        match self.cells[column] {
+            "" => Ok(f64::NAN),
+            text => parse_number(text, self.recording.delimiter())
+                .ok_or_else(|| self.fault(column, CellFaultKind::NotANumber)),
+        }
+    }
+}
+
+/// Reads a finite number. Where `;` separates cells, `,` may be the decimal mark.
+pub(crate) fn parse_number(text: &str, delimiter: u8) -> Option<f64> {
+    let number = match text.parse::<f64>() {
+        Err(_) if delimiter == b';' && !text.contains('.') => {
+            text.replacen(',', ".", 1).parse().ok()
+        }
+        number => number.ok(),
+    };
+    number.filter(|number| number.is_finite())
+}

@@ -1,0 +1,187 @@
+//! Files as they come from plants, and as they should not.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use recording::{OpenError, RecordedEvent, Recording};
+use sensor::{Feature, FeatureSchema, timestamp};
+use tempfile::TempDir;
+
+fn file(content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, content).unwrap();
+    (dir, path)
+}
+
+fn schema(names: &[&str]) -> FeatureSchema {
+    FeatureSchema::new(names.iter().map(|name| Feature::named(name)).collect()).unwrap()
+}
+
+/// The good rows, and the messages about the bad ones without the path.
+fn read(content: impl AsRef<[u8]>, schema: &FeatureSchema) -> (Vec<RecordedEvent>, Vec<String>) {
+    let (dir, path) = file(content);
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for row in Recording::open(&path).unwrap().events(schema).unwrap() {
+        match row.unwrap() {
+            Ok(event) => good.push(event),
+            Err(row) => bad.push(
+                row.to_string()
+                    .replace(&format!("{}", dir.path().join("a.csv").display()), "a.csv"),
+            ),
+        }
+    }
+    (good, bad)
+}
+
+#[test]
+fn a_full_row_becomes_an_event() {
+    let (events, bad) = read(
+        "timestamp,station_id,sequence,x,label\n2026-01-02T03:04:05Z,press_1,17,1.5,1\n2026-01-02T03:04:06Z,press_2,18,-2e3,0\n",
+        &schema(&["x"]),
+    );
+    assert_eq!(bad, [""; 0]);
+    assert_eq!(events[0].event.station_id().as_str(), "press_1");
+    assert_eq!(events[0].event.sequence(), 17);
+    assert_eq!(timestamp::format(events[0].event.timestamp_us()), "2026-01-02T03:04:05Z");
+    assert_eq!(events[0].event.values(), [1.5]);
+    assert_eq!((events[0].is_anomaly, events[0].line), (Some(true), 2));
+    assert_eq!(events[1].event.station_id().as_str(), "press_2");
+    assert_eq!((events[1].is_anomaly, events[1].line), (Some(false), 3));
+}
+
+#[test]
+fn what_a_file_does_not_say_is_made_up_in_order() {
+    let (events, _) = read("x\n1\n2\n3\n", &schema(&["x"]));
+    let made_up: Vec<_> = events
+        .iter()
+        .map(|row| {
+            (
+                row.event.station_id().as_str(),
+                row.event.sequence(),
+                timestamp::format(row.event.timestamp_us()),
+            )
+        })
+        .collect();
+    assert_eq!(made_up[0], ("recording", 0, String::from("2000-01-01T00:00:00Z")));
+    assert_eq!(made_up[2], ("recording", 2, String::from("2000-01-01T00:00:02Z")));
+    assert_eq!(events[0].is_anomaly, None);
+}
+
+#[test]
+fn plain_and_gzipped_files_of_both_separators_say_the_same() {
+    let expected = read("x,y\n1.5,2\n", &schema(&["x", "y"])).0;
+    for content in [
+        "x;y\n1.5;2\n",
+        "x;y\r\n1,5;2\r\n",
+        "\u{feff}x,y\n1.5,2",
+        "x , y\n 1.5 , 2 \n",
+        "\"x\",\"y\"\n\"1.5\",\"2\"\n",
+    ] {
+        assert_eq!(read(content, &schema(&["x", "y"])).0, expected, "{content:?}");
+    }
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(b"x,y\n1.5,2\n").unwrap();
+    assert_eq!(read(gzip.finish().unwrap(), &schema(&["x", "y"])).0, expected);
+}
+
+#[test]
+fn every_fault_of_a_row_is_named_with_line_and_column() {
+    let ranged = Feature { minimum: Some(0.0), maximum: Some(9.0), ..Feature::named("y") };
+    let schema = FeatureSchema::new(vec![Feature::named("x"), ranged]).unwrap();
+    let (events, bad) = read(
+        b"timestamp,sequence,station_id,x,y,label\n\
+          noon,-1,a b,high,1,maybe\n\
+          2026-01-02,1,a,,1,0\n\
+          2026-01-02,1,a,1\n\
+          2026-01-02,1,a,\xFF,1,0\n\
+          2026-01-02,1,a,1,10,0\n\
+          1980-01-02,1,a,1,2,0\n\
+          2026-01-02,1,a,inf,2,0\n\
+          2026-01-02,2,a,3,4,0\n",
+        &schema,
+    );
+    assert_eq!(
+        bad,
+        [
+            "a.csv:2: column 3 (station_id) may have letters A to Z, digits and . _ : - only, and starts with a \
+             letter or digit; column 1 (timestamp) is not a time such as 2026-01-02 03:04:05; \
+             column 2 (sequence) is not a whole number from 0; column 6 (label) is neither 0 nor 1; \
+             column 4 (x) is not a number",
+            "a.csv:3: column 4 (x) is empty",
+            "a.csv:4: the row has 4 cells, the header has 6",
+            "a.csv:5: the row is not UTF-8 text",
+            "a.csv:6: column 5 (y) must be between 0 and 9",
+            "a.csv:7: column 1 (timestamp) must not be before the year 2000",
+            "a.csv:8: column 4 (x) is not a number",
+        ]
+    );
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].line, 9);
+}
+
+#[test]
+fn lines_are_counted_as_an_editor_counts_them() {
+    for line_end in ["\n", "\r\n"] {
+        for last_line_end in ["", line_end] {
+            let lines = ["x,y", "", "1,a", "2,\"b", "b\"", "", "", "3,c"];
+            let (events, _) = read(lines.join(line_end) + last_line_end, &schema(&["x"]));
+            let found: Vec<u64> = events.iter().map(|row| row.line).collect();
+            assert_eq!(found, [3, 4, 8], "{line_end:?} {last_line_end:?}");
+        }
+    }
+}
+
+#[test]
+fn an_optional_feature_may_be_empty() {
+    let schema =
+        FeatureSchema::new(vec![Feature { optional: true, ..Feature::named("x") }]).unwrap();
+    let (events, bad) = read("x,y\n,1\n2,\n", &schema);
+    assert!(bad.is_empty() && events[0].event.values()[0].is_nan());
+    assert_eq!(events[1].event.values(), [2.0]);
+}
+
+#[test]
+fn numeric_columns_are_those_that_hold_numbers() {
+    let (_dir, path) =
+        file("time,a,b,c,d,changepoint,label\n2026-01-01,1,x,,,0,0\n2026-01-02,,2,3.5,,1,0\n");
+    let recording = Recording::open(&path).unwrap();
+    assert_eq!(recording.feature_columns(), ["a", "b", "c", "d"]);
+    assert_eq!(recording.numeric_columns().unwrap(), ["a", "c"]);
+    assert!(recording.has_labels() && recording.has_times());
+}
+
+#[test]
+fn files_that_are_no_recordings_are_refused() {
+    let message = |content: &[u8]| {
+        let (_dir, path) = file(content);
+        let error = Recording::open(&path).unwrap_err();
+        error.to_string().replace(&path.display().to_string(), "a.csv")
+    };
+    assert_eq!(message(b""), "`a.csv` is empty; its first line should name the columns");
+    assert_eq!(message(b"a,b,a\n"), "`a.csv`: two columns are called `a`");
+    assert_eq!(message(b"\xFF\xFE\n"), "`a.csv`: the header line is not UTF-8 text");
+    assert!(matches!(Recording::open(&PathBuf::from("nowhere.csv")), Err(OpenError::Read { .. })));
+
+    let (_dir, path) = file("a,b\n1,2\n");
+    let recording = Recording::open(&path).unwrap();
+    let error = recording.events(&schema(&["c"])).unwrap_err().to_string();
+    assert!(error.ends_with("has no column `c`; it has a, b"), "{error}");
+}
+
+#[test]
+fn a_gzipped_file_that_is_cut_off_is_not_taken_for_whole() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for i in 0..10_000 {
+        writeln!(gzip, "{}", if i == 0 { String::from("x") } else { i.to_string() }).unwrap();
+    }
+    let mut bytes = gzip.finish().unwrap();
+    bytes.truncate(bytes.len() / 2);
+    let (_dir, path) = file(bytes);
+    let schema = schema(&["x"]);
+    let rows = Recording::open(&path).unwrap().events(&schema).unwrap();
+    assert!(rows.last().unwrap().is_err());
+}
