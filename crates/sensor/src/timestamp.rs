@@ -1,6 +1,8 @@
 //! Times: RFC 3339 text at the edges, `i64` microseconds since 1970 (UTC) inside.
 
-use chrono::{DateTime, NaiveDate, SecondsFormat};
+use std::time::SystemTime;
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 
 /// 2000-01-01T00:00:00Z: no event is older.
 pub const EARLIEST_US: i64 = 946_684_800_000_000;
@@ -54,6 +56,11 @@ pub fn parse(text: &str) -> Result<i64, InvalidTimestamp> {
         return Err(InvalidTimestamp::Invalid);
     }
     Ok(utc_us)
+}
+
+/// A reading of the system's clock, which only `main` functions take, in microseconds since 1970.
+pub fn from_system_time(time: SystemTime) -> i64 {
+    DateTime::<Utc>::from(time).timestamp_micros()
 }
 
 /// Writes a time as RFC 3339 in UTC, with as many decimals as it needs: none, three or six.

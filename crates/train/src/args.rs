@@ -1,0 +1,84 @@
+//! What can be asked of the program.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments are shown as help, where backticks are noise"
+)]
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use detector::{AlarmRule, Params};
+
+/// Learns what is normal and writes the model that the server uses.
+///
+/// Without arguments it learns from 10,000 events of a simulated plant.
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub struct Args {
+    /// A CSV of normal events to learn from, plain or gzipped; its first line names the columns
+    #[arg(long, value_name = "FILE.csv")]
+    pub input: Option<PathBuf>,
+
+    /// Columns to learn from [default: those of the schema, else all that hold numbers]
+    ///
+    /// Columns that tell the time, the sequence, the station or the truth (a label) are never learnt
+    /// unless they are named here.
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', requires = "input")]
+    pub features: Option<Vec<String>>,
+
+    /// Units, physical ranges and optional features, as TOML
+    ///
+    /// For each feature a table: [[feature]] name = "pressure_bar", and where known unit = "bar",
+    /// minimum = 0, maximum = 16, optional = true. Ranges are physics: they are never taken from the
+    /// data, since an unusual value is what the model is for.
+    #[arg(long, value_name = "FILE.toml", requires = "input", verbatim_doc_comment)]
+    pub schema: Option<PathBuf>,
+
+    /// How many bad rows to leave out before giving up
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_bad_rows: usize,
+
+    /// Number of trees
+    #[arg(long, alias = "n-estimators", value_name = "N", default_value_t = Params::default().forest.n_trees)]
+    pub trees: usize,
+
+    /// Number of events that each tree is grown from, at most half of all
+    #[arg(long, alias = "max-samples", value_name = "N", default_value_t = Params::default().forest.sample_size)]
+    pub sample_size: usize,
+
+    /// Number of features that each tree may cut [default: all]
+    #[arg(long, value_name = "N")]
+    pub max_features: Option<usize>,
+
+    /// Seed of all that is random: equal data, parameters and seed give an equal model
+    #[arg(long, alias = "random-state", value_name = "N", default_value_t = Params::default().forest.seed)]
+    pub seed: u64,
+
+    /// Share of normal events that may be called anomalous
+    #[arg(long, value_name = "SHARE", default_value_t = default_false_alarm_rate(), conflicts_with = "contamination")]
+    pub false_alarm_rate: f64,
+
+    /// Share of the training events that are anomalous themselves, as scikit-learn understands it
+    #[arg(long, value_name = "SHARE")]
+    pub contamination: Option<f64>,
+
+    /// Where to write isoforest.bin and model_meta.json
+    #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
+    pub model_dir: PathBuf,
+
+    /// Where to write training_sample.csv
+    #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
+    pub data_dir: PathBuf,
+
+    /// Learn and report, but write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+fn default_false_alarm_rate() -> f64 {
+    match AlarmRule::default() {
+        AlarmRule::FalseAlarmRate(rate) => rate,
+        AlarmRule::Contamination(_) => unreachable!("the default rule is a false-alarm rate"),
+    }
+}

@@ -1,0 +1,178 @@
+//! What there is to learn from.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use indicatif::ProgressBar;
+use recording::Recording;
+use sensor::{Feature, FeatureSchema, SensorEvent};
+
+use crate::args::Args;
+
+/// Number of events that the plant sends for training: five whole days of all its stations.
+const SIMULATED_EVENTS: usize = 10_000;
+/// Bad rows that are told one by one.
+const BAD_ROWS_TOLD: usize = 10;
+
+/// Events to learn from, and where they come from.
+#[derive(Debug, Clone)]
+pub struct TrainingData {
+    /// Where the events come from, for people.
+    pub source: String,
+    /// What the events consist of.
+    pub schema: FeatureSchema,
+    /// The events, in the order of the source.
+    pub events: Vec<SensorEvent>,
+    /// Whether the source says when events were measured.
+    pub has_times: bool,
+    /// Number of rows that were left out.
+    pub n_bad_rows: usize,
+    /// What is wrong with the first of them.
+    pub bad_rows: Vec<String>,
+}
+
+impl TrainingData {
+    /// Reads the file that the arguments name, or asks the plant.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file or the schema cannot be read, a column is missing, or more rows are bad
+    /// than the arguments allow.
+    pub fn read(args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
+        match &args.input {
+            Some(path) => Self::from_file(path, args, progress),
+            None => Ok(Self {
+                source: format!("a simulated plant of {} stations", plant::N_STATIONS),
+                schema: FeatureSchema::default(),
+                events: plant::normal_events(SIMULATED_EVENTS, args.seed),
+                has_times: true,
+                n_bad_rows: 0,
+                bad_rows: Vec::new(),
+            }),
+        }
+    }
+
+    fn from_file(path: &Path, args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
+        let recording = Recording::open(path)?;
+        let schema = schema(&recording, args)?;
+        let mut data = Self {
+            source: format!("`{}`", path.display()),
+            schema: schema.clone(),
+            events: Vec::new(),
+            has_times: recording.has_times(),
+            n_bad_rows: 0,
+            bad_rows: Vec::new(),
+        };
+        for row in recording.events(&schema)? {
+            match row? {
+                Ok(row) => data.events.push(row.event),
+                Err(bad_row) => {
+                    data.n_bad_rows += 1;
+                    if data.bad_rows.len() < BAD_ROWS_TOLD {
+                        data.bad_rows.push(bad_row.to_string());
+                    }
+                }
+            }
+            if data.events.len().is_multiple_of(10_000) {
+                progress.set_message(format!("reading the data: {} rows", data.events.len()));
+            }
+        }
+        if data.n_bad_rows > args.max_bad_rows {
+            bail!(
+                "{} bad rows, and --max-bad-rows allows {}\n  {}{}",
+                data.n_bad_rows,
+                args.max_bad_rows,
+                data.bad_rows.join("\n  "),
+                if data.n_bad_rows > data.bad_rows.len() { "\n  and more" } else { "" },
+            );
+        }
+        if data.events.is_empty() {
+            bail!("{} has a header and no rows to learn from", data.source);
+        }
+        Ok(data)
+    }
+
+    /// Leaves out the features that are the same, or missing, in every event, and names them.
+    ///
+    /// # Errors
+    ///
+    /// Fails when no feature is left.
+    pub fn drop_constant_features(&mut self) -> anyhow::Result<Vec<String>> {
+        let varies = |feature: usize| {
+            let mut present = self
+                .events
+                .iter()
+                .map(|event| event.values()[feature])
+                .filter(|value| !value.is_nan());
+            let first = present.next();
+            present.any(|value| Some(value) != first)
+        };
+        let (kept, dropped): (Vec<usize>, Vec<usize>) =
+            (0..self.schema.len()).partition(|&feature| varies(feature));
+        if kept.is_empty() {
+            bail!(
+                "every feature of {} is the same in every row: there is nothing to learn",
+                self.source
+            );
+        }
+        let features = self.schema.features();
+        let names = dropped.iter().map(|&feature| String::from(&*features[feature].name)).collect();
+        if !dropped.is_empty() {
+            let schema =
+                FeatureSchema::new(kept.iter().map(|&feature| features[feature].clone()).collect())
+                    .expect("a part of a schema is a schema");
+            let narrowed = self.events.iter().map(|event| {
+                let values: Vec<f64> =
+                    kept.iter().map(|&feature| event.values()[feature]).collect();
+                schema
+                    .event(
+                        event.station_id().clone(),
+                        event.sequence(),
+                        event.timestamp_us(),
+                        &values,
+                    )
+                    .expect("a part of an event is an event")
+            });
+            self.events = narrowed.collect();
+            self.schema = schema;
+        }
+        Ok(names)
+    }
+}
+
+/// The features to learn: as named, else those of the schema file, else all columns of numbers.
+fn schema(recording: &Recording, args: &Args) -> anyhow::Result<FeatureSchema> {
+    let known = match &args.schema {
+        Some(path) => {
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("cannot read `{}`", path.display()))?;
+            let schema = FeatureSchema::from_toml(&text)
+                .with_context(|| format!("cannot use `{}`", path.display()))?;
+            Some(schema)
+        }
+        None => None,
+    };
+    let names = match (&args.features, known) {
+        (None, Some(schema)) => return Ok(schema),
+        (Some(names), Some(schema)) => {
+            let known = |name: &String| {
+                schema.features().iter().find(|feature| *feature.name == **name).cloned()
+            };
+            let features =
+                names.iter().map(|name| known(name).unwrap_or_else(|| Feature::named(name)));
+            return FeatureSchema::new(features.collect()).context("cannot use --features");
+        }
+        (Some(names), None) => names.clone(),
+        (None, None) => recording.numeric_columns()?,
+    };
+    if names.is_empty() {
+        bail!(
+            "`{}` has no column of numbers to learn from; its columns that could be features are: {}",
+            recording.path().display(),
+            recording.feature_columns().join(", ")
+        );
+    }
+    FeatureSchema::new(names.iter().map(|name| Feature::named(name)).collect())
+        .context("cannot use these columns")
+}

@@ -1,0 +1,116 @@
+//! The program that learns: from a CSV of one's own, or from the simulated plant.
+//!
+//! [`run`] reads the [training data](TrainingData), drops what cannot teach anything, fits a
+//! [`Detector`], tries whether what is normal stays normal, writes three files, and says in plain
+//! words what it found.
+
+mod args;
+mod data;
+mod drift;
+mod summary;
+mod timeline;
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use detector::{AlarmRule, Detector, ForestParams, Params, write_atomically};
+use indicatif::{ProgressBar, ProgressStyle};
+use sensor::timestamp;
+
+use crate::summary::Summary;
+
+pub use args::Args;
+pub use data::TrainingData;
+pub use drift::Drift;
+pub use timeline::Timeline;
+
+/// Some of the events learnt from, for people: a CSV that [`run`] writes to the data folder.
+pub const SAMPLE_FILE: &str = "training_sample.csv";
+
+/// Number of rows of the sample.
+const SAMPLE_ROWS: usize = 200;
+
+/// Learns a model as the arguments say, at the time `now_us`, and reports to `out`.
+///
+/// # Errors
+///
+/// Fails when the data cannot be read or has too many bad rows, when nothing can be learnt from it
+/// as asked, and when a file cannot be written.
+pub fn run(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let progress = ProgressBar::no_length().with_style(
+        ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+            .context("the progress bar has no such field")?,
+    );
+    progress.enable_steady_tick(std::time::Duration::from_millis(100));
+
+    progress.set_message("reading the data");
+    let mut data = TrainingData::read(args, &progress)?;
+    for message in &data.bad_rows {
+        progress.suspend(|| writeln!(out, "warning: bad row left out: {message}"))?;
+    }
+    for name in data.drop_constant_features()? {
+        progress.suspend(|| {
+            writeln!(
+                out,
+                "warning: `{name}` is the same in every row and teaches nothing; it is left out"
+            )
+        })?;
+    }
+
+    progress.set_message("growing the forest");
+    let params = params(args);
+    let detector = Detector::fit(&data.schema, &data.events, &params, now_us)
+        .with_context(|| format!("cannot learn from {}", data.source))?;
+    progress.set_message("looking for drift");
+    let drift = Drift::measure(&data, &params, now_us);
+    progress.finish_and_clear();
+
+    if !args.dry_run {
+        detector.save(&args.model_dir)?;
+        let sample = sample(&data).context("cannot put the sample into words")?;
+        write_atomically(&args.data_dir.join(SAMPLE_FILE), &sample)?;
+    }
+    let summary = Summary {
+        args,
+        data: &data,
+        detector: &detector,
+        drift: drift.as_ref(),
+        took: started.elapsed(),
+    };
+    summary.write(out).context("cannot write the summary")
+}
+
+fn params(args: &Args) -> Params {
+    let alarms = match args.contamination {
+        Some(share) => AlarmRule::Contamination(share),
+        None => AlarmRule::FalseAlarmRate(args.false_alarm_rate),
+    };
+    let forest = ForestParams {
+        n_trees: args.trees,
+        sample_size: args.sample_size,
+        max_features: args.max_features,
+        seed: args.seed,
+    };
+    Params { forest, alarms }
+}
+
+/// Rows from the whole length of the data, evenly spaced, as CSV.
+fn sample(data: &TrainingData) -> anyhow::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let features = data.schema.features().iter().map(|feature| &*feature.name);
+    writer.write_record(["timestamp", "station_id", "sequence"].into_iter().chain(features))?;
+    let n_rows = data.events.len().min(SAMPLE_ROWS);
+    for row in 0..n_rows {
+        let event = &data.events[row * data.events.len() / n_rows];
+        writer.write_field(timestamp::format(event.timestamp_us()))?;
+        writer.write_field(event.station_id().as_str())?;
+        writer.write_field(event.sequence().to_string())?;
+        for value in event.values() {
+            writer.write_field(if value.is_nan() { String::new() } else { value.to_string() })?;
+        }
+        writer.write_record(None::<&[u8]>)?;
+    }
+    Ok(writer.into_inner()?)
+}

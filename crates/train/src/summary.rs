@@ -1,0 +1,227 @@
+//! What a training has to say to a person.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use detector::{ARTEFACT_FILE, AlarmRule, Detector, FeatureMeta, META_FILE};
+use sensor::timestamp;
+
+use crate::SAMPLE_FILE;
+use crate::args::Args;
+use crate::data::TrainingData;
+use crate::drift::Drift;
+use crate::timeline::Timeline;
+
+pub(crate) struct Summary<'a> {
+    pub(crate) args: &'a Args,
+    pub(crate) data: &'a TrainingData,
+    pub(crate) detector: &'a Detector,
+    pub(crate) drift: Option<&'a Drift>,
+    pub(crate) took: Duration,
+}
+
+const HOUR_S: f64 = 3_600.0;
+
+impl Summary<'_> {
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write_data(out)?;
+        self.write_features(out)?;
+        self.write_model(out)?;
+        self.write_files(out)?;
+        self.write_drift(out)
+    }
+
+    fn write_data(&self, out: &mut dyn Write) -> io::Result<()> {
+        let data = self.data;
+        writeln!(out, "data         {}", data.source)?;
+        writeln!(
+            out,
+            "rows         {} learnt, {} bad",
+            grouped(data.events.len()),
+            grouped(data.n_bad_rows)
+        )?;
+        let Some(timeline) = Timeline::of(&data.events).filter(|_| data.has_times) else {
+            return writeln!(
+                out,
+                "time         the data does not say; rows are taken in their order"
+            );
+        };
+        writeln!(
+            out,
+            "time         {} to {}",
+            timestamp::format(timeline.first_us),
+            timestamp::format(timeline.last_us)
+        )?;
+        writeln!(
+            out,
+            "             {} station{}, an event every {} s each, {} gaps, {} repeats",
+            timeline.n_stations,
+            if timeline.n_stations == 1 { "" } else { "s" },
+            timeline.interval_us as f64 / 1e6,
+            grouped(timeline.n_gaps),
+            grouped(timeline.n_repeats),
+        )
+    }
+
+    fn write_features(&self, out: &mut dyn Write) -> io::Result<()> {
+        let features = &self.detector.meta().features;
+        let titles = features.iter().map(title).collect::<Vec<_>>();
+        let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
+        writeln!(
+            out,
+            "features     {:width$}  {:>12} {:>12} {:>12} {:>12} {:>9}",
+            "", "mean", "deviation", "lowest", "highest", "missing"
+        )?;
+        for (index, (feature, title)) in features.iter().zip(titles).enumerate() {
+            let number =
+                |value: Option<f64>| value.map_or(String::from("-"), |value| format!("{value:.3}"));
+            let n_missing =
+                self.data.events.iter().filter(|event| event.values()[index].is_nan()).count();
+            writeln!(
+                out,
+                "             {title:width$}  {:>12} {:>12} {:>12} {:>12} {:>9}",
+                number(feature.mean),
+                number(feature.standard_deviation),
+                number(feature.quantiles.as_ref().map(|quantiles| quantiles.min)),
+                number(feature.quantiles.as_ref().map(|quantiles| quantiles.max)),
+                grouped(n_missing),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_model(&self, out: &mut dyn Write) -> io::Result<()> {
+        let meta = self.detector.meta();
+        writeln!(out, "model        {}", meta.model_version)?;
+        writeln!(
+            out,
+            "forest       {} trees of {} samples, seed {}",
+            grouped(meta.parameters.n_trees),
+            grouped(meta.parameters.sample_size),
+            meta.seed
+        )?;
+        match self.detector.alarm_rule() {
+            AlarmRule::FalseAlarmRate(rate) => {
+                writeln!(
+                    out,
+                    "threshold    {:.4}, for a false-alarm rate of {}",
+                    meta.threshold,
+                    percent(rate)
+                )?;
+                writeln!(
+                    out,
+                    "false alarms about {} an hour at one event a second",
+                    one_place(rate * HOUR_S)
+                )?;
+                if let Some(events_an_hour) = self.events_an_hour() {
+                    writeln!(
+                        out,
+                        "             about {} an hour at the pace of the data, {} events an hour",
+                        one_place(rate * events_an_hour),
+                        one_place(events_an_hour)
+                    )?;
+                }
+                Ok(())
+            }
+            AlarmRule::Contamination(share) => writeln!(
+                out,
+                "threshold    {:.4}, above which {} of the training events lie",
+                meta.threshold,
+                percent(share)
+            ),
+        }
+    }
+
+    /// How many events the stations of the data send together in an hour.
+    fn events_an_hour(&self) -> Option<f64> {
+        let timeline = Timeline::of(&self.data.events).filter(|_| self.data.has_times)?;
+        let interval_s = timeline.interval_us as f64 / 1e6;
+        (interval_s > 0.0).then(|| timeline.n_stations as f64 * HOUR_S / interval_s)
+    }
+
+    fn write_files(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.args.dry_run {
+            writeln!(out, "files        none written (--dry-run)")?;
+        } else {
+            let model_dir = &self.args.model_dir;
+            let size_kb = self.detector.encode().len().div_ceil(1_000);
+            writeln!(
+                out,
+                "files        {} ({} kB)",
+                model_dir.join(ARTEFACT_FILE).display(),
+                grouped(size_kb)
+            )?;
+            writeln!(out, "             {}", model_dir.join(META_FILE).display())?;
+            writeln!(out, "             {}", self.args.data_dir.join(SAMPLE_FILE).display())?;
+        }
+        writeln!(out, "took         {:.2} s", self.took.as_secs_f64())
+    }
+
+    fn write_drift(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(drift) = self.drift else {
+            return writeln!(
+                out,
+                "drift        not measured: too few rows to set a fifth of them aside"
+            );
+        };
+        let (measured, asked) = (percent(drift.measured()), percent(drift.asked));
+        writeln!(
+            out,
+            "drift        learnt from the first {} rows, {measured} of the last {} are called anomalous ({asked} asked)",
+            grouped(drift.n_learnt),
+            grouped(drift.n_tried),
+        )?;
+        if drift.is_large() {
+            writeln!(
+                out,
+                "warning: the data drifts: {measured} of its last fifth would be called anomalous by a model of what came \
+                 before,\n         where {asked} was asked for. What is normal changes in the course of this data, so \
+                 expect\n         false alarms of that order in service. Learn from data that covers every normal state, \
+                 and\n         learn anew when the plant has changed."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn title(feature: &FeatureMeta) -> String {
+    match &feature.unit {
+        Some(unit) => format!("{} [{unit}]", feature.name),
+        None => feature.name.clone(),
+    }
+}
+
+fn percent(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn one_place(number: f64) -> String {
+    let text = format!("{number:.1}");
+    String::from(text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// A count with its thousands apart: 10,000.
+fn grouped(count: usize) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0.01, 0.5, 0.0015, 1.0].map(percent), ["1 %", "50 %", "0.15 %", "100 %"]);
+        assert_eq!([36.0, 0.83].map(one_place), ["36", "0.8"]);
+    }
+}

@@ -1,0 +1,89 @@
+//! When the events of a recording were measured.
+
+use std::collections::BTreeMap;
+
+use sensor::{SensorEvent, StationId};
+
+/// The times of events: their span, and how regular they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeline {
+    /// The earliest time, in microseconds since 1970.
+    pub first_us: i64,
+    /// The latest time.
+    pub last_us: i64,
+    /// Number of stations.
+    pub n_stations: usize,
+    /// The usual time between two events of a station: the median; 0 when no station has two.
+    pub interval_us: i64,
+    /// How often a station was silent for more than three usual intervals.
+    pub n_gaps: usize,
+    /// How many events have the time of another of their station.
+    pub n_repeats: usize,
+}
+
+impl Timeline {
+    /// Looks at the times of all events; `None` when there is none.
+    pub fn of(events: &[SensorEvent]) -> Option<Self> {
+        let mut times: BTreeMap<&StationId, Vec<i64>> = BTreeMap::new();
+        for event in events {
+            times.entry(event.station_id()).or_default().push(event.timestamp_us());
+        }
+        let mut intervals = Vec::new();
+        for times in times.values_mut() {
+            times.sort_unstable();
+            intervals.extend(times.windows(2).map(|pair| pair[1] - pair[0]));
+        }
+        let n_repeats = intervals.iter().filter(|&&interval| interval == 0).count();
+        intervals.retain(|&interval| interval > 0);
+        intervals.sort_unstable();
+        let interval_us = intervals.get(intervals.len() / 2).copied().unwrap_or(0);
+        let is_gap = |interval: i64| interval > interval_us.saturating_mul(3);
+        Some(Self {
+            first_us: events.iter().map(SensorEvent::timestamp_us).min()?,
+            last_us: events.iter().map(SensorEvent::timestamp_us).max()?,
+            n_stations: times.len(),
+            interval_us,
+            n_gaps: intervals.iter().filter(|&&interval| is_gap(interval)).count(),
+            n_repeats,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_and_repeats_are_those_of_each_station() {
+        let schema = sensor::FeatureSchema::default();
+        let start_us = sensor::timestamp::EARLIEST_US;
+        let seconds = [
+            ("a", 0),
+            ("b", 0),
+            ("a", 10),
+            ("b", 10),
+            ("a", 20),
+            ("a", 20),
+            ("b", 20),
+            ("a", 90),
+            ("b", 30),
+        ];
+        let events: Vec<SensorEvent> = seconds
+            .iter()
+            .map(|&(station, second)| {
+                let station = StationId::parse(station).unwrap();
+                schema
+                    .event(station, 0, start_us + second * 1_000_000, &[70.0, 45.0, 66.0])
+                    .unwrap()
+            })
+            .collect();
+        let timeline = Timeline::of(&events).unwrap();
+        assert_eq!((timeline.n_stations, timeline.n_gaps, timeline.n_repeats), (2, 1, 1));
+        assert_eq!(
+            (timeline.interval_us, timeline.last_us - timeline.first_us),
+            (10_000_000, 90_000_000)
+        );
+        assert_eq!(Timeline::of(&[]), None);
+        assert_eq!(Timeline::of(&events[..1]).unwrap().interval_us, 0);
+    }
+}

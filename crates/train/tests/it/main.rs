@@ -1,0 +1,212 @@
+//! The program as a user meets it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use detector::{ARTEFACT_FILE, Detector, META_FILE};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// 2026-11-22T12:00:00Z.
+const NOW_US: i64 = 1_795_348_800_000_000;
+
+/// A folder to train in.
+struct Workshop {
+    dir: TempDir,
+}
+
+impl Workshop {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) -> String {
+        fs::write(self.path(name), content).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    /// Trains with these arguments, and gives what was said, or why not.
+    fn train(&self, args: &[&str]) -> Result<String, String> {
+        let model_dir = self.path("models").display().to_string();
+        let data_dir = self.path("data").display().to_string();
+        let all = ["train", "--model-dir", &model_dir, "--data-dir", &data_dir].iter().chain(args);
+        let args = train::Args::try_parse_from(all).map_err(|error| error.to_string())?;
+        let mut out = Vec::new();
+        train::run(&args, NOW_US, &mut out).map_err(|error| format!("{error:#}"))?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn detector(&self) -> Detector {
+        Detector::load(&self.path("models")).unwrap().unwrap()
+    }
+}
+
+/// `n` rows of two columns that vary, `a` a little and `b` a lot.
+fn rows(n: u32) -> String {
+    (0..n).fold(String::from("a,b,fixed\n"), |text, i| {
+        let scattered = f64::from(i.wrapping_mul(2_654_435_761) % 1_000) / 10.0;
+        format!("{text}{},{scattered},7\n", i % 10)
+    })
+}
+
+#[test]
+fn training_twice_gives_the_same_artefact() {
+    let (first, second) = (Workshop::new(), Workshop::new());
+    let said = first.train(&[]).unwrap();
+    second.train(&[]).unwrap();
+    let artefact =
+        |workshop: &Workshop| fs::read(workshop.path("models").join(ARTEFACT_FILE)).unwrap();
+    assert!(artefact(&first) == artefact(&second));
+    assert!(said.contains("rows         10,000 learnt, 0 bad"), "{said}");
+    assert!(!said.contains("warning"), "{said}");
+}
+
+/// The files in the repository are those of the default training, up to its day.
+#[test]
+fn the_committed_metadata_and_sample_are_true() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let workshop = Workshop::new();
+    workshop.train(&[]).unwrap();
+
+    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let mut committed = read(&root.join("models").join(META_FILE));
+    let mut made = read(&workshop.path("models").join(META_FILE));
+    let digits =
+        |meta: &Value| String::from(meta["model_version"].as_str().unwrap().split_at(10).1);
+    assert_eq!(
+        digits(&committed),
+        digits(&made),
+        "train anew with `cargo run -p train` and commit what it writes"
+    );
+    for meta in [&mut committed, &mut made] {
+        meta["model_version"] = Value::Null;
+        meta["trained_at"] = Value::Null;
+    }
+    assert_eq!(committed, made);
+
+    let sample = |path: PathBuf| fs::read_to_string(path).unwrap().replace('\r', "");
+    assert_eq!(
+        sample(root.join("data").join(train::SAMPLE_FILE)),
+        sample(workshop.path("data").join(train::SAMPLE_FILE))
+    );
+}
+
+#[test]
+fn columns_are_chosen_and_constant_ones_dropped() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("a.csv", &rows(500));
+    let said = workshop.train(&["--input", &csv]).unwrap();
+    assert!(said.contains("warning: `fixed` is the same in every row"), "{said}");
+    let names = |workshop: &Workshop| -> Vec<String> {
+        workshop.detector().meta().features.iter().map(|feature| feature.name.clone()).collect()
+    };
+    assert_eq!(names(&workshop), ["a", "b"]);
+
+    workshop.train(&["--input", &csv, "--features", "b"]).unwrap();
+    assert_eq!(names(&workshop), ["b"]);
+    let error = workshop.train(&["--input", &csv, "--features", "b,c"]).unwrap_err();
+    assert!(error.contains("has no column `c`; it has a, b, fixed"), "{error}");
+    let error = workshop.train(&["--input", &csv, "--features", "fixed"]).unwrap_err();
+    assert!(error.contains("there is nothing to learn"), "{error}");
+}
+
+#[test]
+fn ranges_come_from_the_schema_and_never_from_the_data() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("a.csv", &rows(500));
+    workshop.train(&["--input", &csv]).unwrap();
+    assert!(
+        workshop.detector().schema().features().iter().all(|feature| feature.minimum.is_none())
+    );
+
+    let schema = workshop
+        .write("schema.toml", "[[feature]]\nname = 'b'\nunit = 'bar'\nminimum = 0\nmaximum = 50\n");
+    let error = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap_err();
+    assert!(error.contains("bad rows, and --max-bad-rows allows 0"), "{error}");
+    assert!(error.contains("column 2 (b) must be between 0 and 50"), "{error}");
+
+    let said =
+        workshop.train(&["--input", &csv, "--schema", &schema, "--max-bad-rows", "300"]).unwrap();
+    assert!(said.contains("b [bar]"), "{said}");
+    assert_eq!(workshop.detector().schema().features()[0].maximum, Some(50.0));
+}
+
+#[test]
+fn bad_rows_are_named_and_may_be_left_out() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("a.csv", &(rows(300) + "1,,7\nx,1,7\n"));
+    let error = workshop.train(&["--input", &csv, "--features", "a,b"]).unwrap_err();
+    assert!(error.contains("2 bad rows, and --max-bad-rows allows 0"), "{error}");
+    assert!(error.contains("a.csv:302: column 2 (b) is empty"), "{error}");
+    assert!(error.contains("a.csv:303: column 1 (a) is not a number"), "{error}");
+
+    let said =
+        workshop.train(&["--input", &csv, "--features", "a,b", "--max-bad-rows", "2"]).unwrap();
+    assert!(said.contains("rows         300 learnt, 2 bad"), "{said}");
+    let schema = workshop.write("schema.toml", "[[feature]]\nname = 'b'\noptional = true\n");
+    let csv = workshop.write("b.csv", &(rows(300) + "1,,7\n"));
+    let said = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap();
+    assert!(said.contains("rows         301 learnt, 0 bad"), "{said}");
+}
+
+#[test]
+fn drift_is_told_with_both_figures() {
+    let workshop = Workshop::new();
+    let drifting = (0..1_000_u32).fold(String::from("x\n"), |text, i| {
+        let scattered = f64::from(i.wrapping_mul(2_654_435_761) % 1_000) / 100.0;
+        format!("{text}{}\n", scattered + if i < 800 { 0.0 } else { 20.0 })
+    });
+    let csv = workshop.write("a.csv", &drifting);
+    let said = workshop.train(&["--input", &csv]).unwrap();
+    assert!(said.contains("warning: the data drifts: 100 % of its last fifth"), "{said}");
+    assert!(said.contains("where 1 % was asked for"), "{said}");
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let workshop = Workshop::new();
+    let said = workshop.train(&["--dry-run"]).unwrap();
+    assert!(said.contains("none written (--dry-run)"), "{said}");
+    assert!(!workshop.path("models").exists() && !workshop.path("data").exists());
+}
+
+#[test]
+fn impossible_arguments_are_explained() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("a.csv", &rows(50));
+    let check = |args: &[&str], expected: &str| {
+        let error = workshop.train(args).unwrap_err();
+        assert!(error.contains(expected), "{args:?}: {error}");
+    };
+    check(&["--false-alarm-rate", "0.1", "--contamination", "0.1"], "cannot be used with");
+    check(&["--false-alarm-rate", "1.5"], "a false-alarm rate must be between 0 and 1, not 1.5");
+    check(&["--contamination", "0.9"], "a contamination must be above 0 and up to 0.5, not 0.9");
+    check(&["--trees", "0"], "the number of trees must be 1 to 100000, not 0");
+    check(&["--max-features", "4"], "a tree can be limited to 1 to 3 features, not 4");
+    check(&["--features", "a"], "--input");
+    check(
+        &["--input", &csv, "--features", "a,b"],
+        "a false-alarm rate of 0.01 needs at least 99 events",
+    );
+    check(&["--input", "nowhere.csv"], "cannot read `nowhere.csv`");
+    let empty = workshop.write("empty.csv", "");
+    check(&["--input", &empty], "is empty; its first line should name the columns");
+    let header = workshop.write("header.csv", "a,b\n");
+    check(&["--input", &header], "has no column of numbers to learn from");
+    check(&["--input", &header, "--features", "a"], "has a header and no rows to learn from");
+}
+
+#[test]
+fn names_of_scikit_learn_are_understood() {
+    let workshop = Workshop::new();
+    workshop.train(&["--n-estimators", "7", "--max-samples", "64", "--random-state", "3"]).unwrap();
+    let meta = workshop.detector().meta().clone();
+    assert_eq!((meta.parameters.n_trees, meta.parameters.sample_size, meta.seed), (7, 64, 3));
+}
