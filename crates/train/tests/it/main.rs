@@ -36,8 +36,9 @@ impl Workshop {
     fn train(&self, args: &[&str]) -> Result<String, String> {
         let model_dir = self.path("models").display().to_string();
         let data_dir = self.path("data").display().to_string();
-        let all = ["train", "--model-dir", &model_dir, "--data-dir", &data_dir].iter().chain(args);
-        let args = train::Args::try_parse_from(all).map_err(|error| error.to_string())?;
+        let folders = ["train", "--model-dir", &model_dir, "--data-dir", &data_dir];
+        let args = train::Args::try_parse_from(folders.iter().chain(args))
+            .map_err(|error| error.to_string())?;
         let mut out = Vec::new();
         train::run(&args, NOW_US, &mut out).map_err(|error| format!("{error:#}"))?;
         Ok(String::from_utf8(out).unwrap())

@@ -1,0 +1,163 @@
+//! The tables, how they came about, and the settings that make a commit last.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::Totals;
+use crate::error::OpenError;
+
+/// `IFev` in ASCII, so that `file` and this program know whose database it is.
+const APPLICATION_ID: i32 = 0x4946_6576;
+
+/// Step n leads from version n to n + 1. A step that was released is never changed.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE predictions (
+        id            INTEGER NOT NULL,
+        station_id    TEXT    NOT NULL,
+        timestamp_us  INTEGER NOT NULL,
+        sequence      INTEGER NOT NULL,
+        features      TEXT    NOT NULL,
+        anomaly_score REAL    NOT NULL,
+        p_value       REAL    NOT NULL,
+        threshold     REAL    NOT NULL,
+        is_anomaly    INTEGER NOT NULL,
+        attributions  TEXT    NOT NULL,
+        model_version TEXT    NOT NULL,
+        received_us   INTEGER NOT NULL,
+        event_hash    BLOB    NOT NULL,
+        PRIMARY KEY (station_id, timestamp_us, sequence)
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX anomalies_by_id ON predictions (id) WHERE is_anomaly;
+
+    -- One row: counting the table would take longer every day.
+    CREATE TABLE totals (
+        last_id   INTEGER NOT NULL,
+        events    INTEGER NOT NULL,
+        anomalies INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO totals VALUES (0, 0, 0);
+"];
+
+/// How long a connection waits for another program, such as a back-up, to let go of the file.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Opens a database for its writer, and makes or migrates its tables.
+pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
+    let sqlite_error = |source| OpenError::sqlite(path, source);
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)
+            .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
+    }
+    let mut connection = Connection::open(path).map_err(sqlite_error)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite_error)?;
+    check_owner(&connection, path)?;
+    demand_durability(&connection, path)?;
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a database for reading only.
+pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)
+        .map_err(|source| OpenError::sqlite(path, source))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| OpenError::sqlite(path, source))?;
+    Ok(connection)
+}
+
+/// The counts that a transaction reads and writes along with its rows.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// The id of the last prediction to arrive.
+    pub(crate) last_id: i64,
+    pub(crate) totals: Totals,
+}
+
+impl Ledger {
+    pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("SELECT last_id, events, anomalies FROM totals")?.query_row(
+            [],
+            |row| {
+                Ok(Self {
+                    last_id: row.get(0)?,
+                    totals: Totals { events: row.get(1)?, anomalies: row.get(2)? },
+                })
+            },
+        )
+    }
+
+    pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let sql = "UPDATE totals SET last_id = ?1, events = ?2, anomalies = ?3";
+        let Totals { events, anomalies } = self.totals;
+        connection.prepare_cached(sql)?.execute(rusqlite::params![
+            self.last_id,
+            events,
+            anomalies
+        ])?;
+        Ok(())
+    }
+}
+
+/// Nothing is written to a file that is not ours.
+fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let number = |sql| {
+        connection
+            .query_row(sql, [], |row| row.get(0))
+            .map_err(|source| OpenError::sqlite(path, source))
+    };
+    let application_id: i32 = number("PRAGMA application_id")?;
+    let n_tables: i32 = number("SELECT count(*) FROM sqlite_schema")?;
+    if application_id == APPLICATION_ID || (application_id == 0 && n_tables == 0) {
+        Ok(())
+    } else {
+        Err(OpenError::Foreign { path: path.to_owned() })
+    }
+}
+
+/// A commit must be on the disk when it returns. Settings are read back, since SQLite keeps silent
+/// about those that it cannot grant.
+fn demand_durability(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let sqlite_error = |source| OpenError::sqlite(path, source);
+    let demand = |setting: &'static str, asked: &'static str, found: String| {
+        let granted = found == asked;
+        let weaker = OpenError::WeakerSetting { path: path.to_owned(), setting, asked, found };
+        if granted { Ok(()) } else { Err(weaker) }
+    };
+
+    let journal_mode: String = connection
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(sqlite_error)?;
+    demand("journal_mode", "wal", journal_mode)?;
+
+    // fullfsync matters on macOS, where a plain fsync stops at the cache of the disk.
+    connection
+        .execute_batch(
+            "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON",
+        )
+        .map_err(sqlite_error)?;
+    let synchronous: i32 =
+        connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(sqlite_error)?;
+    demand("synchronous", "2", synchronous.to_string())
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let sqlite_error = |source| OpenError::sqlite(path, source);
+    let found: u32 =
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite_error)?;
+    let Some(missing) = MIGRATIONS.get(found as usize..) else {
+        return Err(OpenError::Version {
+            path: path.to_owned(),
+            found,
+            supported: u32::try_from(MIGRATIONS.len()).expect("migrations are written by hand"),
+        });
+    };
+    for (step, migration) in (found..).zip(missing) {
+        let transaction = connection.transaction().map_err(sqlite_error)?;
+        transaction.execute_batch(migration).map_err(sqlite_error)?;
+        transaction.pragma_update(None, "user_version", step + 1).map_err(sqlite_error)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite_error)?;
+        transaction.commit().map_err(sqlite_error)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! The one thread that writes.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::{Connection, TransactionBehavior};
+use sensor::Prediction;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::KeepError;
+use crate::schema::Ledger;
+use crate::{Kept, NewPrediction, Status, lock, prediction_row};
+
+/// What the writer is asked to do, and where it answers. Nobody may be waiting any more.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Keep a prediction.
+    Keep { new: NewPrediction, answer: oneshot::Sender<Result<Kept, KeepError>> },
+    /// Commit something, to see whether it can be done.
+    Probe { answer: oneshot::Sender<Result<(), KeepError>> },
+}
+
+/// Jobs of one transaction. More would make the first wait for too long.
+const BATCH_LEN_MAX: usize = 1_024;
+
+/// The thread that writes. It ends when the last [`Store`](crate::Store) is gone.
+#[derive(Debug)]
+pub struct Writer {
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        connection: Connection,
+        queue: mpsc::Receiver<Job>,
+        status: Arc<Mutex<Status>>,
+    ) -> io::Result<Self> {
+        let body = move || Scribe { connection, status }.run(queue);
+        Ok(Self { thread: thread::Builder::new().name(String::from("store-writer")).spawn(body)? })
+    }
+
+    /// Waits until everything that was accepted is on the disk and the database is closed.
+    ///
+    /// This blocks: not for async code. It would wait for ever while a store is in use.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the thread panicked; what it had not answered may be kept or not.
+    pub fn join(self) -> Result<(), KeepError> {
+        self.thread.join().map_err(|_| KeepError::WriterGone)
+    }
+}
+
+/// What the writing thread owns.
+struct Scribe {
+    connection: Connection,
+    status: Arc<Mutex<Status>>,
+}
+
+impl Scribe {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut batch = Vec::new();
+        // Takes what waits and no more: while one batch is written, the next gathers by itself.
+        while queue.blocking_recv_many(&mut batch, BATCH_LEN_MAX) > 0 {
+            self.settle(std::mem::take(&mut batch));
+        }
+        self.close();
+    }
+
+    /// Commits a batch, and then answers.
+    fn settle(&mut self, batch: Vec<Job>) {
+        let predictions = batch.iter().filter_map(|job| match job {
+            Job::Keep { new, .. } => Some(new),
+            Job::Probe { .. } => None,
+        });
+        let committed = self.commit(predictions);
+        if let Err(error) = &committed {
+            tracing::error!(error = %error, batch_len = batch.len(), "predictions could not be stored");
+        }
+        lock(&self.status).failure = committed.as_ref().err().cloned();
+
+        let mut answers = committed.map(Vec::into_iter);
+        for job in batch {
+            // A client that has gone away does not hear of it; what is kept is kept.
+            match (job, &mut answers) {
+                (Job::Keep { new, answer }, Ok(found)) => {
+                    let found =
+                        found.next().expect("a commit says what it found for each prediction");
+                    let _ = answer.send(match found {
+                        Found::Nothing => Ok(Kept::Stored(new.prediction)),
+                        Found::Same(earlier) => Ok(Kept::Duplicate(earlier)),
+                        Found::Another => Err(KeepError::Conflict),
+                    });
+                }
+                (Job::Probe { answer }, Ok(_)) => drop(answer.send(Ok(()))),
+                (Job::Keep { answer, .. }, Err(error)) => drop(answer.send(Err(error.clone()))),
+                (Job::Probe { answer }, Err(error)) => drop(answer.send(Err(error.clone()))),
+            }
+        }
+    }
+
+    /// Writes predictions in one transaction, and says what it found in the place of each.
+    fn commit<'a>(
+        &mut self,
+        predictions: impl Iterator<Item = &'a NewPrediction>,
+    ) -> Result<Vec<Found>, KeepError> {
+        let failed = |error: rusqlite::Error| KeepError::Failed(error.to_string().into());
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let mut ledger = Ledger::read(&transaction).map_err(failed)?;
+        let found = predictions
+            .map(|new| keep(&transaction, &mut ledger, new))
+            .collect::<Result<_, _>>()
+            .map_err(failed)?;
+        // Always, so that a probe writes too.
+        ledger.write(&transaction).map_err(failed)?;
+        transaction.commit().map_err(|error| KeepError::Unknown(error.to_string().into()))?;
+        lock(&self.status).totals = ledger.totals;
+        Ok(found)
+    }
+
+    /// Brings the database into one file and closes it.
+    fn close(self) {
+        let result = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .and_then(|()| self.connection.close().map_err(|(_, error)| error));
+        if let Err(error) = result {
+            // Nothing is lost: the next start reads the log beside the database.
+            tracing::warn!(error = %error, "the database could not be brought into one file");
+        }
+    }
+}
+
+/// What stood in the place of a new prediction.
+enum Found {
+    Nothing,
+    /// The prediction of the same event.
+    Same(Prediction),
+    /// The prediction of another event.
+    Another,
+}
+
+fn keep(
+    connection: &Connection,
+    ledger: &mut Ledger,
+    new: &NewPrediction,
+) -> rusqlite::Result<Found> {
+    if prediction_row::insert(connection, ledger.last_id + 1, new)? {
+        ledger.last_id += 1;
+        ledger.totals.events += 1;
+        ledger.totals.anomalies += u64::from(new.prediction.is_anomaly);
+        return Ok(Found::Nothing);
+    }
+    let (earlier, event_hash) = prediction_row::with_key_of(connection, &new.prediction)?;
+    Ok(if event_hash == new.event_hash { Found::Same(earlier) } else { Found::Another })
+}
