@@ -116,7 +116,7 @@ impl Store {
         let (jobs, queue) = mpsc::channel(params.queue_len_max);
         let writer = Writer::start(connection, queue, Arc::clone(&status))
             .map_err(|source| OpenError::Thread { source })?;
-        Ok((Self { jobs, reader, status }, writer))
+        Ok((Self { reader, jobs, status }, writer))
     }
 
     /// Keeps a prediction, and returns when it is on the disk.

@@ -1,0 +1,79 @@
+//! What every request must be like, whatever it asks for.
+
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::api_error::ApiError;
+
+/// The longest path and query.
+const URI_LEN_MAX: usize = 2 * 1024;
+
+/// Refuses requests that two programs could understand differently, or that are too long.
+pub(crate) async fn check(request: Request, next: Next) -> Response {
+    match fault(&request) {
+        Some(error) => error.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn fault(request: &Request) -> Option<ApiError> {
+    let refuse = |status, code, detail| Some(ApiError::Framing { status, code, detail });
+    let headers = request.headers();
+    let count = |name| headers.get_all(name).iter().count();
+
+    let uri_len = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    if uri_len > URI_LEN_MAX {
+        return refuse(
+            StatusCode::URI_TOO_LONG,
+            "uri_too_long",
+            "a path with its query has up to 2,048 bytes",
+        );
+    }
+    match (request.version(), count(HOST)) {
+        (Version::HTTP_11, 0) => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "host_required",
+                "HTTP/1.1 needs a Host header",
+            );
+        }
+        (_, 0 | 1) => {}
+        _ => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "host_duplicate",
+                "there must be one Host header",
+            );
+        }
+    }
+    if count(CONTENT_TYPE) > 1 {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "duplicate_header",
+            "there must be one Content-Type header",
+        );
+    }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        if request.version() == Version::HTTP_10 {
+            return refuse(StatusCode::BAD_REQUEST, "framing", "HTTP/1.0 has no Transfer-Encoding");
+        }
+        if !is_chunked(headers) {
+            return refuse(
+                StatusCode::NOT_IMPLEMENTED,
+                "transfer_coding",
+                "the only transfer coding is chunked",
+            );
+        }
+    }
+    None
+}
+
+fn is_chunked(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TRANSFER_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}

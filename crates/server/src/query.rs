@@ -1,0 +1,142 @@
+//! Parameters of a query: each known, each once, each possible.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use sensor::timestamp::InvalidTimestamp;
+use sensor::{InvalidStationId, StationId, timestamp};
+
+use crate::api_error::ApiError;
+
+/// The parameters of a query as they were sent, decoded.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+    faults: Vec<QueryFault>,
+}
+
+/// What is wrong with a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryFault {
+    /// Name of a parameter that is known; of an unknown one, nothing is repeated.
+    pub parameter: Option<&'static str>,
+    /// What is wrong.
+    pub kind: QueryFaultKind,
+}
+
+/// What is wrong with a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QueryFaultKind {
+    /// This path has no such parameter.
+    #[error("there is a parameter that is not known here")]
+    UnknownParameter,
+    /// A parameter stands twice.
+    #[error("stands twice")]
+    DuplicateParameter,
+    /// The value is no whole number.
+    #[error("must be a whole number")]
+    NotInteger,
+    /// The number is outside of its range.
+    #[error("must be from 1 to {most}")]
+    LimitRange {
+        /// The largest that is possible.
+        most: u32,
+    },
+    /// The value is neither true nor false.
+    #[error("must be true or false")]
+    NotBoolean,
+    /// The value is no station's name.
+    #[error(transparent)]
+    StationId(InvalidStationId),
+    /// The value is no time.
+    #[error(transparent)]
+    Timestamp(InvalidTimestamp),
+}
+
+impl QueryFault {
+    /// The parameter as if the query were an object.
+    pub(crate) fn pointer(&self) -> String {
+        self.parameter.map_or(String::new(), |name| format!("/{name}"))
+    }
+}
+
+impl QueryFaultKind {
+    /// The name of the fault for programs; it does not change.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnknownParameter => "unknown_parameter",
+            Self::DuplicateParameter => "duplicate_parameter",
+            Self::NotInteger => "not_integer",
+            Self::LimitRange { .. } => "limit_range",
+            Self::NotBoolean => "not_boolean",
+            Self::StationId(kind) => sensor::FaultKind::StationId(kind).code(),
+            Self::Timestamp(kind) => sensor::FaultKind::Timestamp(kind).code(),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self {
+            pairs: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            faults: Vec::new(),
+        })
+    }
+}
+
+impl Query {
+    /// Takes the value of a parameter, as `read` understands it.
+    pub(crate) fn take<T>(
+        &mut self,
+        parameter: &'static str,
+        read: impl FnOnce(&str) -> Result<T, QueryFaultKind>,
+    ) -> Option<T> {
+        let mut fault = |kind| self.faults.push(QueryFault { parameter: Some(parameter), kind });
+        let mut values =
+            self.pairs.extract_if(.., |(name, _)| name == parameter).map(|(_, value)| value);
+        let value = values.next()?;
+        if values.count() > 0 {
+            fault(QueryFaultKind::DuplicateParameter);
+            return None;
+        }
+        read(&value).map_err(fault).ok()
+    }
+
+    /// Ends the reading: nothing may be left over.
+    pub(crate) fn finish(mut self) -> Result<(), ApiError> {
+        if !self.pairs.is_empty() {
+            self.faults
+                .push(QueryFault { parameter: None, kind: QueryFaultKind::UnknownParameter });
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::InvalidQuery(self.faults)) }
+    }
+}
+
+/// A number of things to list, 1 to `most`.
+pub(crate) fn limit(text: &str, most: u32) -> Result<u32, QueryFaultKind> {
+    let number = integer(text)?;
+    u32::try_from(number)
+        .ok()
+        .filter(|limit| (1..=most).contains(limit))
+        .ok_or(QueryFaultKind::LimitRange { most })
+}
+
+/// A whole number in decimal digits, with a sign only when it is negative.
+pub(crate) fn integer(text: &str) -> Result<i64, QueryFaultKind> {
+    let is_plain = !text.starts_with('+');
+    text.parse().ok().filter(|_| is_plain).ok_or(QueryFaultKind::NotInteger)
+}
+
+pub(crate) fn boolean(text: &str) -> Result<bool, QueryFaultKind> {
+    text.parse().map_err(|_| QueryFaultKind::NotBoolean)
+}
+
+pub(crate) fn station_id(text: &str) -> Result<StationId, QueryFaultKind> {
+    StationId::parse(text).map_err(QueryFaultKind::StationId)
+}
+
+pub(crate) fn time(text: &str) -> Result<i64, QueryFaultKind> {
+    timestamp::parse(text).map_err(QueryFaultKind::Timestamp)
+}

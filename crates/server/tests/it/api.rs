@@ -1,0 +1,370 @@
+//! Every route and every status, without a socket.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::json;
+
+use crate::{Answer, GOOD, HOT, TestApp, model, router};
+
+#[track_caller]
+fn check_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    assert_eq!(answer.body["status"], status);
+    assert_eq!(answer.body["code"], code, "{answer:?}");
+    assert_eq!(answer.body["request_id"], answer.headers["x-request-id"].to_str().unwrap());
+    for key in ["type", "title", "detail"] {
+        assert!(
+            answer.body[key].as_str().is_some_and(|text| !text.is_empty()),
+            "{key}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_normal_event_is_answered_in_full() {
+    let app = TestApp::new();
+    let answer = app.predict(GOOD).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["content-type"], "application/json");
+    let detector = model(42).detector;
+    let event = detector.schema().parse(GOOD.as_bytes(), crate::NOW_US).unwrap();
+    let expected = detector.assess(&event);
+    assert_eq!(
+        answer.body,
+        json!({
+            "station_id": "station_001",
+            "sequence": 1,
+            "timestamp": "2026-01-02T03:04:05Z",
+            "anomaly_score": expected.anomaly_score,
+            "threshold": detector.threshold(),
+            "is_anomaly": false,
+            "label": "normal",
+            "p_value": expected.p_value,
+            "model_version": detector.meta().model_version,
+        })
+    );
+}
+
+#[tokio::test]
+async fn an_anomaly_comes_with_its_reasons_and_is_listed() {
+    let app = TestApp::new();
+    let answer = app.predict(HOT).await;
+    assert_eq!(
+        (&answer.body["is_anomaly"], &answer.body["label"]),
+        (&json!(true), &json!("anomaly"))
+    );
+    let attributions = answer.body["attributions"].as_array().unwrap();
+    assert_eq!(attributions.len(), 3);
+    assert_eq!(attributions[0]["feature"], "temperature_c");
+    assert_eq!(attributions[0]["value"], 90.5);
+
+    app.predict(GOOD).await;
+    let listed = app.get("/latest_anomalies").await;
+    assert_eq!(listed.status, 200);
+    let mut expected = answer.body;
+    expected["features"] = json!({"temperature_c": 90.5, "humidity_pct": 44.7, "sound_db": 66.1});
+    assert_eq!(listed.body, json!({"anomalies": [expected], "next": null}));
+}
+
+#[tokio::test]
+async fn a_normal_event_is_explained_on_request() {
+    let app = TestApp::new();
+    let explained = app.predict_at("/predict?explain=true", GOOD).await;
+    assert_eq!(explained.body["attributions"].as_array().unwrap().len(), 3);
+    // Also when it comes again.
+    let again = app.predict_at("/predict?explain=true", GOOD).await;
+    assert_eq!(again.body["duplicate"], true);
+    assert_eq!(again.body["attributions"], explained.body["attributions"]);
+    assert_eq!(app.predict(GOOD).await.body.get("attributions"), None);
+    check_problem(&app.predict_at("/predict?explain=perhaps", GOOD).await, 422, "invalid_query");
+    check_problem(&app.predict_at("/predict?explian=true", GOOD).await, 422, "invalid_query");
+}
+
+#[tokio::test]
+async fn an_event_sent_twice_is_stored_once() {
+    let app = TestApp::new();
+    let first = app.predict(GOOD).await;
+    let spelled_otherwise = GOOD.replace("05Z", "05.0000009+00:00").replace("70.2", "7.02e1");
+    let second = app.predict(&spelled_otherwise).await;
+    assert_eq!(second.status, 200);
+    let mut expected = first.body;
+    expected["duplicate"] = json!(true);
+    assert_eq!(second.body, expected);
+    assert_eq!(app.get("/health").await.body["store"], json!({"events": 1, "anomalies": 0}));
+
+    let conflict = app.predict(&GOOD.replace("70.2", "70.3")).await;
+    check_problem(&conflict, 409, "sequence_conflict");
+}
+
+#[tokio::test]
+async fn a_repetition_gets_its_first_answer_also_from_another_model() {
+    let first_app = TestApp::new();
+    let first = first_app.predict(GOOD).await;
+    let TestApp { router: old, dir, _writer: writer } = first_app;
+    drop(old);
+    writer.join().unwrap();
+
+    let (router, _writer) = router(dir.path(), &model(43));
+    let app = TestApp { router, dir, _writer };
+    let again = app.predict(GOOD).await;
+    assert_eq!(again.body["model_version"], first.body["model_version"]);
+    assert_eq!(again.body["duplicate"], true);
+    assert_ne!(app.get("/health").await.body["model"]["version"], first.body["model_version"]);
+}
+
+#[tokio::test]
+async fn every_fault_of_an_event_is_named_and_nothing_is_echoed() {
+    let app = TestApp::new();
+    let answer = app
+        .predict(r#"{"station_id":"","sequence":-7766,"humidity_pct":101.5,"sound_db":66.1}"#)
+        .await;
+    check_problem(&answer, 422, "invalid_event");
+    assert_eq!(
+        answer.body["errors"],
+        json!([
+            {"pointer": "/station_id", "code": "station_id_empty", "detail": "must not be empty"},
+            {"pointer": "/sequence", "code": "sequence_negative", "detail": "must not be negative"},
+            {"pointer": "/timestamp", "code": "missing_field", "detail": "is missing"},
+            {"pointer": "/temperature_c", "code": "missing_field", "detail": "is missing"},
+            {"pointer": "/humidity_pct", "code": "out_of_range", "detail": "must be between 0 and 100"},
+        ])
+    );
+    let text = answer.body.to_string();
+    assert!(!text.contains("7766") && !text.contains("101.5"), "{text}");
+    assert_eq!(app.get("/health").await.body["store"]["events"], 0);
+}
+
+#[tokio::test]
+async fn what_is_not_json_is_400() {
+    let app = TestApp::new();
+    for (body, code) in [
+        ("", "empty_body"),
+        ("{", "json_syntax"),
+        ("{} {}", "json_trailing"),
+        (&GOOD.replace("station_001", r"\ud800"), "lone_surrogate"),
+        (&GOOD.replace("66.1", "1e999"), "number_out_of_range"),
+    ] {
+        check_problem(&app.predict(body).await, 400, code);
+    }
+    check_problem(&app.predict("[]").await, 422, "invalid_event");
+}
+
+#[tokio::test]
+async fn other_bodies_are_refused_unread() {
+    let app = TestApp::new();
+    let post = |content_type: Option<&str>, encoding: Option<&str>, len: usize| {
+        let mut request = Request::post("/predict").header("host", "test");
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        if let Some(encoding) = encoding {
+            request = request.header("content-encoding", encoding);
+        }
+        request.body(Body::from(format!("{GOOD:len$}"))).unwrap()
+    };
+    check_problem(&app.send(post(None, None, 0)).await, 415, "content_type");
+    check_problem(&app.send(post(Some("text/plain"), None, 0)).await, 415, "content_type");
+    check_problem(
+        &app.send(post(Some("application/json"), Some("gzip"), 0)).await,
+        415,
+        "content_encoding",
+    );
+    check_problem(
+        &app.send(post(Some("application/json"), None, 16_385)).await,
+        413,
+        "body_too_large",
+    );
+    for content_type in
+        ["application/json; charset=utf-8", "APPLICATION/JSON", "application/cloudevents+json"]
+    {
+        assert_eq!(
+            app.send(post(Some(content_type), None, 16_384)).await.status,
+            200,
+            "{content_type}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_there_are_told() {
+    let app = TestApp::new();
+    check_problem(&app.get("/nope").await, 404, "not_found");
+    check_problem(&app.get("/predict/").await, 404, "not_found");
+    let answer = app.get("/predict").await;
+    check_problem(&answer, 405, "method_not_allowed");
+    assert_eq!(answer.headers["allow"], "POST");
+    check_problem(&app.get(&format!("/health?{}", "x".repeat(3_000))).await, 414, "uri_too_long");
+    let no_host = Request::get("/health").body(Body::empty()).unwrap();
+    check_problem(&app.send(no_host).await, 400, "host_required");
+    let two_hosts = Request::get("/health")
+        .header("host", "a")
+        .header("host", "b")
+        .body(Body::empty())
+        .unwrap();
+    check_problem(&app.send(two_hosts).await, 400, "host_duplicate");
+}
+
+#[tokio::test]
+async fn parameters_of_a_query_are_checked_all_at_once() {
+    let app = TestApp::new();
+    let codes = async |query: &str| -> Vec<String> {
+        let answer = app.get(&format!("/latest_anomalies?{query}")).await;
+        check_problem(&answer, 422, "invalid_query");
+        let errors = answer.body["errors"].as_array().unwrap().clone();
+        errors
+            .iter()
+            .map(|error| {
+                format!(
+                    "{} {}",
+                    error["pointer"].as_str().unwrap(),
+                    error["code"].as_str().unwrap()
+                )
+            })
+            .collect()
+    };
+    for query in ["limit=0", "limit=-1", "limit=1001", "limit=99999999999"] {
+        assert_eq!(codes(query).await, ["/limit limit_range"], "{query}");
+    }
+    for query in [
+        "limit=",
+        "limit=abc",
+        "limit=1.5",
+        "limit=1e9",
+        "limit=+5",
+        "limit=%205",
+        "limit=%zz",
+        "limit=%2B5",
+        "limit=99999999999999999999",
+    ] {
+        assert_eq!(codes(query).await, ["/limit not_integer"], "{query}");
+    }
+    assert_eq!(codes("limit=1&limit=1").await, ["/limit duplicate_parameter"]);
+    assert_eq!(codes("LIMIT=5").await, [" unknown_parameter"]);
+    assert_eq!(
+        codes("station_id=%27&since=yesterday&before=x&%FF=1").await,
+        [
+            "/station_id station_id_charset",
+            "/since timestamp_format",
+            "/before not_integer",
+            " unknown_parameter"
+        ]
+    );
+    assert_eq!(codes("since=2026-01-01T00:00:00").await, ["/since timezone_required"]);
+    assert_eq!(
+        app.get("/latest_anomalies?limit=%31&since=2026-01-01T00:00:00Z&before=9").await.status,
+        200
+    );
+    check_problem(&app.get("/health?verbose=1").await, 422, "invalid_query");
+}
+
+#[tokio::test]
+async fn anomalies_are_read_page_by_page() {
+    let app = TestApp::new();
+    for sequence in 0..7 {
+        app.predict(&HOT.replace(r#""sequence":2"#, &format!(r#""sequence":{sequence}"#))).await;
+    }
+    let mut seen = Vec::new();
+    let mut path = String::from("/latest_anomalies?limit=3");
+    loop {
+        let page = app.get(&path).await.body;
+        seen.extend(
+            page["anomalies"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|anomaly| anomaly["sequence"].as_u64().unwrap()),
+        );
+        match page["next"].as_i64() {
+            Some(next) => path = format!("/latest_anomalies?limit=3&before={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, [6, 5, 4, 3, 2, 1, 0]);
+}
+
+#[tokio::test]
+async fn health_tells_what_judges_and_what_is_kept() {
+    let app = TestApp::new();
+    app.predict(HOT).await;
+    let answer = app.get("/health").await;
+    let meta = model(42).detector.meta().clone();
+    assert_eq!(
+        answer.body,
+        json!({
+            "status": "ok",
+            "version": env!("CARGO_PKG_VERSION"),
+            "model": {
+                "version": meta.model_version,
+                "trained_at": meta.trained_at,
+                "features": ["temperature_c", "humidity_pct", "sound_db"],
+                "threshold": meta.threshold,
+                "origin": "file",
+            },
+            "store": {"events": 1, "anomalies": 1},
+            "uptime_s": 0,
+        })
+    );
+    let head = Request::head("/health").header("host", "test").body(Body::empty()).unwrap();
+    let answer = app.send(head).await;
+    assert_eq!((answer.status.as_u16(), answer.body), (200, serde_json::Value::Null));
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_take_events_makes_503_until_it_does() {
+    let app = TestApp::new();
+    let sql = |text: &str| {
+        rusqlite::Connection::open(app.dir.path().join("events.db")).unwrap().execute_batch(text)
+    };
+    sql("ALTER TABLE totals RENAME TO hidden_totals; ALTER TABLE predictions RENAME TO hidden").unwrap();
+    let answer = app.predict(GOOD).await;
+    check_problem(&answer, 503, "store_unavailable");
+    assert_eq!(answer.headers["retry-after"], "5");
+    assert!(
+        !answer.body.to_string().contains("predictions"),
+        "the inside is for the log: {answer:?}"
+    );
+    let health = app.get("/health").await;
+    assert_eq!((health.status.as_u16(), &health.body["status"]), (503, &json!("unavailable")));
+    check_problem(&app.get("/latest_anomalies").await, 503, "store_unavailable");
+
+    sql("ALTER TABLE hidden_totals RENAME TO totals; ALTER TABLE hidden RENAME TO predictions").unwrap();
+    assert_eq!(app.get("/health").await.status, 200);
+    assert_eq!(app.predict(GOOD).await.status, 200);
+}
+
+#[tokio::test]
+async fn more_events_than_may_wait_are_refused_with_503() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.db");
+    let (store, writer) =
+        store::Store::open(&path, &store::StoreParams { queue_len_max: 1 }).unwrap();
+    let state = server::AppState::new(std::sync::Arc::new(model(42)), store, || crate::NOW_US);
+    let app = std::sync::Arc::new(TestApp { router: server::router(state), dir, _writer: writer });
+
+    // Another program holds the database, so nothing can be written for the moment.
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let clients = (10..40).map(|sequence| {
+        let app = std::sync::Arc::clone(&app);
+        let event = GOOD.replace(r#""sequence":1"#, &format!(r#""sequence":{sequence}"#));
+        tokio::spawn(async move { app.predict(&event).await })
+    });
+    let clients: Vec<_> = clients.collect();
+    tokio::task::yield_now().await;
+    blocker.execute_batch("ROLLBACK").unwrap();
+    let mut n_stored = 0;
+    let mut n_refused = 0;
+    for client in clients {
+        let answer = client.await.unwrap();
+        if answer.status == 200 {
+            n_stored += 1;
+        } else {
+            check_problem(&answer, 503, "overloaded");
+            assert_eq!(answer.headers["retry-after"], "1");
+            n_refused += 1;
+        }
+    }
+    assert!(n_stored > 0 && n_refused > 0, "{n_stored} stored, {n_refused} refused");
+    assert_eq!(app.get("/health").await.body["store"]["events"], n_stored);
+}

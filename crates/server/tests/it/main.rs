@@ -1,0 +1,92 @@
+//! The server as its clients meet it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod api;
+#[cfg(unix)]
+mod process;
+mod socket;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use detector::{Detector, ForestParams, Params};
+use sensor::FeatureSchema;
+use serde_json::Value;
+use server::{AppState, Model, Origin};
+use store::{Store, StoreParams, Writer};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+/// 2026-11-22T12:00:00Z.
+const NOW_US: i64 = 1_795_348_800_000_000;
+
+const GOOD: &str = r#"{"station_id":"station_001","sequence":1,"timestamp":"2026-01-02T03:04:05Z","temperature_c":70.2,"humidity_pct":44.7,"sound_db":66.1}"#;
+/// A temperature that no normal event has.
+const HOT: &str = r#"{"station_id":"station_001","sequence":2,"timestamp":"2026-01-02T03:04:05Z","temperature_c":90.5,"humidity_pct":44.7,"sound_db":66.1}"#;
+
+/// The routes over a store in a folder of their own.
+struct TestApp {
+    router: Router,
+    dir: TempDir,
+    _writer: Writer,
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl TestApp {
+    fn new() -> Self {
+        Self::with_model(&model(42))
+    }
+
+    fn with_model(model: &Model) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (router, writer) = router(dir.path(), model);
+        Self { router, dir, _writer: writer }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let body =
+            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).header("host", "test").body(Body::empty()).unwrap()).await
+    }
+
+    async fn predict(&self, json: &str) -> Answer {
+        self.predict_at("/predict", json).await
+    }
+
+    async fn predict_at(&self, path: &str, json: &str) -> Answer {
+        let request =
+            Request::post(path).header("host", "test").header("content-type", "application/json");
+        self.send(request.body(Body::from(String::from(json))).unwrap()).await
+    }
+}
+
+fn router(dir: &Path, model: &Model) -> (Router, Writer) {
+    let (store, writer) = Store::open(&dir.join("events.db"), &StoreParams::default()).unwrap();
+    (server::router(AppState::new(Arc::new(model.clone()), store, || NOW_US)), writer)
+}
+
+/// A model that is trained in a moment.
+fn model(seed: u64) -> Model {
+    let forest = ForestParams { n_trees: 50, sample_size: 1_024, seed, ..ForestParams::default() };
+    let params = Params { forest, ..Params::default() };
+    let events = plant::normal_events(4_000, 1);
+    let detector = Detector::fit(&FeatureSchema::default(), &events, &params, NOW_US).unwrap();
+    Model { detector, origin: Origin::File }
+}

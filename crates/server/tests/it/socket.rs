@@ -1,0 +1,141 @@
+//! Over a real socket: what only the listener sees.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use clap::Parser;
+use server::{Args, Server};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::{GOOD, NOW_US};
+
+struct Running {
+    addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<anyhow::Result<()>>,
+}
+
+fn args(dir: &Path, addr: &str) -> Args {
+    let dir = dir.display().to_string();
+    Args::parse_from(["server", "--addr", addr, "--model-dir", &dir, "--data-dir", &dir])
+}
+
+async fn start(dir: &Path) -> Running {
+    crate::model(42).detector.save(dir).unwrap();
+    let server = Server::bind(&args(dir, "127.0.0.1:0"), || NOW_US).await.unwrap();
+    let addr = server.addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let server = tokio::spawn(server.run(async { drop(stopped.await) }));
+    Running { addr, stop, server }
+}
+
+/// Sends bytes and reads until the server closes the connection.
+async fn talk(addr: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // A refused request may end with a reset, after its answer.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+fn post(headers: &str, body: &str) -> String {
+    format!(
+        "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n{headers}\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn events_are_taken_over_a_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let answer = talk(running.addr, &post(&format!("Content-Length: {}", GOOD.len()), GOOD)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("}\n"), "{answer}");
+    let chunked = format!("{:x}\r\n{GOOD}\r\n0\r\n\r\n", GOOD.len());
+    let answer = talk(running.addr, &post("Transfer-Encoding: chunked", &chunked)).await;
+    assert!(answer.contains(r#""duplicate":true"#), "{answer}");
+}
+
+#[tokio::test]
+async fn broken_framing_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let cases = [
+        (post("Content-Length: abc", GOOD), "400"),
+        (post("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"), "501"),
+        (post("Transfer-Encoding: chunked", "zz\r\n"), "400"),
+        (post("Content-Length: 5\r\nContent-Type: text/plain", GOOD), "400"),
+        (post("Content-Length: 104857600", "{"), "413"),
+        (format!("GET /health HTTP/1.1\r\nHost: x\r\nX-A: {}\r\n\r\n", "a".repeat(20_000)), "431"),
+        (format!("GET /health HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-A: a\r\n".repeat(101)), "431"),
+    ];
+    for (request, status) in cases {
+        let answer = talk(running.addr, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_was_begun_and_closes_the_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    // A request whose body is still on its way when the server is told to stop.
+    let request = post(&format!("Content-Length: {}", GOOD.len()), GOOD);
+    let (begin, end) = request.split_at(request.len() - 10);
+    let mut stream = TcpStream::connect(running.addr).await.unwrap();
+    stream.write_all(begin.as_bytes()).await.unwrap();
+    // An answer on a later connection shows that the server has taken this one.
+    talk(running.addr, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+
+    running.stop.send(()).unwrap();
+    stream.write_all(end.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    running.server.await.unwrap().unwrap();
+    assert!(TcpStream::connect(running.addr).await.is_err());
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().ends_with("-wal")), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error_that_names_the_flag() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let other = tempfile::tempdir().unwrap();
+    let error =
+        Server::bind(&args(other.path(), &running.addr.to_string()), || NOW_US).await.unwrap_err();
+    let message = format!("{error:#}");
+    assert!(message.contains(&running.addr.to_string()) && message.contains("--addr"), "{message}");
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_used_stops_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let refusal = async |extra: &[&str]| {
+        let path = dir.path().display().to_string();
+        let all = ["server", "--addr", "127.0.0.1:0", "--model-dir", &path, "--data-dir", &path];
+        let args = Args::parse_from(all.iter().chain(extra));
+        Server::bind(&args, || NOW_US).await.map(|_| ()).map_err(|error| format!("{error:#}"))
+    };
+    let message = refusal(&["--require-model"]).await.unwrap_err();
+    assert!(
+        message.contains("isoforest.bin") && message.contains("cargo run -p train"),
+        "{message}"
+    );
+    assert_eq!(refusal(&[]).await, Ok(()), "without a model, a starter serves");
+
+    crate::model(42).detector.save(dir.path()).unwrap();
+    let artefact = dir.path().join("isoforest.bin");
+    let mut bytes = std::fs::read(&artefact).unwrap();
+    bytes[1_000] ^= 1;
+    std::fs::write(&artefact, bytes).unwrap();
+    let message = refusal(&[]).await.unwrap_err();
+    for part in ["isoforest.bin", "the checksum does not match", "cargo run -p train"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
