@@ -316,7 +316,8 @@ async fn a_store_that_does_not_take_events_makes_503_until_it_does() {
     let sql = |text: &str| {
         rusqlite::Connection::open(app.dir.path().join("events.db")).unwrap().execute_batch(text)
     };
-    sql("ALTER TABLE totals RENAME TO hidden_totals; ALTER TABLE predictions RENAME TO hidden").unwrap();
+    sql("ALTER TABLE totals RENAME TO hidden_totals; ALTER TABLE predictions RENAME TO hidden")
+        .unwrap();
     let answer = app.predict(GOOD).await;
     check_problem(&answer, 503, "store_unavailable");
     assert_eq!(answer.headers["retry-after"], "5");
@@ -328,7 +329,8 @@ async fn a_store_that_does_not_take_events_makes_503_until_it_does() {
     assert_eq!((health.status.as_u16(), &health.body["status"]), (503, &json!("unavailable")));
     check_problem(&app.get("/latest_anomalies").await, 503, "store_unavailable");
 
-    sql("ALTER TABLE hidden_totals RENAME TO totals; ALTER TABLE hidden RENAME TO predictions").unwrap();
+    sql("ALTER TABLE hidden_totals RENAME TO totals; ALTER TABLE hidden RENAME TO predictions")
+        .unwrap();
     assert_eq!(app.get("/health").await.status, 200);
     assert_eq!(app.predict(GOOD).await.status, 200);
 }

@@ -1,0 +1,109 @@
+//! What can be asked of the program.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Parser;
+use plant::{Plant, PlantParams};
+
+/// Sends events of a simulated plant to the server, and reports what was caught and missed.
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub struct Args {
+    /// Where to send events
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:5000/predict",
+        env = "PREDICT_URL"
+    )]
+    pub url: String,
+
+    /// How many events to send [default: 30, or all of a recording]
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+
+    /// Seconds from one event to the next, 0 for as fast as answers come [default: 0.2, or 0 for a recording]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "rate")]
+    pub interval: Option<f64>,
+
+    /// Events a second, whether answers come or not; latency is then counted from when an event was due
+    #[arg(long, value_name = "EVENTS")]
+    pub rate: Option<f64>,
+
+    /// How many events may wait for their answer [default: 1, or 64 with --rate]
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<usize>,
+
+    /// Number of stations, which take turns [default: 4]
+    #[arg(long, value_name = "N", conflicts_with = "replay")]
+    pub stations: Option<u32>,
+
+    /// Share of events that are measured under a fault, 0 to 0.9 [default: 0.1]
+    #[arg(long, value_name = "SHARE", conflicts_with = "replay")]
+    pub anomaly_rate: Option<f64>,
+
+    /// Seed of noise and faults [default: 7]
+    #[arg(long, value_name = "N", conflicts_with = "replay")]
+    pub seed: Option<u64>,
+
+    /// Send the rows of a recording instead, plain or gzipped CSV
+    #[arg(long, value_name = "FILE.csv")]
+    pub replay: Option<PathBuf>,
+
+    /// Print no line an event, only the report
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    /// Print the report as JSON, and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Numbers beyond these are slips of the hand.
+const STATIONS_MAX: u32 = 100_000;
+const CONCURRENCY_MAX: usize = 10_000;
+
+impl Args {
+    /// Refuses what cannot be done, before anything is done.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        if self.count == Some(0) {
+            bail!("--count 0 leaves nothing to send");
+        }
+        if let Some(interval) = self.interval
+            && !(0.0..=86_400.0).contains(&interval)
+        {
+            bail!("--interval must be 0 to 86,400 seconds, not {interval}");
+        }
+        if let Some(rate) = self.rate
+            && !(rate > 0.0 && rate <= 1e6)
+        {
+            bail!("--rate must be above 0 and up to 1,000,000 events a second, not {rate}");
+        }
+        if let Some(concurrency) = self.concurrency
+            && !(1..=CONCURRENCY_MAX).contains(&concurrency)
+        {
+            bail!("--concurrency must be 1 to {CONCURRENCY_MAX}, not {concurrency}");
+        }
+        let PlantParams { n_stations, anomaly_rate, .. } = self.plant();
+        if !(1..=STATIONS_MAX).contains(&n_stations) {
+            bail!("--stations must be 1 to {STATIONS_MAX}, not {n_stations}");
+        }
+        if !(0.0..=Plant::ANOMALY_RATE_MAX).contains(&anomaly_rate) {
+            bail!(
+                "--anomaly-rate must be 0 to {}, not {anomaly_rate}: stations recover between two faults",
+                Plant::ANOMALY_RATE_MAX
+            );
+        }
+        Ok(())
+    }
+
+    pub(crate) fn plant(&self) -> PlantParams {
+        let default = PlantParams::default();
+        PlantParams {
+            n_stations: self.stations.unwrap_or(default.n_stations),
+            anomaly_rate: self.anomaly_rate.unwrap_or(default.anomaly_rate),
+            seed: self.seed.unwrap_or(default.seed),
+        }
+    }
+}

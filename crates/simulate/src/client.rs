@@ -1,0 +1,168 @@
+//! Talking to the server, patiently.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Response, StatusCode, Url};
+use serde::Deserialize;
+
+/// What came of sending an event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Delivery {
+    pub(crate) outcome: Outcome,
+    /// How often it had to be sent.
+    pub(crate) n_tries: u32,
+}
+
+/// What the server said.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    Answered { anomaly_score: f64, is_anomaly: bool, duplicate: bool },
+    Refused { status: u16, code: String },
+}
+
+/// What is of interest in `GET /health`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Health {
+    pub(crate) model: HealthModel,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct HealthModel {
+    pub(crate) features: Vec<String>,
+}
+
+/// What is of interest in a prediction.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    anomaly_score: f64,
+    is_anomaly: bool,
+    #[serde(default)]
+    duplicate: bool,
+}
+
+/// What is of interest in a refusal.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    code: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    predict: Url,
+    health: Url,
+}
+
+const TRIES_MAX: u32 = 10;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Client {
+    pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
+        let http = http_client()?;
+        let predict = Url::parse(url).with_context(|| format!("--url `{url}` is no URL"))?;
+        if !["http", "https"].contains(&predict.scheme()) || !predict.has_host() {
+            bail!("--url `{url}` should be like http://127.0.0.1:5000/predict");
+        }
+        let health = predict
+            .join("/health")
+            .with_context(|| format!("--url `{url}` has no place for /health"))?;
+        Ok(Self { http, predict, health })
+    }
+
+    /// What the server says of itself.
+    pub(crate) async fn health(&self) -> anyhow::Result<Health> {
+        let (response, _) = self.patiently(|| self.http.get(self.health.clone())).await.with_context(|| {
+            format!("there is no server at {}; start one with `cargo run -p server`, or name another with --url", self.health)
+        })?;
+        let status = response.status();
+        let body = response
+            .bytes()
+            .await
+            .with_context(|| format!("{} broke off its answer", self.health))?;
+        if !status.is_success() {
+            bail!("{} answers {status}: {}", self.health, String::from_utf8_lossy(&body).trim());
+        }
+        serde_json::from_slice(&body)
+            .with_context(|| format!("{} is no server of this kind", self.health))
+    }
+
+    /// Sends an event until the server has said yes or no.
+    pub(crate) async fn deliver(&self, body: &str) -> anyhow::Result<Delivery> {
+        let request = || {
+            self.http
+                .post(self.predict.clone())
+                .header(CONTENT_TYPE, "application/json")
+                .body(String::from(body))
+        };
+        let (response, n_tries) = self
+            .patiently(request)
+            .await
+            .with_context(|| format!("{} does not take events", self.predict))?;
+        let status = response.status();
+        let body = response
+            .bytes()
+            .await
+            .with_context(|| format!("{} broke off its answer", self.predict))?;
+        let outcome = if status.is_success() {
+            let Answer { anomaly_score, is_anomaly, duplicate } = serde_json::from_slice(&body)
+                .with_context(|| format!("{} gives answers of another kind", self.predict))?;
+            // What comes again because its first answer got lost was not sent before.
+            Outcome::Answered { anomaly_score, is_anomaly, duplicate: duplicate && n_tries == 1 }
+        } else {
+            let code = serde_json::from_slice(&body)
+                .map_or(String::from("without a reason"), |problem: Problem| problem.code);
+            Outcome::Refused { status: status.as_u16(), code }
+        };
+        Ok(Delivery { outcome, n_tries })
+    }
+
+    /// Sends a request again, with growing pauses, while nobody is there or the server is full.
+    async fn patiently(
+        &self,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> anyhow::Result<(Response, u32)> {
+        let mut pause = FIRST_PAUSE;
+        for n_tries in 1.. {
+            let result = request().send().await;
+            let is_last = n_tries == TRIES_MAX;
+            let wait = match result {
+                Ok(response)
+                    if response.status() == StatusCode::SERVICE_UNAVAILABLE && !is_last =>
+                {
+                    retry_after(&response).unwrap_or(pause)
+                }
+                Ok(response) => return Ok((response, n_tries)),
+                Err(error) if is_last || error.is_builder() => return Err(error.into()),
+                Err(_) => pause,
+            };
+            tokio::time::sleep(wait.min(PAUSE_MAX)).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        unreachable!("the last try returns")
+    }
+}
+
+/// The one way to an HTTP client: without a provider of cryptography, making one would panic.
+///
+/// # Errors
+///
+/// Fails when the system's certificates cannot be read.
+pub fn http_client() -> anyhow::Result<reqwest::Client> {
+    // The first to install it wins, and all install the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(ANSWER_TIMEOUT)
+        // Stations talk to their server themselves.
+        .no_proxy()
+        .build()
+        .context("cannot make an HTTP client")
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

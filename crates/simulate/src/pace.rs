@@ -1,0 +1,43 @@
+//! When the next event may go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::args::Args;
+
+const INTERVAL_DEFAULT_S: f64 = 0.2;
+/// Enough for an answer to take a while without slowing the rate.
+const RATE_CONCURRENCY_DEFAULT: usize = 64;
+
+/// The time between events, and how many may be under way.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    interval_s: f64,
+    permits: Arc<Semaphore>,
+}
+
+impl Pace {
+    pub(crate) fn new(args: &Args) -> Self {
+        let interval_s = match (args.rate, args.interval) {
+            (Some(rate), _) => 1.0 / rate,
+            (None, Some(interval_s)) => interval_s,
+            (None, None) if args.replay.is_some() => 0.0,
+            (None, None) => INTERVAL_DEFAULT_S,
+        };
+        let default = if args.rate.is_some() { RATE_CONCURRENCY_DEFAULT } else { 1 };
+        Self { interval_s, permits: Arc::new(Semaphore::new(args.concurrency.unwrap_or(default))) }
+    }
+
+    /// When event `index` is due.
+    pub(crate) fn due(&self, started: Instant, index: u64) -> Instant {
+        started + Duration::from_secs_f64(self.interval_s * index as f64)
+    }
+
+    /// Waits until another event may be under way; it may until the permit is dropped.
+    pub(crate) async fn permit(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed")
+    }
+}

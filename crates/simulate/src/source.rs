@@ -1,0 +1,137 @@
+//! Where events come from: the simulated plant, or a recording.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use plant::Plant;
+use recording::Recording;
+use sensor::{Feature, FeatureSchema, FeatureValues, StationId, timestamp};
+use serde::Serialize;
+
+use crate::args::Args;
+
+/// Number of simulated events when nobody says otherwise.
+const COUNT_DEFAULT: u64 = 30;
+
+/// An event to be sent, and the truth about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) station_id: StationId,
+    pub(crate) sequence: u64,
+    /// When it was measured; `None` until it is sent.
+    pub(crate) timestamp_us: Option<i64>,
+    pub(crate) features: FeatureValues,
+    /// Whether it is anomalous, where that is known.
+    pub(crate) is_anomaly: Option<bool>,
+    /// What is the matter, if anything.
+    pub(crate) cause: Option<String>,
+}
+
+/// Opens what the arguments name, for a model that wants to know the features `wanted`.
+///
+/// A recording is read whole before anything is sent, so that a bad row is known before the first
+/// event is stored.
+pub(crate) fn messages(args: &Args, wanted: &[String]) -> anyhow::Result<Messages> {
+    match &args.replay {
+        Some(path) => {
+            let mut messages = recorded(path, wanted)?;
+            messages.truncate(args.count.map_or(Ok(usize::MAX), usize::try_from)?);
+            Ok(Messages { len: messages.len() as u64, messages: Box::new(messages.into_iter()) })
+        }
+        None => simulated(args, wanted),
+    }
+}
+
+/// A stream of messages whose length is known.
+pub(crate) struct Messages {
+    pub(crate) len: u64,
+    messages: Box<dyn Iterator<Item = Message> + Send>,
+}
+
+impl Iterator for Messages {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.messages.next()
+    }
+}
+
+fn simulated(args: &Args, wanted: &[String]) -> anyhow::Result<Messages> {
+    let schema = FeatureSchema::default();
+    let names: Vec<Arc<str>> =
+        schema.features().iter().map(|feature| Arc::clone(&feature.name)).collect();
+    if wanted.iter().any(|name| !names.iter().any(|measured| **measured == **name)) {
+        bail!(
+            "the server's model wants {}, and the simulated plant measures {}: send a recording with --replay FILE.csv",
+            wanted.join(", "),
+            names.join(", ")
+        );
+    }
+    let len = args.count.unwrap_or(COUNT_DEFAULT);
+    let messages = Plant::new(&args.plant()).map(move |message| {
+        let values =
+            names.iter().zip(message.values).map(|(name, value)| (Arc::clone(name), Some(value)));
+        Message {
+            station_id: plant::station_id(message.station_number),
+            sequence: message.index,
+            timestamp_us: None,
+            features: FeatureValues(values.collect()),
+            is_anomaly: Some(message.fault.is_some()),
+            cause: message.fault.map(|fault| fault.to_string()),
+        }
+    });
+    Ok(Messages { len, messages: Box::new(messages.take(usize::try_from(len)?)) })
+}
+
+fn recorded(path: &Path, wanted: &[String]) -> anyhow::Result<Vec<Message>> {
+    // What may be missing, and what is possible, the server knows better.
+    let features = wanted.iter().map(|name| Feature { optional: true, ..Feature::named(name) });
+    let schema = FeatureSchema::new(features.collect())
+        .context("the server names features that cannot be")?;
+    let mut messages = Vec::new();
+    for row in Recording::open(path)?.events(&schema)? {
+        let row = row??;
+        let values = schema.features().iter().zip(row.event.values());
+        messages.push(Message {
+            station_id: row.event.station_id().clone(),
+            sequence: row.event.sequence(),
+            timestamp_us: Some(row.event.timestamp_us()),
+            features: FeatureValues(
+                values
+                    .map(|(feature, &value)| {
+                        (Arc::clone(&feature.name), (!value.is_nan()).then_some(value))
+                    })
+                    .collect(),
+            ),
+            is_anomaly: row.is_anomaly,
+            cause: (row.is_anomaly == Some(true)).then(|| String::from("labelled")),
+        });
+    }
+    if messages.is_empty() {
+        bail!("`{}` has a header and no rows to send", path.display());
+    }
+    Ok(messages)
+}
+
+impl Message {
+    /// The event as JSON, measured at this time.
+    pub(crate) fn body(&self, timestamp_us: i64) -> String {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            station_id: &'a str,
+            sequence: u64,
+            timestamp: String,
+            #[serde(flatten)]
+            features: &'a FeatureValues,
+        }
+
+        let body = Body {
+            station_id: self.station_id.as_str(),
+            sequence: self.sequence,
+            timestamp: timestamp::format(timestamp_us),
+            features: &self.features,
+        };
+        serde_json::to_string(&body).expect("names, numbers and texts are JSON")
+    }
+}
