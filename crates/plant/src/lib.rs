@@ -43,7 +43,7 @@ pub struct PlantParams {
 
 impl Default for PlantParams {
     fn default() -> Self {
-        Self { n_stations: 4, anomaly_rate: 0.1, seed: 7 }
+        Self { n_stations: 4, anomaly_rate: 0.1, seed: 115 }
     }
 }
 

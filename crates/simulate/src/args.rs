@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", conflicts_with = "replay")]
     pub anomaly_rate: Option<f64>,
 
-    /// Seed of noise and faults [default: 7]
+    /// Seed of noise and faults [default: 115]
     #[arg(long, value_name = "N", conflicts_with = "replay")]
     pub seed: Option<u64>,
 

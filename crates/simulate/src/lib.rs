@@ -51,6 +51,7 @@ pub async fn run(
     let messages = source::messages(args, &health.model.features)?;
     let pace = Pace::new(args);
     let mut recorder = Recorder::new(args, messages.len, out)?;
+    recorder.write_titles(&health.model.features)?;
 
     let mut deliveries = JoinSet::new();
     let started = Instant::now();
@@ -130,6 +131,23 @@ impl<'a> Recorder<'a> {
         })
     }
 
+    fn write_titles(&mut self, features: &[String]) -> anyhow::Result<()> {
+        if self.lines {
+            let shown = features
+                .iter()
+                .take(VALUES_SHOWN)
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join("  ");
+            writeln!(
+                self.out,
+                "{:<27}  {:<12}  {shown:<39}  {:<6}  {:<7}  cause",
+                "time", "station", "score", "label"
+            )?;
+        }
+        Ok(())
+    }
+
     fn note(&mut self, delivered: Delivered) -> anyhow::Result<()> {
         let Delivered { message, delivery, took } = delivered;
         let delivery = match delivery {
@@ -180,18 +198,21 @@ impl<'a> Recorder<'a> {
     }
 }
 
+/// More values would not fit a line.
+const VALUES_SHOWN: usize = 4;
+
 /// One line about one event: time, station, values, score, label, and what was the matter.
 fn line(message: &Message, outcome: &Outcome) -> String {
-    /// More values would not fit the line.
-    const VALUES_SHOWN: usize = 4;
-
     let time = message.timestamp_us.map(sensor::timestamp::format).unwrap_or_default();
     let mut values: Vec<String> = message
         .features
         .0
         .iter()
         .take(VALUES_SHOWN)
-        .map(|(_, value)| value.map_or(String::from("-"), |value| format!("{value:.2}")))
+        .map(|(name, value)| {
+            let text = value.map_or(String::from("-"), |value| format!("{value:.2}"));
+            format!("{text:>width$}", width = name.len())
+        })
         .collect();
     if message.features.0.len() > VALUES_SHOWN {
         values.push(String::from("..."));
@@ -206,7 +227,7 @@ fn line(message: &Message, outcome: &Outcome) -> String {
     };
     let cause = message.cause.as_deref().unwrap_or("");
     format!(
-        "{time:<27}  {:<12}  {:<24}  {answer}  {cause}",
+        "{time:<27}  {:<12}  {:<39}  {answer}  {cause}",
         message.station_id.as_str(),
         values.join("  ")
     )

@@ -1,0 +1,98 @@
+//! Tests that need everything: the whole system, and what is said about it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod documents;
+mod end_to_end;
+mod layers;
+mod recordings;
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use clap::Parser as _;
+use server::Server;
+use simulate::Report;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A folder with a model and a database, and a server that uses them.
+struct Plant {
+    dir: TempDir,
+    url: String,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Plant {
+    /// Trains with these arguments, and serves.
+    async fn new(train_args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (models, data) = (text(&dir.path().join("models")), text(&dir.path().join("data")));
+        let folders = ["train", "--model-dir", &models, "--data-dir", &data];
+        train::run(
+            &train::Args::parse_from(folders.iter().chain(train_args)),
+            now_us(),
+            &mut Vec::new(),
+        )
+        .unwrap();
+
+        let args = [
+            "server",
+            "--addr",
+            "127.0.0.1:0",
+            "--require-model",
+            "--model-dir",
+            &models,
+            "--data-dir",
+            &data,
+        ];
+        let server = Server::bind(&server::Args::parse_from(args), now_us).await.unwrap();
+        let url = format!("http://{}", server.addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(server.run(async { drop(stopped.await) }));
+        Self { dir, url, stop, server }
+    }
+
+    async fn simulate(&self, args: &[&str]) -> anyhow::Result<Report> {
+        let url = format!("{}/predict", self.url);
+        let all = ["simulate", "--url", &url, "--json"];
+        let args = simulate::Args::parse_from(all.iter().chain(args));
+        simulate::run(&args, now_us, &mut Vec::new(), std::future::pending()).await
+    }
+
+    fn models(&self) -> PathBuf {
+        self.dir.path().join("models")
+    }
+
+    /// Stops the server and gives the closed database.
+    async fn stop(self) -> (TempDir, rusqlite::Connection) {
+        self.stop.send(()).unwrap();
+        self.server.await.unwrap().unwrap();
+        let connection =
+            rusqlite::Connection::open(self.dir.path().join("data/events.db")).unwrap();
+        (self.dir, connection)
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock enters here")]
+fn now_us() -> i64 {
+    sensor::timestamp::from_system_time(SystemTime::now())
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Where real recordings lie, outside of this repository.
+fn shared_dir() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
+    let dir = std::env::var("SHARED_DIR");
+    dir.map_or_else(|_| root().join("../shared"), PathBuf::from)
+}
