@@ -71,22 +71,18 @@ fn import(vector: &Value) -> IsolationForest {
 }
 
 fn import_tree(tree: &Value) -> Vec<TreeNode> {
-    let cols = numbers(&tree["cols"]);
-    let threshold = numbers(&tree["threshold"]);
-    let (left, right) = (numbers(&tree["left"]), numbers(&tree["right"]));
-    (0..left.len())
-        .map(|i| {
-            if left[i] < 0.0 {
-                TreeNode::Leaf { size: tree["n"][i].as_u64().unwrap() as u32 }
-            } else {
-                TreeNode::Split {
-                    feature: cols[tree["feature"][i].as_u64().unwrap() as usize] as usize,
-                    threshold: threshold[i],
-                    left: left[i] as usize,
-                    right: right[i] as usize,
-                    nan_right: !tree["miss_left"][i].as_bool().unwrap(),
-                }
-            }
+    let index = |value: &Value| value.as_u64().map(|index| index as usize);
+    (0..array(&tree["left"]).len())
+        .map(|i| match index(&tree["left"][i]) {
+            // A child of -1 is none.
+            None => TreeNode::Leaf { size: tree["n"][i].as_u64().unwrap() as u32 },
+            Some(left) => TreeNode::Split {
+                feature: index(&tree["cols"][index(&tree["feature"][i]).unwrap()]).unwrap(),
+                threshold: tree["threshold"][i].as_f64().unwrap(),
+                left,
+                right: index(&tree["right"][i]).unwrap(),
+                nan_right: !tree["miss_left"][i].as_bool().unwrap(),
+            },
         })
         .collect()
 }

@@ -101,12 +101,12 @@ async fn an_event_sent_twice_is_stored_once() {
 async fn a_repetition_gets_its_first_answer_also_from_another_model() {
     let first_app = TestApp::new();
     let first = first_app.predict(GOOD).await;
-    let TestApp { router: old, dir, _writer: writer } = first_app;
+    let TestApp { router: old, dir, writer } = first_app;
     drop(old);
     writer.join().unwrap();
 
-    let (router, _writer) = router(dir.path(), &model(43));
-    let app = TestApp { router, dir, _writer };
+    let (router, writer) = router(dir.path(), &model(43));
+    let app = TestApp { router, dir, writer };
     let again = app.predict(GOOD).await;
     assert_eq!(again.body["model_version"], first.body["model_version"]);
     assert_eq!(again.body["duplicate"], true);
@@ -342,7 +342,7 @@ async fn more_events_than_may_wait_are_refused_with_503() {
     let (store, writer) =
         store::Store::open(&path, &store::StoreParams { queue_len_max: 1 }).unwrap();
     let state = server::AppState::new(std::sync::Arc::new(model(42)), store, || crate::NOW_US);
-    let app = std::sync::Arc::new(TestApp { router: server::router(state), dir, _writer: writer });
+    let app = std::sync::Arc::new(TestApp { router: server::router(state), dir, writer });
 
     // Another program holds the database, so nothing can be written for the moment.
     let blocker = rusqlite::Connection::open(&path).unwrap();

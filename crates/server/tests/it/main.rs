@@ -32,7 +32,7 @@ const HOT: &str = r#"{"station_id":"station_001","sequence":2,"timestamp":"2026-
 struct TestApp {
     router: Router,
     dir: TempDir,
-    _writer: Writer,
+    writer: Writer,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl TestApp {
     fn with_model(model: &Model) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (router, writer) = router(dir.path(), model);
-        Self { router, dir, _writer: writer }
+        Self { router, dir, writer }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
