@@ -1,0 +1,140 @@
+//! The program against a server that misbehaves.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use clap::Parser as _;
+use simulate::Report;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const NOW_US: i64 = 1_795_348_800_000_000;
+
+const HEALTH: &str = r#"{"model":{"features":["temperature_c","humidity_pct","sound_db"]}}"#;
+const NORMAL: &str = r#"{"anomaly_score":0.4,"is_anomaly":false}"#;
+
+/// What a server says to the nth event: a status line with further headers, and a body; or nothing.
+type Script = fn(usize) -> Option<(&'static str, String)>;
+
+/// Answers `/health`, and events as the script says; gives the address.
+async fn fake_server(script: Script) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/predict", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut n_events = 0;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = read_request(&mut stream).await;
+            let answer = if request.starts_with("GET /health ") {
+                Some(("200 OK", String::from(HEALTH)))
+            } else {
+                n_events += 1;
+                script(n_events)
+            };
+            if let Some((status, body)) = answer {
+                let len = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n{body}"
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    url
+}
+
+/// Reads a request whose body, if any, is a JSON object.
+async fn read_request(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    while !(bytes.ends_with(b"}") || (bytes.starts_with(b"GET") && bytes.ends_with(b"\r\n\r\n"))) {
+        if stream.read_buf(&mut bytes).await.unwrap() == 0 {
+            break;
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+async fn simulate(args: &[&str]) -> (anyhow::Result<Report>, String) {
+    let args = simulate::Args::parse_from(["simulate"].iter().chain(args));
+    let mut out = Vec::new();
+    let result = simulate::run(&args, || NOW_US, &mut out, std::future::pending()).await;
+    (result, String::from_utf8(out).unwrap())
+}
+
+#[tokio::test]
+async fn an_event_is_sent_again_until_the_server_takes_it() {
+    // Full, then gone in the middle, then there, but it had stored the event before it went.
+    let url = fake_server(|n| match n {
+        1 => Some(("503 Service Unavailable\r\nRetry-After: 0", String::from("{}"))),
+        2 => None,
+        3 => Some(("200 OK", NORMAL.replace('}', r#","duplicate":true}"#))),
+        _ => Some(("200 OK", String::from(NORMAL))),
+    })
+    .await;
+    let (report, _) = simulate(&["--url", &url, "--count", "2", "--interval", "0"]).await;
+    let report = report.unwrap();
+    assert_eq!((report.sent, report.stored, report.duplicates, report.retries), (2, 2, 0, 2));
+}
+
+#[tokio::test]
+async fn a_refusal_is_counted_by_its_code_and_not_repeated() {
+    let url = fake_server(|n| {
+        let refusal = ("422 Unprocessable Entity", String::from(r#"{"code":"invalid_event"}"#));
+        Some(if n == 2 { refusal } else { ("200 OK", String::from(NORMAL)) })
+    })
+    .await;
+    let (report, said) = simulate(&["--url", &url, "--count", "3", "--interval", "0"]).await;
+    let report = report.unwrap();
+    assert_eq!((report.sent, report.stored, report.refused, report.retries), (3, 2, 1, 0));
+    assert_eq!(report.refused_by_code["invalid_event"], 1);
+    assert!(said.contains("refused: 422 invalid_event"), "{said}");
+}
+
+#[tokio::test]
+async fn json_is_the_report_and_nothing_else() {
+    let url = fake_server(|_| Some(("200 OK", String::from(NORMAL)))).await;
+    let (report, said) =
+        simulate(&["--url", &url, "--count", "5", "--rate", "1000", "--json"]).await;
+    let printed: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(printed, serde_json::to_value(report.unwrap()).unwrap());
+    assert_eq!(printed["stored"], 5);
+}
+
+#[tokio::test]
+async fn a_run_that_is_interrupted_reports_what_was_sent() {
+    let url = fake_server(|_| Some(("200 OK", String::from(NORMAL)))).await;
+    let args = simulate::Args::parse_from([
+        "simulate",
+        "--url",
+        &url,
+        "--count",
+        "9",
+        "--interval",
+        "3600",
+    ]);
+    let mut out = Vec::new();
+    let stop = tokio::time::sleep(std::time::Duration::from_millis(200));
+    let report = simulate::run(&args, || NOW_US, &mut out, stop).await.unwrap();
+    assert_eq!(report.sent, 1);
+    assert!(String::from_utf8(out).unwrap().contains("interrupted"));
+}
+
+#[tokio::test]
+async fn impossible_wishes_are_refused_with_a_sentence() {
+    let check = async |args: &[&str], expected: &str| {
+        let error = format!("{:#}", simulate(args).await.0.unwrap_err());
+        assert!(error.contains(expected), "{args:?}: {error}");
+    };
+    check(&["--count", "0"], "--count 0 leaves nothing to send").await;
+    check(&["--interval=-1"], "--interval must be 0 to 86,400 seconds").await;
+    check(&["--interval", "nan"], "--interval must be 0 to 86,400 seconds").await;
+    check(&["--rate", "0"], "--rate must be above 0").await;
+    check(&["--concurrency", "0"], "--concurrency must be 1 to 10000").await;
+    check(&["--stations", "0"], "--stations must be 1 to 100000").await;
+    check(&["--anomaly-rate", "1"], "--anomaly-rate must be 0 to 0.9").await;
+    check(&["--url", "127.0.0.1:5000"], "--url").await;
+    check(&["--url", "ftp://127.0.0.1/predict"], "should be like http://127.0.0.1:5000/predict")
+        .await;
+    for conflict in [["--replay", "a.csv", "--seed", "1"], ["--interval", "1", "--rate", "1"]] {
+        assert!(simulate::Args::try_parse_from(["simulate"].iter().chain(&conflict)).is_err());
+    }
+}
