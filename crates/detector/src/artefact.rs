@@ -1,8 +1,11 @@
 //! A detector as bytes. `docs/model-format.md` describes them one by one.
 
+use std::fmt::Write as _;
+
 use isoforest::{DecodeError, IsolationForest, PathSum, envelope};
 use sensor::{Feature, FeatureSchema, InvalidSchema};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::calibration::{Calibration, Cut};
 
@@ -133,4 +136,12 @@ impl Parts {
         }
         Ok(Self { schema, forest, calibration })
     }
+}
+
+/// The SHA-256 of bytes in hex.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes everything");
+        hex
+    })
 }

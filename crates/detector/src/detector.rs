@@ -5,33 +5,11 @@ use std::sync::Arc;
 use isoforest::{IsolationForest, PathSum, Samples, Threshold};
 use sensor::{Attribution, FeatureSchema, FeatureValues, Prediction, SensorEvent};
 
-use crate::artefact::{ArtefactError, Parts};
+use crate::artefact::{ArtefactError, Parts, sha256_hex};
 use crate::calibration::{AlarmRule, Calibration};
-use crate::files;
 use crate::meta::{ModelMeta, Training};
+use crate::params::Params;
 use crate::summary::FeatureSummary;
-
-/// How to learn.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Params {
-    /// How to grow the forest.
-    ///
-    /// By default, trees are grown from 2,048 samples instead of the paper's 256. A forest can tell
-    /// an impossible value from a rare one only where its trees have seen the rare ones, and the
-    /// hundredth of normal events that a cut is made at lies in two tails of every feature.
-    pub forest: isoforest::Params,
-    /// When to call an event anomalous.
-    pub alarms: AlarmRule,
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self {
-            forest: isoforest::Params { sample_size: 2_048, ..isoforest::Params::default() },
-            alarms: AlarmRule::default(),
-        }
-    }
-}
 
 /// Why a detector could not be fitted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -152,7 +130,7 @@ impl Detector {
             sample_size,
             threshold,
         };
-        let sha256 = files::sha256_hex(&parts.encode());
+        let sha256 = sha256_hex(&parts.encode());
         Ok(Self::new(parts, ModelMeta::new(training, sha256, trained_at_us)))
     }
 

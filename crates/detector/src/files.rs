@@ -1,13 +1,10 @@
 //! The pair of files that a model is kept in, and how a file is written so that it is whole.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
-use crate::artefact::ArtefactError;
+use crate::artefact::{ArtefactError, sha256_hex};
 use crate::detector::Detector;
 use crate::meta::{ModelMeta, model_version};
 
@@ -179,12 +176,4 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(LoadError::Read { path: path.to_owned(), source }),
     }
-}
-
-/// The SHA-256 of bytes in hex.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a string takes everything");
-        hex
-    })
 }

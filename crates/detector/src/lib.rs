@@ -16,12 +16,14 @@ mod calibration;
 mod detector;
 mod files;
 mod meta;
+mod params;
 mod summary;
 
 pub use artefact::{ArtefactError, DETECTOR_KIND, DETECTOR_VERSION};
 pub use calibration::AlarmRule;
-pub use detector::{Detector, FitError, Params};
+pub use detector::{Detector, FitError};
 pub use files::{ARTEFACT_FILE, LoadError, META_FILE, SaveError, write_atomically};
 pub use isoforest::Params as ForestParams;
 pub use meta::{FeatureMeta, ForestMeta, ModelMeta, Versions};
+pub use params::Params;
 pub use summary::{FeatureSummary, Quantiles};

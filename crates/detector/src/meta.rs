@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artefact::DETECTOR_VERSION;
 use crate::calibration::AlarmRule;
-use crate::detector::Params;
+use crate::params::Params;
 use crate::summary::{FeatureSummary, Quantiles};
 
 /// The content of `model_meta.json`.

@@ -5,11 +5,10 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use sensor::FeatureSchema;
 
 use crate::columns::{Columns, Role};
 use crate::error::{OpenError, ReadError};
-use crate::row::{Events, parse_number};
+use crate::number;
 
 /// A CSV file whose first line names its columns.
 #[derive(Debug, Clone)]
@@ -97,37 +96,13 @@ impl Recording {
                     .get(*index)
                     .and_then(|cell| std::str::from_utf8(cell).ok())
                     .map_or("", str::trim);
-                let is_number = parse_number(cell, self.delimiter).is_some();
+                let is_number = number::parse(cell, self.delimiter).is_some();
                 *has_number |= is_number;
                 is_number || cell.is_empty()
             });
         }
         candidates.retain(|(_, has_number)| *has_number);
         Ok(candidates.into_iter().map(|(index, _)| self.columns.names()[index].clone()).collect())
-    }
-
-    /// The rows as events of a schema, whose features are columns of the file.
-    ///
-    /// # Errors
-    ///
-    /// Fails when a feature has no column, or the file cannot be opened again.
-    pub fn events<'s>(&self, schema: &'s FeatureSchema) -> Result<Events<'s>, OpenError> {
-        let column_of = |name: &str| {
-            self.columns.position(name).ok_or_else(|| OpenError::NoColumn {
-                path: self.path.clone(),
-                name: String::from(name),
-                columns: self.columns.names().to_vec(),
-            })
-        };
-        let features = schema
-            .features()
-            .iter()
-            .map(|feature| column_of(&feature.name))
-            .collect::<Result<_, _>>()?;
-        let reader = self
-            .reader()
-            .map_err(|error| OpenError::Read { path: error.path, source: error.source })?;
-        Ok(Events::new(self.clone(), schema, features, reader))
     }
 
     pub(crate) fn columns(&self) -> &Columns {
@@ -153,7 +128,7 @@ impl Recording {
         ReadError { path: self.path.clone(), source }
     }
 
-    fn reader(&self) -> Result<csv::Reader<Box<dyn BufRead>>, ReadError> {
+    pub(crate) fn reader(&self) -> Result<csv::Reader<Box<dyn BufRead>>, ReadError> {
         let text = text(&self.path).map_err(|source| self.read_error(source))?;
         // The last line ends like all others, so that its number can be told in the same way.
         let line_end: &[u8] = if self.has_carriage_returns { b"\r\n" } else { b"\n" };

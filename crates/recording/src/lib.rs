@@ -31,6 +31,7 @@
 mod columns;
 mod error;
 mod file;
+mod number;
 mod row;
 mod time;
 

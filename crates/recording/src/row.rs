@@ -6,9 +6,9 @@ use std::io::BufRead;
 use sensor::{FeatureSchema, InvalidStationId, SensorEvent, StationId};
 
 use crate::columns::Role;
-use crate::error::{BadRow, CellFault, CellFaultKind, ReadError};
+use crate::error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
 use crate::file::Recording;
-use crate::time;
+use crate::{number, time};
 
 /// A row that is an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +38,34 @@ pub struct Events<'s> {
 /// The station of rows that name none.
 const MADE_UP_STATION: &str = "recording";
 
+impl Recording {
+    /// The rows as events of a schema, whose features are columns of the file.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a feature has no column, or the file cannot be opened again.
+    pub fn events<'s>(&self, schema: &'s FeatureSchema) -> Result<Events<'s>, OpenError> {
+        let column_of = |name: &str| {
+            self.columns().position(name).ok_or_else(|| OpenError::NoColumn {
+                path: self.path().to_owned(),
+                name: String::from(name),
+                columns: self.columns().names().to_vec(),
+            })
+        };
+        let features = schema
+            .features()
+            .iter()
+            .map(|feature| column_of(&feature.name))
+            .collect::<Result<_, _>>()?;
+        let reader = self
+            .reader()
+            .map_err(|error| OpenError::Read { path: error.path, source: error.source })?;
+        Ok(Events::new(self.clone(), schema, features, reader))
+    }
+}
+
 impl<'s> Events<'s> {
-    pub(crate) fn new(
+    fn new(
         recording: Recording,
         schema: &'s FeatureSchema,
         features: Vec<usize>,
@@ -210,19 +236,8 @@ impl<'a> Row<'a> {
     fn number(&self, column: usize) -> Result<f64, CellFault> {
         match self.cells[column] {
             "" => Ok(f64::NAN),
-            text => parse_number(text, self.recording.delimiter())
+            text => number::parse(text, self.recording.delimiter())
                 .ok_or_else(|| self.fault(column, CellFaultKind::NotANumber)),
         }
     }
-}
-
-/// Reads a finite number. Where `;` separates cells, `,` may be the decimal mark.
-pub(crate) fn parse_number(text: &str, delimiter: u8) -> Option<f64> {
-    let number = match text.parse::<f64>() {
-        Err(_) if delimiter == b';' && !text.contains('.') => {
-            text.replacen(',', ".", 1).parse().ok()
-        }
-        number => number.ok(),
-    };
-    number.filter(|number| number.is_finite())
 }

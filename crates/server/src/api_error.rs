@@ -11,7 +11,7 @@ use sensor::InvalidEvent;
 use serde::Serialize;
 use store::{KeepError, ReadError};
 
-use crate::query::QueryFault;
+use crate::query::InvalidQuery;
 use crate::wire::JsonLine;
 
 /// Why a request is refused.
@@ -23,8 +23,8 @@ pub enum ApiError {
     #[error(transparent)]
     InvalidEvent(#[from] InvalidEvent),
     /// Parameters of the query are unknown, stand twice or have impossible values.
-    #[error("the query has parameters that cannot be used")]
-    InvalidQuery(Vec<QueryFault>),
+    #[error(transparent)]
+    InvalidQuery(#[from] InvalidQuery),
     /// The request breaks the rules of HTTP.
     #[error("{detail}")]
     Framing {
@@ -134,7 +134,8 @@ impl ApiError {
                     detail: fault.kind.to_string(),
                 })
                 .collect(),
-            Self::InvalidQuery(faults) => faults
+            Self::InvalidQuery(invalid) => invalid
+                .faults
                 .iter()
                 .map(|fault| ProblemItem {
                     pointer: fault.pointer(),

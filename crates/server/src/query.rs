@@ -5,8 +5,6 @@ use axum::http::request::Parts;
 use sensor::timestamp::InvalidTimestamp;
 use sensor::{InvalidStationId, StationId, timestamp};
 
-use crate::api_error::ApiError;
-
 /// The parameters of a query as they were sent, decoded.
 #[derive(Debug)]
 pub(crate) struct Query {
@@ -14,7 +12,15 @@ pub(crate) struct Query {
     faults: Vec<QueryFault>,
 }
 
-/// What is wrong with a parameter.
+/// Everything that is wrong with a query.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the query has parameters that cannot be used")]
+pub struct InvalidQuery {
+    /// The faults, in the order in which parameters are read.
+    pub faults: Vec<QueryFault>,
+}
+
+/// One fault of a query, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryFault {
     /// Name of a parameter that is known; of an unknown one, nothing is repeated.
@@ -105,12 +111,12 @@ impl Query {
     }
 
     /// Ends the reading: nothing may be left over.
-    pub(crate) fn finish(mut self) -> Result<(), ApiError> {
+    pub(crate) fn finish(mut self) -> Result<(), InvalidQuery> {
         if !self.pairs.is_empty() {
             self.faults
                 .push(QueryFault { parameter: None, kind: QueryFaultKind::UnknownParameter });
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::InvalidQuery(self.faults)) }
+        if self.faults.is_empty() { Ok(()) } else { Err(InvalidQuery { faults: self.faults }) }
     }
 }
 
