@@ -8,6 +8,8 @@ pub(crate) enum Role {
     StationId,
     /// The truth, for judging a detector and never for teaching it.
     Label,
+    /// A column without a name, such as the row numbers that a data frame writes.
+    Nameless,
     /// A value, for whoever asks for it.
     Feature,
 }
@@ -41,6 +43,10 @@ impl Columns {
         self.of_role(Role::Feature).map(|index| self.names[index].as_str()).collect()
     }
 
+    pub(crate) fn role(&self, index: usize) -> Role {
+        self.roles[index]
+    }
+
     /// The column that tells a role: of several, the one whose name says it best.
     pub(crate) fn telling(&self, role: Role) -> Option<usize> {
         let rank = |index: usize| {
@@ -60,6 +66,9 @@ impl Columns {
 }
 
 fn role(name: &str) -> Role {
+    if name.is_empty() || name.starts_with("Unnamed: ") {
+        return Role::Nameless;
+    }
     let is_variant =
         |variants: &[&str]| variants.iter().any(|variant| name.eq_ignore_ascii_case(variant));
     ROLES.iter().find(|(_, variants)| is_variant(variants)).map_or(Role::Feature, |(role, _)| *role)
@@ -75,7 +84,16 @@ mod tests {
 
     #[test]
     fn columns_are_known_by_their_names() {
-        let names = ["DateTime", "Pressure", "changepoint", "anomaly", "seq", "time of flight"];
+        let names = [
+            "DateTime",
+            "Pressure",
+            "changepoint",
+            "anomaly",
+            "seq",
+            "time of flight",
+            "",
+            "Unnamed: 0",
+        ];
         let columns = Columns::new(names.map(String::from).to_vec());
         assert_eq!(columns.features(), ["Pressure", "time of flight"]);
         assert_eq!(columns.telling(Role::Timestamp), Some(0));

@@ -37,6 +37,14 @@ pub enum OpenError {
         /// The name.
         name: String,
     },
+    /// A feature is a column that tells the truth.
+    #[error("`{}`: column `{name}` tells whether a row is anomalous, so it cannot be a feature", path.display())]
+    LabelAsFeature {
+        /// The file.
+        path: PathBuf,
+        /// The name of the column.
+        name: String,
+    },
     /// A feature has no column.
     #[error("`{}` has no column `{name}`; it has {}", path.display(), columns.join(", "))]
     NoColumn {
@@ -109,7 +117,7 @@ pub enum CellFaultKind {
     #[error("{0}")]
     StationId(InvalidStationId),
     /// The cell says neither normal nor anomalous.
-    #[error("is neither 0 nor 1")]
+    #[error("is neither 0 nor 1, so the truth about the row is not known")]
     NotALabel,
     /// The schema does not take the value.
     #[error("{0}")]

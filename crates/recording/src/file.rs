@@ -10,13 +10,14 @@ use crate::columns::{Columns, Role};
 use crate::error::{OpenError, ReadError};
 use crate::number;
 
+/// A longer first line names no columns.
+const HEADER_LEN_MAX: u64 = 1 << 20;
+
 /// A CSV file whose first line names its columns.
 #[derive(Debug, Clone)]
 pub struct Recording {
     path: PathBuf,
     delimiter: u8,
-    /// Whether lines end with a carriage return and a line feed.
-    has_carriage_returns: bool,
     columns: Columns,
 }
 
@@ -30,14 +31,15 @@ impl Recording {
         let path = path.to_owned();
         let read_error = |source| OpenError::Read { path: path.clone(), source };
         let mut header = Vec::new();
-        text(&path).map_err(read_error)?.read_until(b'\n', &mut header).map_err(read_error)?;
+        text(&path)
+            .and_then(|text| text.take(HEADER_LEN_MAX).read_until(b'\n', &mut header))
+            .map_err(read_error)?;
         let header =
             String::from_utf8(header).map_err(|_| OpenError::Header { path: path.clone() })?;
         if header.trim().is_empty() {
             return Err(OpenError::Empty { path });
         }
         let delimiter = delimiter(&header);
-        let has_carriage_returns = header.ends_with("\r\n");
 
         let mut reader =
             csv::ReaderBuilder::new().delimiter(delimiter).from_reader(header.as_bytes());
@@ -46,11 +48,11 @@ impl Recording {
             Err(_) => return Err(OpenError::Header { path }),
         };
         for (index, name) in names.iter().enumerate() {
-            if names[..index].contains(name) {
+            if !name.is_empty() && names[..index].contains(name) {
                 return Err(OpenError::DuplicateColumn { path, name: name.clone() });
             }
         }
-        Ok(Self { path, delimiter, has_carriage_returns, columns: Columns::new(names) })
+        Ok(Self { path, delimiter, columns: Columns::new(names) })
     }
 
     /// The file.
@@ -73,51 +75,36 @@ impl Recording {
         self.columns.telling(Role::Timestamp).is_some()
     }
 
-    /// The feature columns that hold numbers: every cell that is not empty, and at least one is not.
+    /// The feature columns that hold a number somewhere; what else they hold is a fault of its row.
     ///
-    /// This reads the whole file.
+    /// This reads the file, as far as it has to.
     ///
     /// # Errors
     ///
-    /// Fails when the file cannot be read to its end.
+    /// Fails when the file cannot be read.
     pub fn numeric_columns(&self) -> Result<Vec<String>, ReadError> {
-        let mut candidates: Vec<(usize, bool)> = self
-            .columns
-            .features()
-            .iter()
-            .filter_map(|name| self.columns.position(name))
-            .map(|i| (i, false))
-            .collect();
+        let is_feature = |&index: &usize| self.columns.role(index) == Role::Feature;
+        let mut candidates: Vec<usize> =
+            (0..self.columns.names().len()).filter(is_feature).collect();
+        let mut numeric = Vec::new();
         let mut record = csv::ByteRecord::new();
         let mut reader = self.reader()?;
-        while reader.read_byte_record(&mut record).map_err(|error| self.read_error(error.into()))? {
-            candidates.retain_mut(|(index, has_number)| {
-                let cell = record
-                    .get(*index)
-                    .and_then(|cell| std::str::from_utf8(cell).ok())
-                    .map_or("", str::trim);
-                let is_number = number::parse(cell, self.delimiter).is_some();
-                *has_number |= is_number;
-                is_number || cell.is_empty()
-            });
+        while !candidates.is_empty()
+            && reader
+                .read_byte_record(&mut record)
+                .map_err(|error| self.read_error(error.into()))?
+        {
+            numeric.extend(candidates.extract_if(.., |index| {
+                let cell = record.get(*index).and_then(|cell| std::str::from_utf8(cell).ok());
+                cell.is_some_and(|cell| number::parse(cell.trim(), self.delimiter).is_some())
+            }));
         }
-        candidates.retain(|(_, has_number)| *has_number);
-        Ok(candidates.into_iter().map(|(index, _)| self.columns.names()[index].clone()).collect())
+        numeric.sort_unstable();
+        Ok(numeric.into_iter().map(|index| self.columns.names()[index].clone()).collect())
     }
 
     pub(crate) fn columns(&self) -> &Columns {
         &self.columns
-    }
-
-    /// The line that a record begins on, when the reader has just read it.
-    ///
-    /// The position that a record itself carries is that of blank lines before it.
-    pub(crate) fn line(&self, record: &csv::ByteRecord, end: &csv::Position) -> u64 {
-        let n_inner_breaks: u64 =
-            record.as_slice().iter().map(|&byte| u64::from(byte == b'\n')).sum();
-        // The reader stands behind the line feed, but before it when a carriage return precedes.
-        let n_breaks = n_inner_breaks + u64::from(!self.has_carriage_returns);
-        end.line().saturating_sub(n_breaks)
     }
 
     pub(crate) fn delimiter(&self) -> u8 {
@@ -130,9 +117,6 @@ impl Recording {
 
     pub(crate) fn reader(&self) -> Result<csv::Reader<Box<dyn BufRead>>, ReadError> {
         let text = text(&self.path).map_err(|source| self.read_error(source))?;
-        // The last line ends like all others, so that its number can be told in the same way.
-        let line_end: &[u8] = if self.has_carriage_returns { b"\r\n" } else { b"\n" };
-        let text: Box<dyn BufRead> = Box::new(text.chain(line_end));
         // Rows of another width are faults of the row, not the end of the file.
         Ok(csv::ReaderBuilder::new().delimiter(self.delimiter).flexible(true).from_reader(text))
     }
@@ -146,12 +130,12 @@ fn text(path: &Path) -> io::Result<Box<dyn BufRead>> {
     let (start, file) = peeked::<2>(BufReader::new(File::open(path)?))?;
     let unpacked: Box<dyn Read> =
         if start == GZIP { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    let (start, text) = peeked::<3>(unpacked)?;
-    let mut text = BufReader::new(text);
+    let (start, mut text) = peeked::<3>(unpacked)?;
     if start == BYTE_ORDER_MARK {
         text.read_exact(&mut [0; 3])?;
     }
-    Ok(Box::new(text))
+    // The last line ends like all others, so that its number can be told in the same way.
+    Ok(Box::new(BufReader::new(LineFeeds::new(text).chain(&b"\n"[..]))))
 }
 
 /// The first bytes, at most `N`, and a reader that still has them.
@@ -160,6 +144,40 @@ fn peeked<const N: usize>(mut reader: impl Read) -> io::Result<(Vec<u8>, impl Re
     reader.by_ref().take(N as u64).read_to_end(&mut start)?;
     let again = io::Cursor::new(start.clone());
     Ok((start, again.chain(reader)))
+}
+
+/// A text in which every line ends with a line feed, whatever it ended with before.
+struct LineFeeds<R> {
+    text: R,
+    /// Whether the last byte was a carriage return, whose line feed was given already.
+    is_after_return: bool,
+}
+
+impl<R: Read> LineFeeds<R> {
+    fn new(text: R) -> Self {
+        Self { text, is_after_return: false }
+    }
+}
+
+impl<R: Read> Read for LineFeeds<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let n_read = self.text.read(buffer)?;
+            let mut n_kept = 0;
+            for i in 0..n_read {
+                let byte = buffer[i];
+                if !(byte == b'\n' && self.is_after_return) {
+                    buffer[n_kept] = if byte == b'\r' { b'\n' } else { byte };
+                    n_kept += 1;
+                }
+                self.is_after_return = byte == b'\r';
+            }
+            // Nothing kept of something read is not the end.
+            if n_kept > 0 || n_read == 0 {
+                return Ok(n_kept);
+            }
+        }
+    }
 }
 
 /// `;` where the header has more of them than `,`.

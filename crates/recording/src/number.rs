@@ -11,6 +11,11 @@ pub(crate) fn parse(text: &str, delimiter: u8) -> Option<f64> {
     number.filter(|number| number.is_finite())
 }
 
+/// Whether a cell says that there is no value, as data frames and spreadsheets write it.
+pub(crate) fn is_missing(text: &str) -> bool {
+    ["", "nan", "na", "n/a", "null", "none"].iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

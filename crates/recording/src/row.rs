@@ -15,8 +15,9 @@ use crate::{number, time};
 pub struct RecordedEvent {
     /// The event.
     pub event: SensorEvent,
-    /// Whether the recording calls it anomalous, where it says.
-    pub is_anomaly: Option<bool>,
+    /// Whether the recording calls it anomalous; `None` where it does not say. What it says may not
+    /// be understood, which is no matter to whoever does not ask.
+    pub is_anomaly: Result<Option<bool>, BadRow>,
     /// The line that it begins on, from 1.
     pub line: u64,
 }
@@ -46,11 +47,18 @@ impl Recording {
     /// Fails when a feature has no column, or the file cannot be opened again.
     pub fn events<'s>(&self, schema: &'s FeatureSchema) -> Result<Events<'s>, OpenError> {
         let column_of = |name: &str| {
-            self.columns().position(name).ok_or_else(|| OpenError::NoColumn {
-                path: self.path().to_owned(),
-                name: String::from(name),
-                columns: self.columns().names().to_vec(),
-            })
+            let (path, name) = (self.path().to_owned(), String::from(name));
+            match self.columns().position(&name) {
+                None => Err(OpenError::NoColumn {
+                    path,
+                    name,
+                    columns: self.columns().names().to_vec(),
+                }),
+                Some(index) if self.columns().role(index) == Role::Label => {
+                    Err(OpenError::LabelAsFeature { path, name })
+                }
+                Some(index) => Ok(index),
+            }
         };
         let features = schema
             .features()
@@ -84,7 +92,7 @@ impl<'s> Events<'s> {
     }
 
     fn event(&mut self) -> Result<RecordedEvent, BadRow> {
-        let line = self.recording.line(&self.record, self.reader.position());
+        let line = line(&self.record, self.reader.position());
         let index = self.n_rows;
         self.n_rows += 1;
         let bad_row = |faults| BadRow { path: self.recording.path().to_owned(), line, faults };
@@ -98,7 +106,7 @@ impl<'s> Events<'s> {
         let made_up_us = sensor::timestamp::EARLIEST_US + index.cast_signed() * 1_000_000;
         let timestamp_us = row.timestamp_us(made_up_us).map_err(|fault| faults.push(fault)).ok();
         let sequence = row.sequence(index).map_err(|fault| faults.push(fault)).ok();
-        let is_anomaly = row.label().map_err(|fault| faults.push(fault)).ok();
+        let is_anomaly = row.label().map_err(|fault| bad_row(vec![fault]));
         let mut values = Vec::with_capacity(self.features.len());
         for (&column, feature) in self.features.iter().zip(self.schema.features()) {
             match row.number(column) {
@@ -109,8 +117,8 @@ impl<'s> Events<'s> {
                 Err(fault) => faults.push(fault),
             }
         }
-        let (true, Some(station_id), Some(timestamp_us), Some(sequence), Some(is_anomaly)) =
-            (faults.is_empty(), station_id, timestamp_us, sequence, is_anomaly)
+        let (true, Some(station_id), Some(timestamp_us), Some(sequence)) =
+            (faults.is_empty(), station_id, timestamp_us, sequence)
         else {
             return Err(bad_row(faults));
         };
@@ -232,12 +240,20 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The number in a cell; NaN when it is empty.
+    /// The number in a cell; NaN when there is none.
     fn number(&self, column: usize) -> Result<f64, CellFault> {
         match self.cells[column] {
-            "" => Ok(f64::NAN),
+            text if number::is_missing(text) => Ok(f64::NAN),
             text => number::parse(text, self.recording.delimiter())
                 .ok_or_else(|| self.fault(column, CellFaultKind::NotANumber)),
         }
     }
+}
+
+/// The line that a record begins on, when the reader has just read it.
+///
+/// The position that a record itself carries is that of blank lines before it.
+fn line(record: &csv::ByteRecord, end: &csv::Position) -> u64 {
+    let n_inner_breaks: u64 = record.as_slice().iter().map(|&byte| u64::from(byte == b'\n')).sum();
+    end.line().saturating_sub(n_inner_breaks + 1)
 }

@@ -1,6 +1,9 @@
 //! Times as they stand in recordings.
 
 use chrono::{NaiveDate, NaiveDateTime};
+use sensor::timestamp::EARLIEST_US;
+
+const EARLIEST_S: f64 = (EARLIEST_US / 1_000_000) as f64;
 
 /// Times without an offset, which are UTC.
 const DATE_TIME_FORMATS: [&str; 6] = [
@@ -14,7 +17,8 @@ const DATE_TIME_FORMATS: [&str; 6] = [
 const DATE_FORMATS: [&str; 3] = ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y"];
 
 /// Reads a time in microseconds since 1970: RFC 3339, a time without an offset, a date, or a count
-/// of seconds, milliseconds or microseconds since 1970, told apart by its size.
+/// of seconds, milliseconds or microseconds since 1970, told apart by its size. A count too small for
+/// our age is one of seconds since the recording began, which is taken to be the year 2000.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     if let Ok(timestamp_us) = sensor::timestamp::parse(text) {
         return Some(timestamp_us);
@@ -34,6 +38,7 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
 #[expect(clippy::cast_possible_truncation, reason = "the bounds are far below 2^63")]
 fn from_count(count: f64) -> Option<i64> {
     let in_us = match count.abs() {
+        _ if (0.0..EARLIEST_S).contains(&count) => (EARLIEST_S + count) * 1e6,
         size if size < 1e11 => count * 1e6,
         size if size < 1e14 => count * 1e3,
         size if size < 1e17 => count,
@@ -62,6 +67,8 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(expected), "{text}");
         }
+        assert_eq!(parse("0"), Some(EARLIEST_US));
+        assert_eq!(parse("1.5"), Some(EARLIEST_US + 1_500_000));
         assert_eq!(
             parse("2026-01-02"),
             Some(sensor::timestamp::parse("2026-01-02T00:00:00Z").unwrap())

@@ -92,6 +92,7 @@ fn recorded(path: &Path, wanted: &[String]) -> anyhow::Result<Vec<Message>> {
     let mut messages = Vec::new();
     for row in Recording::open(path)?.events(&schema)? {
         let row = row??;
+        let is_anomaly = row.is_anomaly?;
         let values = schema.features().iter().zip(row.event.values());
         messages.push(Message {
             station_id: row.event.station_id().clone(),
@@ -104,8 +105,8 @@ fn recorded(path: &Path, wanted: &[String]) -> anyhow::Result<Vec<Message>> {
                     })
                     .collect(),
             ),
-            is_anomaly: row.is_anomaly,
-            cause: (row.is_anomaly == Some(true)).then(|| String::from("labelled")),
+            is_anomaly,
+            cause: (is_anomaly == Some(true)).then(|| String::from("labelled")),
         });
     }
     if messages.is_empty() {

@@ -22,16 +22,16 @@ pub struct Args {
 
     /// Columns to learn from [default: those of the schema, else all that hold numbers]
     ///
-    /// Columns that tell the time, the sequence, the station or the truth (a label) are never learnt
-    /// unless they are named here.
+    /// Columns that tell the time, the sequence or the station are only learnt when they are named
+    /// here, and those that tell the truth, such as a label, never.
     #[arg(long, value_name = "A,B,C", value_delimiter = ',', requires = "input")]
     pub features: Option<Vec<String>>,
 
     /// Units, physical ranges and optional features, as TOML
     ///
-    /// For each feature a table: [[feature]] name = "pressure_bar", and where known unit = "bar",
-    /// minimum = 0, maximum = 16, optional = true. Ranges are physics: they are never taken from the
-    /// data, since an unusual value is what the model is for.
+    /// For each feature a table `[[feature]]` with name = "pressure_bar", and where known
+    /// unit = "bar", minimum = 0, maximum = 16, optional = true. Ranges are physics: they are never
+    /// taken from the data, since an unusual value is what the model is for.
     #[arg(long, value_name = "FILE.toml", requires = "input", verbatim_doc_comment)]
     pub schema: Option<PathBuf>,
 

@@ -47,7 +47,8 @@ async fn a_test_rig_is_learnt_served_and_replayed_as_offline() {
     let recording = Recording::open(&experiment).unwrap();
     let rows: Vec<_> =
         recording.events(detector.schema()).unwrap().map(|row| row.unwrap().unwrap()).collect();
-    let labels: Vec<bool> = rows.iter().map(|row| row.is_anomaly.unwrap()).collect();
+    let labels: Vec<bool> =
+        rows.iter().map(|row| row.is_anomaly.clone().unwrap().unwrap()).collect();
     let events: Vec<_> = rows.into_iter().map(|row| row.event).collect();
     let offline = detector.scores(&events);
 

@@ -48,9 +48,9 @@ fn a_full_row_becomes_an_event() {
     assert_eq!(events[0].event.sequence(), 17);
     assert_eq!(timestamp::format(events[0].event.timestamp_us()), "2026-01-02T03:04:05Z");
     assert_eq!(events[0].event.values(), [1.5]);
-    assert_eq!((events[0].is_anomaly, events[0].line), (Some(true), 2));
+    assert_eq!((&events[0].is_anomaly, events[0].line), (&Ok(Some(true)), 2));
     assert_eq!(events[1].event.station_id().as_str(), "press_2");
-    assert_eq!((events[1].is_anomaly, events[1].line), (Some(false), 3));
+    assert_eq!((&events[1].is_anomaly, events[1].line), (&Ok(Some(false)), 3));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn what_a_file_does_not_say_is_made_up_in_order() {
         .collect();
     assert_eq!(made_up[0], ("recording", 0, String::from("2000-01-01T00:00:00Z")));
     assert_eq!(made_up[2], ("recording", 2, String::from("2000-01-01T00:00:02Z")));
-    assert_eq!(events[0].is_anomaly, None);
+    assert_eq!(events[0].is_anomaly, Ok(None));
 }
 
 #[test]
@@ -109,8 +109,7 @@ fn every_fault_of_a_row_is_named_with_line_and_column() {
         [
             "a.csv:2: column 3 (station_id) may have letters A to Z, digits and . _ : - only, and starts with a \
              letter or digit; column 1 (timestamp) is not a time such as 2026-01-02 03:04:05; \
-             column 2 (sequence) is not a whole number from 0; column 6 (label) is neither 0 nor 1; \
-             column 4 (x) is not a number",
+             column 2 (sequence) is not a whole number from 0; column 4 (x) is not a number",
             "a.csv:3: column 4 (x) is empty",
             "a.csv:4: the row has 4 cells, the header has 6",
             "a.csv:5: the row is not UTF-8 text",
@@ -125,7 +124,7 @@ fn every_fault_of_a_row_is_named_with_line_and_column() {
 
 #[test]
 fn lines_are_counted_as_an_editor_counts_them() {
-    for line_end in ["\n", "\r\n"] {
+    for line_end in ["\n", "\r\n", "\r"] {
         for last_line_end in ["", line_end] {
             let lines = ["x,y", "", "1,a", "2,\"b", "b\"", "", "", "3,c"];
             let (events, _) = read(lines.join(line_end) + last_line_end, &schema(&["x"]));
@@ -133,25 +132,45 @@ fn lines_are_counted_as_an_editor_counts_them() {
             assert_eq!(found, [3, 4, 8], "{line_end:?} {last_line_end:?}");
         }
     }
+    let (events, _) = read("x\n1\r\n2\n3\r\n", &schema(&["x"]));
+    assert_eq!(events.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3, 4]);
 }
 
 #[test]
 fn an_optional_feature_may_be_empty() {
     let schema =
         FeatureSchema::new(vec![Feature { optional: true, ..Feature::named("x") }]).unwrap();
-    let (events, bad) = read("x,y\n,1\n2,\n", &schema);
-    assert!(bad.is_empty() && events[0].event.values()[0].is_nan());
-    assert_eq!(events[1].event.values(), [2.0]);
+    let (events, bad) = read("x,y\n2,\n,1\nNaN,\nN/A,\nnull,\n", &schema);
+    assert_eq!(bad, [""; 0]);
+    assert_eq!(events[0].event.values(), [2.0]);
+    assert!(events[1..].iter().all(|row| row.event.values()[0].is_nan()) && events.len() == 5);
 }
 
 #[test]
 fn numeric_columns_are_those_that_hold_numbers() {
-    let (_dir, path) =
-        file("time,a,b,c,d,changepoint,label\n2026-01-01,1,x,,,0,0\n2026-01-02,,2,3.5,,1,0\n");
+    let (_dir, path) = file(
+        ",time,a,b,c,d,changepoint,label\n0,2026-01-01,1,x,NaN,y,0,0\n1,2026-01-02,,2,3.5,,1,0\n",
+    );
     let recording = Recording::open(&path).unwrap();
     assert_eq!(recording.feature_columns(), ["a", "b", "c", "d"]);
-    assert_eq!(recording.numeric_columns().unwrap(), ["a", "c"]);
+    // One cell that is no number is a fault of its row and does not make the sensor go away.
+    assert_eq!(recording.numeric_columns().unwrap(), ["a", "b", "c"]);
     assert!(recording.has_labels() && recording.has_times());
+}
+
+#[test]
+fn what_tells_the_truth_is_never_a_feature_and_need_not_be_understood() {
+    let content = "x,label,changepoint\n1,attack,0\n2,normal,1\n";
+    let (events, bad) = read(content, &schema(&["x"]));
+    assert_eq!(bad, [""; 0]);
+    let fault = events[0].is_anomaly.as_ref().unwrap_err().to_string();
+    assert!(fault.contains("a.csv:2: column 2 (label) is neither 0 nor 1"), "{fault}");
+    assert_eq!(events[1].is_anomaly, Ok(Some(false)));
+
+    let (_dir, path) = file(content);
+    let recording = Recording::open(&path).unwrap();
+    let error = recording.events(&schema(&["changepoint"])).unwrap_err().to_string();
+    assert!(error.ends_with("so it cannot be a feature"), "{error}");
 }
 
 #[test]
