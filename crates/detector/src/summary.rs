@@ -11,8 +11,6 @@ pub struct FeatureSummary {
     pub standard_deviation: f64,
     /// Quantiles.
     pub quantiles: Quantiles,
-    /// Number of missing values.
-    pub n_missing: usize,
 }
 
 /// Quantiles, interpolated between neighbours.
@@ -37,7 +35,7 @@ pub struct Quantiles {
 impl FeatureSummary {
     /// Summarises values, NaN for a missing one; `None` when all are missing.
     pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let (missing, mut present): (Vec<f64>, Vec<f64>) = values.partition(|value| value.is_nan());
+        let mut present: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
         present.sort_unstable_by(f64::total_cmp);
         let (&min, &max) = present.first().zip(present.last())?;
 
@@ -67,13 +65,7 @@ impl FeatureSummary {
                 p99: quantile(0.99),
                 max,
             },
-            n_missing: missing.len(),
         })
-    }
-
-    /// Whether all present values are the same, so that nothing can be learnt from them.
-    pub fn is_constant(&self) -> bool {
-        self.quantiles.min >= self.quantiles.max
     }
 }
 
@@ -91,9 +83,6 @@ mod tests {
             (1.0, 2.0, 5.0)
         );
         assert_eq!(summary.quantiles.p01, 1.04);
-        assert_eq!(summary.n_missing, 1);
-        assert!(!summary.is_constant());
         assert_eq!(FeatureSummary::of([f64::NAN].into_iter()), None);
-        assert!(FeatureSummary::of([7.0, 7.0].into_iter()).unwrap().is_constant());
     }
 }

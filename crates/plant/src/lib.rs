@@ -30,6 +30,9 @@ pub use fault::Fault;
 /// Number of stations that [`normal_events`] come from.
 pub const N_STATIONS: u32 = 16;
 
+/// How many [`normal_events`] a model of this plant is to learn from: five whole days.
+pub const TRAINING_EVENTS: usize = 10_000;
+
 /// What a simulation is to be like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlantParams {
@@ -42,6 +45,7 @@ pub struct PlantParams {
 }
 
 impl Default for PlantParams {
+    /// The first thirty events of this seed have a fault that stands out and one that does not yet.
     fn default() -> Self {
         Self { n_stations: 4, anomaly_rate: 0.1, seed: 115 }
     }

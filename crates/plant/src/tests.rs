@@ -106,7 +106,7 @@ fn every_fault_occurs_and_has_its_size() {
 
 #[test]
 fn training_covers_whole_days_and_comes_in_order_of_time() {
-    let events = normal_events(10_000, 0);
+    let events = normal_events(TRAINING_EVENTS, 0);
     let of_one: Vec<&SensorEvent> =
         events.iter().filter(|event| *event.station_id() == station_id(1)).collect();
     assert_eq!(of_one.len() as u64 % EVENTS_A_DAY, 0);

@@ -24,10 +24,6 @@ pub enum Origin {
     Starter,
 }
 
-/// Number of events that a starter model learns from, and their seed.
-const STARTER_EVENTS: usize = 10_000;
-const STARTER_SEED: u64 = 42;
-
 impl Model {
     /// Loads the model of a folder, or trains a starter model where there is none.
     ///
@@ -59,10 +55,10 @@ impl Model {
              machines; train one with `cargo run -p train`",
             dir.display()
         );
-        let events = plant::normal_events(STARTER_EVENTS, STARTER_SEED);
-        let detector =
-            Detector::fit(&FeatureSchema::default(), &events, &Params::default(), now_us)
-                .context("cannot learn from the simulated plant")?;
+        let params = Params::default();
+        let events = plant::normal_events(plant::TRAINING_EVENTS, params.forest.seed);
+        let detector = Detector::fit(&FeatureSchema::default(), &events, &params, now_us)
+            .context("cannot learn from the simulated plant")?;
         Ok(Self { detector, origin: Origin::Starter })
     }
 }

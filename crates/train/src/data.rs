@@ -10,8 +10,6 @@ use sensor::{Feature, FeatureSchema, SensorEvent};
 
 use crate::args::Args;
 
-/// Number of events that the plant sends for training: five whole days of all its stations.
-const SIMULATED_EVENTS: usize = 10_000;
 /// Bad rows that are told one by one.
 const BAD_ROWS_TOLD: usize = 10;
 
@@ -28,8 +26,8 @@ pub struct TrainingData {
     pub has_times: bool,
     /// Number of rows that were left out.
     pub n_bad_rows: usize,
-    /// What is wrong with the first of them.
-    pub bad_rows: Vec<String>,
+    /// What was left out, and why: columns, and the first of the bad rows.
+    pub left_out: Vec<String>,
 }
 
 impl TrainingData {
@@ -41,36 +39,41 @@ impl TrainingData {
     /// than the arguments allow.
     pub fn read(args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
         match &args.input {
-            Some(path) => Self::from_file(path, args, progress),
+            Some(path) => {
+                let mut data = Self::from_file(path, args, progress)?;
+                data.drop_constant_features()?;
+                Ok(data)
+            }
             None => Ok(Self {
                 source: format!("a simulated plant of {} stations", plant::N_STATIONS),
                 schema: FeatureSchema::default(),
-                events: plant::normal_events(SIMULATED_EVENTS, args.seed),
+                events: plant::normal_events(plant::TRAINING_EVENTS, args.seed),
                 has_times: true,
                 n_bad_rows: 0,
-                bad_rows: Vec::new(),
+                left_out: Vec::new(),
             }),
         }
     }
 
     fn from_file(path: &Path, args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
         let recording = Recording::open(path)?;
-        let schema = schema(&recording, args)?;
+        let (schema, left_out) = schema(&recording, args)?;
+        let mut bad_rows = Vec::new();
         let mut data = Self {
             source: format!("`{}`", path.display()),
             schema: schema.clone(),
             events: Vec::new(),
             has_times: recording.has_times(),
             n_bad_rows: 0,
-            bad_rows: Vec::new(),
+            left_out,
         };
         for row in recording.events(&schema)? {
             match row? {
                 Ok(row) => data.events.push(row.event),
                 Err(bad_row) => {
                     data.n_bad_rows += 1;
-                    if data.bad_rows.len() < BAD_ROWS_TOLD {
-                        data.bad_rows.push(bad_row.to_string());
+                    if bad_rows.len() < BAD_ROWS_TOLD {
+                        bad_rows.push(bad_row.to_string());
                     }
                 }
             }
@@ -80,25 +83,23 @@ impl TrainingData {
         }
         if data.n_bad_rows > args.max_bad_rows {
             bail!(
-                "{} bad rows, and --max-bad-rows allows {}\n  {}{}",
+                "{} bad rows, and --max-bad-rows allows {}:\n  {}\n{}mend them, choose other columns with --features, \
+                 mark as optional in a --schema what may be missing, or allow more bad rows",
                 data.n_bad_rows,
                 args.max_bad_rows,
-                data.bad_rows.join("\n  "),
-                if data.n_bad_rows > data.bad_rows.len() { "\n  and more" } else { "" },
+                bad_rows.join("\n  "),
+                if data.n_bad_rows > bad_rows.len() { "  and more\n" } else { "" },
             );
         }
+        data.left_out.extend(bad_rows.into_iter().map(|message| format!("bad row: {message}")));
         if data.events.is_empty() {
             bail!("{} has a header and no rows to learn from", data.source);
         }
         Ok(data)
     }
 
-    /// Leaves out the features that are the same, or missing, in every event, and names them.
-    ///
-    /// # Errors
-    ///
-    /// Fails when no feature is left.
-    pub fn drop_constant_features(&mut self) -> anyhow::Result<Vec<String>> {
+    /// Leaves out the features that are the same, or missing, in every event.
+    fn drop_constant_features(&mut self) -> anyhow::Result<()> {
         let varies = |feature: usize| {
             let mut present = self
                 .events
@@ -117,7 +118,9 @@ impl TrainingData {
             );
         }
         let features = self.schema.features();
-        let names = dropped.iter().map(|&feature| String::from(&*features[feature].name)).collect();
+        self.left_out.extend(dropped.iter().map(|&feature| {
+            format!("`{}` is the same in every row and teaches nothing", features[feature].name)
+        }));
         if !dropped.is_empty() {
             let schema =
                 FeatureSchema::new(kept.iter().map(|&feature| features[feature].clone()).collect())
@@ -137,12 +140,13 @@ impl TrainingData {
             self.events = narrowed.collect();
             self.schema = schema;
         }
-        Ok(names)
+        Ok(())
     }
 }
 
-/// The features to learn: as named, else those of the schema file, else all columns of numbers.
-fn schema(recording: &Recording, args: &Args) -> anyhow::Result<FeatureSchema> {
+/// The features to learn, as named, else those of the schema file, else all columns of numbers; and
+/// what is left out.
+fn schema(recording: &Recording, args: &Args) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
     let known = match &args.schema {
         Some(path) => {
             let text = fs::read_to_string(path)
@@ -153,26 +157,35 @@ fn schema(recording: &Recording, args: &Args) -> anyhow::Result<FeatureSchema> {
         }
         None => None,
     };
-    let names = match (&args.features, known) {
-        (None, Some(schema)) => return Ok(schema),
-        (Some(names), Some(schema)) => {
-            let known = |name: &String| {
-                schema.features().iter().find(|feature| *feature.name == **name).cloned()
+    match (&args.features, known) {
+        (Some(names), known) => {
+            let known = known.iter().flat_map(FeatureSchema::features);
+            let known: Vec<&Feature> = known.collect();
+            let feature = |name: &String| match known.iter().find(|feature| *feature.name == **name)
+            {
+                Some(&feature) => feature.clone(),
+                None => Feature::named(name),
             };
-            let features =
-                names.iter().map(|name| known(name).unwrap_or_else(|| Feature::named(name)));
-            return FeatureSchema::new(features.collect()).context("cannot use --features");
+            let schema = FeatureSchema::new(names.iter().map(feature).collect());
+            Ok((schema.context("cannot use --features")?, Vec::new()))
         }
-        (Some(names), None) => names.clone(),
-        (None, None) => recording.numeric_columns()?,
-    };
+        (None, Some(schema)) => Ok((schema, Vec::new())),
+        (None, None) => columns_of_numbers(recording),
+    }
+}
+
+fn columns_of_numbers(recording: &Recording) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
+    let names = recording.numeric_columns()?;
+    let mut others = recording.feature_columns();
     if names.is_empty() {
         bail!(
             "`{}` has no column of numbers to learn from; its columns that could be features are: {}",
             recording.path().display(),
-            recording.feature_columns().join(", ")
+            others.join(", ")
         );
     }
-    FeatureSchema::new(names.iter().map(|name| Feature::named(name)).collect())
-        .context("cannot use these columns")
+    others.retain(|other| !names.iter().any(|name| name == other));
+    let left_out = others.iter().map(|other| format!("`{other}` holds no numbers")).collect();
+    let features = names.iter().map(|name| Feature::named(name)).collect();
+    Ok((FeatureSchema::new(features).context("cannot use the columns")?, left_out))
 }

@@ -46,17 +46,9 @@ pub fn run(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> 
     progress.enable_steady_tick(std::time::Duration::from_millis(100));
 
     progress.set_message("reading the data");
-    let mut data = TrainingData::read(args, &progress)?;
-    for message in &data.bad_rows {
-        progress.suspend(|| writeln!(out, "warning: bad row left out: {message}"))?;
-    }
-    for name in data.drop_constant_features()? {
-        progress.suspend(|| {
-            writeln!(
-                out,
-                "warning: `{name}` is the same in every row and teaches nothing; it is left out"
-            )
-        })?;
+    let data = TrainingData::read(args, &progress)?;
+    for reason in &data.left_out {
+        progress.suspend(|| writeln!(out, "warning: left out: {reason}"))?;
     }
 
     progress.set_message("growing the forest");

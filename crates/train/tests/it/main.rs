@@ -104,7 +104,7 @@ fn columns_are_chosen_and_constant_ones_dropped() {
     let workshop = Workshop::new();
     let csv = workshop.write("a.csv", &rows(500));
     let said = workshop.train(&["--input", &csv]).unwrap();
-    assert!(said.contains("warning: `fixed` is the same in every row"), "{said}");
+    assert!(said.contains("warning: left out: `fixed` is the same in every row"), "{said}");
     let names = |workshop: &Workshop| -> Vec<String> {
         workshop.detector().meta().features.iter().map(|feature| feature.name.clone()).collect()
     };
@@ -155,6 +155,21 @@ fn bad_rows_are_named_and_may_be_left_out() {
     let csv = workshop.write("b.csv", &(rows(300) + "1,,7\n"));
     let said = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap();
     assert!(said.contains("rows         301 learnt, 0 bad"), "{said}");
+}
+
+#[test]
+fn one_bad_cell_hides_no_sensor() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("a.csv", &(rows(300) + "1,high,7\n"));
+    let error = workshop.train(&["--input", &csv]).unwrap_err();
+    assert!(error.contains("column 2 (b) is not a number"), "{error}");
+
+    let with_words = rows(300).replace(",7\n", ",ok\n");
+    let csv = workshop.write("b.csv", &with_words);
+    let said = workshop.train(&["--input", &csv]).unwrap();
+    assert!(said.contains("warning: left out: `fixed` holds no numbers"), "{said}");
+    let error = workshop.train(&["--input", &csv, "--features", "a,label"]).unwrap_err();
+    assert!(error.contains("has no column `label`"), "{error}");
 }
 
 #[test]
