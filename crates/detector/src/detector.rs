@@ -165,6 +165,11 @@ impl Detector {
         self.parts.calibration.rule()
     }
 
+    /// Number of trees, and of the samples of each.
+    pub(crate) fn forest_size(&self) -> (usize, usize) {
+        (self.parts.forest.n_trees(), self.parts.forest.conventions().sample_size)
+    }
+
     /// The lowest score that is called anomalous.
     ///
     /// With [`AlarmRule::Contamination`], a score must be above it.

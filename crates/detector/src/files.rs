@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artefact::{ArtefactError, sha256_hex};
 use crate::detector::Detector;
-use crate::meta::{ModelMeta, model_version};
+use crate::meta::{FeatureMeta, ModelMeta, model_version, shares};
 
 /// The artefact: everything that an event is judged by.
 pub const ARTEFACT_FILE: &str = "isoforest.bin";
@@ -104,22 +104,39 @@ impl Detector {
         };
         let meta: ModelMeta = serde_json::from_slice(&meta)
             .map_err(|source| LoadError::Meta { path: meta_path, source })?;
-        let sha256 = sha256_hex(&bytes);
-        let named = meta.clone();
+        let model_version = meta.model_version.clone();
         let detector = Self::decode(&bytes, meta)
             .map_err(|source| LoadError::Artefact { path: path.clone(), source })?;
+        match detector.contradiction(&sha256_hex(&bytes)) {
+            None => Ok(Some(detector)),
+            Some(difference) => Err(LoadError::Mismatch { path, model_version, difference }),
+        }
+    }
 
-        let names = detector.schema().features().iter().map(|feature| &*feature.name);
-        let difference = if named.sha256 != sha256 {
-            "its checksum is another"
-        } else if named.model_version != model_version(&named.trained_at, &sha256) {
-            "the model's name is not made of its date and checksum"
-        } else if !names.eq(named.features.iter().map(|feature| feature.name.as_str())) {
-            "its features are others"
+    /// In what the metadata differs from the artefact with this checksum.
+    fn contradiction(&self, sha256: &str) -> Option<&'static str> {
+        /// The last bits of a threshold depend on the platform that computed it.
+        const THRESHOLD_TOLERANCE: f64 = 1e-12;
+
+        let meta = self.meta();
+        let features =
+            self.schema().features().iter().map(|feature| FeatureMeta::new(feature, None));
+        let (false_alarm_rate, contamination) = shares(self.alarm_rule());
+        if meta.sha256 != sha256 {
+            Some("its checksum is another")
+        } else if meta.model_version != model_version(&meta.trained_at, sha256) {
+            Some("the model's name is not made of its date and checksum")
+        } else if !features.eq(meta.features.iter().map(FeatureMeta::without_summary)) {
+            Some("its features are others")
+        } else if (meta.false_alarm_rate, meta.contamination) != (false_alarm_rate, contamination)
+            || (meta.threshold - self.threshold()).abs() > THRESHOLD_TOLERANCE
+        {
+            Some("its threshold is another")
+        } else if (meta.parameters.n_trees, meta.parameters.sample_size) != self.forest_size() {
+            Some("its forest is of another size")
         } else {
-            return Ok(Some(detector));
-        };
-        Err(LoadError::Mismatch { path, model_version: named.model_version, difference })
+            None
+        }
     }
 }
 

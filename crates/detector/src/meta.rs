@@ -90,10 +90,7 @@ impl ModelMeta {
     pub(crate) fn new(training: Training<'_>, sha256: String, trained_at_us: i64) -> Self {
         let Training { schema, summaries, n_rows, params, sample_size, threshold } = training;
         let trained_at = timestamp::format(trained_at_us);
-        let (false_alarm_rate, contamination) = match params.alarms {
-            AlarmRule::FalseAlarmRate(rate) => (Some(rate), None),
-            AlarmRule::Contamination(share) => (None, Some(share)),
-        };
+        let (false_alarm_rate, contamination) = shares(params.alarms);
         let features = schema.features().iter().zip(summaries);
         Self {
             model_version: model_version(&trained_at, &sha256),
@@ -121,7 +118,7 @@ impl ModelMeta {
 }
 
 impl FeatureMeta {
-    fn new(feature: &Feature, summary: Option<FeatureSummary>) -> Self {
+    pub(crate) fn new(feature: &Feature, summary: Option<FeatureSummary>) -> Self {
         Self {
             name: String::from(&*feature.name),
             unit: feature.unit.clone(),
@@ -132,6 +129,19 @@ impl FeatureMeta {
             standard_deviation: summary.as_ref().map(|summary| summary.standard_deviation),
             quantiles: summary.map(|summary| summary.quantiles),
         }
+    }
+
+    /// What a feature is, whatever its values in training were.
+    pub(crate) fn without_summary(&self) -> Self {
+        Self { mean: None, standard_deviation: None, quantiles: None, ..self.clone() }
+    }
+}
+
+/// The false-alarm rate and the contamination of a rule, one of which it has.
+pub(crate) fn shares(alarms: AlarmRule) -> (Option<f64>, Option<f64>) {
+    match alarms {
+        AlarmRule::FalseAlarmRate(rate) => (Some(rate), None),
+        AlarmRule::Contamination(share) => (None, Some(share)),
     }
 }
 

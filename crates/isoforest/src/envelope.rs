@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 /// Length of everything before the payload.
 pub const HEADER_LEN: usize = 52;
 /// No payload is longer.
-pub const PAYLOAD_LEN_MAX: usize = 1 << 30;
+pub const PAYLOAD_LEN_MAX: usize = 5 << 28;
 
 /// Why bytes could not be read as what they should be.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

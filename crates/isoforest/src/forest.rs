@@ -323,6 +323,10 @@ fn check(samples: &Samples<'_>, params: &Params) -> Result<(), FitError> {
     if u32::try_from(samples.len()).is_err() {
         return Err(FitError::NSamples { n_samples: samples.len() });
     }
+    let sample_size = sample_size.min(samples.len());
+    if n_trees.saturating_mul(sample_size) > Params::N_SAMPLED_MAX {
+        return Err(FitError::TooLarge { n_trees, sample_size });
+    }
     match samples.values().iter().position(|value| value.is_infinite()) {
         None => Ok(()),
         Some(position) => {

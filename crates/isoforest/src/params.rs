@@ -29,6 +29,8 @@ impl Params {
     pub const N_TREES_MAX: usize = 100_000;
     /// The most features that a forest may have.
     pub const N_FEATURES_MAX: usize = 65_534;
+    /// The most samples of all trees together: the nodes that they make fill a gigabyte.
+    pub const N_SAMPLED_MAX: usize = 1 << 25;
     /// The most samples that a tree may be grown from.
     pub const SAMPLE_SIZE_MAX: usize = 1 << 20;
 }
@@ -70,6 +72,16 @@ pub enum FitError {
     NFeatures {
         /// Number of features of the samples.
         n_features: usize,
+    },
+    /// The trees would hold more nodes than a file can.
+    #[error(
+        "{n_trees} trees of {sample_size} samples are more than a forest can hold: take fewer of either"
+    )]
+    TooLarge {
+        /// Number of trees.
+        n_trees: usize,
+        /// Number of samples of each tree.
+        sample_size: usize,
     },
     /// There are more rows than a row number can name.
     #[error("a forest learns from up to {} samples, not {n_samples}", u32::MAX)]

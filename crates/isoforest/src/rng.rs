@@ -3,6 +3,8 @@
 //! A model is promised to be the same for ever, and library samplers may change between versions,
 //! so these few lines are ours and golden vectors hold them.
 
+use std::collections::HashSet;
+
 /// One stream of random numbers: xoshiro256++ 1.0 (Blackman and Vigna, 2019).
 #[derive(Debug)]
 pub(crate) struct TreeRng {
@@ -59,13 +61,14 @@ impl TreeRng {
     /// however large `n` is.
     pub(crate) fn distinct(&mut self, count: usize, n: usize) -> Vec<u32> {
         debug_assert!(count <= n && u32::try_from(n).is_ok());
-        let mut is_drawn = vec![false; n];
+        let mut drawn = HashSet::with_capacity(count);
         (n - count..n)
             .map(|last| {
                 let candidate = self.below(last + 1);
-                let drawn = if is_drawn[candidate] { last } else { candidate };
-                is_drawn[drawn] = true;
-                drawn as u32
+                // `last` has not been in reach of any draw before.
+                let chosen = if drawn.insert(candidate) { candidate } else { last };
+                drawn.insert(chosen);
+                chosen as u32
             })
             .collect()
     }

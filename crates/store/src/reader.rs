@@ -41,10 +41,13 @@ impl Reader {
     ) -> Result<Vec<StoredPrediction>, ReadError> {
         // A panic of another reader leaves a connection that is as good as before.
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let (index, of_station) = match query.station_id {
+            None => ("anomalies_by_id", ":station_id IS NULL"),
+            Some(_) => ("anomalies_by_station", "station_id = :station_id"),
+        };
         let sql = format!(
-            "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_id
-             WHERE is_anomaly AND id < :before_id
-               AND (:station_id IS NULL OR station_id = :station_id) AND timestamp_us >= :since_us
+            "SELECT {COLUMNS} FROM predictions INDEXED BY {index}
+             WHERE is_anomaly AND id < :before_id AND {of_station} AND timestamp_us >= :since_us
              ORDER BY id DESC LIMIT :limit"
         );
         let mut statement = connection.prepare_cached(&sql)?;

@@ -1,6 +1,7 @@
 //! The tables, how they came about, and the settings that make a commit last.
 
 use std::path::Path;
+use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -29,6 +30,7 @@ const MIGRATIONS: [&str; 1] = ["
         PRIMARY KEY (station_id, timestamp_us, sequence)
     ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX anomalies_by_id ON predictions (id) WHERE is_anomaly;
+    CREATE UNIQUE INDEX anomalies_by_station ON predictions (station_id, id) WHERE is_anomaly;
 
     -- One row: counting the table would take longer every day.
     CREATE TABLE totals (
@@ -46,8 +48,7 @@ const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let sqlite_error = |source| OpenError::sqlite(path, source);
     if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)
-            .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
+        make_folder(dir).map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
     }
     let mut connection = Connection::open(path).map_err(sqlite_error)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite_error)?;
@@ -55,6 +56,22 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     demand_durability(&connection, path)?;
     migrate(&mut connection, path)?;
     Ok(connection)
+}
+
+/// Makes a folder and those above it, so that they are still there after a power cut.
+fn make_folder(dir: &Path) -> io::Result<()> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(dir)?;
+    // A folder's name is kept in the one above it. Windows writes names by itself.
+    #[cfg(unix)]
+    for parent in missing.iter().filter_map(|dir| dir.parent()) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        fs::File::open(parent)?.sync_all()?;
+    }
+    #[cfg(not(unix))]
+    drop(missing);
+    Ok(())
 }
 
 /// Opens a database for reading only.

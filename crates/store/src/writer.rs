@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, TransactionBehavior};
-use sensor::Prediction;
+use sensor::{FeatureValues, Prediction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::KeepError;
@@ -124,13 +124,16 @@ impl Scribe {
 
     /// Brings the database into one file and closes it.
     fn close(self) {
-        let result = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .and_then(|()| self.connection.close().map_err(|(_, error)| error));
-        if let Err(error) = result {
-            // Nothing is lost: the next start reads the log beside the database.
-            tracing::warn!(error = %error, "the database could not be brought into one file");
+        let is_busy =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        let closed = self.connection.close().map_err(|(_, error)| error);
+        // Whatever happens here, nothing is lost: the next start reads the log beside the database.
+        match is_busy.and_then(|is_busy: bool| closed.map(|()| is_busy)) {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::warn!("another program reads the database, so its log stays beside it")
+            }
+            Err(error) => tracing::warn!(%error, "the database could not be brought into one file"),
         }
     }
 }
@@ -156,5 +159,21 @@ fn keep(
         return Ok(Found::Nothing);
     }
     let (earlier, event_hash) = prediction_row::with_key_of(connection, &new.prediction)?;
-    Ok(if event_hash == new.event_hash { Found::Same(earlier) } else { Found::Another })
+    let is_same = event_hash == new.event_hash || says_the_same(&earlier, &new.prediction);
+    Ok(if is_same { Found::Same(earlier) } else { Found::Another })
+}
+
+/// Whether two predictions of models that know other features are about one event: their values are
+/// equal wherever both know them, and there is such a place.
+fn says_the_same(earlier: &Prediction, new: &Prediction) -> bool {
+    let value = |prediction: &Prediction, name: &str| {
+        let mut features = prediction.features.0.iter();
+        features.find(|(other, _)| **other == *name).map(|(_, value)| *value)
+    };
+    let (FeatureValues(known), FeatureValues(known_before)) = (&new.features, &earlier.features);
+    let shared = known.iter().filter_map(|(name, now)| Some((*now, value(earlier, name)?)));
+    let (n_shared, n_equal) = shared
+        .fold((0, 0), |(n, n_equal), (now, then)| (n + 1, n_equal + usize::from(now == then)));
+    let knows_others = n_shared < known.len() || n_shared < known_before.len();
+    knows_others && n_shared > 0 && n_equal == n_shared
 }

@@ -84,6 +84,13 @@ fn metadata_that_was_edited_is_refused() {
         load_error(dir.path())
     };
     assert!(matches!(check("sound_db", "sound_bb"), LoadError::Mismatch { .. }));
+    assert!(matches!(check("\"maximum\": 100.0", "\"maximum\": 7.0"), LoadError::Mismatch { .. }));
+    assert!(matches!(check("\"threshold\": 0.", "\"threshold\": 0.1"), LoadError::Mismatch { .. }));
+    assert!(matches!(
+        check("\"false_alarm_rate\": 0.01", "\"false_alarm_rate\": 0.5"),
+        LoadError::Mismatch { .. }
+    ));
+    assert!(matches!(check("\"n_trees\": 100", "\"n_trees\": 99"), LoadError::Mismatch { .. }));
     let version = &detector.meta().model_version;
     assert!(matches!(check(version, "2020-01-01-abc"), LoadError::Mismatch { .. }));
     assert!(matches!(check("\"seed\"", "\"seeds\""), LoadError::Meta { .. }));

@@ -56,6 +56,31 @@ fn the_same_training_on_another_day_gives_the_same_artefact() {
     assert!(tomorrow.meta().model_version.starts_with("2026-11-23-"));
 }
 
+/// The checksum is right, so the payload itself has to be found wrong, or be a detector.
+#[test]
+fn a_forged_payload_gives_a_sound_detector_or_none() {
+    use sha2::{Digest, Sha256};
+
+    const HEADER_LEN: usize = isoforest::envelope::HEADER_LEN;
+    let dir = tempfile::tempdir().unwrap();
+    golden_detector().save(dir.path()).unwrap();
+    let artefact = dir.path().join(detector::ARTEFACT_FILE);
+    let meta = fs::read_to_string(dir.path().join(detector::META_FILE)).unwrap();
+    let whole = fs::read(&artefact).unwrap();
+    for position in HEADER_LEN..whole.len() {
+        for change in [0x01, 0x80] {
+            let mut forged = whole.clone();
+            forged[position] ^= change;
+            let digest = Sha256::digest(&forged[HEADER_LEN..]);
+            forged[20..HEADER_LEN].copy_from_slice(&digest);
+            // Whatever it is, it is not what the metadata tells of; above all, it does not panic.
+            fs::write(&artefact, &forged).unwrap();
+            assert!(Detector::load(dir.path()).is_err(), "byte {position}");
+        }
+    }
+    assert!(meta.contains(&golden_detector().meta().sha256));
+}
+
 #[test]
 fn the_rule_of_contamination_is_kept_too() {
     let dir = tempfile::tempdir().unwrap();

@@ -100,6 +100,33 @@ async fn an_event_that_comes_again_is_kept_once_and_gets_its_first_answer() {
 }
 
 #[tokio::test]
+async fn an_event_is_known_again_by_a_model_of_other_features() {
+    let test = TestStore::new();
+    let first = new_prediction(7, true);
+    test.store.keep(first.clone()).await.unwrap();
+
+    let with_features = |features: &[(&str, f64)]| {
+        let mut new = first.clone();
+        let features = features.iter().map(|(name, value)| ((*name).into(), Some(*value)));
+        new.prediction.features = FeatureValues(features.collect());
+        new.event_hash = [1; 16];
+        test.store.keep(new)
+    };
+    let temperature = first.prediction.features.0[0].1.unwrap();
+    let duplicate = Ok(Kept::Duplicate(first.prediction.clone()));
+    assert_eq!(with_features(&[("temperature_c", temperature)]).await, duplicate);
+    assert_eq!(
+        with_features(&[("sound_db", 66.0), ("temperature_c", temperature)]).await,
+        duplicate
+    );
+    assert_eq!(
+        with_features(&[("temperature_c", temperature + 1.0)]).await,
+        Err(KeepError::Conflict)
+    );
+    assert_eq!(with_features(&[("sound_db", 66.0)]).await, Err(KeepError::Conflict));
+}
+
+#[tokio::test]
 async fn the_same_event_from_many_clients_at_once_is_kept_once() {
     let test = TestStore::new();
     let clients = (0..64).map(|_| {
@@ -209,6 +236,13 @@ fn a_file_of_another_kind_is_left_alone() {
         .unwrap();
     assert!(matches!(open(&text), Err(OpenError::Sqlite { .. })));
     assert!(std::fs::read_to_string(&text).unwrap().starts_with("not a database"));
+}
+
+#[test]
+fn less_durability_than_asked_for_stops_the_start() {
+    // A database in memory has no log that could be written ahead.
+    let error = open(Path::new(":memory:")).unwrap_err();
+    assert!(matches!(error, OpenError::WeakerSetting { setting: "journal_mode", .. }), "{error}");
 }
 
 #[test]
