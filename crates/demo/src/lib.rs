@@ -3,13 +3,13 @@
 //! [`run`] does with the libraries of the three programs what a person would do with the programs,
 //! in a folder that is gone afterwards.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Parser;
-use sensor::{Attribution, FeatureValues};
 use serde::Deserialize;
 use server::Server;
 use tokio::sync::oneshot;
@@ -24,7 +24,7 @@ pub struct Args {
     pub keep: bool,
 
     /// How many events to send
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: u64,
 }
 
@@ -58,14 +58,14 @@ pub async fn run(
         args.count
     )?;
     tokio::pin!(stop);
-    simulate::run(&simulate_args(&url, args.count), clock, out, &mut stop).await?;
+    let report = simulate::run(&simulate_args(&url, args.count), clock, out, &mut stop).await?;
 
     writeln!(out, "\n== latest anomalies, and what pushed their score most\n")?;
     for anomaly in latest_anomalies(&url).await? {
         writeln!(out, "{}", anomaly.line())?;
     }
 
-    if args.keep {
+    if args.keep && !report.interrupted {
         writeln!(out, "\n== the server goes on: {url}/latest_anomalies (Ctrl-C stops it)")?;
         stop.await;
     }
@@ -116,10 +116,16 @@ struct Anomalies {
 #[derive(Debug, Deserialize)]
 struct Listed {
     station_id: String,
-    features: FeatureValues,
+    features: BTreeMap<String, Option<f64>>,
     anomaly_score: f64,
     p_value: f64,
     attributions: Vec<Attribution>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Attribution {
+    feature: String,
+    contribution: f64,
 }
 
 async fn latest_anomalies(url: &str) -> anyhow::Result<Vec<Listed>> {
@@ -137,7 +143,6 @@ impl Listed {
             |value: Option<f64>| value.map_or(String::from("-"), |value| value.to_string());
         let values: Vec<String> = self
             .features
-            .0
             .iter()
             .map(|(name, value)| format!("{name} {}", number(*value)))
             .collect();

@@ -63,6 +63,8 @@ pub struct Args {
 /// Numbers beyond these are slips of the hand.
 const STATIONS_MAX: u32 = 100_000;
 const CONCURRENCY_MAX: usize = 10_000;
+/// An event in about a day.
+const RATE_MIN: f64 = 1e-5;
 
 impl Args {
     /// Refuses what cannot be done, before anything is done.
@@ -76,9 +78,9 @@ impl Args {
             bail!("--interval must be 0 to 86,400 seconds, not {interval}");
         }
         if let Some(rate) = self.rate
-            && !(rate > 0.0 && rate <= 1e6)
+            && !(RATE_MIN..=1e6).contains(&rate)
         {
-            bail!("--rate must be above 0 and up to 1,000,000 events a second, not {rate}");
+            bail!("--rate must be {RATE_MIN} to 1,000,000 events a second, not {rate}");
         }
         if let Some(concurrency) = self.concurrency
             && !(1..=CONCURRENCY_MAX).contains(&concurrency)

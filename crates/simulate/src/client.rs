@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 /// What came of sending an event.
@@ -22,6 +22,22 @@ pub(crate) enum Outcome {
     Refused { status: u16, code: String },
 }
 
+/// An event that got no answer.
+#[derive(Debug)]
+pub(crate) struct Undelivered {
+    /// How often it was sent.
+    pub(crate) n_tries: u32,
+    /// What happened the last time.
+    pub(crate) error: anyhow::Error,
+}
+
+/// What came back, whatever it means.
+struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+    n_tries: u32,
+}
+
 /// What is of interest in `GET /health`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Health {
@@ -35,7 +51,7 @@ pub(crate) struct HealthModel {
 
 /// What is of interest in a prediction.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct PredictionBody {
     anomaly_score: f64,
     is_anomaly: bool,
     #[serde(default)]
@@ -75,14 +91,13 @@ impl Client {
 
     /// What the server says of itself.
     pub(crate) async fn health(&self) -> anyhow::Result<Health> {
-        let (response, _) = self.patiently(|| self.http.get(self.health.clone())).await.with_context(|| {
-            format!("there is no server at {}; start one with `cargo run -p server`, or name another with --url", self.health)
-        })?;
-        let status = response.status();
-        let body = response
-            .bytes()
-            .await
-            .with_context(|| format!("{} broke off its answer", self.health))?;
+        let Answer { status, body, .. } =
+            self.patiently(|| self.http.get(self.health.clone())).await.map_err(|Undelivered { error, .. }| {
+                error.context(format!(
+                    "there is no server at {}; start one with `cargo run -p server`, or name another with --url",
+                    self.health
+                ))
+            })?;
         if !status.is_success() {
             bail!("{} answers {status}: {}", self.health, String::from_utf8_lossy(&body).trim());
         }
@@ -91,30 +106,27 @@ impl Client {
     }
 
     /// Sends an event until the server has said yes or no.
-    pub(crate) async fn deliver(&self, body: &str) -> anyhow::Result<Delivery> {
+    pub(crate) async fn deliver(&self, body: &str) -> Result<Delivery, Undelivered> {
         let request = || {
             self.http
                 .post(self.predict.clone())
                 .header(CONTENT_TYPE, "application/json")
                 .body(String::from(body))
         };
-        let (response, n_tries) = self
-            .patiently(request)
-            .await
-            .with_context(|| format!("{} does not take events", self.predict))?;
-        let status = response.status();
-        let body = response
-            .bytes()
-            .await
-            .with_context(|| format!("{} broke off its answer", self.predict))?;
+        let Answer { status, body, n_tries } = self.patiently(request).await?;
         let outcome = if status.is_success() {
-            let Answer { anomaly_score, is_anomaly, duplicate } = serde_json::from_slice(&body)
-                .with_context(|| format!("{} gives answers of another kind", self.predict))?;
+            let PredictionBody { anomaly_score, is_anomaly, duplicate } =
+                serde_json::from_slice(&body).map_err(|error| Undelivered {
+                    n_tries,
+                    error: anyhow::Error::new(error)
+                        .context(format!("{} gives answers of another kind", self.predict)),
+                })?;
             // What comes again because its first answer got lost was not sent before.
             Outcome::Answered { anomaly_score, is_anomaly, duplicate: duplicate && n_tries == 1 }
         } else {
-            let code = serde_json::from_slice(&body)
-                .map_or(String::from("without a reason"), |problem: Problem| problem.code);
+            let problem = serde_json::from_slice(&body);
+            let code =
+                problem.map_or(String::from("without a reason"), |problem: Problem| problem.code);
             Outcome::Refused { status: status.as_u16(), code }
         };
         Ok(Delivery { outcome, n_tries })
@@ -124,19 +136,18 @@ impl Client {
     async fn patiently(
         &self,
         request: impl Fn() -> reqwest::RequestBuilder,
-    ) -> anyhow::Result<(Response, u32)> {
+    ) -> Result<Answer, Undelivered> {
         let mut pause = FIRST_PAUSE;
         for n_tries in 1.. {
-            let result = request().send().await;
             let is_last = n_tries == TRIES_MAX;
-            let wait = match result {
-                Ok(response)
-                    if response.status() == StatusCode::SERVICE_UNAVAILABLE && !is_last =>
-                {
-                    retry_after(&response).unwrap_or(pause)
+            let wait = match exchange(request()).await {
+                Ok((StatusCode::SERVICE_UNAVAILABLE, retry_after, _)) if !is_last => {
+                    retry_after.unwrap_or(pause)
                 }
-                Ok(response) => return Ok((response, n_tries)),
-                Err(error) if is_last || error.is_builder() => return Err(error.into()),
+                Ok((status, _, body)) => return Ok(Answer { status, body, n_tries }),
+                Err(error) if is_last || error.is_builder() => {
+                    return Err(Undelivered { n_tries, error: error.into() });
+                }
                 Err(_) => pause,
             };
             tokio::time::sleep(wait.min(PAUSE_MAX)).await;
@@ -144,6 +155,16 @@ impl Client {
         }
         unreachable!("the last try returns")
     }
+}
+
+/// Sends a request and reads its answer to the end: status, when to come again, and body.
+async fn exchange(
+    request: reqwest::RequestBuilder,
+) -> reqwest::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
+    let response = request.send().await?;
+    let seconds =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok((response.status(), seconds.map(Duration::from_secs), response.bytes().await?.into()))
 }
 
 /// The one way to an HTTP client: without a provider of cryptography, making one would panic.
@@ -160,9 +181,4 @@ pub fn http_client() -> anyhow::Result<reqwest::Client> {
         .no_proxy()
         .build()
         .context("cannot make an HTTP client")
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }

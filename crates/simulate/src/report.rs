@@ -21,7 +21,7 @@ pub struct Report {
     pub refused: u64,
     /// Refusals by their code.
     pub refused_by_code: BTreeMap<String, u64>,
-    /// Events that could not be delivered.
+    /// Events that got no answer; they may be stored or not.
     pub failed: u64,
     /// Times that an event had to be sent again.
     pub retries: u64,
@@ -39,6 +39,8 @@ pub struct Report {
     pub latency_ms: LatencyMs,
     /// Time of the whole run.
     pub seconds: f64,
+    /// Whether somebody ended the run early.
+    pub interrupted: bool,
 }
 
 /// Answers against the truth.
@@ -102,6 +104,13 @@ impl Report {
             detection.events += 1;
             detection.detected += u64::from(is_called);
         }
+    }
+
+    /// An event that got no answer, however often it was sent.
+    pub(crate) fn note_failure(&mut self, n_tries: u32) {
+        self.sent += 1;
+        self.failed += 1;
+        self.retries += u64::from(n_tries - 1);
     }
 }
 

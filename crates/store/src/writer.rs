@@ -131,7 +131,7 @@ impl Scribe {
         match is_busy.and_then(|is_busy: bool| closed.map(|()| is_busy)) {
             Ok(false) => {}
             Ok(true) => {
-                tracing::warn!("another program reads the database, so its log stays beside it")
+                tracing::warn!("another program reads the database, so its log stays beside it");
             }
             Err(error) => tracing::warn!(%error, "the database could not be brought into one file"),
         }

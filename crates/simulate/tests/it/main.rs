@@ -76,6 +76,20 @@ async fn an_event_is_sent_again_until_the_server_takes_it() {
 }
 
 #[tokio::test]
+async fn a_server_that_turns_into_another_leaves_a_report_of_what_came_before() {
+    let url =
+        fake_server(|n| Some(("200 OK", String::from(if n < 3 { NORMAL } else { "{}" })))).await;
+    let (result, said) = simulate(&["--url", &url, "--count", "9", "--interval", "0"]).await;
+    let error = format!("{:#}", result.unwrap_err());
+    assert!(error.contains("the server went away"), "{error}");
+    assert!(
+        said.contains("sent         3: 2 stored, 0 duplicates, 0 refused, 1 failed, 0 retries"),
+        "{said}"
+    );
+    assert!(!said.contains("p50 0.00 ms"), "{said}");
+}
+
+#[tokio::test]
 async fn a_refusal_is_counted_by_its_code_and_not_repeated() {
     let url = fake_server(|n| {
         let refusal = ("422 Unprocessable Entity", String::from(r#"{"code":"invalid_event"}"#));
@@ -114,7 +128,7 @@ async fn a_run_that_is_interrupted_reports_what_was_sent() {
     let mut out = Vec::new();
     let stop = tokio::time::sleep(std::time::Duration::from_millis(200));
     let report = simulate::run(&args, || NOW_US, &mut out, stop).await.unwrap();
-    assert_eq!(report.sent, 1);
+    assert_eq!((report.sent, report.interrupted), (1, true));
     assert!(String::from_utf8(out).unwrap().contains("interrupted"));
 }
 
@@ -127,7 +141,8 @@ async fn impossible_wishes_are_refused_with_a_sentence() {
     check(&["--count", "0"], "--count 0 leaves nothing to send").await;
     check(&["--interval=-1"], "--interval must be 0 to 86,400 seconds").await;
     check(&["--interval", "nan"], "--interval must be 0 to 86,400 seconds").await;
-    check(&["--rate", "0"], "--rate must be above 0").await;
+    check(&["--rate", "0"], "--rate must be 0.00001 to 1,000,000 events a second").await;
+    check(&["--rate", "1e-20"], "--rate must be 0.00001 to 1,000,000 events a second").await;
     check(&["--concurrency", "0"], "--concurrency must be 1 to 10000").await;
     check(&["--stations", "0"], "--stations must be 1 to 100000").await;
     check(&["--anomaly-rate", "1"], "--anomaly-rate must be 0 to 0.9").await;
