@@ -48,6 +48,12 @@ pub enum FitError {
         /// Number of events that would do.
         n_needed: usize,
     },
+    /// Trees of one sample cut nothing, and all events would look alike.
+    #[error("a tree must be grown from at least 2 samples, not {sample_size}")]
+    SampleSize {
+        /// As given.
+        sample_size: usize,
+    },
     /// The forest could not be fitted.
     #[error(transparent)]
     Forest(#[from] isoforest::FitError),
@@ -94,6 +100,9 @@ impl Detector {
         }
         if events.len() < Self::N_EVENTS_MIN {
             return Err(FitError::TooFewEvents { n_events: events.len() });
+        }
+        if params.forest.sample_size < 2 {
+            return Err(FitError::SampleSize { sample_size: params.forest.sample_size });
         }
         let values = row_major(schema, events);
         let samples = samples(&values, schema);

@@ -91,6 +91,9 @@ impl FeatureSchema {
                 faults.push(Fault::at(&self.features()[index].name, kind));
             }
         }
+        if values.iter().all(|value| value.is_nan()) && faults.is_empty() {
+            faults.push(Fault::whole(FaultKind::NoValues));
+        }
         match InvalidEvent::of(faults) {
             Some(invalid) => Err(invalid),
             None => Ok(SensorEvent::new(Parts {
@@ -195,7 +198,7 @@ mod tests {
                 "not_finite"
             ]
         );
-        assert!(invalid.is_well_formed());
+        assert_eq!(invalid.malformed(), None);
     }
 
     #[test]

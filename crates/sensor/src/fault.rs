@@ -62,6 +62,9 @@ pub enum FaultKind {
     /// A key that is needed is not there.
     #[error("is missing")]
     MissingField,
+    /// No feature has a value.
+    #[error("an event needs the value of one feature at least")]
+    NoValues,
     /// The value is null.
     #[error("must not be null")]
     NullNotAllowed,
@@ -117,7 +120,7 @@ impl InvalidEvent {
     }
 
     pub(crate) fn whole(kind: FaultKind) -> Self {
-        Self { faults: vec![Fault { pointer: String::new(), kind }] }
+        Self { faults: vec![Fault::whole(kind)] }
     }
 
     /// The faults, in the order of the event's keys.
@@ -125,9 +128,10 @@ impl InvalidEvent {
         &self.faults
     }
 
-    /// Whether what was sent is JSON, so that only its content is at fault.
-    pub fn is_well_formed(&self) -> bool {
-        self.faults.iter().all(|fault| fault.kind.is_well_formed())
+    /// Why what was sent is not JSON that a program can hold; `None` when only its content is at
+    /// fault.
+    pub fn malformed(&self) -> Option<&Fault> {
+        self.faults.iter().find(|fault| !fault.kind.is_well_formed())
     }
 }
 
@@ -147,6 +151,11 @@ impl Fault {
     /// A fault of the value under a key.
     pub(crate) fn at(key: &str, kind: FaultKind) -> Self {
         Self { pointer: format!("/{}", key.replace('~', "~0").replace('/', "~1")), kind }
+    }
+
+    /// A fault of the event as a whole.
+    pub(crate) fn whole(kind: FaultKind) -> Self {
+        Self { pointer: String::new(), kind }
     }
 
     /// The key whose value is at fault; `None` for the event as a whole.
@@ -179,6 +188,7 @@ impl FaultKind {
             Self::NotAnObject => "not_an_object",
             Self::DuplicateKey => "duplicate_key",
             Self::MissingField => "missing_field",
+            Self::NoValues => "no_values",
             Self::NullNotAllowed => "null_not_allowed",
             Self::NotANumber => "not_a_number",
             Self::NotAString => "not_a_string",

@@ -76,7 +76,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidEvent(invalid) if !invalid.is_well_formed() => StatusCode::BAD_REQUEST,
+            Self::InvalidEvent(invalid) if invalid.malformed().is_some() => StatusCode::BAD_REQUEST,
             Self::InvalidEvent(_) | Self::InvalidQuery(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Framing { status, .. } => *status,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -89,10 +89,8 @@ impl ApiError {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::InvalidEvent(invalid) if invalid.is_well_formed() => "invalid_event",
             Self::InvalidEvent(invalid) => {
-                let mut faults = invalid.faults().iter();
-                faults.next().map_or("invalid_event", |fault| fault.kind.code())
+                invalid.malformed().map_or("invalid_event", |fault| fault.kind.code())
             }
             Self::InvalidQuery(_) => "invalid_query",
             Self::Framing { code, .. } => code,
@@ -109,12 +107,16 @@ impl ApiError {
     /// What the client is told.
     fn detail(&self) -> String {
         match self {
-            Self::InvalidEvent(invalid) if invalid.is_well_formed() => {
-                format!("the event has {} fault(s); see errors", invalid.faults().len())
+            Self::InvalidEvent(invalid) if invalid.malformed().is_none() => {
+                match invalid.faults().len() {
+                    1 => String::from("the event has a fault; see errors"),
+                    n_faults => format!("the event has {n_faults} faults; see errors"),
+                }
             }
-            Self::Keep(KeepError::Failed(_)) | Self::Read(_) => String::from(
+            Self::Keep(KeepError::Failed(_)) => String::from(
                 "the database is not available; nothing was stored, send the event again later",
             ),
+            Self::Read(_) => String::from("the database cannot be read; ask again later"),
             Self::Keep(KeepError::Unknown(_) | KeepError::WriterGone) => String::from(
                 "the event may be stored or not; send it again later, it will not be stored twice",
             ),

@@ -57,16 +57,12 @@ impl Server {
     pub async fn bind(args: &Args, clock: Clock) -> anyhow::Result<Self> {
         let model = Model::load(&args.model_dir, args.require_model, clock())?;
         let path = args.data_dir.join(DATABASE_FILE);
-        let (store, writer) = Store::open(
-            &path,
-            &StoreParams { queue_len_max: args.queue_len_max },
-        )
-        .context(
-            "cannot keep predictions; move the file away or choose another folder with --data-dir",
-        )?;
+        let (store, writer) =
+            Store::open(&path, &StoreParams { queue_len_max: args.queue_len_max })
+                .context("cannot keep predictions; choose another folder with --data-dir")?;
         let listener = TcpListener::bind(args.addr).await.with_context(|| {
             format!(
-                "cannot listen on {}; stop the program that does, or choose another with --addr",
+                "cannot listen on {}; stop the program that does, if there is one, or choose another with --addr",
                 args.addr
             )
         })?;

@@ -1,6 +1,7 @@
 //! The accept loop: connections are bounded in number, and none may dawdle.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,15 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
 /// Time to send the headers of a request, and to be idle before the next one.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of all headers.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 100;
+/// Time for a client to take some of its answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for open requests to be answered after a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the system could not accept, such as for want of file descriptors.
@@ -49,7 +53,7 @@ pub(crate) async fn serve(
         tokio::select! {
             (stream, permit) = accept => {
                 let service = TowerToHyperService::new(router.clone());
-                let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+                let connection = graceful.watch(http.serve_connection(TokioIo::new(with_timeout(stream)), service));
                 connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a connection ended early");
@@ -70,6 +74,13 @@ pub(crate) async fn serve(
         );
     }
     connections.shutdown().await;
+}
+
+/// A stream whose reader must not fall asleep. How long it may write is up to the reading side.
+fn with_timeout(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    Box::pin(stream)
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

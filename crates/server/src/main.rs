@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use clap::Parser;
 use server::{Args, Server};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     match serve(&Args::parse()) {
@@ -23,21 +22,20 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &Args) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log)
-        .with_context(|| format!("cannot use --log `{}`", args.log))?;
-    let is_terminal = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(is_terminal)
+        .with_max_level(args.log)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
 
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
+        // Before anything can be begun that would have to be ended well.
+        let stop = stop_signal().context("cannot hear when to stop")?;
         let server = Server::bind(args, now_us).await?;
         tracing::info!("listening on http://{}", server.addr()?);
-        server.run(stop_signal()).await
+        server.run(stop).await
     })
 }
 
@@ -46,28 +44,32 @@ fn now_us() -> i64 {
     sensor::timestamp::from_system_time(SystemTime::now())
 }
 
-/// Done when somebody wants the program to end.
-async fn stop_signal() {
-    let interrupted = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::warn!(%error, "cannot hear of Ctrl-C");
-            std::future::pending::<()>().await;
+/// Done when somebody wants the program to end, from now on.
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => tracing::info!("stopping on Ctrl-C"),
+            _ = terminated.recv() => tracing::info!("stopping on SIGTERM"),
         }
-    };
-    #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
+    })
+}
+
+/// Done when somebody wants the program to end.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the Unix twin can fail")]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => tracing::info!("stopping on Ctrl-C"),
             Err(error) => {
-                tracing::warn!(%error, "cannot hear of SIGTERM");
+                tracing::warn!(%error, "cannot hear of Ctrl-C");
                 std::future::pending::<()>().await;
             }
         }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupted => tracing::info!("stopping on Ctrl-C"),
-        () = terminated => tracing::info!("stopping on SIGTERM"),
-    }
+    })
 }

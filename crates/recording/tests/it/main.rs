@@ -138,12 +138,14 @@ fn lines_are_counted_as_an_editor_counts_them() {
 
 #[test]
 fn an_optional_feature_may_be_empty() {
+    let optional = Feature { optional: true, ..Feature::named("x") };
     let schema =
-        FeatureSchema::new(vec![Feature { optional: true, ..Feature::named("x") }]).unwrap();
-    let (events, bad) = read("x,y\n2,\n,1\nNaN,\nN/A,\nnull,\n", &schema);
-    assert_eq!(bad, [""; 0]);
-    assert_eq!(events[0].event.values(), [2.0]);
+        FeatureSchema::new(vec![optional, Feature { optional: true, ..Feature::named("y") }])
+            .unwrap();
+    let (events, bad) = read("x,y\n2,\n,1\nNaN,1\nN/A,1\nnull,1\n,\n", &schema);
+    assert_eq!(events[0].event.values()[0], 2.0);
     assert!(events[1..].iter().all(|row| row.event.values()[0].is_nan()) && events.len() == 5);
+    assert_eq!(bad, ["a.csv:7: an event needs the value of one feature at least"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn faults(json: &[u8]) -> (Vec<(String, &'static str)>, bool) {
     let invalid = FeatureSchema::default().parse(json, NOW_US).unwrap_err();
     let faults =
         invalid.faults().iter().map(|fault| (fault.pointer.clone(), fault.kind.code())).collect();
-    (faults, invalid.is_well_formed())
+    (faults, invalid.malformed().is_none())
 }
 
 /// Checks the faults of a well-formed object.
@@ -205,19 +205,27 @@ fn json_that_is_no_object_is_well_formed() {
 #[test]
 fn an_optional_feature_may_be_null_or_missing() {
     let optional = Feature { optional: true, ..Feature::named("a/b") };
-    let schema = FeatureSchema::new(vec![optional]).unwrap();
-    let parse = |value: &str| {
+    let schema =
+        FeatureSchema::new(vec![optional, Feature { optional: true, ..Feature::named("c") }])
+            .unwrap();
+    let parse = |values: &str| {
         let json = format!(
-            r#"{{"station_id":"s","sequence":0,"timestamp":"2026-01-02T03:04:05Z"{value}}}"#
+            r#"{{"station_id":"s","sequence":0,"timestamp":"2026-01-02T03:04:05Z"{values}}}"#
         );
         schema.parse(json.as_bytes(), NOW_US)
     };
-    assert!(parse("").unwrap().values()[0].is_nan());
-    assert!(parse(r#","a/b":null"#).unwrap().values()[0].is_nan());
-    assert_eq!(parse(r#","a/b":3"#).unwrap().values(), [3.0]);
+    for values in [r#","c":1"#, r#","c":1,"a/b":null"#] {
+        let event = parse(values).unwrap();
+        assert!(event.values()[0].is_nan() && event.values()[1] == 1.0, "{values}");
+    }
+    assert_eq!(parse(r#","a/b":3,"c":4"#).unwrap().values(), [3.0, 4.0]);
     let invalid = parse(r#","a/b":"3""#).unwrap_err();
     assert_eq!(invalid.faults()[0].pointer, "/a~1b");
     assert_eq!(invalid.faults()[0].key().unwrap(), "a/b");
+    // An event that measures nothing is none.
+    for values in ["", r#","a/b":null"#, r#","ab":3"#] {
+        assert_eq!(parse(values).unwrap_err().faults()[0].kind, FaultKind::NoValues, "{values}");
+    }
 }
 
 proptest! {

@@ -29,7 +29,7 @@ pub(crate) async fn health(
             version: meta.model_version.clone(),
             trained_at: meta.trained_at.clone(),
             features: meta.features.iter().map(|feature| feature.name.clone()).collect(),
-            threshold: meta.threshold,
+            threshold: state.model.detector.threshold(),
             origin: state.model.origin.name(),
         },
         store: StoreBody { events: totals.events, anomalies: totals.anomalies },

@@ -139,3 +139,33 @@ async fn a_model_that_cannot_be_used_stops_the_start() {
         assert!(message.contains(part), "{message}");
     }
 }
+
+/// Seen to fail without the time limit on writing: such clients then keep their places for ever.
+#[tokio::test]
+async fn clients_that_do_not_take_their_answers_lose_their_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().display().to_string();
+    let all = [
+        "server",
+        "--addr",
+        "127.0.0.1:0",
+        "--model-dir",
+        &path,
+        "--data-dir",
+        &path,
+        "--connections-max",
+        "1",
+    ];
+    let server = Server::bind(&Args::parse_from(all), || NOW_US).await.unwrap();
+    let addr = server.addr().unwrap();
+    let server = tokio::spawn(server.run(std::future::pending()));
+
+    // More requests than answers that fit all buffers, from one who never reads.
+    let mut sleeper = TcpStream::connect(addr).await.unwrap();
+    let request = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000);
+    let flood = async { while sleeper.write_all(request.as_bytes()).await.is_ok() {} };
+    let asked = talk(addr, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let (answer, ()) = tokio::join!(asked, flood);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    server.abort();
+}
