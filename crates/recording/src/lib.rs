@@ -6,7 +6,7 @@
 //! it stands on, or with every fault of the row and the column it is in.
 //!
 //! What a file does not say is made up, always in the same way: a time a second after the row
-//! before, a sequence number from the order of rows, one station for all.
+//! before, a sequence number from the order of rows, a station of the file's name.
 //!
 //! ```
 //! use recording::Recording;

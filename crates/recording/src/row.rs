@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::BufRead;
+use std::path::Path;
 
 use sensor::{FeatureSchema, InvalidStationId, SensorEvent, StationId};
 
@@ -35,9 +36,6 @@ pub struct Events<'s> {
     /// The station of the row before: rows of one station come together, and share its name.
     last_station: StationId,
 }
-
-/// The station of rows that name none.
-const MADE_UP_STATION: &str = "recording";
 
 impl Recording {
     /// The rows as events of a schema, whose features are columns of the file.
@@ -79,7 +77,7 @@ impl<'s> Events<'s> {
         features: Vec<usize>,
         reader: csv::Reader<Box<dyn BufRead>>,
     ) -> Self {
-        let last_station = StationId::parse(MADE_UP_STATION).expect("letters only");
+        let last_station = made_up_station(recording.path());
         Self {
             recording,
             schema,
@@ -248,6 +246,16 @@ impl<'a> Row<'a> {
                 .ok_or_else(|| self.fault(column, CellFaultKind::NotANumber)),
         }
     }
+}
+
+/// The station of rows that name none: the name of their file, as far as a station can be called so.
+fn made_up_station(path: &Path) -> StationId {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').next().unwrap_or_default();
+    let safe = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };
+    let text: String = stem.chars().map(safe).take(StationId::LEN_MAX).collect();
+    StationId::parse(text.trim_start_matches('_'))
+        .unwrap_or_else(|_| StationId::parse("recording").expect("letters only"))
 }
 
 /// The line that a record begins on, when the reader has just read it.

@@ -15,7 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// Answers POST /predict, GET /health and GET /latest_anomalies, and keeps every prediction.
 #[derive(Debug, Clone, Parser)]
-#[command(version)]
+#[command(version, allow_negative_numbers = true)]
 pub struct Args {
     /// Address and port to listen on; nobody is asked who they are, so leave it on loopback
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000", env = "SERVER_ADDR")]

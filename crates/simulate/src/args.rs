@@ -8,7 +8,7 @@ use plant::{Plant, PlantParams};
 
 /// Sends events of a simulated plant to the server, and reports what was caught and missed.
 #[derive(Debug, Clone, Parser)]
-#[command(version)]
+#[command(version, allow_negative_numbers = true)]
 pub struct Args {
     /// Where to send events
     #[arg(

@@ -71,6 +71,8 @@ pub(crate) struct Client {
     health: Url,
 }
 
+/// Whoever is not there at the start is not there; who was there before may come back.
+const TRIES_MAX_AT_START: u32 = 6;
 const TRIES_MAX: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -92,7 +94,7 @@ impl Client {
     /// What the server says of itself.
     pub(crate) async fn health(&self) -> anyhow::Result<Health> {
         let Answer { status, body, .. } =
-            self.patiently(|| self.http.get(self.health.clone())).await.map_err(|Undelivered { error, .. }| {
+            self.patiently(TRIES_MAX_AT_START, || self.http.get(self.health.clone())).await.map_err(|Undelivered { error, .. }| {
                 error.context(format!(
                     "there is no server at {}; start one with `cargo run -p server`, or name another with --url",
                     self.health
@@ -113,7 +115,7 @@ impl Client {
                 .header(CONTENT_TYPE, "application/json")
                 .body(String::from(body))
         };
-        let Answer { status, body, n_tries } = self.patiently(request).await?;
+        let Answer { status, body, n_tries } = self.patiently(TRIES_MAX, request).await?;
         let outcome = if status.is_success() {
             let PredictionBody { anomaly_score, is_anomaly, duplicate } =
                 serde_json::from_slice(&body).map_err(|error| Undelivered {
@@ -135,11 +137,12 @@ impl Client {
     /// Sends a request again, with growing pauses, while nobody is there or the server is full.
     async fn patiently(
         &self,
+        tries_max: u32,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<Answer, Undelivered> {
         let mut pause = FIRST_PAUSE;
         for n_tries in 1.. {
-            let is_last = n_tries == TRIES_MAX;
+            let is_last = n_tries == tries_max;
             let wait = match exchange(request()).await {
                 Ok((StatusCode::SERVICE_UNAVAILABLE, retry_after, _)) if !is_last => {
                     retry_after.unwrap_or(pause)

@@ -1,6 +1,6 @@
 //! The program that sends: a simulated plant, or a recording once more.
 //!
-//! [`run`] asks the server what its model wants to know, sends [`Message`]s at the
+//! [`run`] asks the server what its model wants to know, sends messages at the
 //! pace that is asked for, and compares every answer with the truth. At the end there is a
 //! [`Report`]: what was stored, what was caught and missed, and how long answers took.
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sensor::timestamp;
 
@@ -69,7 +69,7 @@ impl<'a> Recorder<'a> {
                 .join("  ");
             writeln!(
                 self.out,
-                "{:<27}  {:<12}  {shown:<39}  {:<6}  {:<7}  cause",
+                "{:<27}  {:<12}  {shown:<39}  {:<6}  {:<7}  truth",
                 "time", "station", "score", "label"
             )?;
         }
@@ -124,6 +124,11 @@ impl<'a> Recorder<'a> {
             writeln!(self.out, "{text}")?;
         } else {
             write!(self.out, "{}", self.report)?;
+        }
+        if self.report.sent > 0 && self.report.refused == self.report.sent {
+            bail!(
+                "the server refused every event; see its reason above, and whether --url ends with /predict"
+            );
         }
         match self.gone {
             None => Ok(self.report),

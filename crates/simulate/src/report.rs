@@ -161,6 +161,12 @@ impl fmt::Display for Report {
         for (code, count) in &self.refused_by_code {
             writeln!(f, "             refused {count} times: {code}")?;
         }
+        if self.duplicates > 0 {
+            writeln!(
+                f,
+                "             duplicates keep the answer of their first time, from the model of that time"
+            )?;
+        }
         if self.confusion.total() > 0 {
             let Confusion { true_positives, false_positives, false_negatives, true_negatives } =
                 self.confusion;

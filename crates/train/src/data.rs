@@ -83,7 +83,7 @@ impl TrainingData {
         }
         if data.n_bad_rows > args.max_bad_rows {
             bail!(
-                "{} bad rows, and --max-bad-rows allows {}:\n  {}\n{}mend them, choose other columns with --features, \
+                "{} of the rows are bad, and --max-bad-rows allows {}:\n  {}\n{}mend them, choose other columns with --features, \
                  mark as optional in a --schema what may be missing, or allow more bad rows",
                 data.n_bad_rows,
                 args.max_bad_rows,
@@ -91,7 +91,11 @@ impl TrainingData {
                 if data.n_bad_rows > bad_rows.len() { "  and more\n" } else { "" },
             );
         }
+        let n_untold = data.n_bad_rows - bad_rows.len();
         data.left_out.extend(bad_rows.into_iter().map(|message| format!("bad row: {message}")));
+        if n_untold > 0 {
+            data.left_out.push(format!("and {n_untold} more bad rows"));
+        }
         if data.events.is_empty() {
             bail!("{} has a header and no rows to learn from", data.source);
         }
@@ -118,10 +122,13 @@ impl TrainingData {
             );
         }
         let features = self.schema.features();
-        self.left_out.extend(dropped.iter().map(|&feature| {
-            format!("`{}` is the same in every row and teaches nothing", features[feature].name)
-        }));
         if !dropped.is_empty() {
+            let names: Vec<String> =
+                dropped.iter().map(|&feature| format!("`{}`", features[feature].name)).collect();
+            self.left_out.push(format!(
+                "the same in every row, which teaches nothing: {}",
+                names.join(", ")
+            ));
             let schema =
                 FeatureSchema::new(kept.iter().map(|&feature| features[feature].clone()).collect())
                     .expect("a part of a schema is a schema");
@@ -161,12 +168,12 @@ fn schema(recording: &Recording, args: &Args) -> anyhow::Result<(FeatureSchema, 
         (Some(names), known) => {
             let known = known.iter().flat_map(FeatureSchema::features);
             let known: Vec<&Feature> = known.collect();
-            let feature = |name: &String| match known.iter().find(|feature| *feature.name == **name)
-            {
+            let names = names.iter().map(|name| name.trim());
+            let feature = |name: &str| match known.iter().find(|feature| *feature.name == *name) {
                 Some(&feature) => feature.clone(),
                 None => Feature::named(name),
             };
-            let schema = FeatureSchema::new(names.iter().map(feature).collect());
+            let schema = FeatureSchema::new(names.map(feature).collect());
             Ok((schema.context("cannot use --features")?, Vec::new()))
         }
         (None, Some(schema)) => Ok((schema, Vec::new())),
@@ -185,7 +192,12 @@ fn columns_of_numbers(recording: &Recording) -> anyhow::Result<(FeatureSchema, V
         );
     }
     others.retain(|other| !names.iter().any(|name| name == other));
-    let left_out = others.iter().map(|other| format!("`{other}` holds no numbers")).collect();
+    let others: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
+    let left_out =
+        (!others.is_empty()).then(|| format!("without any number: {}", others.join(", ")));
     let features = names.iter().map(|name| Feature::named(name)).collect();
-    Ok((FeatureSchema::new(features).context("cannot use the columns")?, left_out))
+    Ok((
+        FeatureSchema::new(features).context("cannot use the columns")?,
+        left_out.into_iter().collect(),
+    ))
 }

@@ -60,9 +60,10 @@ pub fn run(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> 
     progress.finish_and_clear();
 
     if !args.dry_run {
-        detector.save(&args.model_dir)?;
         let sample = sample(&data).context("cannot put the sample into words")?;
         write_atomically(&args.data_dir.join(SAMPLE_FILE), &sample)?;
+        // Last, so that a run that fails leaves no other model.
+        detector.save(&args.model_dir)?;
     }
     let summary = Summary {
         args,

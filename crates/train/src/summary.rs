@@ -73,8 +73,7 @@ impl Summary<'_> {
             "", "mean", "deviation", "lowest", "highest", "missing"
         )?;
         for (index, (feature, title)) in features.iter().zip(titles).enumerate() {
-            let number =
-                |value: Option<f64>| value.map_or(String::from("-"), |value| format!("{value:.3}"));
+            let number = |value: Option<f64>| value.map_or(String::from("-"), significant);
             let n_missing =
                 self.data.events.iter().filter(|event| event.values()[index].is_nan()).count();
             writeln!(
@@ -196,6 +195,24 @@ fn percent(share: f64) -> String {
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// A number with five significant digits: 69.973, and 1.2346e-9 where zeros would fill the line.
+fn significant(number: f64) -> String {
+    let size = number.abs();
+    if number != 0.0 && !(1e-3..1e7).contains(&size) {
+        return format!("{number:.4e}");
+    }
+    let n_places = match size {
+        0.0 => 0,
+        _ if size < 0.01 => 6,
+        _ if size < 0.1 => 5,
+        _ if size < 10.0 => 4,
+        _ if size < 100.0 => 3,
+        _ if size < 1_000.0 => 2,
+        _ => 1,
+    };
+    format!("{number:.n_places$}")
+}
+
 fn one_place(number: f64) -> String {
     let text = format!("{number:.1}");
     String::from(text.strip_suffix(".0").unwrap_or(&text))
@@ -222,6 +239,10 @@ mod tests {
     fn numbers_are_written_for_people() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.01, 0.5, 0.0015, 1.0].map(percent), ["1 %", "50 %", "0.15 %", "100 %"]);
+        assert_eq!(
+            [0.0, 69.973_4, -273.15, 0.004_49, 1.5e-9, 1e300].map(significant),
+            ["0", "69.973", "-273.15", "0.004490", "1.5000e-9", "1.0000e300"]
+        );
         assert_eq!([36.0, 0.83].map(one_place), ["36", "0.8"]);
     }
 }

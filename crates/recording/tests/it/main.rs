@@ -66,8 +66,8 @@ fn what_a_file_does_not_say_is_made_up_in_order() {
             )
         })
         .collect();
-    assert_eq!(made_up[0], ("recording", 0, String::from("2000-01-01T00:00:00Z")));
-    assert_eq!(made_up[2], ("recording", 2, String::from("2000-01-01T00:00:02Z")));
+    assert_eq!(made_up[0], ("a", 0, String::from("2000-01-01T00:00:00Z")));
+    assert_eq!(made_up[2], ("a", 2, String::from("2000-01-01T00:00:02Z")));
     assert_eq!(events[0].is_anomaly, Ok(None));
 }
 

@@ -165,7 +165,9 @@ async fn clients_that_do_not_take_their_answers_lose_their_place() {
     let request = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000);
     let flood = async { while sleeper.write_all(request.as_bytes()).await.is_ok() {} };
     let asked = talk(addr, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    let (answer, ()) = tokio::join!(asked, flood);
+    let both = async { tokio::join!(asked, flood) };
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(40), both).await;
+    let (answer, ()) = in_time.expect("the sleeper keeps the only place");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     server.abort();
 }

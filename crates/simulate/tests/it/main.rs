@@ -104,6 +104,15 @@ async fn a_refusal_is_counted_by_its_code_and_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_run_of_which_nothing_was_taken_has_failed() {
+    let url =
+        fake_server(|_| Some(("404 Not Found", String::from(r#"{"code":"not_found"}"#)))).await;
+    let (result, said) = simulate(&["--url", &url, "--count", "2", "--interval", "0"]).await;
+    assert!(result.unwrap_err().to_string().contains("--url ends with /predict"));
+    assert!(said.contains("refused 2 times: not_found"), "{said}");
+}
+
+#[tokio::test]
 async fn json_is_the_report_and_nothing_else() {
     let url = fake_server(|_| Some(("200 OK", String::from(NORMAL)))).await;
     let (report, said) =

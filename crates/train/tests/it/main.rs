@@ -104,13 +104,16 @@ fn columns_are_chosen_and_constant_ones_dropped() {
     let workshop = Workshop::new();
     let csv = workshop.write("a.csv", &rows(500));
     let said = workshop.train(&["--input", &csv]).unwrap();
-    assert!(said.contains("warning: left out: `fixed` is the same in every row"), "{said}");
+    assert!(
+        said.contains("warning: left out: the same in every row, which teaches nothing: `fixed`"),
+        "{said}"
+    );
     let names = |workshop: &Workshop| -> Vec<String> {
         workshop.detector().meta().features.iter().map(|feature| feature.name.clone()).collect()
     };
     assert_eq!(names(&workshop), ["a", "b"]);
 
-    workshop.train(&["--input", &csv, "--features", "b"]).unwrap();
+    workshop.train(&["--input", &csv, "--features", " b"]).unwrap();
     assert_eq!(names(&workshop), ["b"]);
     let error = workshop.train(&["--input", &csv, "--features", "b,c"]).unwrap_err();
     assert!(error.contains("has no column `c`; it has a, b, fixed"), "{error}");
@@ -130,7 +133,7 @@ fn ranges_come_from_the_schema_and_never_from_the_data() {
     let schema = workshop
         .write("schema.toml", "[[feature]]\nname = 'b'\nunit = 'bar'\nminimum = 0\nmaximum = 50\n");
     let error = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap_err();
-    assert!(error.contains("bad rows, and --max-bad-rows allows 0"), "{error}");
+    assert!(error.contains("of the rows are bad, and --max-bad-rows allows 0"), "{error}");
     assert!(error.contains("column 2 (b) must be between 0 and 50"), "{error}");
 
     let said =
@@ -144,14 +147,17 @@ fn bad_rows_are_named_and_may_be_left_out() {
     let workshop = Workshop::new();
     let csv = workshop.write("a.csv", &(rows(300) + "1,,7\nx,1,7\n"));
     let error = workshop.train(&["--input", &csv, "--features", "a,b"]).unwrap_err();
-    assert!(error.contains("2 bad rows, and --max-bad-rows allows 0"), "{error}");
+    assert!(error.contains("2 of the rows are bad, and --max-bad-rows allows 0"), "{error}");
     assert!(error.contains("a.csv:302: column 2 (b) is empty"), "{error}");
     assert!(error.contains("a.csv:303: column 1 (a) is not a number"), "{error}");
 
     let said =
         workshop.train(&["--input", &csv, "--features", "a,b", "--max-bad-rows", "2"]).unwrap();
     assert!(said.contains("rows         300 learnt, 2 bad"), "{said}");
-    let schema = workshop.write("schema.toml", "[[feature]]\nname = 'b'\noptional = true\n");
+    let schema = workshop.write(
+        "schema.toml",
+        "[[feature]]\nname = 'a'\n[[feature]]\nname = 'b'\noptional = true\n",
+    );
     let csv = workshop.write("b.csv", &(rows(300) + "1,,7\n"));
     let said = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap();
     assert!(said.contains("rows         301 learnt, 0 bad"), "{said}");
@@ -167,7 +173,7 @@ fn one_bad_cell_hides_no_sensor() {
     let with_words = rows(300).replace(",7\n", ",ok\n");
     let csv = workshop.write("b.csv", &with_words);
     let said = workshop.train(&["--input", &csv]).unwrap();
-    assert!(said.contains("warning: left out: `fixed` holds no numbers"), "{said}");
+    assert!(said.contains("warning: left out: without any number: `fixed`"), "{said}");
     let error = workshop.train(&["--input", &csv, "--features", "a,label"]).unwrap_err();
     assert!(error.contains("has no column `label`"), "{error}");
 }
@@ -206,6 +212,8 @@ fn impossible_arguments_are_explained() {
     check(&["--contamination", "0.9"], "a contamination must be above 0 and up to 0.5, not 0.9");
     check(&["--trees", "0"], "the number of trees must be 1 to 100000, not 0");
     check(&["--max-features", "4"], "a tree can be limited to 1 to 3 features, not 4");
+    check(&["--trees", "-1"], "invalid value '-1'");
+    check(&["--sample-size", "1"], "a tree must be grown from at least 2 samples, not 1");
     check(&["--features", "a"], "--input");
     check(
         &["--input", &csv, "--features", "a,b"],
