@@ -7,7 +7,7 @@
 //! [`IsolationForest::fit`] gives a [`Fit`]: the forest, and which rows each tree drew. A walk of a
 //! point through all trees gives a [`PathSum`], an integer; everything else is made from it:
 //! the score (in (0, 1], **higher is more anomalous**), the decision against a [`Threshold`], and
-//! the comparison with the [out-of-bag path sums](Fit::out_of_bag_path_sums) of the training data.
+//! the comparison with the [out-of-bag path sums](Fit::training_path_sums) of the training data.
 //!
 //! ```
 //! use isoforest::{IsolationForest, Params, Samples};
