@@ -179,6 +179,21 @@ fn one_bad_cell_hides_no_sensor() {
 }
 
 #[test]
+fn rows_of_constant_values_alone_are_left_out_with_them() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("a.csv", &(rows(300) + ",,7\n,,7\n"));
+    let optional =
+        ["a", "b", "fixed"].map(|name| format!("[[feature]]\nname = '{name}'\noptional = true\n"));
+    let schema = workshop.write("schema.toml", &optional.concat());
+    let said = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap();
+    assert!(
+        said.contains("warning: left out: 2 rows without a value in any other column"),
+        "{said}"
+    );
+    assert!(said.contains("rows         300 learnt, 0 bad"), "{said}");
+}
+
+#[test]
 fn drift_is_told_with_both_figures() {
     let workshop = Workshop::new();
     let drifting = (0..1_000_u32).fold(String::from("x\n"), |text, i| {
