@@ -91,9 +91,6 @@ impl FeatureSchema {
                 faults.push(Fault::at(&self.features()[index].name, kind));
             }
         }
-        if values.iter().all(|value| value.is_nan()) && faults.is_empty() {
-            faults.push(Fault::whole(FaultKind::NoValues));
-        }
         match InvalidEvent::of(faults) {
             Some(invalid) => Err(invalid),
             None => Ok(SensorEvent::new(Parts {

@@ -62,9 +62,6 @@ pub enum FaultKind {
     /// A key that is needed is not there.
     #[error("is missing")]
     MissingField,
-    /// No feature has a value.
-    #[error("an event needs the value of one feature at least")]
-    NoValues,
     /// The value is null.
     #[error("must not be null")]
     NullNotAllowed,
@@ -188,7 +185,6 @@ impl FaultKind {
             Self::NotAnObject => "not_an_object",
             Self::DuplicateKey => "duplicate_key",
             Self::MissingField => "missing_field",
-            Self::NoValues => "no_values",
             Self::NullNotAllowed => "null_not_allowed",
             Self::NotANumber => "not_a_number",
             Self::NotAString => "not_a_string",

@@ -186,9 +186,6 @@ impl RawEvent<'_> {
             }
         }
 
-        if faults.is_empty() && values.iter().all(|value| value.is_nan()) {
-            faults.push(Fault::whole(FaultKind::NoValues));
-        }
         match (InvalidEvent::of(faults), station_id, sequence, timestamp_us) {
             (None, Some(station_id), Some(sequence), Some(timestamp_us)) => {
                 Ok(SensorEvent::new(Parts {

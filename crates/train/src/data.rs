@@ -132,22 +132,15 @@ impl TrainingData {
             let schema =
                 FeatureSchema::new(kept.iter().map(|&feature| features[feature].clone()).collect())
                     .expect("a part of a schema is a schema");
-            // An event that had but the dropped values says nothing any more, and is no event.
-            let narrowed: Vec<SensorEvent> = self
-                .events
-                .iter()
-                .filter_map(|event| {
-                    let values: Vec<f64> =
-                        kept.iter().map(|&feature| event.values()[feature]).collect();
-                    let station_id = event.station_id().clone();
-                    schema.event(station_id, event.sequence(), event.timestamp_us(), &values).ok()
-                })
-                .collect();
-            let n_silent = self.events.len() - narrowed.len();
-            if n_silent > 0 {
-                self.left_out.push(format!("{n_silent} rows without a value in any other column"));
-            }
-            self.events = narrowed;
+            let narrowed = self.events.iter().map(|event| {
+                let values: Vec<f64> =
+                    kept.iter().map(|&feature| event.values()[feature]).collect();
+                let station_id = event.station_id().clone();
+                schema
+                    .event(station_id, event.sequence(), event.timestamp_us(), &values)
+                    .expect("a part of an event is an event")
+            });
+            self.events = narrowed.collect();
             self.schema = schema;
         }
         Ok(())

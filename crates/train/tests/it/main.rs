@@ -154,10 +154,7 @@ fn bad_rows_are_named_and_may_be_left_out() {
     let said =
         workshop.train(&["--input", &csv, "--features", "a,b", "--max-bad-rows", "2"]).unwrap();
     assert!(said.contains("rows         300 learnt, 2 bad"), "{said}");
-    let schema = workshop.write(
-        "schema.toml",
-        "[[feature]]\nname = 'a'\n[[feature]]\nname = 'b'\noptional = true\n",
-    );
+    let schema = workshop.write("schema.toml", "[[feature]]\nname = 'b'\noptional = true\n");
     let csv = workshop.write("b.csv", &(rows(300) + "1,,7\n"));
     let said = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap();
     assert!(said.contains("rows         301 learnt, 0 bad"), "{said}");
@@ -176,21 +173,6 @@ fn one_bad_cell_hides_no_sensor() {
     assert!(said.contains("warning: left out: without any number: `fixed`"), "{said}");
     let error = workshop.train(&["--input", &csv, "--features", "a,label"]).unwrap_err();
     assert!(error.contains("has no column `label`"), "{error}");
-}
-
-#[test]
-fn rows_of_constant_values_alone_are_left_out_with_them() {
-    let workshop = Workshop::new();
-    let csv = workshop.write("a.csv", &(rows(300) + ",,7\n,,7\n"));
-    let optional =
-        ["a", "b", "fixed"].map(|name| format!("[[feature]]\nname = '{name}'\noptional = true\n"));
-    let schema = workshop.write("schema.toml", &optional.concat());
-    let said = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap();
-    assert!(
-        said.contains("warning: left out: 2 rows without a value in any other column"),
-        "{said}"
-    );
-    assert!(said.contains("rows         300 learnt, 0 bad"), "{said}");
 }
 
 #[test]
