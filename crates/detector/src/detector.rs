@@ -23,6 +23,12 @@ pub enum FitError {
         /// Number of events given.
         n_events: usize,
     },
+    /// The calibration would not fit its file.
+    #[error("a detector learns from up to {} events, not {n_events}", Detector::N_EVENTS_MAX)]
+    TooManyEvents {
+        /// Number of events given.
+        n_events: usize,
+    },
     /// The rate is no share that could be missed and met.
     #[error("a false-alarm rate must be between 0 and 1, not {rate}")]
     FalseAlarmRate {
@@ -73,6 +79,8 @@ pub struct Detector {
 impl Detector {
     /// Fewer events cannot be learnt from.
     pub const N_EVENTS_MIN: usize = 4;
+    /// More events are not taken: each leaves its path sum in the file.
+    pub const N_EVENTS_MAX: usize = 1 << 24;
 
     /// Learns what is normal from `events` of this `schema`; they should be normal, by and large.
     ///
@@ -100,6 +108,9 @@ impl Detector {
         }
         if events.len() < Self::N_EVENTS_MIN {
             return Err(FitError::TooFewEvents { n_events: events.len() });
+        }
+        if events.len() > Self::N_EVENTS_MAX {
+            return Err(FitError::TooManyEvents { n_events: events.len() });
         }
         if params.forest.sample_size < 2 {
             return Err(FitError::SampleSize { sample_size: params.forest.sample_size });

@@ -65,10 +65,12 @@ impl TreeRng {
         (n - count..n)
             .map(|last| {
                 let candidate = self.below(last + 1);
+                if drawn.insert(candidate) {
+                    return candidate as u32;
+                }
                 // `last` has not been in reach of any draw before.
-                let chosen = if drawn.insert(candidate) { candidate } else { last };
-                drawn.insert(chosen);
-                chosen as u32
+                drawn.insert(last);
+                last as u32
             })
             .collect()
     }

@@ -29,6 +29,12 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The first line names no columns.
+    #[error("`{}`: the first line is longer than a megabyte; it should name the columns", path.display())]
+    HeaderTooLong {
+        /// The file.
+        path: PathBuf,
+    },
     /// Two columns share a name.
     #[error("`{}`: two columns are called `{name}`", path.display())]
     DuplicateColumn {

@@ -34,6 +34,9 @@ impl Recording {
         text(&path)
             .and_then(|text| text.take(HEADER_LEN_MAX).read_until(b'\n', &mut header))
             .map_err(read_error)?;
+        if header.len() as u64 == HEADER_LEN_MAX {
+            return Err(OpenError::HeaderTooLong { path });
+        }
         let header =
             String::from_utf8(header).map_err(|_| OpenError::Header { path: path.clone() })?;
         if header.trim().is_empty() {
@@ -60,14 +63,10 @@ impl Recording {
         &self.path
     }
 
-    /// The columns that can be features: all but time, sequence, station and label.
+    /// The columns that can be features: all but time, sequence, station, label and those without a
+    /// name.
     pub fn feature_columns(&self) -> Vec<&str> {
         self.columns.features()
-    }
-
-    /// Whether the rows say if they are anomalous.
-    pub fn has_labels(&self) -> bool {
-        self.columns.telling(Role::Label).is_some()
     }
 
     /// Whether the rows say when they were measured.

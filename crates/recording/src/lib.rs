@@ -1,8 +1,8 @@
 //! Recorded data: CSV in, events with file, line and column out.
 //!
 //! [`Recording::open`] reads the header of a CSV file, plain or gzipped, separated by `,` or `;`.
-//! It knows the columns for time, sequence, station and label by their usual names; all others can
-//! be features. [`Recording::events`] then gives the rows as events of a schema, each with the line
+//! It knows the columns for time, sequence, station and label by their usual names; all others that
+//! have a name can be features. [`Recording::events`] then gives the rows as events of a schema, each with the line
 //! it stands on, or with every fault of the row and the column it is in.
 //!
 //! What a file does not say is made up, always in the same way: a time a second after the row

@@ -42,7 +42,8 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// Fails when a feature has no column, or the file cannot be opened again.
+    /// Fails when a feature has no column or one that tells the truth, and when the file cannot be
+    /// opened again.
     pub fn events<'s>(&self, schema: &'s FeatureSchema) -> Result<Events<'s>, OpenError> {
         let column_of = |name: &str| {
             let (path, name) = (self.path().to_owned(), String::from(name));
@@ -259,9 +260,10 @@ fn made_up_station(path: &Path) -> StationId {
 }
 
 /// The line that a record begins on, when the reader has just read it.
-///
-/// The position that a record itself carries is that of blank lines before it.
 fn line(record: &csv::ByteRecord, end: &csv::Position) -> u64 {
     let n_inner_breaks: u64 = record.as_slice().iter().map(|&byte| u64::from(byte == b'\n')).sum();
-    end.line().saturating_sub(n_inner_breaks + 1)
+    // Where the reader began may be a blank line before the record. Where it ended may be the end of
+    // the file, far behind the line of a quote that is never closed.
+    let began = record.position().map_or(0, csv::Position::line);
+    began.max(end.line().saturating_sub(n_inner_breaks + 1))
 }

@@ -76,7 +76,8 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
-/// A stream whose reader must not fall asleep. How long it may write is up to the reading side.
+/// A stream that fails when the client takes nothing for [`WRITE_TIMEOUT`]. How long it may take to
+/// send is limited where it is read: [`HEADER_TIMEOUT`], and the time for a body.
 fn with_timeout(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));

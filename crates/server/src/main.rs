@@ -59,17 +59,12 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Done when somebody wants the program to end.
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the Unix twin can fail")]
+/// Done when somebody wants the program to end, from now on.
+#[cfg(windows)]
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => tracing::info!("stopping on Ctrl-C"),
-            Err(error) => {
-                tracing::warn!(%error, "cannot hear of Ctrl-C");
-                std::future::pending::<()>().await;
-            }
-        }
+    let mut interrupted = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupted.recv().await;
+        tracing::info!("stopping on Ctrl-C");
     })
 }

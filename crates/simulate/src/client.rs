@@ -36,6 +36,8 @@ struct Answer {
     status: StatusCode,
     body: Vec<u8>,
     n_tries: u32,
+    /// Whether the request may have been taken before, and only its answer was lost.
+    may_be_taken: bool,
 }
 
 /// What is of interest in `GET /health`.
@@ -74,6 +76,8 @@ pub(crate) struct Client {
 /// Whoever is not there at the start is not there; who was there before may come back.
 const TRIES_MAX_AT_START: u32 = 6;
 const TRIES_MAX: u32 = 10;
+/// The code of a refusal after which an event may be stored all the same.
+const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -115,7 +119,8 @@ impl Client {
                 .header(CONTENT_TYPE, "application/json")
                 .body(String::from(body))
         };
-        let Answer { status, body, n_tries } = self.patiently(TRIES_MAX, request).await?;
+        let Answer { status, body, n_tries, may_be_taken } =
+            self.patiently(TRIES_MAX, request).await?;
         let outcome = if status.is_success() {
             let PredictionBody { anomaly_score, is_anomaly, duplicate } =
                 serde_json::from_slice(&body).map_err(|error| Undelivered {
@@ -124,12 +129,9 @@ impl Client {
                         .context(format!("{} gives answers of another kind", self.predict)),
                 })?;
             // What comes again because its first answer got lost was not sent before.
-            Outcome::Answered { anomaly_score, is_anomaly, duplicate: duplicate && n_tries == 1 }
+            Outcome::Answered { anomaly_score, is_anomaly, duplicate: duplicate && !may_be_taken }
         } else {
-            let problem = serde_json::from_slice(&body);
-            let code =
-                problem.map_or(String::from("without a reason"), |problem: Problem| problem.code);
-            Outcome::Refused { status: status.as_u16(), code }
+            Outcome::Refused { status: status.as_u16(), code: problem_code(&body) }
         };
         Ok(Delivery { outcome, n_tries })
     }
@@ -141,23 +143,34 @@ impl Client {
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<Answer, Undelivered> {
         let mut pause = FIRST_PAUSE;
+        let mut may_be_taken = false;
         for n_tries in 1.. {
             let is_last = n_tries == tries_max;
             let wait = match exchange(request()).await {
-                Ok((StatusCode::SERVICE_UNAVAILABLE, retry_after, _)) if !is_last => {
+                Ok((StatusCode::SERVICE_UNAVAILABLE, retry_after, body)) if !is_last => {
+                    may_be_taken |= problem_code(&body) == OUTCOME_UNKNOWN;
                     retry_after.unwrap_or(pause)
                 }
-                Ok((status, _, body)) => return Ok(Answer { status, body, n_tries }),
+                Ok((status, _, body)) => return Ok(Answer { status, body, n_tries, may_be_taken }),
                 Err(error) if is_last || error.is_builder() => {
                     return Err(Undelivered { n_tries, error: error.into() });
                 }
-                Err(_) => pause,
+                Err(error) => {
+                    may_be_taken |= !error.is_connect();
+                    pause
+                }
             };
             tokio::time::sleep(wait.min(PAUSE_MAX)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
         unreachable!("the last try returns")
     }
+}
+
+/// Why a request was refused.
+fn problem_code(body: &[u8]) -> String {
+    let problem: Result<Problem, _> = serde_json::from_slice(body);
+    problem.map_or(String::from("without a reason"), |problem| problem.code)
 }
 
 /// Sends a request and reads its answer to the end: status, when to come again, and body.

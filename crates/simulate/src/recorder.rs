@@ -133,7 +133,7 @@ impl<'a> Recorder<'a> {
         match self.gone {
             None => Ok(self.report),
             Some(error) => Err(error.context(
-                "the server went away; what failed may be stored or not, and what was sent before is in the report",
+                "stopped for want of an answer; what failed may be stored or not, and what came before is in the report",
             )),
         }
     }

@@ -41,6 +41,7 @@ impl Reader {
     ) -> Result<Vec<StoredPrediction>, ReadError> {
         // A panic of another reader leaves a connection that is as good as before.
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        // A parameter has to appear, so the first says that there is no station to ask for.
         let (index, of_station) = match query.station_id {
             None => ("anomalies_by_id", ":station_id IS NULL"),
             Some(_) => ("anomalies_by_station", "station_id = :station_id"),

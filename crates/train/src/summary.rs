@@ -195,7 +195,7 @@ fn percent(share: f64) -> String {
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// A number with five significant digits: 69.973, and 1.2346e-9 where zeros would fill the line.
+/// A number with about five significant digits: 69.973, and 1.2346e-9 where zeros would fill the line.
 fn significant(number: f64) -> String {
     let size = number.abs();
     if number != 0.0 && !(1e-3..1e7).contains(&size) {
