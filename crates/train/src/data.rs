@@ -26,8 +26,8 @@ pub struct TrainingData {
     pub has_times: bool,
     /// Number of rows that were left out.
     pub n_bad_rows: usize,
-    /// What was left out, and why: columns, and the first of the bad rows.
-    pub left_out: Vec<String>,
+    /// What somebody should know of the data: what was left out and why, and what is doubtful.
+    pub warnings: Vec<String>,
 }
 
 impl TrainingData {
@@ -50,26 +50,30 @@ impl TrainingData {
                 events: plant::normal_events(plant::TRAINING_EVENTS, args.seed),
                 has_times: true,
                 n_bad_rows: 0,
-                left_out: Vec::new(),
+                warnings: Vec::new(),
             }),
         }
     }
 
     fn from_file(path: &Path, args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
         let recording = Recording::open(path)?;
-        let (schema, left_out) = schema(&recording, args)?;
+        let (schema, warnings) = schema(&recording, args)?;
         let mut bad_rows = Vec::new();
+        let mut n_labelled = 0;
         let mut data = Self {
             source: format!("`{}`", path.display()),
             schema: schema.clone(),
             events: Vec::new(),
             has_times: recording.has_times(),
             n_bad_rows: 0,
-            left_out,
+            warnings,
         };
         for row in recording.events(&schema)? {
             match row? {
-                Ok(row) => data.events.push(row.event),
+                Ok(row) => {
+                    n_labelled += usize::from(row.is_anomaly == Ok(Some(true)));
+                    data.events.push(row.event);
+                }
                 Err(bad_row) => {
                     data.n_bad_rows += 1;
                     if bad_rows.len() < BAD_ROWS_TOLD {
@@ -92,9 +96,16 @@ impl TrainingData {
             );
         }
         let n_untold = data.n_bad_rows - bad_rows.len();
-        data.left_out.extend(bad_rows.into_iter().map(|message| format!("bad row: {message}")));
+        data.warnings
+            .extend(bad_rows.into_iter().map(|message| format!("left out: bad row: {message}")));
         if n_untold > 0 {
-            data.left_out.push(format!("and {n_untold} more bad rows"));
+            data.warnings.push(format!("left out: {n_untold} more bad rows"));
+        }
+        if n_labelled > 0 {
+            data.warnings.push(format!(
+                "{n_labelled} rows are labelled anomalous and are learnt as normal all the same; leave them out, or \
+                 say with --contamination how many there are"
+            ));
         }
         if data.events.is_empty() {
             bail!("{} has a header and no rows to learn from", data.source);
@@ -125,8 +136,8 @@ impl TrainingData {
         if !dropped.is_empty() {
             let names: Vec<String> =
                 dropped.iter().map(|&feature| format!("`{}`", features[feature].name)).collect();
-            self.left_out.push(format!(
-                "the same in every row, which teaches nothing: {}",
+            self.warnings.push(format!(
+                "left out: the same in every row, which teaches nothing: {}",
                 names.join(", ")
             ));
             let schema =
@@ -189,8 +200,8 @@ fn columns_of_numbers(recording: &Recording) -> anyhow::Result<(FeatureSchema, V
     }
     others.retain(|other| !names.iter().any(|name| name == other));
     let others: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
-    let left_out =
-        (!others.is_empty()).then(|| format!("without any number: {}", others.join(", ")));
+    let left_out = (!others.is_empty())
+        .then(|| format!("left out: without any number: {}", others.join(", ")));
     let features = names.iter().map(|name| Feature::named(name)).collect();
     Ok((
         FeatureSchema::new(features).context("cannot use the columns")?,

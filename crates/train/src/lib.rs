@@ -47,8 +47,8 @@ pub fn run(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> 
 
     progress.set_message("reading the data");
     let data = TrainingData::read(args, &progress)?;
-    for reason in &data.left_out {
-        progress.suspend(|| writeln!(out, "warning: left out: {reason}"))?;
+    for warning in &data.warnings {
+        progress.suspend(|| writeln!(out, "warning: {warning}"))?;
     }
 
     progress.set_message("growing the forest");

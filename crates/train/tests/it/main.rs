@@ -176,6 +176,21 @@ fn one_bad_cell_hides_no_sensor() {
 }
 
 #[test]
+fn labelled_anomalies_are_pointed_out() {
+    let workshop = Workshop::new();
+    let labelled =
+        rows(300).replace("fixed", "label").replace(",7\n", ",0\n").replacen(",0\n", ",1\n", 3);
+    let csv = workshop.write("a.csv", &labelled);
+    let said = workshop.train(&["--input", &csv]).unwrap();
+    assert!(
+        said.contains(
+            "warning: 3 rows are labelled anomalous and are learnt as normal all the same"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
 fn drift_is_told_with_both_figures() {
     let workshop = Workshop::new();
     let drifting = (0..1_000_u32).fold(String::from("x\n"), |text, i| {
