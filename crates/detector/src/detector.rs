@@ -205,16 +205,11 @@ impl Detector {
     pub fn assess(&self, event: &SensorEvent) -> Prediction {
         let sum = self.parts.forest.path_sum(event.values());
         let is_anomaly = self.threshold.is_exceeded_by(sum);
-        let features = self.schema().features().iter().zip(event.values());
         Prediction {
             station_id: event.station_id().clone(),
             sequence: event.sequence(),
             timestamp_us: event.timestamp_us(),
-            features: FeatureValues(
-                features
-                    .map(|(feature, &value)| (Arc::clone(&feature.name), present(value)))
-                    .collect(),
-            ),
+            features: self.schema().feature_values(event),
             anomaly_score: self.parts.forest.score(sum),
             threshold: self.threshold_score,
             is_anomaly,
@@ -231,14 +226,11 @@ impl Detector {
     /// Panics when the event is of another schema.
     pub fn explain(&self, event: &SensorEvent) -> Vec<Attribution> {
         let contributions = self.parts.forest.contributions(event.values());
-        let features = self.schema().features().iter().zip(event.values());
-        let mut attributions: Vec<Attribution> = features
+        let FeatureValues(values) = self.schema().feature_values(event);
+        let mut attributions: Vec<Attribution> = values
+            .into_iter()
             .zip(contributions)
-            .map(|((feature, &value), contribution)| Attribution {
-                feature: Arc::clone(&feature.name),
-                value: present(value),
-                contribution,
-            })
+            .map(|((feature, value), contribution)| Attribution { feature, value, contribution })
             .collect();
         attributions.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
         attributions
@@ -276,9 +268,4 @@ fn row_major(schema: &FeatureSchema, events: &[SensorEvent]) -> Vec<f64> {
 fn samples<'a>(values: &'a [f64], schema: &FeatureSchema) -> Samples<'a> {
     Samples::new(values, schema.len())
         .expect("an event has a value for each of the schema's features")
-}
-
-/// A value, unless it is missing.
-fn present(value: f64) -> Option<f64> {
-    (!value.is_nan()).then_some(value)
 }

@@ -133,11 +133,6 @@ impl IsolationForest {
         self.trees.len()
     }
 
-    /// Number of nodes of all trees.
-    pub fn n_nodes(&self) -> usize {
-        self.trees.iter().map(IsolationTree::len).sum()
-    }
-
     /// Number of samples that each tree was grown from.
     pub fn tree_sizes(&self) -> impl ExactSizeIterator<Item = u32> {
         self.trees.iter().map(IsolationTree::size)

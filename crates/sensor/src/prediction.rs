@@ -7,6 +7,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::event::SensorEvent;
+use crate::schema::FeatureSchema;
 use crate::station_id::StationId;
 
 /// The answer about one event.
@@ -55,6 +57,22 @@ pub struct Attribution {
 /// Values by name, in the order of the schema; `None` for a missing one. An object in JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureValues(pub Vec<(Arc<str>, Option<f64>)>);
+
+impl FeatureSchema {
+    /// The values of an event of this schema, by name.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the event has another number of values.
+    pub fn feature_values(&self, event: &SensorEvent) -> FeatureValues {
+        assert_eq!(event.values().len(), self.len(), "the event is of this schema");
+        let named = self.features().iter().zip(event.values());
+        let present = |value: f64| (!value.is_nan()).then_some(value);
+        FeatureValues(
+            named.map(|(feature, &value)| (Arc::clone(&feature.name), present(value))).collect(),
+        )
+    }
+}
 
 impl Serialize for FeatureValues {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -8,8 +8,8 @@
 //! `routes/predict` has it judged and kept, and the answer goes out after the commit. Everything
 //! that is refused leaves through [`ApiError`], as one kind of document.
 //!
-//! What it does not do: it knows no trees, it never waits for a disk in async code, and it asks
-//! nobody who they are.
+//! What it does not do: it knows no trees, no request waits for a disk in async code, and nobody is
+//! asked who they are.
 
 mod api_error;
 mod args;

@@ -93,18 +93,11 @@ fn recorded(path: &Path, wanted: &[String]) -> anyhow::Result<Vec<Message>> {
     for row in Recording::open(path)?.events(&schema)? {
         let row = row??;
         let is_anomaly = row.is_anomaly?;
-        let values = schema.features().iter().zip(row.event.values());
         messages.push(Message {
             station_id: row.event.station_id().clone(),
             sequence: row.event.sequence(),
             timestamp_us: Some(row.event.timestamp_us()),
-            features: FeatureValues(
-                values
-                    .map(|(feature, &value)| {
-                        (Arc::clone(&feature.name), (!value.is_nan()).then_some(value))
-                    })
-                    .collect(),
-            ),
+            features: schema.feature_values(&row.event),
             is_anomaly,
             cause: (is_anomaly == Some(true)).then(|| String::from("labelled")),
         });

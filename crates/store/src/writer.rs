@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::KeepError;
 use crate::schema::Ledger;
-use crate::{Kept, NewPrediction, Status, lock, prediction_row};
+use crate::{Kept, NewPrediction, Status, Totals, lock, prediction_row};
 
 /// What the writer is asked to do, and where it answers. Nobody may be waiting any more.
 #[derive(Debug)]
@@ -78,9 +78,15 @@ impl Scribe {
         if let Err(error) = &committed {
             tracing::error!(error = %error, batch_len = batch.len(), "predictions could not be stored");
         }
-        lock(&self.status).failure = committed.as_ref().err().cloned();
+        {
+            let mut status = lock(&self.status);
+            match &committed {
+                Ok((totals, _)) => *status = Status { totals: *totals, failure: None },
+                Err(error) => status.failure = Some(error.clone()),
+            }
+        }
 
-        let mut answers = committed.map(Vec::into_iter);
+        let mut answers = committed.map(|(_, found)| found.into_iter());
         for job in batch {
             // A client that has gone away does not hear of it; what is kept is kept.
             match (job, &mut answers) {
@@ -100,11 +106,12 @@ impl Scribe {
         }
     }
 
-    /// Writes predictions in one transaction, and says what it found in the place of each.
+    /// Writes predictions in one transaction, and gives the new totals and what it found in the
+    /// place of each.
     fn commit<'a>(
         &mut self,
         predictions: impl Iterator<Item = &'a NewPrediction>,
-    ) -> Result<Vec<Found>, KeepError> {
+    ) -> Result<(Totals, Vec<Found>), KeepError> {
         let failed = |error: rusqlite::Error| KeepError::Failed(error.to_string().into());
         let transaction = self
             .connection
@@ -118,8 +125,7 @@ impl Scribe {
         // Always, so that a probe writes too.
         ledger.write(&transaction).map_err(failed)?;
         transaction.commit().map_err(|error| KeepError::Unknown(error.to_string().into()))?;
-        lock(&self.status).totals = ledger.totals;
-        Ok(found)
+        Ok((ledger.totals, found))
     }
 
     /// Brings the database into one file and closes it.
@@ -166,14 +172,11 @@ fn keep(
 /// Whether two predictions of models that know other features are about one event: their values are
 /// equal wherever both know them, and there is such a place.
 fn says_the_same(earlier: &Prediction, new: &Prediction) -> bool {
-    let value = |prediction: &Prediction, name: &str| {
-        let mut features = prediction.features.0.iter();
-        features.find(|(other, _)| **other == *name).map(|(_, value)| *value)
-    };
-    let (FeatureValues(known), FeatureValues(known_before)) = (&new.features, &earlier.features);
-    let shared = known.iter().filter_map(|(name, now)| Some((*now, value(earlier, name)?)));
-    let (n_shared, n_equal) = shared
-        .fold((0, 0), |(n, n_equal), (now, then)| (n + 1, n_equal + usize::from(now == then)));
-    let knows_others = n_shared < known.len() || n_shared < known_before.len();
-    knows_others && n_shared > 0 && n_equal == n_shared
+    let (FeatureValues(before), FeatureValues(now)) = (&earlier.features, &new.features);
+    let value_before =
+        |name: &str| before.iter().find(|(other, _)| **other == *name).map(|(_, value)| *value);
+    let shared: Vec<_> =
+        now.iter().filter_map(|(name, now)| Some((*now, value_before(name)?))).collect();
+    let knows_others = shared.len() < now.len() || shared.len() < before.len();
+    knows_others && !shared.is_empty() && shared.iter().all(|(now, before)| now == before)
 }

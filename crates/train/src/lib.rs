@@ -68,6 +68,7 @@ pub fn run(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> 
     let summary = Summary {
         args,
         data: &data,
+        timeline: if data.has_times { Timeline::of(&data.events) } else { None },
         detector: &detector,
         drift: drift.as_ref(),
         took: started.elapsed(),

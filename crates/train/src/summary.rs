@@ -15,6 +15,8 @@ use crate::timeline::Timeline;
 pub(crate) struct Summary<'a> {
     pub(crate) args: &'a Args,
     pub(crate) data: &'a TrainingData,
+    /// When the events were measured, where the data says.
+    pub(crate) timeline: Option<Timeline>,
     pub(crate) detector: &'a Detector,
     pub(crate) drift: Option<&'a Drift>,
     pub(crate) took: Duration,
@@ -40,7 +42,7 @@ impl Summary<'_> {
             grouped(data.events.len()),
             grouped(data.n_bad_rows)
         )?;
-        let Some(timeline) = Timeline::of(&data.events).filter(|_| data.has_times) else {
+        let Some(timeline) = &self.timeline else {
             return writeln!(
                 out,
                 "time         the data does not say; rows are taken in their order"
@@ -133,7 +135,7 @@ impl Summary<'_> {
 
     /// How many events the stations of the data send together in an hour.
     fn events_an_hour(&self) -> Option<f64> {
-        let timeline = Timeline::of(&self.data.events).filter(|_| self.data.has_times)?;
+        let timeline = self.timeline.as_ref()?;
         let interval_s = timeline.interval_us as f64 / 1e6;
         (interval_s > 0.0).then(|| timeline.n_stations as f64 * HOUR_S / interval_s)
     }
