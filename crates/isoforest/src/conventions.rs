@@ -1,5 +1,7 @@
 //! What a forest's numbers mean: c(n), and how input is taken.
 
+use crate::path_sum::PathSum;
+
 /// The rules by which a forest scores, whoever fitted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conventions {
@@ -60,22 +62,19 @@ impl Harmonic {
         }
     }
 
-    /// c(0), c(1) and so on up to `n_max`, each equal to what [`Self::average_path_length`] gives.
-    pub(crate) fn average_path_lengths(self, n_max: usize) -> Vec<f64> {
-        if self == Self::Logarithm {
-            return (0..=n_max).map(|n| self.average_path_length(n)).collect();
-        }
+    /// c(0), c(1) and so on up to `n_max`, each what [`Self::average_path_length`] gives, as it is
+    /// added to path sums.
+    pub(crate) fn average_path_lengths(self, n_max: usize) -> Vec<PathSum> {
         let mut harmonic_number = 0.0;
         (0..=n_max)
             .map(|n| {
                 if n >= 2 {
                     harmonic_number += 1.0 / (n - 1) as f64;
                 }
-                if n <= 2 {
-                    self.average_path_length(n)
-                } else {
-                    from_harmonic_number(harmonic_number, n)
-                }
+                PathSum::from_length(match (self, n) {
+                    (Self::Exact, 3..) => from_harmonic_number(harmonic_number, n),
+                    _ => self.average_path_length(n),
+                })
             })
             .collect()
     }
@@ -123,7 +122,7 @@ mod tests {
             let table = harmonic.average_path_lengths(300);
             assert_eq!(table.len(), 301);
             for (n, &c) in table.iter().enumerate() {
-                assert_eq!(c.to_bits(), harmonic.average_path_length(n).to_bits(), "c({n})");
+                assert_eq!(c, PathSum::from_length(harmonic.average_path_length(n)), "c({n})");
             }
         }
     }

@@ -1,9 +1,12 @@
 //! The ensemble: fitted or imported, then scored.
 
+use std::fmt;
+
 use rayon::prelude::*;
 
 use crate::conventions::{Conventions, Harmonic, InputPrecision};
-use crate::grow::grow;
+use crate::engine::{Compiled, Engine, EngineError};
+use crate::grow::Grower;
 use crate::params::{FitError, Params};
 use crate::path_sum::{PathSum, Scale, Threshold};
 use crate::rng::TreeRng;
@@ -11,11 +14,11 @@ use crate::samples::Samples;
 use crate::tree::{InvalidForest, IsolationTree, TreeNode};
 
 /// An ensemble of isolation trees.
-#[derive(Debug, Clone, PartialEq)]
 pub struct IsolationForest {
     conventions: Conventions,
     trees: Vec<IsolationTree>,
     scale: Scale,
+    compiled: Compiled,
 }
 
 /// What [`IsolationForest::fit`] gives: the forest, and which rows it saw.
@@ -44,8 +47,8 @@ impl IsolationForest {
     ///
     /// # Errors
     ///
-    /// Fails when a parameter is out of its range, when there are no samples, and on infinite
-    /// values. Missing values (NaN) are fine.
+    /// Fails when a parameter is out of its range, and when there are no samples. Missing values
+    /// (NaN) and infinite ones are fine: no cut is made because of them.
     pub fn fit(samples: &Samples<'_>, params: &Params) -> Result<Fit, FitError> {
         check(samples, params)?;
         let n_features = samples.n_features();
@@ -60,18 +63,18 @@ impl IsolationForest {
 
         let (trees, drawn) = (0..params.n_trees)
             .into_par_iter()
-            .map(|tree_index| {
-                let mut rng = TreeRng::new(params.seed, tree_index);
-                let drawn = rng.distinct(sample_size, samples.len());
-                let features = match params.max_features {
-                    Some(max_features) => rng.distinct(max_features, n_features),
-                    None => (0..n_features as u32).collect(),
-                };
-                let nodes = grow(samples, &drawn, &features, &mut rng);
-                let tree = IsolationTree::from_nodes(&nodes, n_features, &average_path_lengths)
-                    .expect("children come after their parent, cuts are finite and leaves hold the sample");
-                (tree, drawn)
-            })
+            .map_init(
+                || Grower::new(*samples, &average_path_lengths),
+                |grower, tree_index| {
+                    let mut rng = TreeRng::new(params.seed, tree_index);
+                    let drawn = rng.distinct(sample_size, samples.len());
+                    let mut features = match params.max_features {
+                        Some(max_features) => rng.distinct(max_features, n_features),
+                        None => (0..n_features as u32).collect(),
+                    };
+                    (grower.grow(&drawn, &mut features, &mut rng), drawn)
+                },
+            )
             .unzip();
         Ok(Fit { forest: Self::new(conventions, trees), drawn })
     }
@@ -120,7 +123,25 @@ impl IsolationForest {
     fn new(conventions: Conventions, trees: Vec<IsolationTree>) -> Self {
         let average_path_length = conventions.harmonic.average_path_length(conventions.sample_size);
         let scale = Scale::new(trees.len(), average_path_length);
-        Self { conventions, trees, scale }
+        let engine =
+            Engine::selected().unwrap_or_else(|error| panic!("{}: {error}", Engine::VARIABLE));
+        let compiled = Compiled::new(engine, &trees, conventions);
+        Self { conventions, trees, scale, compiled }
+    }
+
+    /// The same forest, scored by another engine.
+    ///
+    /// # Errors
+    ///
+    /// Fails when this machine cannot run the engine.
+    pub fn with_engine(self, engine: Engine) -> Result<Self, EngineError> {
+        let compiled = Compiled::new(engine.checked()?, &self.trees, self.conventions);
+        Ok(Self { compiled, ..self })
+    }
+
+    /// The engine that scores.
+    pub fn engine(&self) -> Engine {
+        self.compiled.engine()
     }
 
     /// The rules by which this forest scores.
@@ -153,9 +174,7 @@ impl IsolationForest {
     ///
     /// Panics when `x` has not as many values as the forest has features.
     pub fn path_sum(&self, x: &[f64]) -> PathSum {
-        self.with_rounded(x, |x| {
-            self.trees.iter().fold(PathSum::ZERO, |sum, tree| sum.plus(tree.path_length(x)))
-        })
+        self.with_rounded(x, |x| self.compiled.path_sum(&self.trees, x))
     }
 
     /// The path sum of every row, computed in parallel on the current rayon pool.
@@ -171,29 +190,19 @@ impl IsolationForest {
             .par_chunks(ROWS_PER_TASK * samples.n_features())
             .zip(sums.par_chunks_mut(ROWS_PER_TASK))
             .for_each(|(values, sums)| match self.conventions.input_precision {
-                InputPrecision::F64 => self.add_path_sums(values, sums),
+                InputPrecision::F64 => self.score_rows(values, sums),
                 InputPrecision::F32 => {
                     let rounded: Vec<f64> =
                         values.iter().map(|&x| InputPrecision::F32.round(x)).collect();
-                    self.add_path_sums(&rounded, sums);
+                    self.score_rows(&rounded, sums);
                 }
             });
         sums
     }
 
-    /// Adds to each row's sum: tree by tree, so that a tree stays in the cache for many rows.
-    fn add_path_sums(&self, values: &[f64], sums: &mut [PathSum]) {
+    fn score_rows(&self, values: &[f64], sums: &mut [PathSum]) {
         let rows: Vec<&[f64]> = values.chunks_exact(self.conventions.n_features).collect();
-        let (blocks, rest) = rows.as_chunks::<LANES>();
-        let (sums_of_blocks, sums_of_rest) = sums.as_chunks_mut::<LANES>();
-        for tree in &self.trees {
-            for (block, sums) in blocks.iter().zip(sums_of_blocks.iter_mut()) {
-                tree.add_path_lengths(block, sums);
-            }
-        }
-        for (x, sum) in rest.iter().zip(sums_of_rest) {
-            *sum = self.trees.iter().fold(*sum, |sum, tree| sum.plus(tree.path_length(x)));
-        }
+        self.compiled.path_sums(&self.trees, &rows, sums);
     }
 
     /// E\[h(x)\]: the mean over the trees of the number of cuts that isolate `x`.
@@ -260,6 +269,35 @@ impl IsolationForest {
     }
 }
 
+impl Clone for IsolationForest {
+    fn clone(&self) -> Self {
+        let compiled = Compiled::new(self.engine(), &self.trees, self.conventions);
+        Self {
+            conventions: self.conventions,
+            trees: self.trees.clone(),
+            scale: self.scale,
+            compiled,
+        }
+    }
+}
+
+/// Forests are equal whose trees and conventions are, whatever engine scores them.
+impl PartialEq for IsolationForest {
+    fn eq(&self, other: &Self) -> bool {
+        self.conventions == other.conventions && self.trees == other.trees
+    }
+}
+
+impl fmt::Debug for IsolationForest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IsolationForest")
+            .field("conventions", &self.conventions)
+            .field("n_trees", &self.trees.len())
+            .field("engine", &self.engine())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Fit {
     /// The path sums of the samples that the forest was fitted to.
     ///
@@ -290,10 +328,8 @@ impl Fit {
     }
 }
 
-/// Walks that go on side by side: enough to hide the wait for a node, few enough for registers.
-const LANES: usize = 8;
-/// Rows that one thread scores at a time: their values stay in its cache while trees pass by.
-const ROWS_PER_TASK: usize = 512;
+/// Rows that one thread takes at a time: enough to be worth the handover.
+const ROWS_PER_TASK: usize = 4_096;
 
 fn check(samples: &Samples<'_>, params: &Params) -> Result<(), FitError> {
     let &Params { n_trees, sample_size, max_features, .. } = params;
@@ -322,12 +358,7 @@ fn check(samples: &Samples<'_>, params: &Params) -> Result<(), FitError> {
     if n_trees.saturating_mul(sample_size) > Params::N_SAMPLED_MAX {
         return Err(FitError::TooLarge { n_trees, sample_size });
     }
-    match samples.values().iter().position(|value| value.is_infinite()) {
-        None => Ok(()),
-        Some(position) => {
-            Err(FitError::Infinite { row: position / n_features, feature: position % n_features })
-        }
-    }
+    Ok(())
 }
 
 /// The number of samples of the largest tree.

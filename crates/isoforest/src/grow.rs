@@ -1,72 +1,22 @@
 //! How a tree is grown from its samples.
 
+use crate::path_sum::PathSum;
 use crate::rng::TreeRng;
 use crate::samples::Samples;
-use crate::tree::TreeNode;
+use crate::tree::{IsolationTree, TreeBuilder};
 
-/// Grows a tree from the rows `drawn`, cutting no deeper than `height_limit`.
-///
-/// Alg. 2 of Liu et al. 2008, breadth first. A cut is on a feature that varies within the node, so
-/// a constant feature costs no cut, and between its lowest and highest value there, so both sides
-/// hold a sample. `features` are those that this tree may cut.
-pub(crate) fn grow(
-    samples: &Samples<'_>,
-    drawn: &[u32],
-    features: &[u32],
-    rng: &mut TreeRng,
-) -> Vec<TreeNode> {
-    // The height limit of the paper: ceil(log2 ψ), the mean height of a balanced tree.
-    let height_limit = drawn.len().next_power_of_two().trailing_zeros();
-    let mut grower = Grower {
-        columns: features
-            .iter()
-            .map(|&feature| Column::gather(samples, drawn, feature as usize))
-            .collect(),
-        rows: (0..drawn.len() as u32).collect(),
-        candidates: Vec::with_capacity(features.len()),
-    };
-
-    // Node i holds the samples `spans[i]` of `grower.rows`.
-    let mut spans = vec![Span { start: 0, end: drawn.len(), depth: 0 }];
-    let mut nodes = Vec::with_capacity(2 * drawn.len());
-    while let Some(&span) = spans.get(nodes.len()) {
-        let cut = if span.depth < height_limit { grower.draw_cut(span, rng) } else { None };
-        nodes.push(match cut {
-            None => TreeNode::Leaf { size: span.len() as u32 },
-            Some(cut) => {
-                let middle = grower.partition(span, cut);
-                let left = spans.len();
-                spans.push(Span { end: middle, depth: span.depth + 1, ..span });
-                spans.push(Span { start: middle, depth: span.depth + 1, ..span });
-                TreeNode::Split {
-                    feature: grower.columns[cut.column].feature,
-                    threshold: cut.threshold,
-                    left,
-                    right: left + 1,
-                    nan_right: false,
-                }
-            }
-        });
-    }
-    nodes
-}
-
-/// The samples of a tree while it is grown.
-struct Grower {
-    columns: Vec<Column>,
-    /// The samples, those of one node side by side.
+/// Grows one tree after another from the same samples.
+pub(crate) struct Grower<'a> {
+    samples: Samples<'a>,
+    /// c(n) for every n up to the number of samples of a tree.
+    average_path_lengths: &'a [PathSum],
+    /// The rows of the tree at hand, those of one node side by side.
     rows: Vec<u32>,
-    /// Columns not yet found constant in the node at hand; kept to save its allocation.
-    candidates: Vec<usize>,
-}
-
-/// The values of one feature for the samples of a tree.
-struct Column {
-    feature: usize,
+    /// The values of one feature in the rows of the node at hand.
     values: Vec<f64>,
 }
 
-/// The samples of a node: a range of [`Grower::rows`].
+/// The rows of a node: a range of [`Grower::rows`].
 #[derive(Clone, Copy)]
 struct Span {
     start: usize,
@@ -76,7 +26,7 @@ struct Span {
 
 #[derive(Clone, Copy)]
 struct Cut {
-    column: usize,
+    feature: u32,
     threshold: f64,
 }
 
@@ -86,82 +36,134 @@ impl Span {
     }
 }
 
-impl Column {
-    fn gather(samples: &Samples<'_>, drawn: &[u32], feature: usize) -> Self {
-        Self {
-            feature,
-            values: drawn.iter().map(|&row| samples.row(row as usize)[feature]).collect(),
-        }
+impl<'a> Grower<'a> {
+    pub(crate) fn new(samples: Samples<'a>, average_path_lengths: &'a [PathSum]) -> Self {
+        Self { samples, average_path_lengths, rows: Vec::new(), values: Vec::new() }
     }
-}
 
-impl Grower {
-    /// Draws a cut of the node, uniformly among the features that vary in it; `None` if none does.
-    fn draw_cut(&mut self, span: Span, rng: &mut TreeRng) -> Option<Cut> {
+    /// Grows a tree from the rows `drawn`.
+    ///
+    /// Alg. 2 of Liu et al. 2008, breadth first. A cut is on a feature that varies within the node,
+    /// so a constant feature costs no cut, and between its lowest and highest value there, so both
+    /// sides hold a sample. `features` are those that this tree may cut; their order changes.
+    pub(crate) fn grow(
+        &mut self,
+        drawn: &[u32],
+        features: &mut [u32],
+        rng: &mut TreeRng,
+    ) -> IsolationTree {
+        // The height limit of the paper: ceil(log2 ψ), the mean height of a balanced tree.
+        let height_limit = drawn.len().next_power_of_two().trailing_zeros();
+        self.rows.clear();
+        self.rows.extend_from_slice(drawn);
+
+        let mut tree = TreeBuilder::with_capacity(drawn.len(), self.average_path_lengths);
+        // The spans of all nodes, in their order.
+        let mut spans = Vec::with_capacity(drawn.len());
+        spans.push(Span { start: 0, end: drawn.len(), depth: 0 });
+        while let Some(&span) = spans.get(tree.len()) {
+            let cut =
+                if span.depth < height_limit { self.draw_cut(span, features, rng) } else { None };
+            match cut {
+                None => tree.push_leaf(span.len() as u32, span.depth),
+                Some(Cut { feature, threshold }) => {
+                    let middle = self.partition(span, threshold);
+                    tree.push_split(feature as u16, threshold, span.len() as u32, span.depth);
+                    spans.push(Span { end: middle, depth: span.depth + 1, ..span });
+                    spans.push(Span { start: middle, depth: span.depth + 1, ..span });
+                }
+            }
+        }
+        tree.finish()
+    }
+
+    /// Draws a cut of the node, uniformly among the features that vary in it, and leaves the values
+    /// of that feature in `self.values`; `None` if none varies.
+    fn draw_cut(&mut self, span: Span, features: &mut [u32], rng: &mut TreeRng) -> Option<Cut> {
         if span.len() < 2 {
             return None;
         }
-        self.candidates.clear();
-        self.candidates.extend(0..self.columns.len());
-        while !self.candidates.is_empty() {
-            let column = self.candidates.swap_remove(rng.below(self.candidates.len()));
-            let (lowest, highest) = self.range(span, column);
+        // Those that were found constant are put last.
+        for n_left in (1..=features.len()).rev() {
+            let drawn = rng.below(n_left);
+            let feature = features[drawn];
+            let (lowest, highest) = self.take_values(span, feature);
             if lowest < highest {
-                return Some(Cut {
-                    column,
-                    threshold: threshold_between(lowest, highest, rng.unit()),
-                });
+                let threshold = threshold_between(lowest, highest, rng.unit());
+                return Some(Cut { feature, threshold });
             }
+            features.swap(drawn, n_left - 1);
         }
         None
     }
 
-    /// The lowest and the highest value in the node; missing values have none.
-    fn range(&self, span: Span, column: usize) -> (f64, f64) {
-        let values = &self.columns[column].values;
-        self.rows[span.start..span.end]
-            .iter()
-            .map(|&row| values[row as usize])
-            .filter(|value| !value.is_nan())
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-                (low.min(value), high.max(value))
-            })
+    /// Takes the values of a feature in the node, and says which finite one is the lowest and which
+    /// the highest.
+    fn take_values(&mut self, span: Span, feature: u32) -> (f64, f64) {
+        let values = &self.samples.values()[feature as usize..];
+        let n_features = self.samples.n_features();
+        let rows = &self.rows[span.start..span.end];
+        self.values.clear();
+        let mut lowest = f64::INFINITY;
+        let mut highest = f64::NEG_INFINITY;
+        self.values.extend(rows.iter().map(|&row| {
+            let value = values[row as usize * n_features];
+            // Not `min` and `max`: these comparisons are false for NaN, and take one instruction.
+            lowest = if value < lowest { value } else { lowest };
+            highest = if value > highest { value } else { highest };
+            value
+        }));
+        if lowest == f64::NEG_INFINITY || highest == f64::INFINITY {
+            let finite = self.values.iter().copied().filter(|value| value.is_finite());
+            let nothing = (f64::INFINITY, f64::NEG_INFINITY);
+            return finite.fold(nothing, |(low, high), value| (low.min(value), high.max(value)));
+        }
+        (lowest, highest)
     }
 
-    /// Moves the samples above the threshold to the end of the node and says where they begin.
-    fn partition(&mut self, span: Span, cut: Cut) -> usize {
-        let values = &self.columns[cut.column].values;
+    /// Moves the rows above the threshold to the end of the node and says where they begin.
+    fn partition(&mut self, span: Span, threshold: f64) -> usize {
         let rows = &mut self.rows[span.start..span.end];
         let mut n_left = 0;
-        for i in 0..rows.len() {
-            // Not `<=`: a missing value goes left.
-            let goes_right = values[rows[i] as usize] > cut.threshold;
-            if !goes_right {
-                rows.swap(i, n_left);
-                n_left += 1;
-            }
+        for (index, &value) in self.values.iter().enumerate() {
+            // Always swapped, so that no branch depends on the value, and not `<=`: a missing value
+            // goes left.
+            rows.swap(index, n_left);
+            let goes_right = value > threshold;
+            n_left += usize::from(!goes_right);
         }
         span.start + n_left
     }
 }
 
-/// The point of [lowest, highest) that is `unit` of the way between them.
+/// The point of [lowest, highest) that is `unit` of the way between them, taken to an `f32` nearby
+/// wherever one lies between them: engines compare those faster.
 fn threshold_between(lowest: f64, highest: f64, unit: f64) -> f64 {
-    // Weighted, since the difference of two finite values can be infinite. Rounding must not
-    // reach `highest`, or the right side would be empty.
-    let threshold = lowest * (1.0 - unit) + highest * unit;
-    if threshold >= lowest && threshold < highest { threshold } else { lowest }
+    // Weighted, since the difference of two finite values can be infinite.
+    let drawn = lowest * (1.0 - unit) + highest * unit;
+    let is_between = |threshold: f64| threshold >= lowest && threshold < highest;
+    let nearest = drawn as f32;
+    // Rounding must not reach `highest`, or the right side would be empty.
+    if is_between(f64::from(nearest)) {
+        return f64::from(nearest);
+    }
+    let neighbours = [nearest.next_down(), nearest.next_up()].map(f64::from);
+    neighbours.into_iter().chain([drawn]).find(|&near| is_between(near)).unwrap_or(lowest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conventions::Harmonic;
+    use crate::tree::TreeNode;
 
     fn grow_from(values: &[f64], n_features: usize, seed: u64) -> Vec<TreeNode> {
         let samples = Samples::new(values, n_features).unwrap();
         let drawn: Vec<u32> = (0..samples.len() as u32).collect();
-        let features: Vec<u32> = (0..n_features as u32).collect();
-        grow(&samples, &drawn, &features, &mut TreeRng::new(seed, 0))
+        let mut features: Vec<u32> = (0..n_features as u32).collect();
+        let average_path_lengths = Harmonic::Exact.average_path_lengths(samples.len());
+        let mut grower = Grower::new(samples, &average_path_lengths);
+        grower.grow(&drawn, &mut features, &mut TreeRng::new(seed, 0)).to_nodes().collect()
     }
 
     fn cut_features(nodes: &[TreeNode]) -> Vec<usize> {
@@ -208,6 +210,17 @@ mod tests {
             let nodes = grow_from(&[f64::MIN, f64::MAX], 1, seed);
             assert!(matches!(nodes[0], TreeNode::Split { threshold, .. } if threshold.is_finite()));
         }
+    }
+
+    #[test]
+    fn infinite_values_make_no_cut_and_go_to_their_side() {
+        assert_eq!(
+            grow_from(&[f64::INFINITY, 1.0, f64::NEG_INFINITY], 1, 0),
+            [TreeNode::Leaf { size: 3 }]
+        );
+        let nodes = grow_from(&[f64::INFINITY, 1.0, 2.0, f64::NEG_INFINITY], 1, 0);
+        assert!(matches!(nodes[0], TreeNode::Split { threshold, .. } if threshold < 2.0));
+        assert_eq!(nodes[1..], [TreeNode::Leaf { size: 2 }, TreeNode::Leaf { size: 2 }]);
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod envelope;
 mod attribution;
 mod codec;
 mod conventions;
+mod engine;
 mod forest;
 mod grow;
 mod params;
@@ -44,6 +45,7 @@ mod tree;
 
 pub use codec::{FOREST_KIND, FOREST_VERSION};
 pub use conventions::{Conventions, Harmonic, InputPrecision, average_path_length};
+pub use engine::{Engine, EngineError};
 pub use envelope::DecodeError;
 pub use forest::{Fit, IsolationForest, TrainingPathSums};
 pub use params::{FitError, Params};

@@ -89,12 +89,4 @@ pub enum FitError {
         /// Number of rows.
         n_samples: usize,
     },
-    /// No cut lies between a value and infinity.
-    #[error("the value of feature {feature} in row {row} is infinite")]
-    Infinite {
-        /// Index of the row.
-        row: usize,
-        /// Index of the feature.
-        feature: usize,
-    },
 }

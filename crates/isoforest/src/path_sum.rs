@@ -9,6 +9,7 @@ const ONE: f64 = (1_u64 << FRACTIONAL_BITS) as f64;
 /// **Lower is more anomalous**: it takes fewer cuts to set the point apart. Integers add up to the
 /// same sum in whatever order trees are walked, so scores do not depend on threads or instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
 pub struct PathSum(u64);
 
 impl PathSum {
@@ -25,6 +26,11 @@ impl PathSum {
     /// The bit pattern: a path length of 1 is 2^40.
     pub const fn to_bits(self) -> u64 {
         self.0
+    }
+
+    /// The length of a path of so many cuts.
+    pub(crate) fn from_cuts(n_cuts: u32) -> Self {
+        Self(u64::from(n_cuts) << FRACTIONAL_BITS)
     }
 
     /// Rounds a path length to the nearest representable one.

@@ -3,8 +3,6 @@
 //! A model is promised to be the same for ever, and library samplers may change between versions,
 //! so these few lines are ours and golden vectors hold them.
 
-use std::collections::HashSet;
-
 /// One stream of random numbers: xoshiro256++ 1.0 (Blackman and Vigna, 2019).
 #[derive(Debug)]
 pub(crate) struct TreeRng {
@@ -43,13 +41,11 @@ impl TreeRng {
 
     /// A uniform draw from `0..bound`, without bias (Lemire, 2019).
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        debug_assert!(bound > 0, "there is nothing to draw from");
         let bound = bound as u64;
-        // The lowest products belong to incomplete intervals, as many as 2^64 mod bound.
-        let rejected_below = bound.wrapping_neg() % bound;
         loop {
             let product = u128::from(self.next_u64()) * u128::from(bound);
-            if product as u64 >= rejected_below {
+            // The remainder is below the bound, and a division is slow.
+            if product as u64 >= bound || product as u64 >= bound.wrapping_neg() % bound {
                 return (product >> 64) as usize;
             }
         }
@@ -61,18 +57,50 @@ impl TreeRng {
     /// however large `n` is.
     pub(crate) fn distinct(&mut self, count: usize, n: usize) -> Vec<u32> {
         debug_assert!(count <= n && u32::try_from(n).is_ok());
-        let mut drawn = HashSet::with_capacity(count);
+        let mut drawn = NumberSet::with_capacity(count);
         (n - count..n)
             .map(|last| {
-                let candidate = self.below(last + 1);
+                let candidate = self.below(last + 1) as u32;
                 if drawn.insert(candidate) {
-                    return candidate as u32;
+                    return candidate;
                 }
                 // `last` has not been in reach of any draw before.
-                drawn.insert(last);
+                drawn.insert(last as u32);
                 last as u32
             })
             .collect()
+    }
+}
+
+/// A set of numbers below 2^32 - 1: a table with open addressing, at most half full.
+struct NumberSet {
+    places: Vec<u32>,
+    /// What leaves of a 32-bit hash as many bits as a place has.
+    shift: u32,
+}
+
+impl NumberSet {
+    const EMPTY: u32 = u32::MAX;
+
+    fn with_capacity(capacity: usize) -> Self {
+        let len = (2 * capacity).next_power_of_two().max(2);
+        Self { places: vec![Self::EMPTY; len], shift: u32::BITS - len.trailing_zeros() }
+    }
+
+    /// Adds a number; false if it was there.
+    fn insert(&mut self, number: u32) -> bool {
+        // 2^32 divided by the golden ratio: neighbours land far apart (Knuth, vol. 3, 6.4).
+        let mut place = (number.wrapping_mul(0x9E37_79B9) >> self.shift) as usize;
+        loop {
+            match self.places[place] {
+                Self::EMPTY => {
+                    self.places[place] = number;
+                    return true;
+                }
+                known if known == number => return false,
+                _ => place = (place + 1) % self.places.len(),
+            }
+        }
     }
 }
 

@@ -131,6 +131,15 @@ struct Node {
     nan_right: bool,
 }
 
+/// A cut as the engines lay it out: values above the threshold go right, all others left.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Cut {
+    pub(crate) feature: u16,
+    pub(crate) threshold: f64,
+    /// Index of the left child; the right one follows it.
+    pub(crate) first_child: u32,
+}
+
 impl Node {
     fn leaf(index: usize) -> Self {
         Self { threshold: f64::INFINITY, first_child: index as u32, feature: 0, nan_right: false }
@@ -138,13 +147,13 @@ impl Node {
 
     /// The child that a value goes to. `NAN_RIGHT` says whether any node sends missing values
     /// right; asking each node only where one does makes all other walks a third faster.
-    fn child<const NAN_RIGHT: bool>(&self, value: f64) -> usize {
+    fn child<const NAN_RIGHT: bool>(&self, value: f64) -> u32 {
         let goes_right = (value > self.threshold) | (NAN_RIGHT && self.nan_right & value.is_nan());
-        self.first_child as usize + usize::from(goes_right)
+        self.first_child + u32::from(goes_right)
     }
 
-    fn is_leaf(&self, index: usize) -> bool {
-        self.first_child as usize == index
+    fn is_leaf(&self, index: u32) -> bool {
+        self.first_child == index
     }
 }
 
@@ -155,7 +164,7 @@ impl IsolationTree {
     pub(crate) fn from_nodes(
         source: &[TreeNode],
         n_features: usize,
-        average_path_lengths: &[f64],
+        average_path_lengths: &[PathSum],
     ) -> Result<Self, InvalidNode> {
         if source.is_empty() {
             return Err(InvalidNode::EmptyTree);
@@ -205,9 +214,7 @@ impl IsolationTree {
         let expected_lengths = depths
             .iter()
             .zip(&sizes)
-            .map(|(&depth, &size)| {
-                PathSum::from_length(f64::from(depth) + average_path_lengths[size as usize])
-            })
+            .map(|(&depth, &size)| expected_length(depth, size, average_path_lengths))
             .collect();
         let height = depths.iter().copied().max().unwrap_or(0);
         let nan_right = nodes.iter().any(|node| node.nan_right);
@@ -217,7 +224,7 @@ impl IsolationTree {
     /// The tree as it is written down.
     pub(crate) fn to_nodes(&self) -> impl ExactSizeIterator<Item = TreeNode> {
         self.nodes.iter().zip(&self.sizes).enumerate().map(|(index, (node, &size))| {
-            if node.is_leaf(index) {
+            if node.is_leaf(index as u32) {
                 TreeNode::Leaf { size }
             } else {
                 TreeNode::Split {
@@ -233,54 +240,47 @@ impl IsolationTree {
 
     /// h(x): the number of cuts that isolate `x`, and the expected number below its leaf.
     pub(crate) fn path_length(&self, x: &[f64]) -> PathSum {
-        let [index] = self.leaves(&[x]);
-        self.expected_lengths[index]
+        let [leaf] = walk_on([self], [x], [0]);
+        self.expected_length(leaf)
     }
 
-    /// Adds h(x) of each of `LANES` rows to its sum.
-    pub(crate) fn add_path_lengths<const LANES: usize>(
-        &self,
-        rows: &[&[f64]; LANES],
-        sums: &mut [PathSum; LANES],
-    ) {
-        for (sum, index) in sums.iter_mut().zip(self.leaves(rows)) {
-            *sum = sum.plus(self.expected_lengths[index]);
-        }
+    /// The path length that is to be expected of a point that has come to a node.
+    pub(crate) fn expected_length(&self, node: u32) -> PathSum {
+        self.expected_lengths[node as usize]
     }
 
-    /// The leaf that each row comes to.
-    fn leaves<const LANES: usize>(&self, rows: &[&[f64]; LANES]) -> [usize; LANES] {
-        if self.nan_right {
-            self.walk::<true, LANES>(rows)
-        } else {
-            self.walk::<false, LANES>(rows)
-        }
+    /// The path lengths that end at the leaves.
+    pub(crate) fn leaf_lengths(&self) -> impl Iterator<Item = PathSum> {
+        let nodes = self.nodes.iter().zip(&self.expected_lengths).enumerate();
+        nodes
+            .filter(|(index, (node, _))| node.is_leaf(*index as u32))
+            .map(|(_, (_, &length))| length)
     }
 
-    /// Walks side by side: while one waits for its next node, the others are served.
-    fn walk<const NAN_RIGHT: bool, const LANES: usize>(
-        &self,
-        rows: &[&[f64]; LANES],
-    ) -> [usize; LANES] {
-        let mut indices = [0; LANES];
-        for _ in 0..self.height {
-            for (index, x) in indices.iter_mut().zip(rows) {
-                let node = &self.nodes[*index];
-                *index = node.child::<NAN_RIGHT>(x[usize::from(node.feature)]);
-            }
-        }
-        indices
+    /// The cut at a node; `None` at a leaf.
+    pub(crate) fn cut(&self, node: u32) -> Option<Cut> {
+        let Node { threshold, first_child, feature, .. } = self.nodes[node as usize];
+        (first_child != node).then_some(Cut { feature, threshold, first_child })
+    }
+
+    /// The length of the longest path, in cuts.
+    pub(crate) fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Whether any node sends missing values right.
+    pub(crate) fn sends_nan_right(&self) -> bool {
+        self.nan_right
     }
 
     /// Calls `visit` with every cut that `x` passes: its feature, and the path length that was to
     /// be expected before and after it.
     pub(crate) fn visit_cuts(&self, x: &[f64], mut visit: impl FnMut(usize, PathSum, PathSum)) {
         let mut index = 0;
-        while !self.nodes[index].is_leaf(index) {
-            let node = &self.nodes[index];
-            let feature = usize::from(node.feature);
-            let child = node.child::<true>(x[feature]);
-            visit(feature, self.expected_lengths[index], self.expected_lengths[child]);
+        while let Some(cut) = self.cut(index) {
+            let feature = usize::from(cut.feature);
+            let child = self.nodes[index as usize].child::<true>(x[feature]);
+            visit(feature, self.expected_length(index), self.expected_length(child));
             index = child;
         }
     }
@@ -298,6 +298,97 @@ impl IsolationTree {
     pub(crate) fn longest_path(&self) -> PathSum {
         self.expected_lengths.iter().copied().max().unwrap_or(PathSum::ZERO)
     }
+}
+
+/// A tree while it is grown, breadth first.
+pub(crate) struct TreeBuilder<'a> {
+    tree: IsolationTree,
+    /// c(n) for every n up to the number of samples.
+    average_path_lengths: &'a [PathSum],
+    /// Where the children of the next split will be.
+    next_child: u32,
+}
+
+impl<'a> TreeBuilder<'a> {
+    /// `n_nodes` is a guess.
+    pub(crate) fn with_capacity(n_nodes: usize, average_path_lengths: &'a [PathSum]) -> Self {
+        let tree = IsolationTree {
+            nodes: Vec::with_capacity(n_nodes),
+            sizes: Vec::with_capacity(n_nodes),
+            expected_lengths: Vec::with_capacity(n_nodes),
+            height: 0,
+            nan_right: false,
+        };
+        Self { tree, average_path_lengths, next_child: 1 }
+    }
+
+    /// Number of nodes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.tree.nodes.len()
+    }
+
+    pub(crate) fn push_leaf(&mut self, size: u32, depth: u32) {
+        self.push(Node::leaf(self.len()), size, depth);
+    }
+
+    /// Two more nodes have to follow, after those of earlier splits.
+    pub(crate) fn push_split(&mut self, feature: u16, threshold: f64, size: u32, depth: u32) {
+        let first_child = self.next_child;
+        self.next_child += 2;
+        self.push(Node { threshold, first_child, feature, nan_right: false }, size, depth);
+    }
+
+    fn push(&mut self, node: Node, size: u32, depth: u32) {
+        let expected_length = expected_length(depth, size, self.average_path_lengths);
+        self.tree.nodes.push(node);
+        self.tree.sizes.push(size);
+        self.tree.expected_lengths.push(expected_length);
+        self.tree.height = depth;
+    }
+
+    pub(crate) fn finish(self) -> IsolationTree {
+        debug_assert_eq!(self.next_child as usize, self.len());
+        self.tree
+    }
+}
+
+/// The cuts so far, and c(n) for the n samples of a node.
+fn expected_length(depth: u32, size: u32, average_path_lengths: &[PathSum]) -> PathSum {
+    PathSum::from_cuts(depth).plus(average_path_lengths[size as usize])
+}
+
+/// Walks side by side, each down its own tree with its own row, from the nodes `at` to the leaves.
+///
+/// While one walk waits for its next node, the others are served.
+pub(crate) fn walk_on<const LANES: usize>(
+    trees: [&IsolationTree; LANES],
+    rows: [&[f64]; LANES],
+    at: [u32; LANES],
+) -> [u32; LANES] {
+    if trees.iter().any(|tree| tree.nan_right) {
+        walk_on_with::<true, LANES>(trees, rows, at)
+    } else {
+        walk_on_with::<false, LANES>(trees, rows, at)
+    }
+}
+
+fn walk_on_with<const NAN_RIGHT: bool, const LANES: usize>(
+    trees: [&IsolationTree; LANES],
+    rows: [&[f64]; LANES],
+    mut at: [u32; LANES],
+) -> [u32; LANES] {
+    /// Steps between two looks at whether all have arrived.
+    const STRIDE: usize = 4;
+    let nodes = trees.map(|tree| tree.nodes.as_slice());
+    while !(0..LANES).all(|lane| nodes[lane][at[lane] as usize].is_leaf(at[lane])) {
+        for _ in 0..STRIDE {
+            for lane in 0..LANES {
+                let node = &nodes[lane][at[lane] as usize];
+                at[lane] = node.child::<NAN_RIGHT>(rows[lane][usize::from(node.feature)]);
+            }
+        }
+    }
+    at
 }
 
 /// What is wrong with a tree; [`InvalidForest`] says with which.
@@ -327,7 +418,7 @@ impl InvalidNode {
 /// Gives every split the samples of its children.
 fn add_up_sizes(nodes: &[Node], sizes: &mut [u32]) {
     for (index, node) in nodes.iter().enumerate().rev() {
-        if !node.is_leaf(index) {
+        if !node.is_leaf(index as u32) {
             let first_child = node.first_child as usize;
             sizes[index] = sizes[first_child] + sizes[first_child + 1];
         }

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers of the tests are small")]
 
+mod engines;
 mod format;
 mod properties;
 mod reference;

@@ -1,0 +1,265 @@
+//! How a forest is scored fast: laid out anew for the instructions of this machine.
+//!
+//! A walk splits at level eight. The [`treetop`] is walked by an engine; what lies below it, in
+//! trees grown from more than 256 samples, is walked plainly from there on. Every engine adds up
+//! the same integers, so all give the same bits.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{LazyLock, OnceLock};
+
+use crate::conventions::Conventions;
+use crate::path_sum::PathSum;
+use crate::tree::{IsolationTree, walk_on};
+use heaps::Heaps;
+use planes::{Kernel, Planes};
+#[cfg(target_arch = "x86_64")]
+use {avx512::Avx512, blocks::Blocks, planes::avx2::Avx2};
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod blocks;
+mod exits;
+mod heaps;
+mod narrow;
+mod planes;
+mod treetop;
+
+/// The instructions that a forest is scored with. All engines give the same scores, to the bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Engine {
+    /// What every machine has.
+    Portable,
+    /// AVX2: x86 processors since 2013.
+    Avx2,
+    /// AVX-512 with VBMI and VNNI: Intel's since Ice Lake, AMD's since Zen 4.
+    Avx512,
+}
+
+/// Why an engine cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// No engine has this name.
+    #[error("there is no engine {name:?}: choose one of portable, avx2 and avx512")]
+    Unknown {
+        /// As given.
+        name: String,
+    },
+    /// The processor lacks the instructions.
+    #[error("this processor cannot run the engine {engine}")]
+    Unavailable {
+        /// The engine that was asked for.
+        engine: Engine,
+    },
+}
+
+impl Engine {
+    /// All engines, the fastest last.
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// The environment variable that names the engine to use instead of the fastest.
+    pub const VARIABLE: &str = "ISOFOREST_ENGINE";
+
+    /// Whether this machine can run the engine.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vbmi")
+                    && is_x86_feature_detected!("avx512vnni")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => false,
+        }
+    }
+
+    /// The engines that this machine can run, the fastest last.
+    pub fn available() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|engine| engine.is_available())
+    }
+
+    /// The engine of new forests: that of `$ISOFOREST_ENGINE`, or else the fastest available.
+    ///
+    /// The variable is read once.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the variable names no engine, or one that this machine cannot run.
+    pub fn selected() -> Result<Self, EngineError> {
+        static SELECTED: LazyLock<Result<Engine, EngineError>> = LazyLock::new(|| {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the one variable that all programs heed"
+            )]
+            match std::env::var(Engine::VARIABLE) {
+                Ok(name) if !name.is_empty() => name.parse::<Engine>()?.checked(),
+                _ => Ok(Engine::available().last().unwrap_or(Engine::Portable)),
+            }
+        });
+        SELECTED.clone()
+    }
+
+    /// The engine, if this machine can run it.
+    pub(crate) fn checked(self) -> Result<Self, EngineError> {
+        if self.is_available() { Ok(self) } else { Err(EngineError::Unavailable { engine: self }) }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Engine {
+    type Err = EngineError;
+
+    fn from_str(name: &str) -> Result<Self, EngineError> {
+        let engine = Self::ALL.into_iter().find(|engine| engine.name() == name);
+        engine.ok_or_else(|| EngineError::Unknown { name: name.to_owned() })
+    }
+}
+
+/// A forest laid out for an engine.
+pub(crate) struct Compiled {
+    engine: Engine,
+    conventions: Conventions,
+    single: Single,
+    /// For batches, laid out for the first one.
+    planes: OnceLock<Planes>,
+    /// Whether any tree sends missing values right, which only a plain walk does.
+    sends_nan_right: bool,
+}
+
+/// How single events are scored.
+enum Single {
+    /// Down the trees as they are: where treetops do not fit what is faster.
+    Plain,
+    Heaps(Heaps),
+    #[cfg(target_arch = "x86_64")]
+    Blocks(Blocks),
+}
+
+impl Single {
+    fn of(engine: Engine, trees: &[IsolationTree], conventions: Conventions) -> Self {
+        let Conventions { n_features, input_precision, .. } = conventions;
+        #[cfg(target_arch = "x86_64")]
+        if engine == Engine::Avx512
+            && let Some(kernel) = Avx512::new()
+            && let Some(blocks) = Blocks::of(kernel, trees, n_features, input_precision)
+        {
+            return Self::Blocks(blocks);
+        }
+        match Heaps::of(trees, n_features, input_precision) {
+            Some(heaps) => Self::Heaps(heaps),
+            None => Self::Plain,
+        }
+    }
+}
+
+impl Compiled {
+    pub(crate) fn new(engine: Engine, trees: &[IsolationTree], conventions: Conventions) -> Self {
+        Self {
+            engine,
+            conventions,
+            single: Single::of(engine, trees, conventions),
+            planes: OnceLock::new(),
+            sends_nan_right: trees.iter().any(IsolationTree::sends_nan_right),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// The path sum of one event.
+    pub(crate) fn path_sum(&self, trees: &[IsolationTree], x: &[f64]) -> PathSum {
+        match &self.single {
+            _ if self.must_walk_plainly(x) => plain_path_sum(trees, x),
+            Single::Plain => plain_path_sum(trees, x),
+            Single::Heaps(heaps) => heaps.path_sum(trees, x),
+            #[cfg(target_arch = "x86_64")]
+            Single::Blocks(blocks) => blocks.path_sum(trees, x),
+        }
+    }
+
+    /// The path sum of every row.
+    pub(crate) fn path_sums(&self, trees: &[IsolationTree], rows: &[&[f64]], sums: &mut [PathSum]) {
+        if rows.len() < BATCH_MIN {
+            for (row, sum) in rows.iter().zip(sums) {
+                *sum = self.path_sum(trees, row);
+            }
+            return;
+        }
+        sums.fill(PathSum::ZERO);
+        match (self.engine, &self.single) {
+            #[cfg(target_arch = "x86_64")]
+            (Engine::Avx512, _) if let Some(kernel) = Avx512::new() => {
+                self.planes(kernel, trees).add_path_sums(kernel, trees, rows, sums);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Engine::Avx2, _) if let Some(kernel) = Avx2::new() => {
+                self.planes(kernel, trees).add_path_sums(kernel, trees, rows, sums);
+            }
+            (_, Single::Heaps(heaps)) => heaps.add_path_sums(trees, rows, sums),
+            _ => add_plain_path_sums(trees, rows, sums),
+        }
+        for (row, sum) in rows.iter().zip(sums) {
+            if self.must_walk_plainly(row) {
+                *sum = plain_path_sum(trees, row);
+            }
+        }
+    }
+
+    fn planes<K: Kernel>(&self, _: K, trees: &[IsolationTree]) -> &Planes {
+        self.planes.get_or_init(|| {
+            let Conventions { n_features, input_precision, .. } = self.conventions;
+            Planes::of(trees, n_features, input_precision, K::HAS_LENGTH_CODES)
+        })
+    }
+
+    fn must_walk_plainly(&self, x: &[f64]) -> bool {
+        self.sends_nan_right && x.iter().any(|value| value.is_nan())
+    }
+}
+
+/// Fewer rows than these are scored one by one: to fill a block up would take longer.
+const BATCH_MIN: usize = 24;
+
+/// Adds to the path sum of every row, by walks through the trees as they are.
+fn add_plain_path_sums(trees: &[IsolationTree], rows: &[&[f64]], sums: &mut [PathSum]) {
+    const LANES: usize = 8;
+    let (blocks, rest) = rows.as_chunks::<LANES>();
+    let (sums, sums_of_rest) = sums.as_chunks_mut::<LANES>();
+    for tree in trees {
+        for (rows, sums) in blocks.iter().zip(&mut *sums) {
+            let leaves = walk_on([tree; LANES], *rows, [0; LANES]);
+            for (sum, leaf) in sums.iter_mut().zip(leaves) {
+                *sum = sum.plus(tree.expected_length(leaf));
+            }
+        }
+    }
+    for (row, sum) in rest.iter().zip(sums_of_rest) {
+        *sum = sum.plus(plain_path_sum(trees, row));
+    }
+}
+
+/// The path sum of one event, by walks through the trees as they are.
+fn plain_path_sum(trees: &[IsolationTree], x: &[f64]) -> PathSum {
+    trees.iter().fold(PathSum::ZERO, |sum, tree| sum.plus(tree.path_length(x)))
+}

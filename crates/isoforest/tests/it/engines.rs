@@ -1,0 +1,239 @@
+//! All engines give the bits of a plain walk over the written-down trees.
+
+use isoforest::{
+    Conventions, Engine, Harmonic, InputPrecision, IsolationForest, Params, PathSum, Samples,
+    TreeNode,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// The path sum by its definition: node by node, tree by tree.
+#[expect(clippy::cast_sign_loss, reason = "lengths are not negative")]
+fn plain_path_sum(forest: &IsolationForest, trees: &[Vec<TreeNode>], x: &[f64]) -> PathSum {
+    let conventions = forest.conventions();
+    let rounded = |value: f64| match conventions.input_precision {
+        InputPrecision::F64 => value,
+        InputPrecision::F32 => f64::from(value as f32),
+    };
+    let mut sum = 0;
+    for nodes in trees {
+        let mut index = 0;
+        let mut depth = 0;
+        while let TreeNode::Split { feature, threshold, left, right, nan_right } = nodes[index] {
+            let value = rounded(x[feature]);
+            let goes_right = if value.is_nan() { nan_right } else { value > threshold };
+            index = if goes_right { right } else { left };
+            depth += 1;
+        }
+        let TreeNode::Leaf { size } = nodes[index] else { unreachable!("the walk ended") };
+        let c = conventions.harmonic.average_path_length(size as usize);
+        sum += (depth << 40) + (c * 2_f64.powi(40)).round() as u64;
+    }
+    PathSum::from_bits(sum)
+}
+
+/// Checks every engine that this machine has, on every batch size that takes another way.
+#[track_caller]
+fn check(forest: &IsolationForest, samples: &Samples<'_>) {
+    let trees = forest.to_trees();
+    let expected: Vec<PathSum> =
+        samples.rows().map(|x| plain_path_sum(forest, &trees, x)).collect();
+    for engine in Engine::available() {
+        let forest = forest.clone().with_engine(engine).unwrap();
+        assert_eq!(forest.engine(), engine);
+        for (x, &expected) in samples.rows().zip(&expected) {
+            assert_eq!(forest.path_sum(x), expected, "{engine}, one event: {x:?}");
+        }
+        for n_rows in [1, 2, 15, 16, 17, 31, 32, 33, 127, 128, 129, 511, 512, 513, samples.len()] {
+            let values = &samples.values()[..n_rows * samples.n_features()];
+            let rows = Samples::new(values, samples.n_features()).unwrap();
+            let sums = forest.path_sums(&rows);
+            assert_eq!(sums.len(), n_rows);
+            let wrong = sums.iter().zip(&expected).position(|(sum, expected)| sum != expected);
+            assert_eq!(wrong, None, "{engine}, {n_rows} rows: the sum of this row");
+        }
+    }
+}
+
+/// Rows on which comparisons are hard: thresholds, their neighbours, and the odd ones of floats.
+fn adversarial_rows(forest: &IsolationForest, seed: u64) -> Vec<f64> {
+    const ODD: [f64; 14] = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.0,
+        -0.0,
+        f64::MIN_POSITIVE,
+        5e-324,
+        -5e-324,
+        1e-40,
+        -1e-40,
+        f64::MAX,
+        f64::MIN,
+        3.5e38,
+        -3.5e38,
+    ];
+    let n_features = forest.conventions().n_features;
+    let mut thresholds = vec![vec![0.0]; n_features];
+    for node in forest.to_trees().into_iter().flatten() {
+        if let TreeNode::Split { feature, threshold, .. } = node {
+            thresholds[feature].push(threshold);
+        }
+    }
+    // Any mixing will do; this one is a multiplication by an odd number.
+    let mut state = seed | 1;
+    let mut draw = move |n: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n
+    };
+    let n_rows = 600;
+    let mut rows = Vec::with_capacity(n_rows * n_features);
+    for _ in 0..n_rows {
+        for of_feature in &thresholds {
+            let threshold = of_feature[draw(of_feature.len())];
+            rows.push(match draw(8) {
+                0 => threshold.next_up(),
+                1 => threshold.next_down(),
+                2 => f64::from((threshold as f32).next_up()),
+                3 => f64::from((threshold as f32).next_down()),
+                4 => ODD[draw(ODD.len())],
+                5 => threshold + (draw(2_000) as f64 - 1_000.0) / 256.0,
+                _ => threshold,
+            });
+        }
+    }
+    rows
+}
+
+#[track_caller]
+fn check_adversarial(forest: &IsolationForest, seed: u64) {
+    let rows = adversarial_rows(forest, seed);
+    check(forest, &Samples::new(&rows, forest.conventions().n_features).unwrap());
+}
+
+/// Values that fill a cube, some of them constant or equal to others.
+fn cube(n_rows: usize, n_features: usize) -> Vec<f64> {
+    (0..n_rows * n_features)
+        .map(|i| match i % n_features % 7 {
+            5 => 1.0,
+            6 => f64::from((i as u32).wrapping_mul(2_654_435_761) >> 30),
+            _ => f64::from((i as u32).wrapping_mul(2_654_435_761)) / 1e7,
+        })
+        .collect()
+}
+
+#[track_caller]
+fn check_fitted(n_rows: usize, n_features: usize, params: &Params) {
+    let values = cube(n_rows, n_features);
+    let samples = Samples::new(&values, n_features).unwrap();
+    let forest = IsolationForest::fit(&samples, params).unwrap().forest;
+    check_adversarial(&forest, params.seed);
+}
+
+#[test]
+fn engines_agree_on_forests_of_any_width() {
+    for n_features in [1, 2, 3, 7, 16, 17, 32, 64, 65, 128, 129, 256, 257, 300] {
+        let params = Params { n_trees: 20, seed: n_features as u64, ..Params::default() };
+        check_fitted(2_000, n_features, &params);
+    }
+}
+
+#[test]
+fn engines_agree_on_any_number_of_trees() {
+    for n_trees in [1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 33, 100, 1_000] {
+        check_fitted(1_000, 3, &Params { n_trees, ..Params::default() });
+    }
+}
+
+#[test]
+fn engines_agree_on_trees_of_any_height() {
+    for sample_size in [1, 2, 3, 8, 100, 256, 257, 1_024, 4_096] {
+        check_fitted(5_000, 4, &Params { n_trees: 18, sample_size, ..Params::default() });
+    }
+}
+
+#[test]
+fn engines_agree_where_thresholds_are_no_f32() {
+    // Seconds since 1970, to the microsecond: neighbours differ by less than an `f32` can tell.
+    let values: Vec<f64> = cube(3_000, 3).iter().map(|value| 1.76e9 + value / 1e3).collect();
+    let samples = Samples::new(&values, 3).unwrap();
+    let forest = IsolationForest::fit(&samples, &Params::default()).unwrap().forest;
+    assert!(forest.to_trees().iter().flatten().any(|node| matches!(
+        *node,
+        TreeNode::Split { threshold, .. } if f64::from(threshold as f32) != threshold
+    )));
+    check_adversarial(&forest, 1);
+}
+
+#[test]
+fn engines_agree_on_a_tree_that_is_a_chain() {
+    // Each cut takes one value away: 2,000 levels, of which the last is reached by the highest.
+    let n_cuts = 2_000;
+    let mut chain = Vec::new();
+    for cut in 0..n_cuts {
+        chain.push(TreeNode::Split {
+            feature: cut % 2,
+            threshold: cut as f64,
+            left: 2 * cut + 1,
+            right: 2 * cut + 2,
+            nan_right: false,
+        });
+        chain.push(TreeNode::Leaf { size: 1 });
+    }
+    chain.push(TreeNode::Leaf { size: 1 });
+    let forest =
+        IsolationForest::from_trees(&[chain], conventions(2, InputPrecision::F64)).unwrap();
+    check_adversarial(&forest, 1);
+}
+
+fn conventions(n_features: usize, input_precision: InputPrecision) -> Conventions {
+    Conventions { n_features, sample_size: 256, harmonic: Harmonic::Exact, input_precision }
+}
+
+/// A tree of `shape.len()` cuts, each at a leaf that the shape picks.
+fn tree_of_shape(
+    shape: &[(prop::sample::Index, usize, f64, bool, u32)],
+    n_features: usize,
+) -> Vec<TreeNode> {
+    let mut nodes = vec![TreeNode::Leaf { size: 1 }];
+    for &(place, feature, threshold, nan_right, size) in shape {
+        let leaves: Vec<usize> = (0..nodes.len())
+            .filter(|&index| matches!(nodes[index], TreeNode::Leaf { .. }))
+            .collect();
+        let (left, right) = (nodes.len(), nodes.len() + 1);
+        nodes[*place.get(&leaves)] =
+            TreeNode::Split { feature: feature % n_features, threshold, left, right, nan_right };
+        nodes.extend([TreeNode::Leaf { size }, TreeNode::Leaf { size: size / 2 }]);
+    }
+    nodes
+}
+
+fn threshold() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => -10.0..10.0_f64,
+        2 => (-3..3_i8).prop_map(f64::from),
+        1 => (-10.0..10.0_f32).prop_map(f64::from),
+        1 => prop_oneof![Just(-0.0), Just(f64::MAX), Just(f64::MIN), Just(5e-324), Just(1e39), Just(-1e39)],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn engines_agree_on_imported_forests(
+        n_features in 1..40_usize,
+        is_f32: bool,
+        shapes in vec(
+            vec((any::<prop::sample::Index>(), 0..40_usize, threshold(), prop::bool::weighted(0.05), 0..400_u32), 0..120),
+            1..40,
+        ),
+        seed: u64,
+    ) {
+        let trees: Vec<_> = shapes.iter().map(|shape| tree_of_shape(shape, n_features)).collect();
+        let precision = if is_f32 { InputPrecision::F32 } else { InputPrecision::F64 };
+        let forest = IsolationForest::from_trees(&trees, conventions(n_features, precision)).unwrap();
+        check_adversarial(&forest, seed);
+    }
+}
