@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use sensor::FeatureSchema;
 
 use crate::columns::{Columns, Role};
 use crate::error::{OpenError, ReadError};
@@ -28,17 +29,25 @@ impl Recording {
     ///
     /// Fails when the file cannot be read, has no header, or two columns of one name.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let text =
+            text(path).map_err(|source| OpenError::Read { path: path.to_owned(), source })?;
+        Self::begin(path, text).map(|(recording, _)| recording)
+    }
+
+    /// Reads the header of a text, and gives the text back as if nothing had been read.
+    pub(crate) fn begin(path: &Path, mut text: Text) -> Result<(Self, Text), OpenError> {
         let path = path.to_owned();
-        let read_error = |source| OpenError::Read { path: path.clone(), source };
         let mut header = Vec::new();
-        text(&path)
-            .and_then(|text| text.take(HEADER_LEN_MAX).read_until(b'\n', &mut header))
-            .map_err(read_error)?;
+        text.by_ref()
+            .take(HEADER_LEN_MAX)
+            .read_until(b'\n', &mut header)
+            .map_err(|source| OpenError::Read { path: path.clone(), source })?;
         if header.len() as u64 == HEADER_LEN_MAX {
             return Err(OpenError::HeaderTooLong { path });
         }
-        let header =
-            String::from_utf8(header).map_err(|_| OpenError::Header { path: path.clone() })?;
+        let Ok(header) = String::from_utf8(header) else {
+            return Err(OpenError::Header { path });
+        };
         if header.trim().is_empty() {
             return Err(OpenError::Empty { path });
         }
@@ -55,7 +64,8 @@ impl Recording {
                 return Err(OpenError::DuplicateColumn { path, name: name.clone() });
             }
         }
-        Ok(Self { path, delimiter, columns: Columns::new(names) })
+        let text = Box::new(io::Cursor::new(header).chain(text));
+        Ok((Self { path, delimiter, columns: Columns::new(names) }, text))
     }
 
     /// The file.
@@ -114,20 +124,49 @@ impl Recording {
         ReadError { path: self.path.clone(), source }
     }
 
-    pub(crate) fn reader(&self) -> Result<csv::Reader<Box<dyn BufRead>>, ReadError> {
+    pub(crate) fn reader(&self) -> Result<csv::Reader<Text>, ReadError> {
         let text = text(&self.path).map_err(|source| self.read_error(source))?;
+        Ok(self.reader_of(text))
+    }
+
+    pub(crate) fn reader_of(&self, text: Text) -> csv::Reader<Text> {
         // Rows of another width are faults of the row, not the end of the file.
-        Ok(csv::ReaderBuilder::new().delimiter(self.delimiter).flexible(true).from_reader(text))
+        csv::ReaderBuilder::new().delimiter(self.delimiter).flexible(true).from_reader(text)
+    }
+
+    /// The columns of the features of a schema.
+    pub(crate) fn columns_of(&self, schema: &FeatureSchema) -> Result<Vec<usize>, OpenError> {
+        let column_of = |name: &str| {
+            let (path, name) = (self.path.clone(), String::from(name));
+            match self.columns.position(&name) {
+                None => {
+                    Err(OpenError::NoColumn { path, name, columns: self.columns.names().to_vec() })
+                }
+                Some(index) if self.columns.role(index) == Role::Label => {
+                    Err(OpenError::LabelAsFeature { path, name })
+                }
+                Some(index) => Ok(index),
+            }
+        };
+        schema.features().iter().map(|feature| column_of(&feature.name)).collect()
     }
 }
 
-/// The text of a file, unpacked, without a byte order mark.
-fn text(path: &Path) -> io::Result<Box<dyn BufRead>> {
+/// The text of a recording.
+pub(crate) type Text = Box<dyn BufRead + Send>;
+
+/// The text of a file.
+fn text(path: &Path) -> io::Result<Text> {
+    unpacked(File::open(path)?)
+}
+
+/// A text, unpacked, without a byte order mark.
+pub(crate) fn unpacked(packed: impl Read + Send + 'static) -> io::Result<Text> {
     const GZIP: &[u8] = b"\x1f\x8b";
     const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-    let (start, file) = peeked::<2>(BufReader::new(File::open(path)?))?;
-    let unpacked: Box<dyn Read> =
+    let (start, file) = peeked::<2>(BufReader::new(packed))?;
+    let unpacked: Box<dyn Read + Send> =
         if start == GZIP { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let (start, mut text) = peeked::<3>(unpacked)?;
     if start == BYTE_ORDER_MARK {

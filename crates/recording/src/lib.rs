@@ -1,9 +1,11 @@
-//! Recorded data: CSV in, events with file, line and column out.
+//! Recorded data: CSV and raw matrices in, events or values with file, line and column out.
 //!
 //! [`Recording::open`] reads the header of a CSV file, plain or gzipped, separated by `,` or `;`.
 //! It knows the columns for time, sequence, station and label by their usual names; all others that
 //! have a name can be features. [`Recording::events`] then gives the rows as events of a schema, each with the line
 //! it stands on, or with every fault of the row and the column it is in.
+//!
+//! [`ValueRows`] gives the values alone, in one pass, and a [`Matrix`] has nothing else.
 //!
 //! What a file does not say is made up, always in the same way: a time a second after the row
 //! before, a sequence number from the order of rows, a station of the file's name.
@@ -31,10 +33,14 @@
 mod columns;
 mod error;
 mod file;
+mod matrix;
 mod number;
 mod row;
 mod time;
+mod values;
 
 pub use error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
 pub use file::Recording;
+pub use matrix::{Element, Matrix};
 pub use row::{Events, RecordedEvent};
+pub use values::ValueRows;

@@ -1,14 +1,13 @@
 //! From a row to an event.
 
 use std::fmt;
-use std::io::BufRead;
 use std::path::Path;
 
-use sensor::{FeatureSchema, InvalidStationId, SensorEvent, StationId};
+use sensor::{FeatureSchema, InvalidEvent, InvalidStationId, SensorEvent, StationId};
 
 use crate::columns::Role;
 use crate::error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
-use crate::file::Recording;
+use crate::file::{Recording, Text};
 use crate::{number, time};
 
 /// A row that is an event.
@@ -29,7 +28,7 @@ pub struct Events<'s> {
     schema: &'s FeatureSchema,
     /// The column of each feature.
     features: Vec<usize>,
-    reader: csv::Reader<Box<dyn BufRead>>,
+    reader: csv::Reader<Text>,
     record: csv::ByteRecord,
     /// Rows read so far, good and bad.
     n_rows: u64,
@@ -45,29 +44,33 @@ impl Recording {
     /// Fails when a feature has no column or one that tells the truth, and when the file cannot be
     /// opened again.
     pub fn events<'s>(&self, schema: &'s FeatureSchema) -> Result<Events<'s>, OpenError> {
-        let column_of = |name: &str| {
-            let (path, name) = (self.path().to_owned(), String::from(name));
-            match self.columns().position(&name) {
-                None => Err(OpenError::NoColumn {
-                    path,
-                    name,
-                    columns: self.columns().names().to_vec(),
-                }),
-                Some(index) if self.columns().role(index) == Role::Label => {
-                    Err(OpenError::LabelAsFeature { path, name })
-                }
-                Some(index) => Ok(index),
-            }
-        };
-        let features = schema
-            .features()
-            .iter()
-            .map(|feature| column_of(&feature.name))
-            .collect::<Result<_, _>>()?;
+        let features = self.columns_of(schema)?;
         let reader = self
             .reader()
             .map_err(|error| OpenError::Read { path: error.path, source: error.source })?;
         Ok(Events::new(self.clone(), schema, features, reader))
+    }
+}
+
+impl Recording {
+    /// The faults of an event by column.
+    pub(crate) fn faults_of(&self, invalid: &InvalidEvent) -> Vec<CellFault> {
+        let faults = invalid.faults().iter().map(|fault| CellFault {
+            column: fault.key().and_then(|key| self.column_of_key(&key)),
+            kind: CellFaultKind::Event(fault.kind.clone()),
+        });
+        faults.collect()
+    }
+
+    /// The column that a key of an event was read from.
+    fn column_of_key(&self, key: &str) -> Option<(usize, String)> {
+        let columns = self.columns();
+        let index = match key {
+            "timestamp" => columns.telling(Role::Timestamp),
+            "sequence" => columns.telling(Role::Sequence),
+            name => columns.position(name),
+        }?;
+        Some((index + 1, columns.names()[index].clone()))
     }
 }
 
@@ -76,7 +79,7 @@ impl<'s> Events<'s> {
         recording: Recording,
         schema: &'s FeatureSchema,
         features: Vec<usize>,
-        reader: csv::Reader<Box<dyn BufRead>>,
+        reader: csv::Reader<Text>,
     ) -> Self {
         let last_station = made_up_station(recording.path());
         Self {
@@ -107,15 +110,7 @@ impl<'s> Events<'s> {
         let sequence = row.sequence(index).map_err(|fault| faults.push(fault)).ok();
         let is_anomaly = row.label().map_err(|fault| bad_row(vec![fault]));
         let mut values = Vec::with_capacity(self.features.len());
-        for (&column, feature) in self.features.iter().zip(self.schema.features()) {
-            match row.number(column) {
-                Ok(value) if value.is_nan() && !feature.optional => {
-                    faults.push(row.fault(column, CellFaultKind::Empty));
-                }
-                Ok(value) => values.push(value),
-                Err(fault) => faults.push(fault),
-            }
-        }
+        faults.extend(row.take_values(&self.features, self.schema, &mut values));
         let (true, Some(station_id), Some(timestamp_us), Some(sequence)) =
             (faults.is_empty(), station_id, timestamp_us, sequence)
         else {
@@ -123,26 +118,11 @@ impl<'s> Events<'s> {
         };
         self.last_station = station_id.clone();
 
-        let event =
-            self.schema.event(station_id, sequence, timestamp_us, &values).map_err(|invalid| {
-                let faults = invalid.faults().iter().map(|fault| CellFault {
-                    column: fault.key().and_then(|key| self.column_of_key(&key)),
-                    kind: CellFaultKind::Event(fault.kind.clone()),
-                });
-                bad_row(faults.collect())
-            })?;
+        let event = self
+            .schema
+            .event(station_id, sequence, timestamp_us, &values)
+            .map_err(|invalid| bad_row(self.recording.faults_of(&invalid)))?;
         Ok(RecordedEvent { event, is_anomaly, line })
-    }
-
-    /// The column that a key of an event was read from.
-    fn column_of_key(&self, key: &str) -> Option<(usize, String)> {
-        let columns = self.recording.columns();
-        let index = match key {
-            "timestamp" => columns.telling(Role::Timestamp),
-            "sequence" => columns.telling(Role::Sequence),
-            name => columns.position(name),
-        }?;
-        Some((index + 1, columns.names()[index].clone()))
     }
 }
 
@@ -168,13 +148,16 @@ impl fmt::Debug for Events<'_> {
 }
 
 /// The cells of a row as text.
-struct Row<'a> {
+pub(crate) struct Row<'a> {
     cells: Vec<&'a str>,
     recording: &'a Recording,
 }
 
 impl<'a> Row<'a> {
-    fn new(record: &'a csv::ByteRecord, recording: &'a Recording) -> Result<Self, CellFaultKind> {
+    pub(crate) fn new(
+        record: &'a csv::ByteRecord,
+        recording: &'a Recording,
+    ) -> Result<Self, CellFaultKind> {
         let expected = recording.columns().names().len();
         if record.len() != expected {
             return Err(CellFaultKind::Width { expected, found: record.len() });
@@ -239,6 +222,27 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// Appends the values of the features of a schema, as far as they are numbers, and gives the
+    /// faults of those that are none.
+    pub(crate) fn take_values(
+        &self,
+        columns: &[usize],
+        schema: &FeatureSchema,
+        values: &mut Vec<f64>,
+    ) -> Vec<CellFault> {
+        let mut faults = Vec::new();
+        for (&column, feature) in columns.iter().zip(schema.features()) {
+            match self.number(column) {
+                Ok(value) if value.is_nan() && !feature.optional => {
+                    faults.push(self.fault(column, CellFaultKind::Empty));
+                }
+                Ok(value) => values.push(value),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        faults
+    }
+
     /// The number in a cell; NaN when there is none.
     fn number(&self, column: usize) -> Result<f64, CellFault> {
         match self.cells[column] {
@@ -260,7 +264,7 @@ fn made_up_station(path: &Path) -> StationId {
 }
 
 /// The line that a record begins on, when the reader has just read it.
-fn line(record: &csv::ByteRecord, end: &csv::Position) -> u64 {
+pub(crate) fn line(record: &csv::ByteRecord, end: &csv::Position) -> u64 {
     let n_inner_breaks: u64 = record.as_slice().iter().map(|&byte| u64::from(byte == b'\n')).sum();
     // Where the reader began may be a blank line before the record. Where it ended may be the end of
     // the file, far behind the line of a quote that is never closed.

@@ -86,11 +86,7 @@ impl FeatureSchema {
         if let Err(kind) = check_time(timestamp_us) {
             faults.push(Fault::at(TIMESTAMP, kind));
         }
-        for (index, &value) in values.iter().enumerate() {
-            if let Err(kind) = self.check_value(index, (!value.is_nan()).then_some(value)) {
-                faults.push(Fault::at(&self.features()[index].name, kind));
-            }
-        }
+        faults.extend(self.faults_of_values(values));
         match InvalidEvent::of(faults) {
             Some(invalid) => Err(invalid),
             None => Ok(SensorEvent::new(Parts {
@@ -101,6 +97,28 @@ impl FeatureSchema {
                 n_ignored_keys: 0,
             })),
         }
+    }
+
+    /// Checks the values of an event of which nothing else is known, in the order of the features,
+    /// NaN for a missing one.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a value is not possible, or one that is not optional is missing.
+    ///
+    /// # Panics
+    ///
+    /// Panics when there are not as many values as features.
+    pub fn check_values(&self, values: &[f64]) -> Result<(), InvalidEvent> {
+        assert_eq!(values.len(), self.len(), "an event has a value for every feature");
+        InvalidEvent::of(self.faults_of_values(values).collect()).map_or(Ok(()), Err)
+    }
+
+    fn faults_of_values(&self, values: &[f64]) -> impl Iterator<Item = Fault> {
+        values.iter().enumerate().filter_map(|(index, &value)| {
+            let checked = self.check_value(index, (!value.is_nan()).then_some(value));
+            checked.err().map(|kind| Fault::at(&self.features()[index].name, kind))
+        })
     }
 
     /// Checks a value, `None` for a missing one, and gives what a forest is to see.

@@ -1,0 +1,94 @@
+//! The rows of a recording as bare numbers.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sensor::FeatureSchema;
+
+use crate::error::{BadRow, CellFault, OpenError, ReadError};
+use crate::file::{Recording, Text, unpacked};
+use crate::row::{Row, line};
+
+/// The values of the rows of a recording, for whoever asks neither when nor where they were
+/// measured. It is read once, so that it may come from a pipe.
+pub struct ValueRows<'s> {
+    recording: Recording,
+    schema: &'s FeatureSchema,
+    /// The column of each feature.
+    features: Vec<usize>,
+    reader: csv::Reader<Text>,
+    record: csv::ByteRecord,
+}
+
+impl<'s> ValueRows<'s> {
+    /// Reads the header of a CSV, plain or gzipped, which is called `path` where it is at fault.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be read, has no header or two columns of one name, and when a feature of
+    /// the schema has no column or one that tells the truth.
+    pub fn begin(
+        csv: impl Read + Send + 'static,
+        path: &Path,
+        schema: &'s FeatureSchema,
+    ) -> Result<Self, OpenError> {
+        let text =
+            unpacked(csv).map_err(|source| OpenError::Read { path: path.to_owned(), source })?;
+        let (recording, text) = Recording::begin(path, text)?;
+        let features = recording.columns_of(schema)?;
+        let reader = recording.reader_of(text);
+        Ok(Self { recording, schema, features, reader, record: csv::ByteRecord::new() })
+    }
+
+    /// The names of all columns.
+    pub fn columns(&self) -> &[String] {
+        self.recording.columns().names()
+    }
+
+    /// Reads a row and appends its values, in the order of the features, NaN for a missing one; a
+    /// bad row appends none. `None` is the end.
+    ///
+    /// # Errors
+    ///
+    /// Fails when reading fails, after which there is no going on.
+    pub fn read(&mut self, values: &mut Vec<f64>) -> Result<Option<Result<(), BadRow>>, ReadError> {
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(false) => Ok(None),
+            Ok(true) => {
+                let n_before = values.len();
+                let row = self.take_values(values).map_err(|faults| {
+                    values.truncate(n_before);
+                    let line = line(&self.record, self.reader.position());
+                    BadRow { path: self.recording.path().to_owned(), line, faults }
+                });
+                Ok(Some(row))
+            }
+            Err(error) => Err(self.recording.read_error(io::Error::from(error))),
+        }
+    }
+
+    /// The cells of the row that was read last, as they stand there.
+    pub fn record(&self) -> &csv::ByteRecord {
+        &self.record
+    }
+
+    fn take_values(&self, values: &mut Vec<f64>) -> Result<(), Vec<CellFault>> {
+        let row = Row::new(&self.record, &self.recording)
+            .map_err(|kind| vec![CellFault { column: None, kind }])?;
+        let n_before = values.len();
+        let faults = row.take_values(&self.features, self.schema, values);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        self.schema
+            .check_values(&values[n_before..])
+            .map_err(|invalid| self.recording.faults_of(&invalid))
+    }
+}
+
+impl fmt::Debug for ValueRows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValueRows").field("recording", &self.recording).finish_non_exhaustive()
+    }
+}
