@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use isoforest::{IsolationForest, PathSum, Samples, Threshold};
+use isoforest::{Engine, EngineError, IsolationForest, PathSum, Samples, Threshold};
 use sensor::{Attribution, FeatureSchema, FeatureValues, Prediction, SensorEvent};
 
 use crate::artefact::{ArtefactError, Parts, sha256_hex};
@@ -63,6 +63,17 @@ pub enum FitError {
     /// The forest could not be fitted.
     #[error(transparent)]
     Forest(#[from] isoforest::FitError),
+}
+
+/// What a detector says of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowScore {
+    /// In (0, 1], higher is more anomalous.
+    pub anomaly_score: f64,
+    /// Share of normal events that score as high, in (0, 1].
+    pub p_value: f64,
+    /// Whether the row is anomalous by the alarm rule.
+    pub is_anomaly: bool,
 }
 
 /// A schema, a forest and its calibration: everything that an event is judged by.
@@ -243,6 +254,55 @@ impl Detector {
     /// Panics when an event is of another schema.
     pub fn scores(&self, events: &[SensorEvent]) -> Vec<f64> {
         self.path_sums(events).into_iter().map(|sum| self.parts.forest.score(sum)).collect()
+    }
+
+    /// Judges rows of bare values in parallel, each as [`Detector::assess`] judges an event.
+    ///
+    /// `values` are those of one row after another, in the order of the features, NaN for a missing
+    /// one. What the schema thinks of them is not asked.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the last row is not whole.
+    pub fn judge_rows(&self, values: &[f64]) -> Vec<RowScore> {
+        self.parts.forest.map_path_sums(&samples(values, self.schema()), |sum| RowScore {
+            anomaly_score: self.parts.forest.score(sum),
+            p_value: self.parts.calibration.p_value(sum),
+            is_anomaly: self.threshold.is_exceeded_by(sum),
+        })
+    }
+
+    /// The anomaly scores of rows of bare values, in parallel.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the last row is not whole.
+    pub fn score_rows(&self, values: &[f64]) -> Vec<f64> {
+        self.parts.forest.score_samples(&samples(values, self.schema()))
+    }
+
+    /// The anomaly score of a single row of bare values.
+    ///
+    /// # Panics
+    ///
+    /// Panics when there are not as many values as features.
+    pub fn score_row(&self, values: &[f64]) -> f64 {
+        self.parts.forest.score_one(values)
+    }
+
+    /// The engine that scores.
+    pub fn engine(&self) -> Engine {
+        self.parts.forest.engine()
+    }
+
+    /// The same detector with another engine; it judges in the same way.
+    ///
+    /// # Errors
+    ///
+    /// Fails when this machine cannot run the engine.
+    pub fn with_engine(self, engine: Engine) -> Result<Self, EngineError> {
+        let forest = self.parts.forest.with_engine(engine)?;
+        Ok(Self { parts: Parts { forest, ..self.parts }, ..self })
     }
 
     /// How many of the events are anomalies.

@@ -1,7 +1,7 @@
 //! The pair of files that a model is kept in, and how a file is written so that it is whole.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::artefact::{ArtefactError, sha256_hex};
@@ -140,37 +140,82 @@ impl Detector {
     }
 }
 
-/// Writes a file so that it is there whole or not at all, whenever the machine stops.
+/// Writes a file whole or not at all.
 ///
-/// The bytes go to a file beside it, which takes its place when they are on the disk. A missing
-/// folder is made.
+/// A missing folder is made.
 ///
 /// # Errors
 ///
 /// Fails when the folder cannot be made or the file cannot be written; then an older file stays.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
-    let write = || {
-        let dir = path.parent().unwrap_or(Path::new(""));
-        fs::create_dir_all(dir)?;
-        let mut temporary_name =
-            path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
-        temporary_name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = dir.join(temporary_name);
-
-        let result = write_and_sync(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-        if result.is_err() {
-            // What is left of it helps nobody; the first error is the one to tell.
-            let _ = fs::remove_file(&temporary);
-        }
-        result.and_then(|()| sync_dir(dir))
-    };
-    write().map_err(|source| SaveError { path: path.to_owned(), source })
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(|source| SaveError { path: path.to_owned(), source })?;
+    file.commit()
 }
 
-fn write_and_sync(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// A file that is there whole or not at all.
+///
+/// What is written goes to a file beside it, which takes its place when it is on the disk. Without
+/// [`AtomicFile::commit`] nothing is left, and an older file stays.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+    is_committed: bool,
+}
+
+impl AtomicFile {
+    /// Begins a file; a missing folder is made.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder or the file cannot be made.
+    pub fn create(path: &Path) -> Result<Self, SaveError> {
+        let create = || {
+            let dir = path.parent().unwrap_or(Path::new(""));
+            fs::create_dir_all(dir)?;
+            let mut temporary_name =
+                path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
+            temporary_name.push(format!(".{}.tmp", std::process::id()));
+            let temporary = dir.join(temporary_name);
+            let file = File::create(&temporary)?;
+            Ok(Self { path: path.to_owned(), temporary, file, is_committed: false })
+        };
+        create().map_err(|source| SaveError { path: path.to_owned(), source })
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be brought to the disk or renamed; then an older file stays.
+    pub fn commit(mut self) -> Result<(), SaveError> {
+        let result = self.file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.path));
+        self.is_committed = result.is_ok();
+        result
+            .and_then(|()| sync_dir(self.path.parent().unwrap_or(Path::new(""))))
+            .map_err(|source| SaveError { path: self.path.clone(), source })
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            // What is left of it helps nobody, and whoever dropped it has an error to tell.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
 }
 
 /// Makes a rename last: on Unix the name is part of the folder, which has to be written too.

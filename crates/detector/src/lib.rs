@@ -21,9 +21,9 @@ mod summary;
 
 pub use artefact::{ArtefactError, DETECTOR_KIND, DETECTOR_VERSION};
 pub use calibration::AlarmRule;
-pub use detector::{Detector, FitError};
-pub use files::{ARTEFACT_FILE, LoadError, META_FILE, SaveError, write_atomically};
-pub use isoforest::Params as ForestParams;
+pub use detector::{Detector, FitError, RowScore};
+pub use files::{ARTEFACT_FILE, AtomicFile, LoadError, META_FILE, SaveError, write_atomically};
+pub use isoforest::{Engine, EngineError, IsolationForest, Params as ForestParams, Samples};
 pub use meta::{FeatureMeta, ForestMeta, ModelMeta, Versions};
 pub use params::Params;
 pub use summary::{FeatureSummary, Quantiles};

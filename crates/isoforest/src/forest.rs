@@ -183,21 +183,34 @@ impl IsolationForest {
     ///
     /// Panics when the samples have not as many features as the forest.
     pub fn path_sums(&self, samples: &Samples<'_>) -> Vec<PathSum> {
+        self.map_path_sums(samples, |sum| sum)
+    }
+
+    /// What `f` makes of the path sum of every row, in parallel on the current rayon pool.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the samples have not as many features as the forest.
+    pub fn map_path_sums<T: Send>(
+        &self,
+        samples: &Samples<'_>,
+        f: impl Fn(PathSum) -> T + Sync,
+    ) -> Vec<T> {
         self.check_width(samples.n_features());
-        let mut sums = vec![PathSum::ZERO; samples.len()];
-        samples
-            .values()
-            .par_chunks(ROWS_PER_TASK * samples.n_features())
-            .zip(sums.par_chunks_mut(ROWS_PER_TASK))
-            .for_each(|(values, sums)| match self.conventions.input_precision {
-                InputPrecision::F64 => self.score_rows(values, sums),
+        let tasks = samples.values().par_chunks(ROWS_PER_TASK * samples.n_features());
+        let results = tasks.flat_map_iter(|values| {
+            let mut sums = vec![PathSum::ZERO; values.len() / samples.n_features()];
+            match self.conventions.input_precision {
+                InputPrecision::F64 => self.score_rows(values, &mut sums),
                 InputPrecision::F32 => {
                     let rounded: Vec<f64> =
                         values.iter().map(|&x| InputPrecision::F32.round(x)).collect();
-                    self.score_rows(&rounded, sums);
+                    self.score_rows(&rounded, &mut sums);
                 }
-            });
-        sums
+            }
+            sums.into_iter().map(&f)
+        });
+        results.collect()
     }
 
     fn score_rows(&self, values: &[f64], sums: &mut [PathSum]) {
@@ -229,7 +242,7 @@ impl IsolationForest {
     ///
     /// Panics when the samples have not as many features as the forest.
     pub fn score_samples(&self, samples: &Samples<'_>) -> Vec<f64> {
-        self.path_sums(samples).into_iter().map(|sum| self.score(sum)).collect()
+        self.map_path_sums(samples, |sum| self.score(sum))
     }
 
     /// The anomaly score of a point with this path sum.

@@ -68,6 +68,11 @@ impl Recording {
         Ok((Self { path, delimiter, columns: Columns::new(names) }, text))
     }
 
+    /// What has columns of these names, and no text.
+    pub(crate) fn of_columns(path: &Path, names: Vec<String>) -> Self {
+        Self { path: path.to_owned(), delimiter: b',', columns: Columns::new(names) }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,10 +1,13 @@
 //! Raw matrices: numbers one after another, row by row, in little-endian order.
 
 use std::fmt;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
-use crate::error::ReadError;
+use sensor::FeatureSchema;
+
+use crate::error::{BadRow, ReadError};
+use crate::file::Recording;
 
 /// What a raw matrix consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,74 +28,91 @@ impl Element {
     }
 }
 
-/// A raw matrix that is read row by row.
-pub struct Matrix {
-    path: PathBuf,
-    bytes: Box<dyn Read + Send>,
+/// The rows of a raw matrix, whose columns are the features of a schema.
+pub struct Matrix<'s> {
+    recording: Recording,
+    schema: &'s FeatureSchema,
+    bytes: Box<dyn BufRead + Send>,
     element: Element,
-    n_features: usize,
+    /// The bytes of the row that was read last.
+    row: Vec<u8>,
     /// Rows read so far.
     n_rows: u64,
 }
 
-impl Matrix {
-    /// Takes `bytes` for rows of `n_features` values; `path` is what they are called where they are
-    /// at fault.
-    ///
-    /// # Panics
-    ///
-    /// Panics when rows would have no value.
+impl<'s> Matrix<'s> {
+    /// Takes `bytes` for rows of values of a schema's features; `path` is what they are called where
+    /// they are at fault.
     pub fn new(
         bytes: impl Read + Send + 'static,
         path: &Path,
         element: Element,
-        n_features: usize,
+        schema: &'s FeatureSchema,
     ) -> Self {
-        assert!(n_features > 0, "a row has a value at least");
-        Self { path: path.to_owned(), bytes: Box::new(bytes), element, n_features, n_rows: 0 }
+        let names = schema.features().iter().map(|feature| feature.name.to_string()).collect();
+        Self {
+            recording: Recording::of_columns(path, names),
+            schema,
+            bytes: Box::new(BufReader::with_capacity(1 << 20, bytes)),
+            element,
+            row: vec![0; schema.len() * element.len()],
+            n_rows: 0,
+        }
     }
 
-    /// Appends the values of up to `n_rows` rows, and says of how many; 0 is the end.
+    /// Reads a row and appends its values; a bad row appends none. `None` is the end.
     ///
     /// # Errors
     ///
     /// Fails when reading fails, and when the bytes end in the middle of a row.
-    pub fn read(&mut self, n_rows: usize, values: &mut Vec<f64>) -> Result<usize, ReadError> {
-        let row_len = self.n_features * self.element.len();
-        let mut bytes = Vec::with_capacity(n_rows * row_len);
-        let wanted = (n_rows * row_len) as u64;
-        let read = self.bytes.by_ref().take(wanted).read_to_end(&mut bytes);
-        read.map_err(|source| ReadError { path: self.path.clone(), source })?;
-        if !bytes.len().is_multiple_of(row_len) {
-            let row = self.n_rows + (bytes.len() / row_len) as u64 + 1;
-            let message = format!(
-                "it ends in the middle of row {row}: a row of {} features has {row_len} bytes",
-                self.n_features
-            );
-            let source = io::Error::new(io::ErrorKind::UnexpectedEof, message);
-            return Err(ReadError { path: self.path.clone(), source });
+    pub fn read(&mut self, values: &mut Vec<f64>) -> Result<Option<Result<(), BadRow>>, ReadError> {
+        let is_end = self.bytes.fill_buf().map(<[u8]>::is_empty);
+        let read = is_end.and_then(|is_end| {
+            if is_end { Ok(false) } else { self.bytes.read_exact(&mut self.row).map(|()| true) }
+        });
+        self.n_rows += 1;
+        match read {
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let message = format!(
+                    "it ends in the middle of row {}: a row of {} features has {} bytes",
+                    self.n_rows,
+                    self.schema.len(),
+                    self.row.len()
+                );
+                return Err(self.recording.read_error(io::Error::new(error.kind(), message)));
+            }
+            Err(error) => return Err(self.recording.read_error(error)),
         }
+        let n_before = values.len();
         match self.element {
             Element::F32 => {
-                let floats = bytes.as_chunks().0.iter();
+                let floats = self.row.as_chunks().0.iter();
                 values.extend(floats.map(|&bytes| f64::from(f32::from_le_bytes(bytes))));
             }
             Element::F64 => {
-                values.extend(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)));
+                let floats = self.row.as_chunks().0.iter();
+                values.extend(floats.map(|&bytes| f64::from_le_bytes(bytes)));
             }
         }
-        let n_read = bytes.len() / row_len;
-        self.n_rows += n_read as u64;
-        Ok(n_read)
+        let checked = self.schema.check_values(&values[n_before..]).map_err(|invalid| {
+            values.truncate(n_before);
+            BadRow {
+                path: self.recording.path().to_owned(),
+                line: self.n_rows,
+                faults: self.recording.faults_of(&invalid),
+            }
+        });
+        Ok(Some(checked))
     }
 }
 
-impl fmt::Debug for Matrix {
+impl fmt::Debug for Matrix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Matrix")
-            .field("path", &self.path)
+            .field("recording", &self.recording)
             .field("element", &self.element)
-            .field("n_features", &self.n_features)
             .field("n_rows", &self.n_rows)
             .finish_non_exhaustive()
     }
@@ -100,31 +120,40 @@ impl fmt::Debug for Matrix {
 
 #[cfg(test)]
 mod tests {
+    use sensor::Feature;
+
     use super::*;
 
+    fn schema() -> FeatureSchema {
+        let limited = Feature { minimum: Some(0.0), ..Feature::named("flow") };
+        FeatureSchema::new(vec![Feature::named("pressure"), limited]).unwrap()
+    }
+
     #[test]
-    fn rows_are_read_in_parts_and_widened() {
-        let bytes: Vec<u8> = [1.0_f32, 2.0, 0.1, f32::NAN, 5.0, 6.0]
-            .into_iter()
-            .flat_map(f32::to_le_bytes)
-            .collect();
-        let mut matrix = Matrix::new(io::Cursor::new(bytes), Path::new("m.f32"), Element::F32, 2);
+    fn rows_are_widened_and_checked() {
+        let bytes: Vec<u8> =
+            [1.0_f32, 2.0, 0.1, -1.0, 5.0, 6.0].into_iter().flat_map(f32::to_le_bytes).collect();
+        let schema = schema();
+        let mut matrix =
+            Matrix::new(io::Cursor::new(bytes), Path::new("m.f32"), Element::F32, &schema);
         let mut values = Vec::new();
-        assert_eq!(matrix.read(2, &mut values).unwrap(), 2);
-        assert_eq!(values[..3], [1.0, 2.0, f64::from(0.1_f32)]);
-        assert!(values[3].is_nan());
-        assert_eq!(matrix.read(2, &mut values).unwrap(), 1);
-        assert_eq!(values[4..], [5.0, 6.0]);
-        assert_eq!(matrix.read(2, &mut values).unwrap(), 0);
+        let rows: Vec<_> = std::iter::from_fn(|| matrix.read(&mut values).unwrap()).collect();
+        assert_eq!(values, [1.0, 2.0, 5.0, 6.0]);
+        assert_eq!([rows[0].is_ok(), rows[1].is_ok(), rows[2].is_ok()], [true, false, true]);
+        let bad_row = rows[1].as_ref().unwrap_err().to_string();
+        assert!(bad_row.starts_with("m.f32:2: column 2 (flow) "), "{bad_row}");
     }
 
     #[test]
     fn a_row_that_is_cut_off_is_told() {
-        let bytes = [0; 2 * 16 + 12];
-        let mut matrix = Matrix::new(io::Cursor::new(bytes), Path::new("m.f64"), Element::F64, 2);
-        let error = matrix.read(10, &mut Vec::new()).unwrap_err();
+        let schema = schema();
+        let bytes = io::Cursor::new([0; 2 * 16 + 12]);
+        let mut matrix = Matrix::new(bytes, Path::new("m.f64"), Element::F64, &schema);
+        let mut values = Vec::new();
+        assert_eq!(matrix.read(&mut values).unwrap(), Some(Ok(())));
+        assert_eq!(matrix.read(&mut values).unwrap(), Some(Ok(())));
         assert_eq!(
-            error.source.to_string(),
+            matrix.read(&mut values).unwrap_err().source.to_string(),
             "it ends in the middle of row 3: a row of 2 features has 16 bytes"
         );
     }

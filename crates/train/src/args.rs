@@ -71,6 +71,14 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
     pub data_dir: PathBuf,
 
+    /// Number of threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Only tell how long it takes to grow the forest, of several times; write nothing
+    #[arg(long)]
+    pub time: bool,
+
     /// Learn and report, but write nothing
     #[arg(long)]
     pub dry_run: bool,

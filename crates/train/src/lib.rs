@@ -9,16 +9,18 @@ mod data;
 mod drift;
 mod summary;
 mod timeline;
+mod timing;
 
 use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use detector::{AlarmRule, Detector, ForestParams, Params, write_atomically};
+use detector::{AlarmRule, Detector, Engine, ForestParams, Params, write_atomically};
 use indicatif::{ProgressBar, ProgressStyle};
 use sensor::timestamp;
 
 use crate::summary::Summary;
+use crate::timing::Timing;
 
 pub use args::Args;
 pub use data::TrainingData;
@@ -37,7 +39,18 @@ const SAMPLE_ROWS: usize = 200;
 ///
 /// Fails when the data cannot be read or has too many bad rows, when nothing can be learnt from it
 /// as asked, and when a file cannot be written.
-pub fn run(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn run(args: &Args, now_us: i64, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    // A misspelt engine should not wait for the data.
+    Engine::selected()?;
+    let n_threads = args.threads.map_or(0, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .build()
+        .context("cannot start threads")?;
+    pool.install(|| learn(args, now_us, out))
+}
+
+fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let started = Instant::now();
     let progress = ProgressBar::no_length().with_style(
         ProgressStyle::with_template("{spinner} {msg} {elapsed}")
@@ -53,6 +66,13 @@ pub fn run(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> 
 
     progress.set_message("growing the forest");
     let params = params(args);
+    if args.time {
+        let Timing { median_ms, min_ms } = Timing::measure(&data, &params.forest)?;
+        progress.finish_and_clear();
+        let n_threads = rayon::current_num_threads();
+        writeln!(out, "fit: median {median_ms:.3} ms, min {min_ms:.3} ms, threads {n_threads}")?;
+        return Ok(());
+    }
     let detector = Detector::fit(&data.schema, &data.events, &params, now_us)
         .with_context(|| format!("cannot learn from {}", data.source))?;
     progress.set_message("looking for drift");

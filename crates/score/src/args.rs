@@ -1,0 +1,95 @@
+//! What can be asked of the program.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments are shown as help, where backticks are noise"
+)]
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use detector::Engine;
+
+/// Scores the rows of a file with a trained model.
+///
+/// Writes a CSV with a line for each row: its number, its anomaly score (0 to 1, higher is more
+/// anomalous), its p-value (the share of normal events that score as high) and whether it is an
+/// anomaly.
+#[derive(Debug, Clone, Parser)]
+#[command(version, allow_negative_numbers = true)]
+pub struct Args {
+    /// The folder with isoforest.bin and model_meta.json
+    #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
+    pub model_dir: PathBuf,
+
+    /// What to score, - for standard input: a CSV, plain or gzipped, whose first line names the
+    /// columns, or a raw matrix with a row of the model's features after another
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+
+    /// How the input is written [default: by the name's ending, csv without a known one]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+
+    /// Where to write the scores, - for standard output
+    #[arg(long, value_name = "FILE", default_value = "-", conflicts_with = "repeat")]
+    pub output: PathBuf,
+
+    /// Repeat the columns of the input before the scores
+    #[arg(long, conflicts_with = "repeat")]
+    pub append: bool,
+
+    /// Leave the scores of a bad row empty instead of stopping at it
+    #[arg(long)]
+    pub skip_bad: bool,
+
+    /// Number of threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// The instructions to score with; all give the same scores
+    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = engine)]
+    pub engine: EngineChoice,
+
+    /// Write no scores, but tell how long scoring takes: all rows, in memory, so many times
+    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: Option<u32>,
+
+    /// With --repeat: one row after another, as events come
+    #[arg(long, requires = "repeat", conflicts_with = "threads")]
+    pub one: bool,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text, separated by commas or semicolons
+    Csv,
+    /// Little-endian floats of 32 bits, row by row
+    F32,
+    /// Little-endian floats of 64 bits, row by row
+    F64,
+}
+
+/// The engine that was asked for; `None` for the fastest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineChoice(pub Option<Engine>);
+
+fn engine(name: &str) -> Result<EngineChoice, detector::EngineError> {
+    match name {
+        "auto" => Ok(EngineChoice(None)),
+        name => Ok(EngineChoice(Some(name.parse()?))),
+    }
+}
+
+impl Args {
+    /// How the input is written.
+    pub(crate) fn format(&self) -> Format {
+        let ending = self.input.extension().and_then(|ending| ending.to_str());
+        self.format.unwrap_or(match ending {
+            Some("f32") => Format::F32,
+            Some("f64") => Format::F64,
+            _ => Format::Csv,
+        })
+    }
+}

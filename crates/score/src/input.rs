@@ -1,0 +1,110 @@
+//! Rows to score, block by block.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Context as _;
+use detector::Detector;
+use recording::{Element, Matrix, ValueRows};
+
+use crate::args::{Args, Format};
+
+/// Rows of a block: enough for all cores to have work.
+const ROWS_PER_BLOCK: usize = 32_768;
+
+/// What rows are read from.
+pub(crate) struct Input<'a> {
+    rows: Rows<'a>,
+    detector: &'a Detector,
+    args: &'a Args,
+    /// Rows of the blocks so far.
+    n_rows: u64,
+}
+
+enum Rows<'a> {
+    Table(ValueRows<'a>),
+    Matrix(Matrix<'a>),
+}
+
+/// Some rows.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    /// Number of the rows before, bad ones included.
+    pub(crate) n_before: u64,
+    /// The values of the good rows, one row after another.
+    pub(crate) values: Vec<f64>,
+    /// For every row, whether it is good.
+    pub(crate) is_good: Vec<bool>,
+    /// For every row its cells, where they are to be repeated.
+    pub(crate) cells: Vec<csv::ByteRecord>,
+}
+
+impl<'a> Input<'a> {
+    /// Opens what the arguments name; `stdin` is what `-` stands for.
+    pub(crate) fn open(
+        args: &'a Args,
+        detector: &'a Detector,
+        stdin: impl Read + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let path = args.input.as_path();
+        let (name, bytes): (&Path, Box<dyn Read + Send>) = if path == Path::new("-") {
+            (Path::new("standard input"), Box::new(stdin))
+        } else {
+            let file =
+                File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            (path, Box::new(file))
+        };
+        let schema = detector.schema();
+        let rows = match args.format() {
+            Format::Csv => Rows::Table(ValueRows::begin(bytes, name, schema)?),
+            Format::F32 => Rows::Matrix(Matrix::new(bytes, name, Element::F32, schema)),
+            Format::F64 => Rows::Matrix(Matrix::new(bytes, name, Element::F64, schema)),
+        };
+        Ok(Self { rows, detector, args, n_rows: 0 })
+    }
+
+    /// The names of the columns that can be repeated.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        match &self.rows {
+            Rows::Table(rows) => rows.columns().to_vec(),
+            Rows::Matrix(_) => {
+                let features = self.detector.schema().features().iter();
+                features.map(|feature| feature.name.to_string()).collect()
+            }
+        }
+    }
+
+    /// The next rows; `None` at the end.
+    pub(crate) fn read(&mut self) -> anyhow::Result<Option<Block>> {
+        let mut block = Block { n_before: self.n_rows, ..Block::default() };
+        while block.is_good.len() < ROWS_PER_BLOCK {
+            let row = match &mut self.rows {
+                Rows::Table(rows) => rows.read(&mut block.values)?,
+                Rows::Matrix(matrix) => matrix.read(&mut block.values)?,
+            };
+            match row {
+                None => break,
+                Some(Err(bad_row)) if !self.args.skip_bad => return Err(bad_row.into()),
+                Some(row) => block.is_good.push(row.is_ok()),
+            }
+            if self.args.append {
+                block.cells.push(self.cells(&block));
+            }
+        }
+        self.n_rows += block.is_good.len() as u64;
+        Ok((!block.is_good.is_empty()).then_some(block))
+    }
+
+    /// The cells of the row that was read last.
+    fn cells(&self, block: &Block) -> csv::ByteRecord {
+        match &self.rows {
+            Rows::Table(rows) => rows.record().clone(),
+            Rows::Matrix(_) if block.is_good.last() == Some(&true) => {
+                let row = &block.values[block.values.len() - self.detector.schema().len()..];
+                row.iter().map(f64::to_string).collect()
+            }
+            Rows::Matrix(_) => self.detector.schema().features().iter().map(|_| "").collect(),
+        }
+    }
+}

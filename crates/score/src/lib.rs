@@ -1,0 +1,147 @@
+//! The program that scores a file: rows in, scores out.
+//!
+//! [`run`] reads a CSV or a raw matrix in blocks, on a thread of its own; while the next block is
+//! read, all cores score the one before and put it into words.
+
+mod args;
+mod input;
+mod output;
+mod timing;
+
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use detector::{AtomicFile, Detector, Engine};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::input::{Block, Input};
+
+pub use args::{Args, EngineChoice, Format};
+pub use timing::Timing;
+
+/// Blocks that wait to be scored: one is enough, so that reading and scoring overlap.
+const BLOCKS_WAITING: usize = 1;
+
+/// Scores as the arguments say. `stdin` and `stdout` are what `-` stands for, and timings go to
+/// `stdout`; what else there is to tell goes to `stderr`.
+///
+/// # Errors
+///
+/// Fails when the model or the input cannot be read, when a row is bad and none may be, and when the
+/// output cannot be written; then an older output stays.
+pub fn run(
+    args: &Args,
+    stdin: impl Read + Send + 'static,
+    stdout: &mut (dyn Write + Send),
+    stderr: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
+    let engine = args.engine.0.map_or_else(Engine::selected, Ok)?;
+    let dir = args.model_dir.as_path();
+    let Some(detector) = Detector::load(dir)? else {
+        bail!(
+            "there is no model in `{}`: train one, or name its folder with --model-dir",
+            dir.display()
+        );
+    };
+    let detector = detector.with_engine(engine)?;
+    let input = Input::open(args, &detector, stdin)?;
+    // One for each core is what 0 asks for.
+    let n_threads = args.threads.unwrap_or(u16::from(args.one));
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(usize::from(n_threads))
+        .build()
+        .context("cannot start threads")?;
+    pool.install(|| match args.repeat {
+        Some(n_times) => time(args, &detector, input, n_times, stdout),
+        None => score(args, &detector, input, stdout, stderr),
+    })
+}
+
+fn time(
+    args: &Args,
+    detector: &Detector,
+    mut input: Input<'_>,
+    n_times: u32,
+    stdout: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let Timing { median_ns, min_ns } = Timing::measure(detector, &mut input, n_times, args.one)?;
+    writeln!(
+        stdout,
+        "scoring: median {median_ns:.1} ns/row, min {min_ns:.1} ns/row, engine {}, threads {}",
+        detector.engine(),
+        rayon::current_num_threads(),
+    )?;
+    Ok(())
+}
+
+fn score(
+    args: &Args,
+    detector: &Detector,
+    input: Input<'_>,
+    stdout: &mut (dyn Write + Send),
+    stderr: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let n_rows = if args.output == Path::new("-") {
+        let mut out = BufWriter::new(stdout);
+        let n_rows = pump(args, detector, input, &mut out)?;
+        out.flush().context("cannot write to standard output")?;
+        n_rows
+    } else {
+        let mut out = BufWriter::new(AtomicFile::create(&args.output)?);
+        let n_rows = pump(args, detector, input, &mut out)?;
+        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
+        file.with_context(|| format!("cannot write `{}`", args.output.display()))?.commit()?;
+        n_rows
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    writeln!(
+        stderr,
+        "scored {n_rows} rows in {seconds:.3} s ({:.0} rows/s, engine {})",
+        n_rows as f64 / seconds,
+        detector.engine(),
+    )?;
+    Ok(())
+}
+
+/// Reads, scores and writes all blocks, and says how many rows there were.
+fn pump(
+    args: &Args,
+    detector: &Detector,
+    mut input: Input<'_>,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<u64> {
+    let progress = ProgressBar::no_length().with_style(
+        ProgressStyle::with_template("{spinner} {human_pos} rows {elapsed} ({per_sec})")
+            .context("the progress bar has no such field")?,
+    );
+    let repeated = if args.append { input.columns() } else { Vec::new() };
+    output::write_header(out, &repeated).context("cannot write the scores")?;
+
+    std::thread::scope(|scope| {
+        let (sender, blocks) = mpsc::sync_channel::<anyhow::Result<Block>>(BLOCKS_WAITING);
+        scope.spawn(move || {
+            while let Some(block) = input.read().transpose() {
+                let is_last = block.is_err();
+                // Nobody receives any more when writing has failed.
+                if sender.send(block).is_err() || is_last {
+                    break;
+                }
+            }
+        });
+        let mut n_rows = 0;
+        for block in blocks {
+            let block = block?;
+            for text in output::score(detector, &block).context("cannot write the scores")? {
+                out.write_all(&text).context("cannot write the scores")?;
+            }
+            n_rows += block.is_good.len() as u64;
+            progress.set_position(n_rows);
+        }
+        progress.finish_and_clear();
+        Ok(n_rows)
+    })
+}

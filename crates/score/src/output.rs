@@ -1,0 +1,52 @@
+//! Scores as CSV.
+
+use std::io::{self, Write};
+
+use detector::{Detector, RowScore};
+use rayon::prelude::*;
+
+use crate::input::Block;
+
+/// Rows that one thread puts into words at a time.
+const ROWS_PER_TASK: usize = 2_048;
+
+/// Writes the names of the columns: those that are repeated, and ours.
+pub(crate) fn write_header(out: &mut dyn Write, repeated: &[String]) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    let ours = ["row", "anomaly_score", "p_value", "is_anomaly"];
+    writer.write_record(repeated.iter().map(String::as_str).chain(ours))?;
+    writer.flush()
+}
+
+/// Scores a block and puts it into words, on all cores.
+pub(crate) fn score(detector: &Detector, block: &Block) -> io::Result<Vec<Vec<u8>>> {
+    let mut scores = detector.judge_rows(&block.values).into_iter();
+    let scores: Vec<Option<RowScore>> =
+        block.is_good.iter().map(|&is_good| if is_good { scores.next() } else { None }).collect();
+    scores
+        .par_chunks(ROWS_PER_TASK)
+        .enumerate()
+        .map(|(task, scores)| {
+            let first = task * ROWS_PER_TASK;
+            let mut writer = csv::Writer::from_writer(Vec::with_capacity(48 * scores.len()));
+            for (index, score) in scores.iter().enumerate() {
+                if let Some(cells) = block.cells.get(first + index) {
+                    for cell in cells {
+                        writer.write_field(cell)?;
+                    }
+                }
+                let row = block.n_before + (first + index) as u64 + 1;
+                let [anomaly_score, p_value, is_anomaly] = match score {
+                    None => Default::default(),
+                    Some(score) => [
+                        score.anomaly_score.to_string(),
+                        score.p_value.to_string(),
+                        score.is_anomaly.to_string(),
+                    ],
+                };
+                writer.write_record([row.to_string(), anomaly_score, p_value, is_anomaly])?;
+            }
+            writer.into_inner().map_err(csv::IntoInnerError::into_error)
+        })
+        .collect()
+}
