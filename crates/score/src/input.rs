@@ -99,7 +99,11 @@ impl<'a> Input<'a> {
     /// The cells of the row that was read last.
     fn cells(&self, block: &Block) -> csv::ByteRecord {
         match &self.rows {
-            Rows::Table(rows) => rows.record().clone(),
+            // A bad row may have another width.
+            Rows::Table(rows) => {
+                let cells = rows.record().iter().chain(std::iter::repeat(&b""[..]));
+                cells.take(rows.columns().len()).collect()
+            }
             Rows::Matrix(_) if block.is_good.last() == Some(&true) => {
                 let row = &block.values[block.values.len() - self.detector.schema().len()..];
                 row.iter().map(f64::to_string).collect()

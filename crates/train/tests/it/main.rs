@@ -246,3 +246,20 @@ fn names_of_scikit_learn_are_understood() {
     let meta = workshop.detector().meta().clone();
     assert_eq!((meta.parameters.n_trees, meta.parameters.sample_size, meta.seed), (7, 64, 3));
 }
+
+#[test]
+fn the_time_of_a_fit_is_told_and_nothing_is_written() {
+    let workshop = Workshop::new();
+    let said = workshop.train(&["--time", "--threads", "2"]).unwrap();
+    assert!(said.starts_with("fit: median ") && said.ends_with(" ms, threads 2\n"), "{said}");
+    assert!(!workshop.path("models").exists());
+}
+
+#[test]
+fn any_number_of_threads_learns_the_same() {
+    let one = Workshop::new();
+    one.train(&["--threads", "1"]).unwrap();
+    let three = Workshop::new();
+    three.train(&["--threads", "3"]).unwrap();
+    assert!(one.detector().encode() == three.detector().encode());
+}

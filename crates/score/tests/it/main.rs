@@ -1,0 +1,246 @@
+//! The program through its public face: files in, files out.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use clap::Parser as _;
+use detector::{Detector, Engine, ForestParams, Params};
+use score::Args;
+use sensor::{Feature, FeatureSchema, SensorEvent, StationId};
+use tempfile::TempDir;
+
+/// A folder with a model of two features, of which the second may be missing and is not negative.
+struct Place {
+    dir: TempDir,
+    detector: Detector,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let flow = Feature { minimum: Some(0.0), optional: true, ..Feature::named("flow") };
+        let schema = FeatureSchema::new(vec![Feature::named("pressure"), flow]).unwrap();
+        let events: Vec<SensorEvent> =
+            (0..500).map(|row| event(&schema, row, &values(row))).collect();
+        let forest = ForestParams { n_trees: 20, ..ForestParams::default() };
+        let params = Params { forest, ..Params::default() };
+        let detector = Detector::fit(&schema, &events, &params, sensor::timestamp::EARLIEST_US);
+        let detector = detector.unwrap();
+        detector.save(&dir.path().join("models")).unwrap();
+        Self { dir, detector }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.dir.path().join(name), bytes).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap()
+    }
+
+    /// Runs the program on a file of this folder; gives what it printed, and what it told.
+    fn score(&self, input: &str, args: &[&str]) -> anyhow::Result<(String, String)> {
+        self.score_from(input, args, b"")
+    }
+
+    fn score_from(
+        &self,
+        input: &str,
+        args: &[&str],
+        stdin: &'static [u8],
+    ) -> anyhow::Result<(String, String)> {
+        let path = |name: &str| match name {
+            "-" => String::from("-"),
+            name => self.dir.path().join(name).to_string_lossy().into_owned(),
+        };
+        let mut all = vec![String::from("score"), String::from("--model-dir"), path("models")];
+        all.extend([String::from("--input"), path(input)]);
+        let mut previous = "";
+        for &arg in args {
+            all.push(if previous == "--output" { path(arg) } else { String::from(arg) });
+            previous = arg;
+        }
+        let (mut out, mut told) = (Vec::new(), Vec::new());
+        score::run(&Args::try_parse_from(all)?, stdin, &mut out, &mut told)?;
+        Ok((String::from_utf8(out).unwrap(), String::from_utf8(told).unwrap()))
+    }
+
+    /// The line that a row should get.
+    fn line(&self, row: usize, values: &[f64]) -> String {
+        let prediction = self.detector.assess(&event(self.detector.schema(), row, values));
+        format!(
+            "{},{},{},{}\n",
+            row + 1,
+            prediction.anomaly_score,
+            prediction.p_value,
+            prediction.is_anomaly
+        )
+    }
+
+    fn lines(&self, rows: &[Vec<f64>]) -> String {
+        let lines = rows.iter().enumerate().map(|(row, values)| self.line(row, values));
+        HEADER.to_owned() + &lines.collect::<String>()
+    }
+}
+
+const HEADER: &str = "row,anomaly_score,p_value,is_anomaly\n";
+
+fn event(schema: &FeatureSchema, row: usize, values: &[f64]) -> SensorEvent {
+    let station_id = StationId::parse("pump").unwrap();
+    let time_us = sensor::timestamp::EARLIEST_US;
+    schema.event(station_id, row as u64, time_us, values).unwrap()
+}
+
+/// Values that an `f32` holds.
+fn values(row: usize) -> [f64; 2] {
+    [(row % 37) as f64 / 4.0, (row % 11) as f64 * 1.5]
+}
+
+fn rows(n_rows: usize) -> Vec<Vec<f64>> {
+    (0..n_rows).map(|row| values(row).to_vec()).collect()
+}
+
+fn csv(rows: &[Vec<f64>]) -> Vec<u8> {
+    let lines = rows.iter().map(|row| format!("{},x,{}\n", row[1], row[0]));
+    ("flow,remark,pressure\n".to_owned() + &lines.collect::<String>()).into_bytes()
+}
+
+#[test]
+fn a_file_gets_the_scores_that_its_rows_get_as_events() {
+    let place = Place::new();
+    // More than a block, and not a whole number of blocks.
+    let rows = rows(70_001);
+    let expected = place.lines(&rows);
+
+    place.write("rows.csv", &csv(&rows));
+    let (printed, told) = place.score("rows.csv", &[]).unwrap();
+    assert!(printed == expected, "CSV");
+    assert!(told.starts_with("scored 70001 rows in "), "{told}");
+    assert!(told.trim_end().ends_with(&format!("engine {})", place.detector.engine())), "{told}");
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&csv(&rows)).unwrap();
+    place.write("rows.csv.gz", &gzip.finish().unwrap());
+    place.score("rows.csv.gz", &["--output", "scores.csv"]).unwrap();
+    assert!(place.read("scores.csv") == expected, "gzipped CSV");
+
+    let flat = || rows.iter().flatten();
+    place.write("rows.f64", &flat().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+    assert!(place.score("rows.f64", &[]).unwrap().0 == expected, "f64");
+    #[expect(clippy::cast_possible_truncation, reason = "the values are f32")]
+    place.write("rows.bin", &flat().flat_map(|&x| (x as f32).to_le_bytes()).collect::<Vec<u8>>());
+    assert!(place.score("rows.bin", &["--format", "f32"]).unwrap().0 == expected, "f32");
+}
+
+#[test]
+fn every_engine_and_number_of_threads_writes_the_same() {
+    let place = Place::new();
+    let rows = rows(3_000);
+    place.write("rows.csv", &csv(&rows));
+    let expected = place.lines(&rows);
+    for engine in Engine::available() {
+        for threads in ["1", "3"] {
+            let engine = engine.to_string();
+            let args = ["--engine", engine.as_str(), "--threads", threads];
+            assert!(place.score("rows.csv", &args).unwrap().0 == expected, "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn standard_input_is_scored_and_its_columns_are_repeated() {
+    let place = Place::new();
+    let stdin = b"pressure;flow;remark\n1,5;3;\"one; two\"\n2;;none\n";
+    let (printed, _) = place.score_from("-", &["--append"], stdin).unwrap();
+    let [first, second] = [place.line(0, &[1.5, 3.0]), place.line(1, &[2.0, f64::NAN])];
+    assert_eq!(
+        printed,
+        format!("pressure,flow,remark,{HEADER}\"1,5\",3,one; two,{first}2,,none,{second}")
+    );
+}
+
+#[test]
+fn a_bad_row_stops_with_its_place_or_gets_no_score() {
+    let place = Place::new();
+    place.write("rows.csv", b"pressure,flow\n1,2\n1,high\n3,-4\n,5\n5,6,7\n2,3\n");
+    place.write("scores.csv", b"of yesterday");
+    let error = place.score("rows.csv", &["--output", "scores.csv"]).unwrap_err().to_string();
+    assert!(error.ends_with("rows.csv:3: column 2 (flow) is not a number"), "{error}");
+    assert_eq!(place.read("scores.csv"), "of yesterday");
+    assert_eq!(fs::read_dir(place.dir.path()).unwrap().count(), 3, "no other file is left");
+
+    let (printed, told) = place.score("rows.csv", &["--skip-bad", "--append"]).unwrap();
+    let expected = format!(
+        "pressure,flow,{HEADER}1,2,{}1,high,2,,,\n3,-4,3,,,\n,5,4,,,\n5,6,5,,,\n2,3,{}",
+        place.line(0, &[1.0, 2.0]),
+        place.line(5, &[2.0, 3.0])
+    );
+    assert_eq!(printed, expected);
+    assert!(told.starts_with("scored 6 rows "), "{told}");
+
+    let matrix: Vec<u8> = [1.0, 2.0, 3.0, -4.0].into_iter().flat_map(f64::to_le_bytes).collect();
+    place.write("rows.f64", &matrix);
+    let error = place.score("rows.f64", &[]).unwrap_err().to_string();
+    assert!(error.contains("rows.f64:2: column 2 (flow) "), "{error}");
+    place.write("rows.f64", &matrix[..20]);
+    let error = format!("{:#}", place.score("rows.f64", &[]).unwrap_err());
+    assert!(error.contains("ends in the middle of row 2"), "{error}");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let place = Place::new();
+    let error = |input: &str, args: &[&str]| format!("{:#}", place.score(input, args).unwrap_err());
+    assert!(error("nothing.csv", &[]).contains("nothing.csv"), "the input");
+    place.write("rows.csv", b"pressure,level\n1,2\n");
+    assert!(error("rows.csv", &[]).ends_with("has no column `flow`; it has pressure, level"));
+    place.write("empty.csv", b"");
+    assert!(error("empty.csv", &[]).contains("its first line should name the columns"));
+    let unknown = error("rows.csv", &["--engine", "quantum"]);
+    assert!(unknown.contains("choose one of portable, avx2 and avx512"), "{unknown}");
+
+    let stdin: &[u8] = b"";
+    let nowhere = place.dir.path().join("nowhere");
+    let args = ["score", "--input", "-", "--model-dir", nowhere.to_str().unwrap()];
+    let error = score::run(&Args::parse_from(args), stdin, &mut io::sink(), &mut io::sink());
+    assert!(error.unwrap_err().to_string().contains("there is no model in"));
+}
+
+#[test]
+fn a_file_without_rows_gets_a_header() {
+    let place = Place::new();
+    place.write("rows.csv", b"pressure,flow\n");
+    assert_eq!(place.score("rows.csv", &[]).unwrap().0, HEADER);
+    let error = place.score("rows.csv", &["--repeat", "3"]).unwrap_err();
+    assert_eq!(error.to_string(), "there are no rows to score");
+}
+
+#[test]
+fn timings_are_told_in_a_line() {
+    let place = Place::new();
+    place.write("rows.csv", &csv(&rows(100)));
+    for args in [&["--repeat", "3", "--threads", "2"][..], &["--repeat", "3", "--one"]] {
+        let (printed, told) = place.score("rows.csv", args).unwrap();
+        let engine = place.detector.engine();
+        let threads = if args.contains(&"--one") { 1 } else { 2 };
+        let numbers: Vec<f64> = printed.split(' ').filter_map(|word| word.parse().ok()).collect();
+        assert!(numbers.iter().all(|&number| number > 0.0), "{printed}");
+        let end = format!(" ns/row, engine {engine}, threads {threads}\n");
+        assert!(printed.starts_with("scoring: median ") && printed.ends_with(&end), "{printed}");
+        assert_eq!(told, "");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let place = Place::new();
+    place.write("rows.csv", &csv(&rows(10)));
+    place.write("file", b"");
+    let error = place.score("rows.csv", &["--output", "file/scores.csv"]).unwrap_err();
+    assert!(
+        error.to_string().contains(&Path::new("file").join("scores.csv").display().to_string())
+    );
+}
