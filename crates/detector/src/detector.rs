@@ -66,7 +66,7 @@ pub enum FitError {
 }
 
 /// What a detector says of a row.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RowScore {
     /// In (0, 1], higher is more anomalous.
     pub anomaly_score: f64,

@@ -191,26 +191,32 @@ impl IsolationForest {
     /// # Panics
     ///
     /// Panics when the samples have not as many features as the forest.
-    pub fn map_path_sums<T: Send>(
+    pub fn map_path_sums<T: Clone + Default + Send>(
         &self,
         samples: &Samples<'_>,
         f: impl Fn(PathSum) -> T + Sync,
     ) -> Vec<T> {
         self.check_width(samples.n_features());
-        let tasks = samples.values().par_chunks(ROWS_PER_TASK * samples.n_features());
-        let results = tasks.flat_map_iter(|values| {
-            let mut sums = vec![PathSum::ZERO; values.len() / samples.n_features()];
-            match self.conventions.input_precision {
-                InputPrecision::F64 => self.score_rows(values, &mut sums),
-                InputPrecision::F32 => {
-                    let rounded: Vec<f64> =
-                        values.iter().map(|&x| InputPrecision::F32.round(x)).collect();
-                    self.score_rows(&rounded, &mut sums);
+        let mut results = vec![T::default(); samples.len()];
+        samples
+            .values()
+            .par_chunks(ROWS_PER_TASK * samples.n_features())
+            .zip(results.par_chunks_mut(ROWS_PER_TASK))
+            .for_each(|(values, results)| {
+                let mut sums = vec![PathSum::ZERO; results.len()];
+                match self.conventions.input_precision {
+                    InputPrecision::F64 => self.score_rows(values, &mut sums),
+                    InputPrecision::F32 => {
+                        let rounded: Vec<f64> =
+                            values.iter().map(|&x| InputPrecision::F32.round(x)).collect();
+                        self.score_rows(&rounded, &mut sums);
+                    }
                 }
-            }
-            sums.into_iter().map(&f)
-        });
-        results.collect()
+                for (result, sum) in results.iter_mut().zip(sums) {
+                    *result = f(sum);
+                }
+            });
+        results
     }
 
     fn score_rows(&self, values: &[f64], sums: &mut [PathSum]) {

@@ -8,7 +8,7 @@ const ONE: f64 = (1_u64 << FRACTIONAL_BITS) as f64;
 ///
 /// **Lower is more anomalous**: it takes fewer cuts to set the point apart. Integers add up to the
 /// same sum in whatever order trees are walked, so scores do not depend on threads or instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct PathSum(u64);
 

@@ -8,7 +8,7 @@
 )]
 use std::arch::x86_64::*;
 
-use super::layout::{LevelTables, RankTable, TreeCodes};
+use super::layout::{LevelTables, RankTable, SECOND_COLUMN, TreeCodes};
 use super::{Bytes, Kernel, Values};
 use crate::engine::Engine;
 
@@ -156,15 +156,15 @@ impl Walks<'_> {
             for (ordinal, &turns) in ordinals.iter_mut().zip(&self.turns) {
                 *ordinal = lookup::<LEVEL, N>(&self.tree.ordinals, turns);
             }
-            let mut this = _mm256_setzero_si256();
-            for &column in columns {
+            for (ordinal, &column) in (0_u8..).zip(columns) {
+                let this = if ordinal == 1 { SECOND_COLUMN } else { ordinal };
+                let this = _mm256_set1_epi8(this.cast_signed());
                 let candidates = self.load_codes(column);
                 for part in 0..PARTS {
                     let is_this = _mm256_cmpeq_epi8(ordinals[part], this);
                     let value = _mm256_and_si256(candidates[part], is_this);
                     values[part] = _mm256_or_si256(values[part], value);
                 }
-                this = _mm256_add_epi8(this, _mm256_set1_epi8(1));
             }
         }
 

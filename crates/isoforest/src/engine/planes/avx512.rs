@@ -149,7 +149,11 @@ fn rank(table: &RankTable, values: &Values, codes: &mut Bytes) {
             load_floats(&values[3]),
         ];
         let mut turns = [_mm512_setzero_si512(); WALKS];
-        for level in 0..n_levels.min(5) {
+        let root = _mm512_set1_ps(tables[0][0]);
+        for (turns, &x) in turns.iter_mut().zip(&x) {
+            turn(turns, 0, root, x);
+        }
+        for level in 1..n_levels.min(5) {
             let table = load_floats(&tables[level as usize]);
             for (turns, &x) in turns.iter_mut().zip(&x) {
                 turn(turns, level, _mm512_permutexvar_ps(*turns, table), x);
@@ -287,16 +291,21 @@ impl Walks<'_> {
         self.columns_below = columns_below;
 
         let mut values = self.load_codes(columns[0]);
-        if columns.len() > 1 {
+        if let [_, second, others @ ..] = columns {
             let ordinals = self.lookup::<LEVEL>(&self.tree.ordinals);
-            let mut this = _mm512_setzero_si512();
-            for &column in &columns[1..] {
-                this = _mm512_add_epi8(this, _mm512_set1_epi8(1));
+            let candidates = self.load_codes(*second);
+            for part in 0..PARTS {
+                let is_second = _mm512_movepi8_mask(ordinals[part]);
+                values[part] = _mm512_mask_mov_epi8(values[part], is_second, candidates[part]);
+            }
+            let mut this = _mm512_set1_epi8(2);
+            for &column in others {
                 let candidates = self.load_codes(column);
                 for part in 0..PARTS {
                     let is_this = _mm512_cmpeq_epi8_mask(ordinals[part], this);
                     values[part] = _mm512_mask_mov_epi8(values[part], is_this, candidates[part]);
                 }
+                this = _mm512_add_epi8(this, _mm512_set1_epi8(1));
             }
         }
 

@@ -9,6 +9,9 @@ use crate::tree::{Cut, IsolationTree};
 
 /// The most distinct thresholds of a feature in a group: ranks are 0 to 255.
 const THRESHOLDS_MAX: usize = 255;
+/// The ordinal of the second column of a level. It is told by its highest bit alone, which AVX-512
+/// does on an execution port that lookups and comparisons do not need.
+pub(super) const SECOND_COLUMN: u8 = 1 << 7;
 /// The code of a threshold that no value is above.
 const NO_CUT: u8 = u8::MAX;
 /// The most trees of a tile: the exits of all stay in the first-level cache until they are added.
@@ -90,7 +93,8 @@ pub(super) enum Ends {
 pub(in crate::engine) struct TreeCodes {
     /// The code of the threshold at each place.
     pub(super) thresholds: LevelTables,
-    /// Which of the columns of its level is compared at each place.
+    /// Which of the columns of its level is compared at each place, counted from 0; but
+    /// [`SECOND_COLUMN`] for the second.
     pub(super) ordinals: LevelTables,
     /// The columns of the first level, of the second, and so on; at least one of each.
     pub(super) columns: Vec<u16>,
@@ -433,7 +437,7 @@ impl TreeCodes {
                     let level = level as u32;
                     let place = 64 * level as usize + from_turns(position - (1 << level), level);
                     thresholds.0[place] = code(cut);
-                    ordinals.0[place] = ordinal as u8;
+                    ordinals.0[place] = if ordinal == 1 { SECOND_COLUMN } else { ordinal as u8 };
                 }
             }
             if columns.len() == first {
