@@ -12,6 +12,8 @@ pub(crate) struct Grower<'a> {
     average_path_lengths: &'a [PathSum],
     /// The rows of the tree at hand, those of one node side by side.
     rows: Vec<u32>,
+    /// The spans of all nodes, in their order.
+    spans: Vec<Span>,
     /// The values of one feature in the rows of the node at hand.
     values: Vec<f64>,
 }
@@ -38,7 +40,13 @@ impl Span {
 
 impl<'a> Grower<'a> {
     pub(crate) fn new(samples: Samples<'a>, average_path_lengths: &'a [PathSum]) -> Self {
-        Self { samples, average_path_lengths, rows: Vec::new(), values: Vec::new() }
+        Self {
+            samples,
+            average_path_lengths,
+            rows: Vec::new(),
+            spans: Vec::new(),
+            values: Vec::new(),
+        }
     }
 
     /// Grows a tree from the rows `drawn`.
@@ -56,12 +64,12 @@ impl<'a> Grower<'a> {
         let height_limit = drawn.len().next_power_of_two().trailing_zeros();
         self.rows.clear();
         self.rows.extend_from_slice(drawn);
+        self.values.resize(drawn.len(), 0.0);
 
         let mut tree = TreeBuilder::with_capacity(drawn.len(), self.average_path_lengths);
-        // The spans of all nodes, in their order.
-        let mut spans = Vec::with_capacity(drawn.len());
-        spans.push(Span { start: 0, end: drawn.len(), depth: 0 });
-        while let Some(&span) = spans.get(tree.len()) {
+        self.spans.clear();
+        self.spans.push(Span { start: 0, end: drawn.len(), depth: 0 });
+        while let Some(&span) = self.spans.get(tree.len()) {
             let cut =
                 if span.depth < height_limit { self.draw_cut(span, features, rng) } else { None };
             match cut {
@@ -69,8 +77,8 @@ impl<'a> Grower<'a> {
                 Some(Cut { feature, threshold }) => {
                     let middle = self.partition(span, threshold);
                     tree.push_split(feature as u16, threshold, span.len() as u32, span.depth);
-                    spans.push(Span { end: middle, depth: span.depth + 1, ..span });
-                    spans.push(Span { start: middle, depth: span.depth + 1, ..span });
+                    self.spans.push(Span { end: middle, depth: span.depth + 1, ..span });
+                    self.spans.push(Span { start: middle, depth: span.depth + 1, ..span });
                 }
             }
         }
@@ -100,21 +108,12 @@ impl<'a> Grower<'a> {
     /// Takes the values of a feature in the node, and says which finite one is the lowest and which
     /// the highest.
     fn take_values(&mut self, span: Span, feature: u32) -> (f64, f64) {
-        let values = &self.samples.values()[feature as usize..];
-        let n_features = self.samples.n_features();
+        let column = &self.samples.values()[feature as usize..];
         let rows = &self.rows[span.start..span.end];
-        self.values.clear();
-        let mut lowest = f64::INFINITY;
-        let mut highest = f64::NEG_INFINITY;
-        self.values.extend(rows.iter().map(|&row| {
-            let value = values[row as usize * n_features];
-            // Not `min` and `max`: these comparisons are false for NaN, and take one instruction.
-            lowest = if value < lowest { value } else { lowest };
-            highest = if value > highest { value } else { highest };
-            value
-        }));
+        let values = &mut self.values[..rows.len()];
+        let (lowest, highest) = take_column(column, self.samples.n_features(), rows, values);
         if lowest == f64::NEG_INFINITY || highest == f64::INFINITY {
-            let finite = self.values.iter().copied().filter(|value| value.is_finite());
+            let finite = values.iter().copied().filter(|value| value.is_finite());
             let nothing = (f64::INFINITY, f64::NEG_INFINITY);
             return finite.fold(nothing, |(low, high), value| (low.min(value), high.max(value)));
         }
@@ -124,16 +123,60 @@ impl<'a> Grower<'a> {
     /// Moves the rows above the threshold to the end of the node and says where they begin.
     fn partition(&mut self, span: Span, threshold: f64) -> usize {
         let rows = &mut self.rows[span.start..span.end];
-        let mut n_left = 0;
-        for (index, &value) in self.values.iter().enumerate() {
-            // Always swapped, so that no branch depends on the value, and not `<=`: a missing value
-            // goes left.
-            rows.swap(index, n_left);
-            let goes_right = value > threshold;
-            n_left += usize::from(!goes_right);
-        }
-        span.start + n_left
+        span.start + partition(rows, &self.values, threshold)
     }
+}
+
+/// Takes the values of some rows from a column whose values are `stride` apart; gives the lowest and
+/// the highest that is not missing.
+///
+/// Not inlined, and two values at a time: so that all of it stays in registers, and that a
+/// comparison need not wait for the one before.
+#[inline(never)]
+fn take_column(column: &[f64], stride: usize, rows: &[u32], values: &mut [f64]) -> (f64, f64) {
+    let mut lowest = [f64::INFINITY; 2];
+    let mut highest = [f64::NEG_INFINITY; 2];
+    let (pairs, last) = rows.as_chunks::<2>();
+    let (value_pairs, last_value) = values.as_chunks_mut::<2>();
+    for (rows, values) in pairs.iter().zip(value_pairs) {
+        for lane in 0..2 {
+            let value = column[rows[lane] as usize * stride];
+            values[lane] = value;
+            lowest[lane] = lower(value, lowest[lane]);
+            highest[lane] = higher(value, highest[lane]);
+        }
+    }
+    if let ([row], [last_value]) = (last, last_value) {
+        let value = column[*row as usize * stride];
+        *last_value = value;
+        lowest[0] = lower(value, lowest[0]);
+        highest[0] = higher(value, highest[0]);
+    }
+    (lower(lowest[0], lowest[1]), higher(highest[0], highest[1]))
+}
+
+/// The lower of two values, the second if the first is missing: unlike `f64::min`, one instruction.
+fn lower(value: f64, other: f64) -> f64 {
+    if value < other { value } else { other }
+}
+
+/// The higher of two values, the second if the first is missing.
+fn higher(value: f64, other: f64) -> f64 {
+    if value > other { value } else { other }
+}
+
+/// Moves the rows whose value is above the threshold to the end and says where they begin.
+#[inline(never)]
+fn partition(rows: &mut [u32], values: &[f64], threshold: f64) -> usize {
+    let mut n_left = 0;
+    for (index, &value) in values[..rows.len()].iter().enumerate() {
+        // Always swapped, so that no branch depends on the value, and not `<=`: a missing value goes
+        // left.
+        rows.swap(index, n_left);
+        let goes_right = value > threshold;
+        n_left += usize::from(!goes_right);
+    }
+    n_left
 }
 
 /// The point of [lowest, highest) that is `unit` of the way between them, taken to an `f32` nearby

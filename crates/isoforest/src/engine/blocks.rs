@@ -14,8 +14,7 @@ use std::arch::x86_64::*;
 
 use super::avx512::{Avx512, load_rounded_up};
 use super::exits::Exits;
-use super::narrow::narrowed;
-use super::treetop::Treetop;
+use super::treetop::{EXITS, Treetop};
 use crate::conventions::InputPrecision;
 use crate::path_sum::PathSum;
 use crate::tree::IsolationTree;
@@ -72,15 +71,16 @@ impl Blocks {
         let mut lower = Vec::with_capacity(trees.len());
         for tree in trees {
             let treetop = Treetop::of(tree);
-            upper.push(Nodes::of(&treetop, 1, precision)?);
+            let thresholds = treetop.narrowed(precision)?;
+            let features = treetop.features.map(|feature| feature as u8);
+            let nodes = |root| Nodes::of(&thresholds, &features, root);
             let notes = exits.notes(tree, &treetop);
             let (notes, _) = notes.as_chunks();
-            let mut blocks = [LowerBlock { nodes: upper[0], exits: notes[0] }; PLACES];
-            for (index, (block, &exits)) in blocks.iter_mut().zip(notes).enumerate() {
-                *block =
-                    LowerBlock { nodes: Nodes::of(&treetop, PLACES + index, precision)?, exits };
-            }
-            lower.push(blocks);
+            upper.push(nodes(1));
+            lower.push(std::array::from_fn(|index| LowerBlock {
+                nodes: nodes(PLACES + index),
+                exits: notes[index],
+            }));
         }
         Some(Self { kernel, upper, lower, exits })
     }
@@ -141,17 +141,14 @@ impl Blocks {
 
 impl Nodes {
     /// The nodes of four levels from a position of a treetop on.
-    fn of(treetop: &Treetop, root: usize, precision: InputPrecision) -> Option<Self> {
+    fn of(thresholds: &[f32; EXITS], features: &[u8; EXITS], root: usize) -> Self {
         let mut nodes = Self { thresholds: [f32::INFINITY; PLACES], features: [0; PLACES] };
-        for node in 1..PLACES {
-            let level = node.ilog2();
-            let position = (root << level) + node - (1 << level);
-            if let Some(cut) = treetop.cuts[position] {
-                nodes.thresholds[node] = narrowed(cut.threshold, precision)?;
-                nodes.features[node] = cut.feature as u8;
-            }
+        for level in 0..4 {
+            let (len, first) = (1 << level, root << level);
+            nodes.thresholds[len..2 * len].copy_from_slice(&thresholds[first..first + len]);
+            nodes.features[len..2 * len].copy_from_slice(&features[first..first + len]);
         }
-        Some(nodes)
+        nodes
     }
 }
 

@@ -4,7 +4,7 @@
 //! needs a check; and several walks are under way at once, so that none is waited for.
 
 use super::exits::Exits;
-use super::narrow::{narrowed, round_up};
+use super::narrow::round_up;
 use super::treetop::{EXITS, LEVELS, Treetop};
 use crate::conventions::InputPrecision;
 use crate::path_sum::PathSum;
@@ -98,18 +98,11 @@ impl Heaps {
 impl Heap {
     fn of(tree: &IsolationTree, exits: &Exits, precision: InputPrecision) -> Option<Self> {
         let treetop = Treetop::of(tree);
-        let mut heap = Self {
-            thresholds: [f32::INFINITY; EXITS],
-            features: [0; EXITS],
+        Some(Self {
+            thresholds: treetop.narrowed(precision)?,
+            features: treetop.features.map(|feature| feature as u8),
             exits: exits.notes(tree, &treetop),
-        };
-        for (position, cut) in treetop.cuts.iter().enumerate() {
-            if let Some(cut) = cut {
-                heap.thresholds[position] = narrowed(cut.threshold, precision)?;
-                heap.features[position] = cut.feature as u8;
-            }
-        }
-        Some(heap)
+        })
     }
 
     /// The position below `position` that a value goes to; an exit after the last level.

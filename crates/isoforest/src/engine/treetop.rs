@@ -1,7 +1,9 @@
 //! The upper levels of a tree, spread out as a complete binary heap.
 
+use super::narrow::narrowed;
+use crate::conventions::InputPrecision;
 use crate::path_sum::PathSum;
-use crate::tree::{Cut, IsolationTree};
+use crate::tree::IsolationTree;
 
 /// Number of levels of a treetop: a position in it fits a byte.
 ///
@@ -17,8 +19,9 @@ pub(super) const EXITS: usize = 1 << LEVELS;
 /// numbered as if they were the positions 256 to 511.
 #[derive(Debug)]
 pub(super) struct Treetop {
-    /// The cuts at the positions 1 to 255; `None` at leaves, below them, and at position 0.
-    pub(super) cuts: [Option<Cut>; EXITS],
+    /// The threshold at each position; infinite where there is no cut: no value is above.
+    pub(super) thresholds: [f64; EXITS],
+    pub(super) features: [u16; EXITS],
     /// The node of the tree that each exit leads to; 0 for exits that no walk comes to.
     ///
     /// Nodes are in breadth-first order, so that no more than 511 of them are so high up.
@@ -27,29 +30,44 @@ pub(super) struct Treetop {
 
 impl Treetop {
     pub(super) fn of(tree: &IsolationTree) -> Self {
-        const UNREACHED: u32 = u32::MAX;
-        let mut nodes = [UNREACHED; 2 * EXITS];
-        nodes[1] = 0;
-        let mut cuts = [None; EXITS];
+        // The node at each position; 0, the root, where none is.
+        let mut nodes = [0_u16; 2 * EXITS];
+        let mut thresholds = [f64::INFINITY; EXITS];
+        let mut features = [0; EXITS];
         for position in 1..EXITS {
             let node = nodes[position];
-            if node == UNREACHED {
+            if node == 0 && position > 1 {
                 continue;
             }
-            cuts[position] = tree.cut(node);
-            match cuts[position] {
+            match tree.cut(u32::from(node)) {
                 Some(cut) => {
-                    nodes[2 * position] = cut.first_child;
-                    nodes[2 * position + 1] = cut.first_child + 1;
+                    thresholds[position] = cut.threshold;
+                    features[position] = cut.feature;
+                    nodes[2 * position] = cut.first_child as u16;
+                    nodes[2 * position + 1] = cut.first_child as u16 + 1;
                 }
                 None => nodes[2 * position] = node,
             }
         }
-        let exits = std::array::from_fn(|exit| match nodes[EXITS + exit] {
-            UNREACHED => 0,
-            node => node as u16,
-        });
-        Self { cuts, exits }
+        let exits = std::array::from_fn(|exit| nodes[EXITS + exit]);
+        Self { thresholds, features, exits }
+    }
+
+    /// The thresholds as the `f32` that can take their places, if such can.
+    pub(super) fn narrowed(&self, precision: InputPrecision) -> Option<[f32; EXITS]> {
+        let mut narrow = [f32::INFINITY; EXITS];
+        for (narrow, &threshold) in narrow.iter_mut().zip(&self.thresholds) {
+            *narrow = narrowed(threshold, precision)?;
+        }
+        Some(narrow)
+    }
+
+    /// The cuts by position: the feature and the threshold.
+    pub(super) fn cuts(&self) -> impl Iterator<Item = (usize, u16, f64)> {
+        let positions = self.features.iter().zip(&self.thresholds).enumerate();
+        positions
+            .filter(|(_, (_, threshold))| threshold.is_finite())
+            .map(|(position, (&feature, &threshold))| (position, feature, threshold))
     }
 
     /// The path length to be expected at each exit; 0 at those that no walk comes to.

@@ -5,7 +5,7 @@ use crate::conventions::InputPrecision;
 use crate::engine::narrow::narrowed;
 use crate::engine::treetop::{EXITS, LEVELS, Treetop};
 use crate::path_sum::PathSum;
-use crate::tree::{Cut, IsolationTree};
+use crate::tree::IsolationTree;
 
 /// The most distinct thresholds of a feature in a group: ranks are 0 to 255.
 const THRESHOLDS_MAX: usize = 255;
@@ -141,14 +141,16 @@ impl Planes {
 }
 
 /// The threshold as values are compared with it: every narrow one is an `f32`.
-fn comparable(cut: Cut, precision: InputPrecision) -> f64 {
-    narrowed(cut.threshold, precision).map_or(cut.threshold, f64::from)
+fn comparable(threshold: f64, precision: InputPrecision) -> f64 {
+    narrowed(threshold, precision).map_or(threshold, f64::from)
 }
 
 /// The distinct features and thresholds of a treetop, in ascending order.
 fn sorted_cuts(treetop: &Treetop, precision: InputPrecision) -> Vec<(u16, f64)> {
-    let cuts = treetop.cuts.iter().flatten();
-    let mut cuts: Vec<_> = cuts.map(|&cut| (cut.feature, comparable(cut, precision))).collect();
+    let mut cuts: Vec<_> = treetop
+        .cuts()
+        .map(|(_, feature, threshold)| (feature, comparable(threshold, precision)))
+        .collect();
     cuts.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
     cuts.dedup();
     cuts
@@ -208,11 +210,12 @@ impl GroupDraft {
             columns.push(Column { feature, ranks: Ranks::of(thresholds) });
         }
         let codes_of = |treetop: &Treetop| {
-            TreeCodes::of(treetop, &column_of_feature, |cut| {
-                let feature = usize::from(cut.feature);
-                let rank = rank_of(&thresholds[feature], comparable(cut, precision))
+            TreeCodes::of(treetop, |feature, threshold| {
+                let column = column_of_feature[usize::from(feature)];
+                let known = &thresholds[usize::from(feature)];
+                let rank = rank_of(known, comparable(threshold, precision))
                     .expect("the thresholds of all trees were added");
-                columns[usize::from(column_of_feature[feature])].ranks.code(rank)
+                (column, columns[usize::from(column)].ranks.code(rank))
             })
         };
 
@@ -419,26 +422,28 @@ fn from_turns(turns: usize, n_levels: u32) -> usize {
 }
 
 impl TreeCodes {
-    fn of(treetop: &Treetop, column_of_feature: &[u16], code: impl Fn(Cut) -> u8) -> Self {
+    /// `column_and_code` tells those of a feature and a threshold.
+    fn of(treetop: &Treetop, column_and_code: impl Fn(u16, f64) -> (u16, u8)) -> Self {
         let mut thresholds = Aligned([NO_CUT; 9 * 64]);
         let mut ordinals = Aligned([0; 9 * 64]);
         let mut columns = Vec::new();
         let mut n_columns = [0; LEVELS as usize];
-        for (level, n_columns) in n_columns.iter_mut().enumerate() {
+        let mut cuts = treetop.cuts().peekable();
+        for (level, n_columns) in (0..).zip(&mut n_columns) {
             let first = columns.len();
-            for position in 1 << level..2 << level {
-                if let Some(cut) = treetop.cuts[position] {
-                    let column = column_of_feature[usize::from(cut.feature)];
-                    let known = columns[first..].iter().position(|&known| known == column);
-                    let ordinal = known.unwrap_or_else(|| {
-                        columns.push(column);
-                        columns.len() - 1 - first
-                    });
-                    let level = level as u32;
-                    let place = 64 * level as usize + from_turns(position - (1 << level), level);
-                    thresholds.0[place] = code(cut);
-                    ordinals.0[place] = if ordinal == 1 { SECOND_COLUMN } else { ordinal as u8 };
-                }
+            let (first_position, end) = (1 << level, 2 << level);
+            while let Some((position, feature, threshold)) =
+                cuts.next_if(|&(position, ..)| position < end)
+            {
+                let (column, code) = column_and_code(feature, threshold);
+                let known = columns[first..].iter().position(|&known| known == column);
+                let ordinal = known.unwrap_or_else(|| {
+                    columns.push(column);
+                    columns.len() - 1 - first
+                });
+                let place = 64 * level as usize + from_turns(position - first_position, level);
+                thresholds.0[place] = code;
+                ordinals.0[place] = if ordinal == 1 { SECOND_COLUMN } else { ordinal as u8 };
             }
             if columns.len() == first {
                 columns.push(0);
