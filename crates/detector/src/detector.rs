@@ -295,6 +295,14 @@ impl Detector {
         self.parts.forest.engine()
     }
 
+    /// The names of the features that take longer to score, since 32 bits do not tell their values
+    /// apart.
+    pub fn wide_features(&self) -> Vec<&str> {
+        let features = self.schema().features();
+        let wide = self.parts.forest.wide_features().into_iter();
+        wide.map(|feature| &*features[feature].name).collect()
+    }
+
     /// The same detector with another engine; it judges in the same way.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{LazyLock, OnceLock};
 
-use crate::conventions::Conventions;
+use crate::conventions::{Conventions, InputPrecision};
 use crate::path_sum::PathSum;
 use crate::tree::{IsolationTree, walk_on};
 use heaps::Heaps;
@@ -257,6 +257,11 @@ fn add_plain_path_sums(trees: &[IsolationTree], rows: &[&[f64]], sums: &mut [Pat
     for (row, sum) in rest.iter().zip(sums_of_rest) {
         *sum = sum.plus(plain_path_sum(trees, row));
     }
+}
+
+/// Whether an `f32` can take the place of a threshold.
+pub(crate) fn is_narrow(threshold: f64, precision: InputPrecision) -> bool {
+    narrow::narrowed(threshold, precision).is_some()
 }
 
 /// The path sum of one event, by walks through the trees as they are.

@@ -5,7 +5,7 @@ use std::fmt;
 use rayon::prelude::*;
 
 use crate::conventions::{Conventions, Harmonic, InputPrecision};
-use crate::engine::{Compiled, Engine, EngineError};
+use crate::engine::{Compiled, Engine, EngineError, is_narrow};
 use crate::grow::Grower;
 use crate::params::{FitError, Params};
 use crate::path_sum::{PathSum, Scale, Threshold};
@@ -162,6 +162,17 @@ impl IsolationForest {
     /// The nodes of each tree, as [`IsolationForest::from_trees`] takes them.
     pub fn to_trees(&self) -> Vec<Vec<TreeNode>> {
         self.trees.iter().map(|tree| tree.to_nodes().collect()).collect()
+    }
+
+    /// The features that are compared in 64 bits, since thresholds lie closer than an `f32` can tell;
+    /// seconds since 1970 are like that. Scoring them takes longer.
+    pub fn wide_features(&self) -> Vec<usize> {
+        let mut is_wide = vec![false; self.conventions.n_features];
+        for cut in self.trees.iter().flat_map(IsolationTree::cuts) {
+            is_wide[usize::from(cut.feature)] |=
+                !is_narrow(cut.threshold, self.conventions.input_precision);
+        }
+        (0..is_wide.len()).filter(|&feature| is_wide[feature]).collect()
     }
 
     pub(crate) fn trees(&self) -> &[IsolationTree] {

@@ -263,6 +263,11 @@ impl IsolationTree {
         (first_child != node).then_some(Cut { feature, threshold, first_child })
     }
 
+    /// All cuts.
+    pub(crate) fn cuts(&self) -> impl Iterator<Item = Cut> {
+        (0..self.nodes.len() as u32).filter_map(|node| self.cut(node))
+    }
+
     /// The length of the longest path, in cuts.
     pub(crate) fn height(&self) -> u32 {
         self.height

@@ -38,7 +38,8 @@ pub fn run(
     stdout: &mut (dyn Write + Send),
     stderr: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
-    let engine = args.engine.0.map_or_else(Engine::selected, Ok)?;
+    let selected = Engine::selected().context(Engine::VARIABLE)?;
+    let engine = args.engine.0.unwrap_or(selected);
     let dir = args.model_dir.as_path();
     let Some(detector) = Detector::load(dir)? else {
         bail!(
@@ -48,6 +49,14 @@ pub fn run(
     };
     let detector = detector.with_engine(engine)?;
     let input = Input::open(args, &detector, stdin)?;
+    let wide = detector.wide_features();
+    if !wide.is_empty() {
+        writeln!(
+            stderr,
+            "note: {} need 64 bits to be compared, which takes longer",
+            wide.join(", ")
+        )?;
+    }
     // One for each core is what 0 asks for.
     let n_threads = args.threads.unwrap_or(u16::from(args.one));
     let pool = rayon::ThreadPoolBuilder::new()

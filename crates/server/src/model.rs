@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use detector::{ARTEFACT_FILE, Detector, Params};
+use detector::{ARTEFACT_FILE, Detector, Engine, Params};
 use sensor::FeatureSchema;
 
 /// A detector, and where it comes from.
@@ -32,6 +32,7 @@ impl Model {
     /// Fails when the files are damaged or do not belong together, and when there is no model and
     /// one is required.
     pub fn load(dir: &Path, is_required: bool, now_us: i64) -> anyhow::Result<Self> {
+        Engine::selected().context(Engine::VARIABLE)?;
         let loaded = Detector::load(dir).with_context(|| {
             format!(
                 "the model in `{}` cannot be used; train anew with `cargo run -p train`, put both files of one \
@@ -40,7 +41,11 @@ impl Model {
             )
         })?;
         if let Some(detector) = loaded {
-            tracing::info!(model.version = detector.meta().model_version, "loaded the model");
+            tracing::info!(
+                model.version = detector.meta().model_version,
+                engine = %detector.engine(),
+                "loaded the model"
+            );
             return Ok(Self { detector, origin: Origin::File });
         }
         if is_required {

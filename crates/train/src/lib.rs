@@ -41,7 +41,7 @@ const SAMPLE_ROWS: usize = 200;
 /// as asked, and when a file cannot be written.
 pub fn run(args: &Args, now_us: i64, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     // A misspelt engine should not wait for the data.
-    Engine::selected()?;
+    Engine::selected().context(Engine::VARIABLE)?;
     let n_threads = args.threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)

@@ -126,3 +126,10 @@ fn only_a_main_reads_the_clock_or_ends_the_process() {
 fn bincode_is_known_to_one_module() {
     assert_eq!(sources_with("bincode::"), ["envelope.rs"]);
 }
+
+#[test]
+fn only_the_kernels_hold_unsafe_code() {
+    let mut names = sources_with("unsafe {");
+    names.sort();
+    assert_eq!(names, ["avx2.rs", "avx512.rs", "avx512.rs", "blocks.rs"]);
+}

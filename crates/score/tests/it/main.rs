@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::Command;
 
 use clap::Parser as _;
 use detector::{Detector, Engine, ForestParams, Params};
@@ -243,4 +244,42 @@ fn an_output_that_cannot_be_written_is_named() {
     assert!(
         error.to_string().contains(&Path::new("file").join("scores.csv").display().to_string())
     );
+}
+
+#[test]
+fn features_that_need_64_bits_are_told() {
+    let place = Place::new();
+    let schema = FeatureSchema::new(vec![Feature::named("seconds_since_1970")]).unwrap();
+    let seconds = |row: usize| [1.76e9 + row as f64 / 8.0];
+    let events: Vec<_> = (0..500).map(|row| event(&schema, row, &seconds(row))).collect();
+    let time_us = sensor::timestamp::EARLIEST_US;
+    let detector = Detector::fit(&schema, &events, &Params::default(), time_us).unwrap();
+    detector.save(&place.dir.path().join("models")).unwrap();
+    place.write("rows.csv", b"seconds_since_1970\n1760000001.5\n");
+    let (printed, told) = place.score("rows.csv", &[]).unwrap();
+    let expected = detector.score_row(&[1_760_000_001.5]);
+    assert!(printed.starts_with(&format!("{HEADER}1,{expected},")), "{printed}");
+    assert!(told.starts_with("note: seconds_since_1970 need 64 bits"), "{told}");
+}
+
+#[test]
+fn the_environment_names_an_engine() {
+    let place = Place::new();
+    place.write("rows.csv", &csv(&rows(100)));
+    let score = |engine: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_score"))
+            .env("ISOFOREST_ENGINE", engine)
+            .current_dir(place.dir.path())
+            .args(["--input", "rows.csv", "--output", "scores.csv"])
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    for engine in Engine::available() {
+        let (is_done, told) = score(&engine.to_string());
+        assert!(is_done && told.ends_with(&format!("engine {engine})\n")), "{told}");
+    }
+    let (is_done, told) = score("quantum");
+    assert!(!is_done);
+    assert!(told.starts_with("error: ISOFOREST_ENGINE: there is no engine \"quantum\""), "{told}");
 }
