@@ -180,6 +180,15 @@ async fn the_readme_shows_what_the_programs_print() {
                     simulate::Args { interval: Some(0.0), ..simulate::Args::parse_from(all) };
                 simulate::run(&args, now_us, &mut out, std::future::pending()).await.unwrap();
             }
+            "score" => {
+                let in_dir = |word: String| match word.strip_prefix("data/") {
+                    Some(name) => dir.path().join("data").join(name).display().to_string(),
+                    None => word,
+                };
+                let all = ["score".into()].into_iter().chain(folders[..2].iter().cloned());
+                let args = score::Args::parse_from(all.chain(arguments.map(in_dir)));
+                score::run(&args, std::io::empty(), &mut out, &mut std::io::sink()).unwrap();
+            }
             "curl" => {
                 let client = simulate::http_client().unwrap();
                 let address = words.iter().find(|word| word.starts_with("http://")).unwrap();
