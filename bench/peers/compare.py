@@ -272,12 +272,11 @@ def auroc():
             rows = list(csv.reader(file))
         data = np.array(rows[1:], dtype=float)
         x, labels = data[:, :-1], data[:, -1] == 1
-        n_seeds = len(seeds) if len(x) < 200_000 else 3
         sample_size = min(256, len(x) // 2)
-        columns = [[our_auroc(path, rows[0][:-1], sample_size, seed, labels) for seed in range(n_seeds)]]
+        columns = [[our_auroc(path, rows[0][:-1], sample_size, seed, labels) for seed in seeds]]
         for peer_class in peers:
             areas = []
-            for seed in range(n_seeds):
+            for seed in seeds:
                 peer = peer_class()
                 peer.fit(x, sample_size, seed)
                 areas.append(area_under_roc(peer.score(x), labels))

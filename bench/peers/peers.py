@@ -56,7 +56,8 @@ class Isotree:
             ndim=1,
             max_depth=int(np.ceil(np.log2(sample_size))),
             missing_action="fail",
-            random_seed=seed + 1,
+            # It seeds tree t with seed + t, so that neighbouring seeds share most trees.
+            random_seed=1 + 1_000 * seed,
             nthreads=1,
         ).fit(x)
 

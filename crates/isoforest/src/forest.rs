@@ -279,15 +279,21 @@ impl IsolationForest {
         self.scale
     }
 
-    /// Hands `x` on as this forest compares it.
+    /// Hands `x` on as this forest compares it; without an allocation, unless it is very wide.
     pub(crate) fn with_rounded<T>(&self, x: &[f64], f: impl FnOnce(&[f64]) -> T) -> T {
+        const ON_STACK: usize = 256;
         self.check_width(x.len());
+        let round = |&value: &f64| self.conventions.input_precision.round(value);
         match self.conventions.input_precision {
             InputPrecision::F64 => f(x),
-            InputPrecision::F32 => {
-                let rounded: Vec<f64> = x.iter().map(|&x| InputPrecision::F32.round(x)).collect();
-                f(&rounded)
+            InputPrecision::F32 if x.len() <= ON_STACK => {
+                let mut rounded = [0.0; ON_STACK];
+                for (rounded, value) in rounded.iter_mut().zip(x) {
+                    *rounded = round(value);
+                }
+                f(&rounded[..x.len()])
             }
+            InputPrecision::F32 => f(&x.iter().map(round).collect::<Vec<f64>>()),
         }
     }
 

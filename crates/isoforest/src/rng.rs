@@ -72,7 +72,7 @@ impl TreeRng {
     }
 }
 
-/// A set of numbers below 2^32 - 1: a table with open addressing, at most half full.
+/// A set of numbers below 2^32 - 1: a table with open addressing, at most a quarter full.
 struct NumberSet {
     places: Vec<u32>,
     /// What leaves of a 32-bit hash as many bits as a place has.
@@ -83,7 +83,7 @@ impl NumberSet {
     const EMPTY: u32 = u32::MAX;
 
     fn with_capacity(capacity: usize) -> Self {
-        let len = (2 * capacity).next_power_of_two().max(2);
+        let len = (4 * capacity).next_power_of_two().max(2);
         Self { places: vec![Self::EMPTY; len], shift: u32::BITS - len.trailing_zeros() }
     }
 

@@ -10,38 +10,25 @@ pub(super) enum Exits {
     /// As nodes of their trees, from which walks may go on.
     Nodes,
     /// As places in a list of the distinct path lengths: no tree is higher than its treetop.
-    Lengths(Vec<PathSum>),
+    Lengths(LengthList),
 }
 
 impl Exits {
-    /// The most distinct lengths that are listed. Forests grown from 256 samples have about a
-    /// hundred of them; a longer list would take too long to make.
-    const LENGTHS_MAX: usize = 512;
-
     pub(super) fn of(trees: &[IsolationTree]) -> Self {
         if trees.iter().any(|tree| tree.height() > LEVELS) {
             return Self::Nodes;
         }
-        let mut lengths = vec![PathSum::ZERO];
-        for length in trees.iter().flat_map(IsolationTree::leaf_lengths) {
-            if !lengths.contains(&length) {
-                if lengths.len() == Self::LENGTHS_MAX {
-                    return Self::Nodes;
-                }
-                lengths.push(length);
-            }
-        }
-        Self::Lengths(lengths)
+        let mut list = LengthList::new();
+        let all_fit =
+            trees.iter().flat_map(IsolationTree::leaf_lengths).all(|length| list.add(length));
+        if all_fit { Self::Lengths(list) } else { Self::Nodes }
     }
 
     /// The notes of the exits of a tree.
     pub(super) fn notes(&self, tree: &IsolationTree, treetop: &Treetop) -> [u16; EXITS] {
         match self {
             Self::Nodes => treetop.exits,
-            Self::Lengths(lengths) => treetop.lengths(tree).map(|length| {
-                let place = lengths.iter().position(|&known| known == length);
-                place.expect("the lengths of all leaves are listed") as u16
-            }),
+            Self::Lengths(list) => treetop.lengths(tree).map(|length| list.place(length)),
         }
     }
 
@@ -54,8 +41,8 @@ impl Exits {
         notes: [u16; N],
     ) -> PathSum {
         match self {
-            Self::Lengths(lengths) => {
-                let lengths = notes.map(|place| lengths[usize::from(place)]);
+            Self::Lengths(list) => {
+                let lengths = notes.map(|place| list.lengths[usize::from(place)]);
                 lengths.into_iter().fold(PathSum::ZERO, PathSum::plus)
             }
             Self::Nodes => {
@@ -77,12 +64,65 @@ impl Exits {
         sums: &mut [PathSum; N],
     ) {
         match self {
-            Self::Lengths(lengths) => {
+            Self::Lengths(list) => {
                 for (sum, place) in sums.iter_mut().zip(notes) {
-                    *sum = sum.plus(lengths[usize::from(place)]);
+                    *sum = sum.plus(list.lengths[usize::from(place)]);
                 }
             }
             Self::Nodes => add_from(tree, rows, notes, sums),
+        }
+    }
+}
+
+/// Distinct path lengths, the first of which is 0.
+#[derive(Debug)]
+pub(super) struct LengthList {
+    lengths: Vec<PathSum>,
+    /// Where each length stands: a table with open addressing, at most half full.
+    places: Box<[u16; 2 * Self::LEN_MAX]>,
+}
+
+impl LengthList {
+    /// Forests grown from 256 samples have about a hundred distinct lengths.
+    const LEN_MAX: usize = 512;
+    const EMPTY: u16 = u16::MAX;
+
+    fn new() -> Self {
+        let mut list =
+            Self { lengths: Vec::new(), places: Box::new([Self::EMPTY; 2 * Self::LEN_MAX]) };
+        list.add(PathSum::ZERO);
+        list
+    }
+
+    /// Adds a length unless it is there; false if the list is full.
+    fn add(&mut self, length: PathSum) -> bool {
+        let slot = self.slot(length);
+        if self.places[slot] == Self::EMPTY {
+            if self.lengths.len() == Self::LEN_MAX {
+                return false;
+            }
+            self.places[slot] = self.lengths.len() as u16;
+            self.lengths.push(length);
+        }
+        true
+    }
+
+    /// The place of a length that was added.
+    fn place(&self, length: PathSum) -> u16 {
+        self.places[self.slot(length)]
+    }
+
+    /// The slot that holds the place of a length, or that will.
+    fn slot(&self, length: PathSum) -> usize {
+        // 2^64 divided by the golden ratio (Knuth, vol. 3, 6.4).
+        let hash = length.to_bits().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut slot = (hash >> (u64::BITS - (2 * Self::LEN_MAX).trailing_zeros())) as usize;
+        loop {
+            match self.places[slot] {
+                Self::EMPTY => return slot,
+                place if self.lengths[usize::from(place)] == length => return slot,
+                _ => slot = (slot + 1) % self.places.len(),
+            }
         }
     }
 }

@@ -24,9 +24,11 @@ pub(super) use layout::Planes;
 
 /// Number of rows that a kernel is handed at a time.
 pub(super) const BLOCK: usize = 128;
-/// Rows for which codes are made before trees are walked: they fit a second-level cache with the
-/// trees of a tile.
-const ROWS_PER_CHUNK: usize = 8 * BLOCK;
+/// The most blocks for which codes are made before trees are walked: with the exits of a tile they
+/// fit a first-level cache.
+const BLOCKS_MAX: usize = 8;
+/// Fewer blocks are taken together when they would hold more values than these: a few megabytes.
+const VALUES_MAX: usize = 1 << 20;
 
 /// What is laid out for registers, and begins where a cache line does.
 #[derive(Debug, Clone, Copy)]
@@ -81,8 +83,10 @@ impl Planes {
         rows: &[&[f64]],
         sums: &mut [PathSum],
     ) {
+        let n_features = rows.first().map_or(1, |row| row.len());
+        let n_rows = BLOCK * (VALUES_MAX / BLOCK / n_features).clamp(1, BLOCKS_MAX);
         let mut scratch = Scratch::default();
-        for (rows, sums) in rows.chunks(ROWS_PER_CHUNK).zip(sums.chunks_mut(ROWS_PER_CHUNK)) {
+        for (rows, sums) in rows.chunks(n_rows).zip(sums.chunks_mut(n_rows)) {
             scratch.take_rows(kernel, rows);
             for group in &self.groups {
                 scratch.rank(kernel, &group.columns, rows);

@@ -105,7 +105,7 @@ pub(in crate::engine) struct TreeCodes {
 }
 
 /// A byte for each place in a treetop: the levels one after another, and in each the turns that lead
-/// there. Levels up to the one of 64 places take 64 bytes each, filled up with repetitions.
+/// there. The first seven levels take 64 bytes each, the last one 128.
 pub(in crate::engine) type LevelTables = Aligned<[u8; 9 * 64]>;
 
 /// Up to 64 lengths, byte by byte: plane p holds the byte of weight 256^p of each.
@@ -450,7 +450,7 @@ impl TreeCodes {
             }
             *n_columns = (columns.len() - first) as u8;
         }
-        // The first level is not looked up: all walks are at its one place.
+        // The first level is not looked up: whatever is read there is its one threshold.
         let root = thresholds.0[0];
         thresholds.0[..64].fill(root);
         Self { thresholds, ordinals, columns, n_columns, length_codes: None }
