@@ -156,13 +156,14 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
 /// A file that is there whole or not at all.
 ///
 /// What is written goes to a file beside it, which takes its place when it is on the disk. Without
-/// [`AtomicFile::commit`] nothing is left, and an older file stays.
+/// [`AtomicFile::commit`] nothing is left, and an older file stays. What is no file, such as a
+/// device or a pipe, is written to as it is.
 #[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
-    temporary: PathBuf,
     file: File,
-    is_committed: bool,
+    /// The file beside it, until it has taken its place.
+    temporary: Option<PathBuf>,
 }
 
 impl AtomicFile {
@@ -173,6 +174,10 @@ impl AtomicFile {
     /// Fails when the folder or the file cannot be made.
     pub fn create(path: &Path) -> Result<Self, SaveError> {
         let create = || {
+            if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+                let file = File::options().write(true).open(path)?;
+                return Ok(Self { path: path.to_owned(), file, temporary: None });
+            }
             let dir = path.parent().unwrap_or(Path::new(""));
             fs::create_dir_all(dir)?;
             let mut temporary_name =
@@ -180,7 +185,7 @@ impl AtomicFile {
             temporary_name.push(format!(".{}.tmp", std::process::id()));
             let temporary = dir.join(temporary_name);
             let file = File::create(&temporary)?;
-            Ok(Self { path: path.to_owned(), temporary, file, is_committed: false })
+            Ok(Self { path: path.to_owned(), file, temporary: Some(temporary) })
         };
         create().map_err(|source| SaveError { path: path.to_owned(), source })
     }
@@ -191,8 +196,13 @@ impl AtomicFile {
     ///
     /// Fails when it cannot be brought to the disk or renamed; then an older file stays.
     pub fn commit(mut self) -> Result<(), SaveError> {
-        let result = self.file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.path));
-        self.is_committed = result.is_ok();
+        let Some(temporary) = &self.temporary else {
+            return Ok(());
+        };
+        let result = self.file.sync_all().and_then(|()| fs::rename(temporary, &self.path));
+        if result.is_ok() {
+            self.temporary = None;
+        }
         result
             .and_then(|()| sync_dir(self.path.parent().unwrap_or(Path::new(""))))
             .map_err(|source| SaveError { path: self.path.clone(), source })
@@ -211,9 +221,9 @@ impl Write for AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if !self.is_committed {
+        if let Some(temporary) = &self.temporary {
             // What is left of it helps nobody, and whoever dropped it has an error to tell.
-            let _ = fs::remove_file(&self.temporary);
+            let _ = fs::remove_file(temporary);
         }
     }
 }

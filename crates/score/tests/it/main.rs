@@ -283,3 +283,22 @@ fn the_environment_names_an_engine() {
     assert!(!is_done);
     assert!(told.starts_with("error: ISOFOREST_ENGINE: there is no engine \"quantum\""), "{told}");
 }
+
+/// A pipe that was replaced by a file would wait for ever; so would `/dev/null`, for all programs.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_written_to_and_not_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let place = Place::new();
+    place.write("rows.csv", &csv(&rows(10)));
+    let pipe = place.dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || fs::read_to_string(pipe).unwrap())
+    };
+    place.score("rows.csv", &["--output", "pipe"]).unwrap();
+    assert_eq!(reader.join().unwrap(), place.lines(&rows(10)));
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+}
