@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from peers import PEERS, Coniferest, Isotree, ScikitLearn, Tl2cgen
+from peers import PEERS, Coniferest, Isotree, OnnxRuntime, ScikitLearn, Tl2cgen, Ydf
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SHARED_DIR", ROOT.parent / "shared"))
@@ -104,6 +104,12 @@ def seconds(function):
     return time.perf_counter() - started
 
 
+def repeated(function, n_rows):
+    """Nanoseconds a row: the median of five runs, after one to warm up, as `score --repeat 5` does."""
+    function()
+    return statistics.median(seconds(function) for _ in range(5)) / n_rows * 1e9
+
+
 def in_turn(rounds, measurements):
     """Measures everything once a round, in another order each time."""
     results = {name: [] for name in measurements}
@@ -165,7 +171,7 @@ def batches(rounds, cores):
         }
         names = list(measurements)
         for name, score in fitted(PEERS, x).items():
-            measurements[name] = lambda score=score: seconds(score) / N_ROWS * 1e9
+            measurements[name] = lambda score=score: repeated(score, N_ROWS)
         results = in_turn(rounds, measurements)
         text += f"\n### {width} features\n\n" + table(results, names, "ns/row", 1, COMPARED) + "\n"
     return text.rstrip()
@@ -175,7 +181,8 @@ def single_events(rounds, cores):
     os.sched_setaffinity(0, {cores[-1]})
     text = "## Single events\n\n"
     text += "Nanoseconds an event, one after another, the same forests. Peers are called once an event through\n"
-    text += "Python, which is how they are used there and most of what they take.\n"
+    text += "Python, which is how they are used there and most of what they take; rows are put into the form\n"
+    text += "they ask for before. YDF, which takes columns by name, is left out.\n"
     for width in WIDTHS:
         x = gaussian(N_ROWS, width)
         ours = Ours(x)
@@ -184,12 +191,14 @@ def single_events(rounds, cores):
             for engine in ours.engines()
         }
         names = list(measurements)
-        for peer_class in (Coniferest, ScikitLearn, Isotree):
+        for peer_class in (Coniferest, ScikitLearn, Isotree, OnnxRuntime, Tl2cgen):
             peer = peer_class()
             peer.fit(x, 256)
-            rows = [x[i : i + 1] for i in range(100)]
-            measurements[peer.name] = lambda peer=peer, rows=rows: (
-                seconds(lambda: [peer.score(row) for row in rows]) / len(rows) * 1e9
+            n_events = 100 if peer_class is ScikitLearn else 2_000
+            rows = [x[i : i + 1] for i in range(n_events)]
+            rows = [peer.prepare(row) for row in rows] if hasattr(peer, "prepare") else rows
+            measurements[peer.name] = lambda peer=peer, rows=rows: repeated(
+                lambda: [peer.score(row) for row in rows], len(rows)
             )
         results = in_turn(rounds, measurements)
         text += f"\n### {width} features\n\n" + table(results, names, "ns/event") + "\n"
@@ -236,7 +245,8 @@ def two_threads(rounds, cores):
 def deep_trees(rounds, cores):
     os.sched_setaffinity(0, {cores[-1]})
     text = "## Deep trees\n\n"
-    text += "Nanoseconds a row, 3 features, 100 trees, from 200,000 rows, one core.\n"
+    text += f"Nanoseconds a row, 3 features, 100 trees grown from 200,000 rows, 20,000 rows at once, one core, {rounds} rounds.\n"
+    text += "Treelite + tl2cgen is left out: gcc takes too long over so many branches.\n"
     x = gaussian(200_000, 3)
     for sample_size, n_scored in DEEP.items():
         rows = x[:n_scored]
@@ -246,10 +256,9 @@ def deep_trees(rounds, cores):
             for engine in ours.engines()
         }
         names = list(measurements)
-        # C of so many branches takes gcc minutes; it is left out.
         peers = [peer for peer in PEERS if peer is not Tl2cgen]
         for name, score in fitted(peers, x, sample_size, rows).items():
-            measurements[name] = lambda score=score: seconds(score) / n_scored * 1e9
+            measurements[name] = lambda score=score: repeated(score, n_scored)
         results = in_turn(rounds, measurements)
         text += f"\n### {sample_size:,} samples a tree\n\n"
         text += table(results, names, "ns/row", 0, COMPARED) + "\n"
@@ -262,7 +271,7 @@ def auroc():
     if not sets:
         return text + f"Not measured: there is no {SHARED / 'data' / 'tabular'}."
     seeds = range(10)
-    peers = [ScikitLearn, Isotree, Coniferest]
+    peers = [ScikitLearn, Isotree, Coniferest, Ydf]
     text += f"Area under the ROC curve, mean and standard deviation over {len(seeds)} seeds; fitted to all rows, scored on all rows.\n\n"
     text += "| set | rows | ours | " + " | ".join(peer.name for peer in peers) + " |\n"
     text += "|---|---|---|" + "---|" * len(peers) + "\n"
@@ -279,7 +288,8 @@ def auroc():
             for seed in seeds:
                 peer = peer_class()
                 peer.fit(x, sample_size, seed)
-                areas.append(area_under_roc(peer.score(x), labels))
+                rows_of_peer = peer.prepare(x) if hasattr(peer, "prepare") else x
+                areas.append(area_under_roc(peer.score(rows_of_peer), labels))
             columns.append(areas)
         cells = [f"{statistics.mean(areas):.4f} ± {statistics.stdev(areas):.4f}" for areas in columns]
         text += f"| {name} | {len(x):,} | " + " | ".join(cells) + " |\n"
@@ -318,7 +328,8 @@ def head(rounds):
 
 Written by `bench/peers/run`, which anyone can repeat; figures depend on the machine, so compare ratios.
 Everything is measured in turn, {rounds} rounds in another order each; a ratio compares figures of the same round.
-Ours is timed inside `score --repeat` and `train --time`, peers around one call with {N_ROWS:,} rows or one fit, all with one thread.
+Ours is timed inside `score --repeat` and `train --time`, peers around their calls in Python; all with one thread,
+after a run to warm up, the median of five runs a round.
 
 - machine: {cpu()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}
 - date: {datetime.date.today().isoformat()}, commit {commit}, rustc {rustc}, Python {platform.python_version()}

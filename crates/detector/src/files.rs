@@ -155,9 +155,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
 
 /// A file that is there whole or not at all.
 ///
-/// What is written goes to a file beside it, which takes its place when it is on the disk. Without
-/// [`AtomicFile::commit`] nothing is left, and an older file stays. What is no file, such as a
-/// device or a pipe, is written to as it is.
+/// What is written goes to a file beside it, which takes its place when it is on the disk. When this
+/// is dropped without [`AtomicFile::commit`], an older file stays; a process that is killed leaves
+/// the file beside it, too. Links are followed, and what is no file, such as a device or a pipe, is
+/// written to as it is.
 #[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
@@ -174,9 +175,10 @@ impl AtomicFile {
     /// Fails when the folder or the file cannot be made.
     pub fn create(path: &Path) -> Result<Self, SaveError> {
         let create = || {
-            if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-                let file = File::options().write(true).open(path)?;
-                return Ok(Self { path: path.to_owned(), file, temporary: None });
+            let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+                let file = File::options().write(true).open(&path)?;
+                return Ok(Self { path, file, temporary: None });
             }
             let dir = path.parent().unwrap_or(Path::new(""));
             fs::create_dir_all(dir)?;
@@ -185,7 +187,7 @@ impl AtomicFile {
             temporary_name.push(format!(".{}.tmp", std::process::id()));
             let temporary = dir.join(temporary_name);
             let file = File::create(&temporary)?;
-            Ok(Self { path: path.to_owned(), file, temporary: Some(temporary) })
+            Ok(Self { file, temporary: Some(temporary), path })
         };
         create().map_err(|source| SaveError { path: path.to_owned(), source })
     }
@@ -194,7 +196,8 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// Fails when it cannot be brought to the disk or renamed; then an older file stays.
+    /// Fails when it cannot be brought to the disk or renamed; then an older file stays. When its new
+    /// name cannot be brought to the disk either, that is told too.
     pub fn commit(mut self) -> Result<(), SaveError> {
         let Some(temporary) = &self.temporary else {
             return Ok(());

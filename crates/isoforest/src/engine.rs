@@ -6,12 +6,15 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{LazyLock, OnceLock};
+use std::sync::LazyLock;
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
 
 use crate::conventions::{Conventions, InputPrecision};
 use crate::path_sum::PathSum;
 use crate::tree::{IsolationTree, walk_on};
 use heaps::Heaps;
+#[cfg(target_arch = "x86_64")]
 use planes::{Kernel, Planes};
 #[cfg(target_arch = "x86_64")]
 use {avx512::Avx512, blocks::Blocks, planes::avx2::Avx2};
@@ -23,6 +26,7 @@ mod blocks;
 mod exits;
 mod heaps;
 mod narrow;
+#[cfg(target_arch = "x86_64")]
 mod planes;
 mod treetop;
 
@@ -98,8 +102,10 @@ impl Engine {
                 clippy::disallowed_methods,
                 reason = "the one variable that all programs heed"
             )]
-            match std::env::var(Engine::VARIABLE) {
-                Ok(name) if !name.is_empty() => name.parse::<Engine>()?.checked(),
+            match std::env::var_os(Engine::VARIABLE) {
+                Some(name) if !name.is_empty() => {
+                    name.to_string_lossy().parse::<Engine>()?.checked()
+                }
                 _ => Ok(Engine::available().last().unwrap_or(Engine::Portable)),
             }
         });
@@ -138,15 +144,17 @@ impl FromStr for Engine {
 /// A forest laid out for an engine.
 pub(crate) struct Compiled {
     engine: Engine,
-    conventions: Conventions,
     single: Single,
     /// For batches, laid out for the first one.
+    #[cfg(target_arch = "x86_64")]
     planes: OnceLock<Planes>,
+    #[cfg(target_arch = "x86_64")]
+    conventions: Conventions,
     /// Whether any tree sends missing values right, which only a plain walk does.
     sends_nan_right: bool,
 }
 
-/// How single events are scored.
+/// How single events are scored, and batches where there is nothing faster.
 enum Single {
     /// Down the trees as they are: where treetops do not fit what is faster.
     Plain,
@@ -176,9 +184,11 @@ impl Compiled {
     pub(crate) fn new(engine: Engine, trees: &[IsolationTree], conventions: Conventions) -> Self {
         Self {
             engine,
-            conventions,
             single: Single::of(engine, trees, conventions),
+            #[cfg(target_arch = "x86_64")]
             planes: OnceLock::new(),
+            #[cfg(target_arch = "x86_64")]
+            conventions,
             sends_nan_right: trees.iter().any(IsolationTree::sends_nan_right),
         }
     }
@@ -226,6 +236,7 @@ impl Compiled {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn planes<K: Kernel>(&self, _: K, trees: &[IsolationTree]) -> &Planes {
         self.planes.get_or_init(|| {
             let Conventions { n_features, input_precision, .. } = self.conventions;

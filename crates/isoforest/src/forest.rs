@@ -49,6 +49,10 @@ impl IsolationForest {
     ///
     /// Fails when a parameter is out of its range, and when there are no samples. Missing values
     /// (NaN) and infinite ones are fine: no cut is made because of them.
+    ///
+    /// # Panics
+    ///
+    /// Panics when `$ISOFOREST_ENGINE` names no engine of this machine; see [`Engine::selected`].
     pub fn fit(samples: &Samples<'_>, params: &Params) -> Result<Fit, FitError> {
         check(samples, params)?;
         let n_features = samples.n_features();
@@ -86,6 +90,10 @@ impl IsolationForest {
     /// # Errors
     ///
     /// Fails when anything is wrong that scoring relies on: see [`InvalidForest`].
+    ///
+    /// # Panics
+    ///
+    /// Panics when `$ISOFOREST_ENGINE` names no engine of this machine; see [`Engine::selected`].
     pub fn from_trees(
         trees: &[Vec<TreeNode>],
         conventions: Conventions,
@@ -111,6 +119,8 @@ impl IsolationForest {
             .collect::<Result<Vec<_>, _>>()?;
 
         let longest_sum = trees.iter().try_fold(PathSum::ZERO, |sum, tree| {
+            // A length of so many cuts would be a path sum of its own that cannot be held.
+            (tree.height() < 1 << 21).then_some(())?;
             let longer = sum.plus(tree.longest_path());
             (longer < PathSum::MAX).then_some(longer)
         });
@@ -135,6 +145,9 @@ impl IsolationForest {
     ///
     /// Fails when this machine cannot run the engine.
     pub fn with_engine(self, engine: Engine) -> Result<Self, EngineError> {
+        if engine == self.engine() {
+            return Ok(self);
+        }
         let compiled = Compiled::new(engine.checked()?, &self.trees, self.conventions);
         Ok(Self { compiled, ..self })
     }
@@ -209,10 +222,12 @@ impl IsolationForest {
     ) -> Vec<T> {
         self.check_width(samples.n_features());
         let mut results = vec![T::default(); samples.len()];
+        let fair_share = samples.len().div_ceil(4 * rayon::current_num_threads());
+        let rows_per_task = fair_share.next_multiple_of(ROWS_PER_TASK_MIN).min(ROWS_PER_TASK_MAX);
         samples
             .values()
-            .par_chunks(ROWS_PER_TASK * samples.n_features())
-            .zip(results.par_chunks_mut(ROWS_PER_TASK))
+            .par_chunks(rows_per_task.max(1) * samples.n_features())
+            .zip(results.par_chunks_mut(rows_per_task.max(1)))
             .for_each(|(values, results)| {
                 let mut sums = vec![PathSum::ZERO; results.len()];
                 match self.conventions.input_precision {
@@ -305,6 +320,7 @@ impl IsolationForest {
     }
 }
 
+/// A copy is laid out for its engine anew, which takes about as long as a fit.
 impl Clone for IsolationForest {
     fn clone(&self) -> Self {
         let compiled = Compiled::new(self.engine(), &self.trees, self.conventions);
@@ -364,8 +380,10 @@ impl Fit {
     }
 }
 
-/// Rows that one thread takes at a time: enough to be worth the handover.
-const ROWS_PER_TASK: usize = 4_096;
+/// Rows that one thread takes at a time: enough to be worth the handover, and not so many that others
+/// would have none.
+const ROWS_PER_TASK_MIN: usize = 512;
+const ROWS_PER_TASK_MAX: usize = 4_096;
 
 fn check(samples: &Samples<'_>, params: &Params) -> Result<(), FitError> {
     let &Params { n_trees, sample_size, max_features, .. } = params;

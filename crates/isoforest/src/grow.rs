@@ -97,7 +97,8 @@ impl<'a> Grower<'a> {
             let feature = features[drawn];
             let (lowest, highest) = self.take_values(span, feature);
             if lowest < highest {
-                let threshold = threshold_between(lowest, highest, rng.unit());
+                let values = &self.values[..span.len()];
+                let threshold = threshold_among(values, lowest, highest, rng.unit());
                 return Some(Cut { feature, threshold });
             }
             features.swap(drawn, n_left - 1);
@@ -179,19 +180,27 @@ fn partition(rows: &mut [u32], values: &[f64], threshold: f64) -> usize {
     n_left
 }
 
-/// The point of [lowest, highest) that is `unit` of the way between them, taken to an `f32` nearby
-/// wherever one lies between them: engines compare those faster.
-fn threshold_between(lowest: f64, highest: f64, unit: f64) -> f64 {
-    // Weighted, since the difference of two finite values can be infinite.
+/// A threshold that is `unit` of the way from the lowest of the values to the highest.
+///
+/// Where an `f32` nearby separates the same values it is taken instead: engines compare those faster.
+fn threshold_among(values: &[f64], lowest: f64, highest: f64, unit: f64) -> f64 {
+    // Weighted, since the difference of two finite values can be infinite. Rounding must not reach
+    // `highest`, or the right side would be empty.
     let drawn = lowest * (1.0 - unit) + highest * unit;
-    let is_between = |threshold: f64| threshold >= lowest && threshold < highest;
+    let drawn = if drawn >= lowest && drawn < highest { drawn } else { lowest };
+    let separates_the_same = |threshold: f64| {
+        // Counted to the end: a loop without an early exit looks at several values at once.
+        let goes_elsewhere = |value: f64| (value > threshold) != (value > drawn);
+        values.iter().filter(|&&value| goes_elsewhere(value)).count() == 0
+    };
     let nearest = drawn as f32;
-    // Rounding must not reach `highest`, or the right side would be empty.
-    if is_between(f64::from(nearest)) {
+    if separates_the_same(f64::from(nearest)) {
         return f64::from(nearest);
     }
-    let neighbours = [nearest.next_down(), nearest.next_up()].map(f64::from);
-    neighbours.into_iter().chain([drawn]).find(|&near| is_between(near)).unwrap_or(lowest)
+    // The `f32` on the other side of what was drawn.
+    let other = if f64::from(nearest) > drawn { nearest.next_down() } else { nearest.next_up() };
+    let other = f64::from(other);
+    if other.is_finite() && separates_the_same(other) { other } else { drawn }
 }
 
 #[cfg(test)]
@@ -245,6 +254,23 @@ mod tests {
             assert_eq!(nodes.len(), 3);
             assert!(matches!(nodes[0], TreeNode::Split { threshold, .. } if threshold == value));
         }
+    }
+
+    #[test]
+    fn an_f32_is_taken_only_where_it_separates_the_same_values() {
+        // Steps of an `f32` are 128 here, and one lies between 127 and 129.
+        let values: Vec<f64> = (100..227).map(|second| 1.76e9 + f64::from(second)).collect();
+        let mut n_rounded = 0;
+        for step in 0..100 {
+            let unit = f64::from(step) / 100.0;
+            let drawn = values[0] * (1.0 - unit) + values[126] * unit;
+            let threshold = threshold_among(&values, values[0], values[126], unit);
+            let below = |threshold: f64| values.iter().filter(|&&value| value <= threshold).count();
+            assert_eq!(below(threshold), below(drawn), "{unit}");
+            n_rounded += usize::from(f64::from(threshold as f32) == threshold);
+        }
+        assert!(n_rounded <= 1, "{n_rounded}");
+        assert_eq!(threshold_among(&[0.0, 3.0], 0.0, 3.0, 0.1), f64::from(0.3_f32));
     }
 
     #[test]

@@ -351,8 +351,11 @@ impl<'a> TreeBuilder<'a> {
         self.tree.height = depth;
     }
 
-    pub(crate) fn finish(self) -> IsolationTree {
+    pub(crate) fn finish(mut self) -> IsolationTree {
         debug_assert_eq!(self.next_child as usize, self.len());
+        self.tree.nodes.shrink_to_fit();
+        self.tree.sizes.shrink_to_fit();
+        self.tree.expected_lengths.shrink_to_fit();
         self.tree
     }
 }

@@ -78,7 +78,7 @@ pub struct ReadError {
 pub struct BadRow {
     /// The file.
     pub path: PathBuf,
-    /// The line that the row begins on, from 1.
+    /// The line that the row begins on, from 1; in a raw matrix, the row.
     pub line: u64,
     /// Everything that is wrong with it.
     pub faults: Vec<CellFault>,

@@ -2,8 +2,8 @@
 //!
 //! [`Recording::open`] reads the header of a CSV file, plain or gzipped, separated by `,` or `;`.
 //! It knows the columns for time, sequence, station and label by their usual names; all others that
-//! have a name can be features. [`Recording::events`] then gives the rows as events of a schema, each with the line
-//! it stands on, or with every fault of the row and the column it is in.
+//! have a name can be features. [`Recording::events`] then gives the rows as events of a schema, each
+//! with the line it stands on, or with every fault of the row and the column it is in.
 //!
 //! [`ValueRows`] gives the values alone, in one pass, and a [`Matrix`] has nothing else.
 //!

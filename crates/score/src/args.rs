@@ -47,7 +47,8 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
-    /// The instructions to score with; all give the same scores
+    /// The instructions to score with; all give the same scores. The environment variable
+    /// ISOFOREST_ENGINE names those of all programs
     #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = engine)]
     pub engine: EngineChoice,
 
@@ -71,7 +72,7 @@ pub enum Format {
     F64,
 }
 
-/// The engine that was asked for; `None` for the fastest.
+/// The engine that was asked for; `None` for that of `$ISOFOREST_ENGINE`, or else the fastest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineChoice(pub Option<Engine>);
 

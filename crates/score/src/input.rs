@@ -12,6 +12,8 @@ use crate::args::{Args, Format};
 
 /// Rows of a block: enough for all cores to have work.
 const ROWS_PER_BLOCK: usize = 32_768;
+/// Blocks of wide rows have fewer, so that they hold no more values than these.
+const VALUES_PER_BLOCK: usize = 1 << 20;
 
 /// What rows are read from.
 pub(crate) struct Input<'a> {
@@ -78,7 +80,9 @@ impl<'a> Input<'a> {
     /// The next rows; `None` at the end.
     pub(crate) fn read(&mut self) -> anyhow::Result<Option<Block>> {
         let mut block = Block { n_before: self.n_rows, ..Block::default() };
-        while block.is_good.len() < ROWS_PER_BLOCK {
+        let n_features = self.detector.schema().len();
+        let n_rows = (VALUES_PER_BLOCK / n_features).clamp(1, ROWS_PER_BLOCK);
+        while block.is_good.len() < n_rows {
             let row = match &mut self.rows {
                 Rows::Table(rows) => rows.read(&mut block.values)?,
                 Rows::Matrix(matrix) => matrix.read(&mut block.values)?,

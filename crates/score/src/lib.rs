@@ -18,9 +18,9 @@ use detector::{AtomicFile, Detector, Engine};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::input::{Block, Input};
+use crate::timing::Timing;
 
 pub use args::{Args, EngineChoice, Format};
-pub use timing::Timing;
 
 /// Blocks that wait to be scored: one is enough, so that reading and scoring overlap.
 const BLOCKS_WAITING: usize = 1;
@@ -49,13 +49,15 @@ pub fn run(
     };
     let detector = detector.with_engine(engine)?;
     let input = Input::open(args, &detector, stdin)?;
+    let repeats_scores =
+        |name: &String| output::COLUMNS.iter().any(|column| column.eq_ignore_ascii_case(name));
+    if args.append && input.columns().iter().any(repeats_scores) {
+        bail!("`{}` has scores already: leave out --append", args.input.display());
+    }
     let wide = detector.wide_features();
     if !wide.is_empty() {
-        writeln!(
-            stderr,
-            "note: {} need 64 bits to be compared, which takes longer",
-            wide.join(", ")
-        )?;
+        let names = wide.join(", ");
+        writeln!(stderr, "note: compared in 64 bits, which takes longer: {names}")?;
     }
     // One for each core is what 0 asks for.
     let n_threads = args.threads.unwrap_or(u16::from(args.one));
@@ -94,26 +96,43 @@ fn score(
     stderr: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let started = Instant::now();
-    let n_rows = if args.output == Path::new("-") {
+    let counts = if args.output == Path::new("-") {
         let mut out = BufWriter::new(stdout);
-        let n_rows = pump(args, detector, input, &mut out)?;
-        out.flush().context("cannot write to standard output")?;
-        n_rows
+        let counts = pump(args, detector, input, &mut out)?;
+        out.flush().with_context(|| cannot_write(args))?;
+        counts
     } else {
         let mut out = BufWriter::new(AtomicFile::create(&args.output)?);
-        let n_rows = pump(args, detector, input, &mut out)?;
+        let counts = pump(args, detector, input, &mut out)?;
         let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
-        file.with_context(|| format!("cannot write `{}`", args.output.display()))?.commit()?;
-        n_rows
+        file.with_context(|| cannot_write(args))?.commit()?;
+        counts
     };
+    let Counts { n_scored, n_bad } = counts;
     let seconds = started.elapsed().as_secs_f64();
+    if n_bad > 0 {
+        writeln!(stderr, "note: {n_bad} bad rows have no scores")?;
+    }
     writeln!(
         stderr,
-        "scored {n_rows} rows in {seconds:.3} s ({:.0} rows/s, engine {})",
-        n_rows as f64 / seconds,
+        "scored {n_scored} rows in {seconds:.3} s ({:.0} rows/s, engine {})",
+        n_scored as f64 / seconds,
         detector.engine(),
     )?;
     Ok(())
+}
+
+fn cannot_write(args: &Args) -> String {
+    match args.output.to_str() {
+        Some("-") => String::from("cannot write to standard output"),
+        _ => format!("cannot write `{}`", args.output.display()),
+    }
+}
+
+/// Numbers of rows.
+struct Counts {
+    n_scored: u64,
+    n_bad: u64,
 }
 
 /// Reads, scores and writes all blocks, and says how many rows there were.
@@ -122,13 +141,13 @@ fn pump(
     detector: &Detector,
     mut input: Input<'_>,
     out: &mut (dyn Write + Send),
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Counts> {
     let progress = ProgressBar::no_length().with_style(
         ProgressStyle::with_template("{spinner} {human_pos} rows {elapsed} ({per_sec})")
             .context("the progress bar has no such field")?,
     );
     let repeated = if args.append { input.columns() } else { Vec::new() };
-    output::write_header(out, &repeated).context("cannot write the scores")?;
+    output::write_header(out, &repeated).with_context(|| cannot_write(args))?;
 
     std::thread::scope(|scope| {
         let (sender, blocks) = mpsc::sync_channel::<anyhow::Result<Block>>(BLOCKS_WAITING);
@@ -141,16 +160,18 @@ fn pump(
                 }
             }
         });
-        let mut n_rows = 0;
+        let mut counts = Counts { n_scored: 0, n_bad: 0 };
         for block in blocks {
             let block = block?;
-            for text in output::score(detector, &block).context("cannot write the scores")? {
-                out.write_all(&text).context("cannot write the scores")?;
+            for text in output::score(detector, &block).with_context(|| cannot_write(args))? {
+                out.write_all(&text).with_context(|| cannot_write(args))?;
             }
-            n_rows += block.is_good.len() as u64;
-            progress.set_position(n_rows);
+            let n_good = block.is_good.iter().filter(|&&is_good| is_good).count();
+            counts.n_scored += n_good as u64;
+            counts.n_bad += (block.is_good.len() - n_good) as u64;
+            progress.set_position(counts.n_scored + counts.n_bad);
         }
         progress.finish_and_clear();
-        Ok(n_rows)
+        Ok(counts)
     })
 }

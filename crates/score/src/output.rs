@@ -10,11 +10,13 @@ use crate::input::Block;
 /// Rows that one thread puts into words at a time.
 const ROWS_PER_TASK: usize = 2_048;
 
+/// The names of our columns.
+pub(crate) const COLUMNS: [&str; 4] = ["row", "anomaly_score", "p_value", "is_anomaly"];
+
 /// Writes the names of the columns: those that are repeated, and ours.
 pub(crate) fn write_header(out: &mut dyn Write, repeated: &[String]) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
-    let ours = ["row", "anomaly_score", "p_value", "is_anomaly"];
-    writer.write_record(repeated.iter().map(String::as_str).chain(ours))?;
+    writer.write_record(repeated.iter().map(String::as_str).chain(COLUMNS))?;
     writer.flush()
 }
 

@@ -10,11 +10,11 @@ use crate::input::Input;
 
 /// Nanoseconds a row, of several runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// The run in the middle.
-    pub median_ns: f64,
+    pub(crate) median_ns: f64,
     /// The fastest run.
-    pub min_ns: f64,
+    pub(crate) min_ns: f64,
 }
 
 impl Timing {

@@ -90,24 +90,10 @@ impl Blocks {
         let mut sum = PathSum::ZERO;
         let chunks = self.upper.chunks(TREES).zip(self.lower.chunks(TREES));
         for ((upper, lower), trees) in chunks.zip(trees.chunks(TREES)) {
-            let ways = self.ways(upper, lower, x);
+            let ways = ways_down(self.kernel, upper, lower, x);
             sum = sum.plus(self.add_up(lower, &ways, trees, x));
         }
         sum
-    }
-
-    /// The ways down to [`TREES`] trees.
-    fn ways(&self, upper: &[Nodes], lower: &[[LowerBlock; PLACES]], x: &[f64]) -> Ways {
-        let Self { kernel: Avx512 { .. }, .. } = self;
-        // SAFETY: the kernel exists only where the processor has these instructions.
-        unsafe {
-            match x.len() {
-                0..=16 => ways::<1>(upper, lower, x),
-                17..=32 => ways::<2>(upper, lower, x),
-                33..=64 => ways::<4>(upper, lower, x),
-                _ => ways::<8>(upper, lower, x),
-            }
-        }
     }
 
     /// Adds the lengths at the ends of the ways.
@@ -156,6 +142,19 @@ impl Nodes {
 struct Ways {
     blocks: [u32; TREES],
     exits: [u32; TREES],
+}
+
+/// The ways of an event down up to [`TREES`] trees.
+fn ways_down(_kernel: Avx512, upper: &[Nodes], lower: &[[LowerBlock; PLACES]], x: &[f64]) -> Ways {
+    // SAFETY: the kernel exists only where the processor has these instructions.
+    unsafe {
+        match x.len() {
+            0..=16 => ways::<1>(upper, lower, x),
+            17..=32 => ways::<2>(upper, lower, x),
+            33..=64 => ways::<4>(upper, lower, x),
+            _ => ways::<8>(upper, lower, x),
+        }
+    }
 }
 
 /// `N` registers hold the values of the event.

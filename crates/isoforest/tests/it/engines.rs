@@ -38,13 +38,16 @@ fn check(forest: &IsolationForest, samples: &Samples<'_>) {
     let trees = forest.to_trees();
     let expected: Vec<PathSum> =
         samples.rows().map(|x| plain_path_sum(forest, &trees, x)).collect();
+    for engine in Engine::ALL.into_iter().filter(|engine| !engine.is_available()) {
+        println!("skipped: this machine cannot run the engine {engine}");
+    }
     for engine in Engine::available() {
         let forest = forest.clone().with_engine(engine).unwrap();
         assert_eq!(forest.engine(), engine);
         for (x, &expected) in samples.rows().zip(&expected) {
             assert_eq!(forest.path_sum(x), expected, "{engine}, one event: {x:?}");
         }
-        for n_rows in [1, 2, 15, 16, 17, 31, 32, 33, 127, 128, 129, 511, 512, 513, samples.len()] {
+        for n_rows in [1, 2, 15, 17, 23, 24, 25, 127, 128, 129, 512, 513, samples.len()] {
             let values = &samples.values()[..n_rows * samples.n_features()];
             let rows = Samples::new(values, samples.n_features()).unwrap();
             let sums = forest.path_sums(&rows);
@@ -205,6 +208,47 @@ fn engines_agree_on_a_tree_that_is_a_chain() {
     let forest =
         IsolationForest::from_trees(&[chain], conventions(2, InputPrecision::F64)).unwrap();
     check_adversarial(&forest, 1);
+}
+
+/// Batches of more rows than are taken at once, by one thread and by several.
+#[test]
+fn engines_agree_on_batches_of_any_size() {
+    let values = cube(9_000, 3);
+    let samples = Samples::new(&values, 3).unwrap();
+    for sample_size in [64, 1_024] {
+        let params = Params { n_trees: 20, sample_size, ..Params::default() };
+        let forest = IsolationForest::fit(&samples, &params).unwrap().forest;
+        let trees = forest.to_trees();
+        let expected: Vec<_> = samples.rows().map(|x| plain_path_sum(&forest, &trees, x)).collect();
+        for engine in Engine::available() {
+            let forest = forest.clone().with_engine(engine).unwrap();
+            for n_threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+                for n_rows in [1_023, 1_024, 1_025, 4_096, 4_097, 9_000] {
+                    let rows = Samples::new(&values[..3 * n_rows], 3).unwrap();
+                    let sums = pool.install(|| forest.path_sums(&rows));
+                    assert!(sums == expected[..n_rows], "{engine}, {n_rows} rows, {n_threads}");
+                }
+            }
+        }
+    }
+}
+
+/// A full treetop, in which every cut is on a feature of its own.
+#[test]
+fn engines_agree_on_levels_that_compare_128_features() {
+    let cuts = (0..255).map(|cut| TreeNode::Split {
+        feature: cut,
+        threshold: (cut % 7) as f64 / 4.0,
+        left: 2 * cut + 1,
+        right: 2 * cut + 2,
+        nan_right: false,
+    });
+    let leaves = (1..=256).map(|size| TreeNode::Leaf { size });
+    let tree: Vec<_> = cuts.chain(leaves).collect();
+    let conventions = conventions(255, InputPrecision::F64);
+    let forest = IsolationForest::from_trees(&[tree.clone(), tree], conventions).unwrap();
+    check_adversarial(&forest, 3);
 }
 
 fn conventions(n_features: usize, input_precision: InputPrecision) -> Conventions {

@@ -42,6 +42,17 @@ fn every_version_is_still_read() {
     }
 }
 
+/// Forests were once fitted with thresholds that are no `f32`; they score as they did then.
+#[test]
+fn forests_with_wide_thresholds_are_still_read() {
+    let file = golden_file(1).with_file_name("forest-v1-f64-thresholds.bin");
+    let forest = IsolationForest::decode(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(forest.wide_features(), [0, 1, 2]);
+    let rows = [[0.0, 300.0, 600.0], [310.5, 310.5, 310.5], [625.0, 1.25, 99.75]];
+    let sums = rows.map(|x| forest.path_sum(&x).to_bits());
+    assert_eq!(sums, [39_442_877_405_618, 43_054_606_510_192, 17_592_186_044_416]);
+}
+
 #[test]
 fn a_later_version_and_another_kind_are_named() {
     let mut later = golden_forest().encode();

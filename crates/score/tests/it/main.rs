@@ -164,6 +164,15 @@ fn standard_input_is_scored_and_its_columns_are_repeated() {
 }
 
 #[test]
+fn scores_are_not_added_to_scores() {
+    let place = Place::new();
+    place.write("rows.csv", b"pressure,flow,p_value\n1,2,0.5\n");
+    let error = place.score("rows.csv", &["--append"]).unwrap_err().to_string();
+    assert!(error.ends_with("has scores already: leave out --append"), "{error}");
+    assert!(place.score("rows.csv", &[]).is_ok());
+}
+
+#[test]
 fn a_bad_row_stops_with_its_place_or_gets_no_score() {
     let place = Place::new();
     place.write("rows.csv", b"pressure,flow\n1,2\n1,high\n3,-4\n,5\n5,6,7\n2,3\n");
@@ -180,7 +189,7 @@ fn a_bad_row_stops_with_its_place_or_gets_no_score() {
         place.line(5, &[2.0, 3.0])
     );
     assert_eq!(printed, expected);
-    assert!(told.starts_with("scored 6 rows "), "{told}");
+    assert!(told.starts_with("note: 4 bad rows have no scores\nscored 2 rows "), "{told}");
 
     let matrix: Vec<u8> = [1.0, 2.0, 3.0, -4.0].into_iter().flat_map(f64::to_le_bytes).collect();
     place.write("rows.f64", &matrix);
@@ -228,6 +237,7 @@ fn timings_are_told_in_a_line() {
         let engine = place.detector.engine();
         let threads = if args.contains(&"--one") { 1 } else { 2 };
         let numbers: Vec<f64> = printed.split(' ').filter_map(|word| word.parse().ok()).collect();
+        assert_eq!(numbers.len(), 2, "{printed}");
         assert!(numbers.iter().all(|&number| number > 0.0), "{printed}");
         let end = format!(" ns/row, engine {engine}, threads {threads}\n");
         assert!(printed.starts_with("scoring: median ") && printed.ends_with(&end), "{printed}");
@@ -259,7 +269,10 @@ fn features_that_need_64_bits_are_told() {
     let (printed, told) = place.score("rows.csv", &[]).unwrap();
     let expected = detector.score_row(&[1_760_000_001.5]);
     assert!(printed.starts_with(&format!("{HEADER}1,{expected},")), "{printed}");
-    assert!(told.starts_with("note: seconds_since_1970 need 64 bits"), "{told}");
+    assert!(
+        told.starts_with("note: compared in 64 bits, which takes longer: seconds_since_1970\n"),
+        "{told}"
+    );
 }
 
 #[test]
