@@ -172,17 +172,17 @@ impl Scratch {
                     kernel.add_lengths(planes, &self.exits[block..], self.n_blocks, sums);
                 }
             }
-            Ends::Lengths(lengths) => {
+            Ends::Lengths { places, lengths } => {
                 for (block, sums) in self.sums.iter_mut().enumerate() {
                     let exits: Vec<&Bytes> =
                         self.exits[block..].iter().step_by(self.n_blocks).collect();
-                    let (fours, rest) = lengths.as_chunks::<4>();
-                    let (exits_of_fours, exits_of_rest) = exits[..lengths.len()].as_chunks::<4>();
-                    for (lengths, exits) in fours.iter().zip(exits_of_fours) {
-                        look_lengths_up(lengths, exits, sums);
+                    let (fours, rest) = places.as_chunks::<4>();
+                    let (exits_of_fours, exits_of_rest) = exits[..places.len()].as_chunks::<4>();
+                    for (places, exits) in fours.iter().zip(exits_of_fours) {
+                        look_lengths_up(lengths, places, exits, sums);
                     }
-                    for (lengths, exits) in rest.iter().zip(exits_of_rest) {
-                        look_lengths_up(std::array::from_ref(lengths), &[*exits], sums);
+                    for (places, exits) in rest.iter().zip(exits_of_rest) {
+                        look_lengths_up(lengths, std::array::from_ref(places), &[*exits], sums);
                     }
                 }
             }
@@ -202,13 +202,15 @@ impl Scratch {
 
 /// Adds the lengths at the exits that rows have come to in several trees.
 fn look_lengths_up<const N: usize>(
-    lengths: &[[PathSum; EXITS]; N],
+    lengths: &[PathSum; EXITS],
+    places: &[[u8; EXITS]; N],
     exits: &[&Bytes; N],
     sums: &mut [PathSum; BLOCK],
 ) {
     for (row, sum) in sums.iter_mut().enumerate() {
-        for (lengths, exits) in lengths.iter().zip(exits) {
-            *sum = sum.plus(lengths[usize::from(exits.0[row])]);
+        for (places, exits) in places.iter().zip(exits) {
+            let place = places[usize::from(exits.0[row])];
+            *sum = sum.plus(lengths[usize::from(place)]);
         }
     }
 }

@@ -79,8 +79,8 @@ pub(super) struct Tile {
 pub(super) enum Ends {
     /// To leaves of few distinct lengths: the exits are mapped to codes for these.
     Codes(Box<LengthPlanes>),
-    /// To leaves: for every tree and exit, the length.
-    Lengths(Vec<[PathSum; EXITS]>),
+    /// To leaves: for every tree and exit, the place of the length in a list.
+    Lengths { places: Vec<[u8; EXITS]>, lengths: Box<[PathSum; EXITS]> },
     /// To nodes from which some walks go on: for every tree and exit, the node.
     Nodes(Vec<[u16; EXITS]>),
 }
@@ -241,7 +241,7 @@ struct TileDraft {
     exits: Vec<[u16; EXITS]>,
     /// For every tree, the lengths at its exits.
     lengths: Vec<[PathSum; EXITS]>,
-    /// The distinct lengths of the tile, as far as they matter to its kind; the first is 0.
+    /// The distinct lengths of the tile, as far as they matter to its kind; the first of codes is 0.
     distinct: Vec<PathSum>,
 }
 
@@ -263,25 +263,30 @@ impl TileDraft {
             kind: EndsKind::Nodes,
             exits: Vec::new(),
             lengths: Vec::new(),
-            distinct: vec![PathSum::ZERO],
+            distinct: Vec::new(),
         };
         for (treetop, tree) in trees.take(TREES_PER_TILE) {
             let lengths = treetop.lengths(tree);
             let kind = if tree.height() > LEVELS {
                 EndsKind::Nodes
-            } else if with_length_codes && with_added(&[PathSum::ZERO], &lengths).is_some() {
+            } else if with_length_codes
+                && with_added(&[PathSum::ZERO], &lengths, EndsKind::Codes).is_some()
+            {
                 EndsKind::Codes
             } else {
                 EndsKind::Lengths
             };
             if draft.exits.is_empty() {
                 draft.kind = kind;
+                if kind == EndsKind::Codes {
+                    draft.distinct.push(PathSum::ZERO);
+                }
             }
             if kind != draft.kind {
                 break;
             }
-            if kind == EndsKind::Codes {
-                match with_added(&draft.distinct, &lengths) {
+            if kind != EndsKind::Nodes {
+                match with_added(&draft.distinct, &lengths, kind) {
                     Some(distinct) => draft.distinct = distinct,
                     None => break,
                 }
@@ -293,15 +298,21 @@ impl TileDraft {
     }
 
     fn finish(self, first_tree: usize, mut trees: Vec<TreeCodes>) -> Tile {
+        let place = |length| {
+            let place = self.distinct.iter().position(|&known| known == length);
+            place.expect("the lengths of all trees were added") as u8
+        };
         let ends = match self.kind {
             EndsKind::Nodes => Ends::Nodes(self.exits),
-            EndsKind::Lengths => Ends::Lengths(self.lengths),
+            EndsKind::Lengths => {
+                let mut list = Box::new([PathSum::ZERO; EXITS]);
+                list[..self.distinct.len()].copy_from_slice(&self.distinct);
+                let places = self.lengths.iter().map(|lengths| lengths.map(place)).collect();
+                Ends::Lengths { places, lengths: list }
+            }
             EndsKind::Codes => {
                 for (tree, lengths) in trees.iter_mut().zip(&self.lengths) {
-                    let code = |length| self.distinct.iter().position(|&known| known == length);
-                    tree.length_codes = Some(Aligned(lengths.map(|length| {
-                        code(length).expect("the lengths of all trees were added") as u8
-                    })));
+                    tree.length_codes = Some(Aligned(lengths.map(place)));
                 }
                 Ends::Codes(Box::new(LengthPlanes::of(&self.distinct)))
             }
@@ -315,14 +326,14 @@ fn by_turns<T: Copy>(by_exit: &[T; EXITS]) -> [T; EXITS] {
     std::array::from_fn(|turns| by_exit[from_turns(turns, LEVELS)])
 }
 
-/// A list of distinct lengths with others added, unless planes could not hold them.
-fn with_added(distinct: &[PathSum], lengths: &[PathSum]) -> Option<Vec<PathSum>> {
+/// A list of distinct lengths with others added, unless ends of this kind could not hold them.
+fn with_added(distinct: &[PathSum], lengths: &[PathSum], kind: EndsKind) -> Option<Vec<PathSum>> {
+    let fits_planes = |length: PathSum| length.to_bits() >> (8 * LengthPlanes::N_PLANES) == 0;
+    let len_max = if kind == EndsKind::Codes { LENGTHS_MAX } else { EXITS };
     let mut distinct = distinct.to_vec();
     for &length in lengths {
         if !distinct.contains(&length) {
-            if distinct.len() == LENGTHS_MAX
-                || length.to_bits() >> (8 * LengthPlanes::N_PLANES) != 0
-            {
+            if distinct.len() == len_max || (kind == EndsKind::Codes && !fits_planes(length)) {
                 return None;
             }
             distinct.push(length);
