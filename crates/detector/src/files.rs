@@ -187,7 +187,12 @@ impl AtomicFile {
             temporary_name.push(format!(".{}.tmp", std::process::id()));
             let temporary = dir.join(temporary_name);
             let file = File::create(&temporary)?;
-            Ok(Self { file, temporary: Some(temporary), path })
+            let new = Self { file, temporary: Some(temporary), path };
+            if let Ok(older) = fs::metadata(&new.path) {
+                // Who could not read the older file shall not read this one.
+                new.file.set_permissions(older.permissions())?;
+            }
+            Ok(new)
         };
         create().map_err(|source| SaveError { path: path.to_owned(), source })
     }

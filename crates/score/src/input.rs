@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use detector::Detector;
-use recording::{Element, Matrix, ValueRows};
+use recording::{BadRow, Element, Matrix, ValueRows};
 
 use crate::args::{Args, Format};
 
@@ -38,6 +38,8 @@ pub(crate) struct Block {
     pub(crate) values: Vec<f64>,
     /// For every row, whether it is good.
     pub(crate) is_good: Vec<bool>,
+    /// What is wrong with the first of the bad rows.
+    pub(crate) first_bad: Option<BadRow>,
     /// For every row its cells, where they are to be repeated.
     pub(crate) cells: Vec<csv::ByteRecord>,
 }
@@ -89,8 +91,13 @@ impl<'a> Input<'a> {
             };
             match row {
                 None => break,
-                Some(Err(bad_row)) if !self.args.skip_bad => return Err(bad_row.into()),
-                Some(row) => block.is_good.push(row.is_ok()),
+                Some(Err(bad_row)) if !self.args.skip_bad => {
+                    bail!("{bad_row}; --skip-bad leaves the scores of bad rows empty");
+                }
+                Some(row) => {
+                    block.is_good.push(row.is_ok());
+                    block.first_bad = block.first_bad.or(row.err());
+                }
             }
             if self.args.append {
                 block.cells.push(self.cells(&block));

@@ -16,6 +16,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use detector::{AtomicFile, Detector, Engine};
 use indicatif::{ProgressBar, ProgressStyle};
+use recording::BadRow;
 
 use crate::input::{Block, Input};
 use crate::timing::Timing;
@@ -49,10 +50,18 @@ pub fn run(
     };
     let detector = detector.with_engine(engine)?;
     let input = Input::open(args, &detector, stdin)?;
-    let repeats_scores =
-        |name: &String| output::COLUMNS.iter().any(|column| column.eq_ignore_ascii_case(name));
-    if args.append && input.columns().iter().any(repeats_scores) {
-        bail!("`{}` has scores already: leave out --append", args.input.display());
+    if args.append
+        && let Some(name) = input.columns().into_iter().find(|name| output::is_ours(name))
+    {
+        bail!(
+            "`{}` has a column `{name}`, as the scores have: leave out --append",
+            args.input.display()
+        );
+    }
+    if let (Ok(input), Ok(output)) = (args.input.canonicalize(), args.output.canonicalize())
+        && input == output
+    {
+        bail!("`{}` would be replaced by its scores: choose another --output", input.display());
     }
     let wide = detector.wide_features();
     if !wide.is_empty() {
@@ -108,10 +117,13 @@ fn score(
         file.with_context(|| cannot_write(args))?.commit()?;
         counts
     };
-    let Counts { n_scored, n_bad } = counts;
+    let Counts { n_scored, n_bad, first_bad } = counts;
     let seconds = started.elapsed().as_secs_f64();
-    if n_bad > 0 {
-        writeln!(stderr, "note: {n_bad} bad rows have no scores")?;
+    if let Some(first_bad) = first_bad {
+        writeln!(
+            stderr,
+            "note: bad rows, which have no scores: {n_bad}; the first is {first_bad}"
+        )?;
     }
     writeln!(
         stderr,
@@ -133,6 +145,7 @@ fn cannot_write(args: &Args) -> String {
 struct Counts {
     n_scored: u64,
     n_bad: u64,
+    first_bad: Option<BadRow>,
 }
 
 /// Reads, scores and writes all blocks, and says how many rows there were.
@@ -160,15 +173,16 @@ fn pump(
                 }
             }
         });
-        let mut counts = Counts { n_scored: 0, n_bad: 0 };
+        let mut counts = Counts { n_scored: 0, n_bad: 0, first_bad: None };
         for block in blocks {
-            let block = block?;
+            let mut block = block?;
             for text in output::score(detector, &block).with_context(|| cannot_write(args))? {
                 out.write_all(&text).with_context(|| cannot_write(args))?;
             }
             let n_good = block.is_good.iter().filter(|&&is_good| is_good).count();
             counts.n_scored += n_good as u64;
             counts.n_bad += (block.is_good.len() - n_good) as u64;
+            counts.first_bad = counts.first_bad.or_else(|| block.first_bad.take());
             progress.set_position(counts.n_scored + counts.n_bad);
         }
         progress.finish_and_clear();

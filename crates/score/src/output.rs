@@ -10,8 +10,13 @@ use crate::input::Block;
 /// Rows that one thread puts into words at a time.
 const ROWS_PER_TASK: usize = 2_048;
 
-/// The names of our columns.
-pub(crate) const COLUMNS: [&str; 4] = ["row", "anomaly_score", "p_value", "is_anomaly"];
+/// The names of our columns; rows count from 1, without the header.
+const COLUMNS: [&str; 4] = ["row", "anomaly_score", "p_value", "is_anomaly"];
+
+/// Whether a column is called as one of ours.
+pub(crate) fn is_ours(name: &str) -> bool {
+    COLUMNS.iter().any(|column| column.eq_ignore_ascii_case(name))
+}
 
 /// Writes the names of the columns: those that are repeated, and ours.
 pub(crate) fn write_header(out: &mut dyn Write, repeated: &[String]) -> io::Result<()> {

@@ -164,11 +164,39 @@ fn standard_input_is_scored_and_its_columns_are_repeated() {
 }
 
 #[test]
+fn the_input_is_not_replaced_by_its_scores() {
+    let place = Place::new();
+    let rows = csv(&rows(5));
+    place.write("rows.csv", &rows);
+    let error = place.score("rows.csv", &["--output", "rows.csv"]).unwrap_err().to_string();
+    assert!(error.ends_with("would be replaced by its scores: choose another --output"), "{error}");
+    assert_eq!(place.read("rows.csv").as_bytes(), rows);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_older_output_keeps_its_permissions() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let place = Place::new();
+    place.write("rows.csv", &csv(&rows(5)));
+    place.write("scores.csv", b"");
+    let path = place.dir.path().join("scores.csv");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    place.score("rows.csv", &["--output", "scores.csv"]).unwrap();
+    assert_eq!(place.read("scores.csv"), place.lines(&self::rows(5)));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
 fn scores_are_not_added_to_scores() {
     let place = Place::new();
     place.write("rows.csv", b"pressure,flow,p_value\n1,2,0.5\n");
     let error = place.score("rows.csv", &["--append"]).unwrap_err().to_string();
-    assert!(error.ends_with("has scores already: leave out --append"), "{error}");
+    assert!(
+        error.ends_with("has a column `p_value`, as the scores have: leave out --append"),
+        "{error}"
+    );
     assert!(place.score("rows.csv", &[]).is_ok());
 }
 
@@ -178,7 +206,10 @@ fn a_bad_row_stops_with_its_place_or_gets_no_score() {
     place.write("rows.csv", b"pressure,flow\n1,2\n1,high\n3,-4\n,5\n5,6,7\n2,3\n");
     place.write("scores.csv", b"of yesterday");
     let error = place.score("rows.csv", &["--output", "scores.csv"]).unwrap_err().to_string();
-    assert!(error.ends_with("rows.csv:3: column 2 (flow) is not a number"), "{error}");
+    assert!(
+        error.ends_with("rows.csv:3: column 2 (flow) is not a number; --skip-bad leaves the scores of bad rows empty"),
+        "{error}"
+    );
     assert_eq!(place.read("scores.csv"), "of yesterday");
     assert_eq!(fs::read_dir(place.dir.path()).unwrap().count(), 3, "no other file is left");
 
@@ -189,7 +220,8 @@ fn a_bad_row_stops_with_its_place_or_gets_no_score() {
         place.line(5, &[2.0, 3.0])
     );
     assert_eq!(printed, expected);
-    assert!(told.starts_with("note: 4 bad rows have no scores\nscored 2 rows "), "{told}");
+    assert!(told.starts_with("note: bad rows, which have no scores: 4; the first is "), "{told}");
+    assert!(told.contains("rows.csv:3: column 2 (flow) is not a number\nscored 2 rows "), "{told}");
 
     let matrix: Vec<u8> = [1.0, 2.0, 3.0, -4.0].into_iter().flat_map(f64::to_le_bytes).collect();
     place.write("rows.f64", &matrix);
