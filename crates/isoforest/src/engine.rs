@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 
 use crate::conventions::{Conventions, InputPrecision};
 use crate::path_sum::PathSum;
-use crate::tree::{IsolationTree, walk_on};
+use crate::tree::IsolationTree;
+use exits::add_from;
 use heaps::Heaps;
 #[cfg(target_arch = "x86_64")]
 use planes::{Kernel, Planes};
@@ -259,10 +260,7 @@ fn add_plain_path_sums(trees: &[IsolationTree], rows: &[&[f64]], sums: &mut [Pat
     let (sums, sums_of_rest) = sums.as_chunks_mut::<LANES>();
     for tree in trees {
         for (rows, sums) in blocks.iter().zip(&mut *sums) {
-            let leaves = walk_on([tree; LANES], *rows, [0; LANES]);
-            for (sum, leaf) in sums.iter_mut().zip(leaves) {
-                *sum = sum.plus(tree.expected_length(leaf));
-            }
+            add_from(tree, rows, [0; LANES], sums);
         }
     }
     for (row, sum) in rest.iter().zip(sums_of_rest) {

@@ -42,7 +42,7 @@ type Values = Aligned<[f32; BLOCK]>;
 
 /// The inner loops, in the instructions of one engine.
 pub(super) trait Kernel: Copy {
-    /// Whether [`Kernel::add_lengths`] is faster than looking lengths up row by row.
+    /// Whether there is a [`Kernel::add_lengths`], faster than looking lengths up row by row.
     const HAS_LENGTH_CODES: bool;
 
     /// Rounds the values of up to a block of rows up to `f32`, and stores them by feature.
@@ -59,18 +59,16 @@ pub(super) trait Kernel: Copy {
 
     /// Adds the lengths that codes stand for to the sums of a block. The codes of the block in the
     /// first tree are at 0, in the second at `n_blocks`, and so on; trees come in fours.
+    ///
+    /// Asked only of kernels that have length codes.
     fn add_lengths(
         self,
-        planes: &LengthPlanes,
-        codes: &[Bytes],
-        n_blocks: usize,
-        sums: &mut [PathSum; BLOCK],
+        _planes: &LengthPlanes,
+        _codes: &[Bytes],
+        _n_blocks: usize,
+        _sums: &mut [PathSum; BLOCK],
     ) {
-        for codes in codes.iter().step_by(n_blocks) {
-            for (sum, &code) in sums.iter_mut().zip(&codes.0) {
-                *sum = sum.plus(planes.length(code));
-            }
-        }
+        unreachable!("trees are laid out with length codes for kernels that have them");
     }
 }
 

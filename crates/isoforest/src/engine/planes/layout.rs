@@ -355,15 +355,6 @@ impl LengthPlanes {
         }
         Self { planes }
     }
-
-    /// The length that a code stands for.
-    pub(super) fn length(&self, code: u8) -> PathSum {
-        let mut bytes = [0; 8];
-        for (byte, plane) in bytes.iter_mut().zip(&self.planes) {
-            *byte = plane.0[usize::from(code)];
-        }
-        PathSum::from_bits(u64::from_le_bytes(bytes))
-    }
 }
 
 /// The place of a threshold among others, or the one where it belongs.
