@@ -85,9 +85,13 @@ fn train_args(scratch: &Path) -> train::Args {
     ])
 }
 
-fn server_args(scratch: &Path) -> server::Args {
+fn server_args(scratch: &Path) -> server::ServeArgs {
     let args = server::Args::parse_from(["server", "--addr", "127.0.0.1:0", "--require-model"]);
-    server::Args { model_dir: scratch.join("models"), data_dir: scratch.join("data"), ..args }
+    server::ServeArgs {
+        model_dir: scratch.join("models"),
+        data_dir: scratch.join("data"),
+        ..args.serve
+    }
 }
 
 fn simulate_args(url: &str, count: u64) -> simulate::Args {

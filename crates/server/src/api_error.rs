@@ -1,15 +1,12 @@
 //! Everything that is refused, as `application/problem+json` (RFC 9457).
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::Next;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sensor::InvalidEvent;
 use serde::Serialize;
 use store::{KeepError, ReadError};
+use utoipa::ToSchema;
 
 use crate::query::InvalidQuery;
 use crate::wire::JsonLine;
@@ -36,8 +33,26 @@ pub enum ApiError {
         detail: &'static str,
     },
     /// There is nothing at this path.
-    #[error("there is nothing here; see POST /predict, GET /health and GET /latest_anomalies")]
+    #[error("there is nothing here; GET /docs shows what there is")]
     NotFound,
+    /// Another event has the same station, time and sequence number.
+    #[error("another event has the same station, time and sequence number")]
+    Conflict,
+    /// A batch is not an array of events.
+    #[error("the body must be a JSON array of events, or one event a line as application/x-ndjson")]
+    NotABatch,
+    /// A batch has more events than are taken at once.
+    #[error("a batch has up to {most} events")]
+    TooManyEvents {
+        /// So many are taken.
+        most: usize,
+    },
+    /// The model's files cannot be used; the one before goes on.
+    #[error("the model in use goes on: {0}")]
+    ModelUnusable(String),
+    /// The request is not one of the inference protocol, or its values are not possible.
+    #[error("{0}")]
+    Inference(String),
     /// The path has no such method.
     #[error("this path has other methods; see the Allow header")]
     MethodNotAllowed,
@@ -53,25 +68,31 @@ pub enum ApiError {
 }
 
 /// The document that a refusal is told in.
-#[derive(Debug, Clone, Serialize)]
-struct Problem {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Problem {
     r#type: &'static str,
     title: &'static str,
     status: u16,
     detail: String,
     code: &'static str,
+    /// What became of the event, where that is not plain: `not_stored` or `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
     errors: Vec<ProblemItem>,
+    /// The detail again, where the inference protocol looks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Not within a batch, whose answer has one.
+    #[serde(skip_serializing_if = "String::is_empty")]
     request_id: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct ProblemItem {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct ProblemItem {
     pointer: String,
     code: &'static str,
     detail: String,
 }
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl ApiError {
     fn status(&self) -> StatusCode {
@@ -81,9 +102,11 @@ impl ApiError {
             Self::Framing { status, .. } => *status,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Keep(KeepError::Conflict) => StatusCode::CONFLICT,
+            Self::Conflict | Self::ModelUnusable(_) => StatusCode::CONFLICT,
+            Self::NotABatch | Self::Inference(_) => StatusCode::BAD_REQUEST,
+            Self::TooManyEvents { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Read(ReadError::Panic(_)) | Self::Panic(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Keep(_) | Self::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Panic(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -96,11 +119,16 @@ impl ApiError {
             Self::Framing { code, .. } => code,
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
-            Self::Keep(KeepError::Conflict) => "sequence_conflict",
-            Self::Keep(KeepError::Full) => "overloaded",
-            Self::Keep(KeepError::Failed(_)) | Self::Read(_) => "store_unavailable",
-            Self::Keep(KeepError::Unknown(_) | KeepError::WriterGone) => "outcome_unknown",
-            Self::Panic(_) => "internal",
+            Self::Conflict => "sequence_conflict",
+            Self::NotABatch => "not_a_batch",
+            Self::TooManyEvents { .. } => "too_many_events",
+            Self::ModelUnusable(_) => "model_unusable",
+            Self::Inference(_) => "invalid_inference",
+            Self::Keep(KeepError::Full) | Self::Read(ReadError::Busy) => "overloaded",
+            Self::Read(ReadError::TimeLimit) => "time_limit",
+            Self::Read(ReadError::Panic(_)) | Self::Panic(_) => "internal",
+            Self::Keep(KeepError::NotStored(_)) | Self::Read(_) => "store_unavailable",
+            Self::Keep(KeepError::Unknown(_)) => "outcome_unknown",
         }
     }
 
@@ -113,14 +141,22 @@ impl ApiError {
                     n_faults => format!("the event has {n_faults} faults; see errors"),
                 }
             }
-            Self::Keep(KeepError::Failed(_)) => String::from(
-                "the database is not available; nothing was stored, send the event again later",
+            Self::Keep(KeepError::Full) => {
+                format!("{self}; nothing was stored, send the event again later")
+            }
+            Self::Keep(KeepError::NotStored(trouble)) => {
+                format!("{trouble}; nothing was stored, send the event again later")
+            }
+            Self::Keep(KeepError::Unknown(trouble)) => format!(
+                "{trouble}; the event may be stored or not: send it again later, it will not be stored twice"
             ),
+            Self::Read(ReadError::TimeLimit) => {
+                String::from("reading takes too long; ask for less, such as a shorter time")
+            }
+            Self::Panic(_) | Self::Read(ReadError::Panic(_)) => {
+                String::from("this is a fault of the server; its log knows more")
+            }
             Self::Read(_) => String::from("the database cannot be read; ask again later"),
-            Self::Keep(KeepError::Unknown(_) | KeepError::WriterGone) => String::from(
-                "the event may be stored or not; send it again later, it will not be stored twice",
-            ),
-            Self::Panic(_) => String::from("this is a fault of the server; its log knows more"),
             _ => self.to_string(),
         }
     }
@@ -152,64 +188,70 @@ impl ApiError {
     /// Seconds after which it is worth trying again.
     fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::Keep(KeepError::Conflict) => None,
-            Self::Keep(KeepError::Full) => Some(1),
+            Self::Keep(KeepError::Full) | Self::Read(ReadError::Busy) => Some(1),
+            Self::Read(ReadError::TimeLimit | ReadError::Panic(_)) => None,
             Self::Keep(_) | Self::Read(_) => Some(5),
             _ => None,
         }
     }
 }
 
-impl IntoResponse for ApiError {
-    /// The problem travels beside the response until [`with_request_id`] writes it down.
-    fn into_response(self) -> Response {
+impl ApiError {
+    /// What is known of an event that this happened to.
+    fn outcome(&self) -> Option<&'static str> {
+        match self {
+            Self::Keep(KeepError::Full | KeepError::NotStored(_)) => Some("not_stored"),
+            Self::Keep(KeepError::Unknown(_)) => Some("unknown"),
+            _ => None,
+        }
+    }
+
+    /// The document, but for the number of the request.
+    pub(crate) fn problem(&self) -> Problem {
         let status = self.status();
+        let detail = self.detail();
+        Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code: self.code(),
+            outcome: self.outcome(),
+            errors: self.items(),
+            error: matches!(self, Self::Inference(_)).then(|| detail.clone()),
+            detail,
+            request_id: String::new(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// The problem travels beside the response until [`write_problem`] writes it down.
+    fn into_response(self) -> Response {
         if matches!(self, Self::Panic(_) | Self::Read(_)) {
             let error: &dyn std::error::Error = &self;
             tracing::error!(error, "a request failed");
         }
-        let problem = Problem {
-            r#type: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            detail: self.detail(),
-            code: self.code(),
-            errors: self.items(),
-            request_id: String::new(),
-        };
-        let mut response = status.into_response();
+        let mut response = self.status().into_response();
         if let Some(seconds) = self.retry_after_s() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
-        response.extensions_mut().insert(problem);
+        response.extensions_mut().insert(self.problem());
         response
     }
 }
 
-/// Numbers every answer, and writes down the problem of one that has any.
-pub(crate) async fn with_request_id(request: Request, next: Next) -> Response {
-    let request_id = next_request_id();
-    let mut response = next.run(request).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let problem = Problem { request_id: request_id.clone(), ..problem };
-        tracing::debug!(
-            request.id = request_id,
-            code = problem.code,
-            status = problem.status,
-            "refused a request"
-        );
-        let (mut parts, body) = JsonLine(problem).into_response().into_parts();
-        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        response.headers_mut().extend(parts.headers);
-        *response.body_mut() = body;
-    }
-    let value = HeaderValue::from_str(&request_id).expect("hex digits are a header value");
-    response.headers_mut().insert(REQUEST_ID, value);
-    response
-}
-
-/// A number that no other request of this process has.
-fn next_request_id() -> String {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    format!("{:08x}-{:08x}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed) + 1)
+/// Writes down the problem of an answer that has any.
+pub(crate) fn write_problem(response: &mut Response, request_id: &str) {
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return };
+    let problem = Problem { request_id: request_id.into(), ..problem };
+    tracing::debug!(
+        request.id = request_id,
+        code = problem.code,
+        status = problem.status,
+        "refused a request"
+    );
+    let (mut parts, body) = JsonLine(problem).into_response().into_parts();
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().extend(parts.headers);
+    *response.body_mut() = body;
 }

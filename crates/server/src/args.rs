@@ -7,16 +7,44 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::FalseyValueParser;
-use store::StoreParams;
+use clap::{Parser, Subcommand, ValueEnum};
+use store::{OnCorrupt, StoreParams};
 use tracing_subscriber::filter::LevelFilter;
 
-/// Answers POST /predict, GET /health and GET /latest_anomalies, and keeps every prediction.
+/// Judges events that stations send, keeps every prediction, and answers over HTTP; GET /docs shows what can be asked.
 #[derive(Debug, Clone, Parser)]
-#[command(version, allow_negative_numbers = true)]
+#[command(version, allow_negative_numbers = true, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// How to serve
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What the program does beside serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Looks at every stored prediction, and tells what is not as it was written
+    Verify(VerifyArgs),
+}
+
+/// How to look at a database.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VerifyArgs {
+    /// Where events.db is
+    #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// How to serve.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeArgs {
     /// Address and port to listen on; nobody is asked who they are, so leave it on loopback
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000", env = "SERVER_ADDR")]
     pub addr: SocketAddr,
@@ -39,12 +67,84 @@ pub struct Args {
     pub queue_len_max: usize,
 
     /// How many connections may be open; more wait to be accepted
-    #[arg(long, value_name = "N", default_value_t = 1_024, env = "SERVER_CONNECTIONS_MAX", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = 4_096, env = "SERVER_CONNECTIONS_MAX", value_parser = positive)]
     pub connections_max: usize,
+
+    /// How many of them may come from one address; more are refused with 503 [default: three quarters of all]
+    #[arg(long, value_name = "N", env = "SERVER_CONNECTIONS_PER_ADDRESS_MAX", value_parser = positive)]
+    pub connections_per_address_max: Option<usize>,
+
+    /// What becomes of a damaged database: put aside, so that a new one begins, or the start fails
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = CorruptAction::Quarantine, env = "SERVER_ON_CORRUPT")]
+    pub on_corrupt: CorruptAction,
+
+    /// How long predictions are kept: 30d, 12h, 8w or forever
+    #[arg(long, value_name = "TIME", default_value = "forever", env = "SERVER_RETAIN", value_parser = retention)]
+    pub retain: Retention,
+
+    /// How long anomalies are kept
+    #[arg(long, value_name = "TIME", default_value = "forever", env = "SERVER_RETAIN_ANOMALIES", value_parser = retention)]
+    pub retain_anomalies: Retention,
 
     /// What to log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "SERVER_LOG")]
     pub log: LevelFilter,
+}
+
+/// What becomes of a damaged database at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CorruptAction {
+    /// It is put aside, and a new one begins
+    Quarantine,
+    /// The start fails
+    Exit,
+}
+
+/// How long predictions are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// For ever.
+    Forever,
+    /// For so long after they were measured and received.
+    For(Duration),
+}
+
+impl ServeArgs {
+    /// How many connections one address may have.
+    pub(crate) fn connections_per_address_max(&self) -> usize {
+        self.connections_per_address_max.unwrap_or((self.connections_max * 3 / 4).max(1))
+    }
+
+    pub(crate) fn store_params(&self) -> StoreParams {
+        StoreParams {
+            queue_len_max: self.queue_len_max,
+            on_corrupt: match self.on_corrupt {
+                CorruptAction::Quarantine => OnCorrupt::Quarantine,
+                CorruptAction::Exit => OnCorrupt::Exit,
+            },
+        }
+    }
+}
+
+/// Reads how long something is kept.
+fn retention(text: &str) -> Result<Retention, String> {
+    const DAY_S: u64 = 86_400;
+    if text == "forever" {
+        return Ok(Retention::Forever);
+    }
+    let units = [("m", 60), ("h", 3_600), ("d", DAY_S), ("w", 7 * DAY_S)];
+    let read = units.iter().find_map(|(unit, seconds)| {
+        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        count.checked_mul(*seconds)
+    });
+    match read {
+        Some(seconds) if (60..=36_500 * DAY_S).contains(&seconds) => {
+            Ok(Retention::For(Duration::from_secs(seconds)))
+        }
+        _ => Err(String::from(
+            "must be `forever`, or a number of minutes, hours, days or weeks such as 90m, 12h, 30d or 8w",
+        )),
+    }
 }
 
 /// A number of things that there must be at least one of, and not absurdly many.

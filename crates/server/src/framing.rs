@@ -3,8 +3,6 @@
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, StatusCode, Version};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use crate::api_error::ApiError;
 
@@ -12,11 +10,8 @@ use crate::api_error::ApiError;
 const URI_LEN_MAX: usize = 2 * 1024;
 
 /// Refuses requests that two programs could understand differently, or that are too long.
-pub(crate) async fn check(request: Request, next: Next) -> Response {
-    match fault(&request) {
-        Some(error) => error.into_response(),
-        None => next.run(request).await,
-    }
+pub(crate) fn check(request: &Request) -> Result<(), ApiError> {
+    fault(request).map_or(Ok(()), Err)
 }
 
 fn fault(request: &Request) -> Option<ApiError> {

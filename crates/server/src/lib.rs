@@ -2,11 +2,11 @@
 //!
 //! [`Server::bind`] loads the model, opens the database and takes the port; [`Server::run`] serves
 //! until it is told to stop, answers what it has accepted, and closes the database. [`router`] is
-//! the same without a socket.
+//! the same without a socket. [`verify`] looks at the database instead.
 //!
-//! The way of an event: `body` reads it within its bounds, the detector's schema checks it,
-//! `routes/predict` has it judged and kept, and the answer goes out after the commit. Everything
-//! that is refused leaves through [`ApiError`], as one kind of document.
+//! The way of an event: `body` reads it within its bounds, `intake` has it checked, judged and kept,
+//! and the answer goes out after the commit. Everything that is refused leaves through [`ApiError`],
+//! as one kind of document. `gate` is what every request passes, in and out.
 //!
 //! What it does not do: it knows no trees, no request waits for a disk in async code, and nobody is
 //! asked who they are.
@@ -15,32 +15,44 @@ mod api_error;
 mod args;
 mod body;
 mod framing;
+mod gate;
+mod intake;
+mod limits;
 mod listen;
+mod metrics;
 mod model;
 mod query;
+mod retention;
 mod routes;
 mod state;
+mod verify;
 mod wire;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use store::{Store, StoreParams, Writer};
+use anyhow::{Context as _, bail};
+use store::{Store, Writer};
 use tokio::net::TcpListener;
 
+use crate::listen::ConnectionLimits;
+use crate::metrics::Metrics;
+use crate::retention::Retentions;
+
 pub use api_error::ApiError;
-pub use args::Args;
+pub use args::{Args, Command, CorruptAction, Retention, ServeArgs, VerifyArgs};
 pub use model::{Model, Origin};
 pub use routes::router;
-pub use state::{AppState, Clock};
+pub use state::{AppState, Clock, Models};
+pub use verify::verify;
 
 /// A server that has its port, its model and its database, and does not answer yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    connections_max: usize,
+    limits: ConnectionLimits,
+    retentions: Retentions,
     state: AppState,
     writer: Writer,
 }
@@ -54,11 +66,15 @@ impl Server {
     /// # Errors
     ///
     /// Fails when any of them cannot be had as the arguments say.
-    pub async fn bind(args: &Args, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn bind(args: &ServeArgs, clock: Clock) -> anyhow::Result<Self> {
+        limits::survive_file_size_limit().context("cannot watch for a limit on files")?;
+        limits::allow_open_files(args.connections_max);
         let model = Model::load(&args.model_dir, args.require_model, clock())?;
         let path = args.data_dir.join(DATABASE_FILE);
+        let metrics = Arc::new(Metrics::new());
+        let observer = Arc::clone(&metrics);
         let (store, writer) =
-            Store::open(&path, &StoreParams { queue_len_max: args.queue_len_max })
+            Store::open(&path, &args.store_params(), move |report| observer.committed(report))
                 .context("cannot keep predictions; choose another folder with --data-dir")?;
         let listener = TcpListener::bind(args.addr).await.with_context(|| {
             format!(
@@ -70,8 +86,14 @@ impl Server {
         if !addr.ip().is_loopback() {
             tracing::warn!(%addr, "everyone who reaches this address can send events and read anomalies: nobody is asked who they are");
         }
-        let state = AppState::new(Arc::new(model), store, clock);
-        Ok(Self { listener, connections_max: args.connections_max, state, writer })
+        let model_dir = args.model_dir.clone();
+        let state = AppState::with_metrics(metrics, model, model_dir, store, clock);
+        let limits = ConnectionLimits {
+            total: args.connections_max,
+            per_address: args.connections_per_address_max(),
+        };
+        let retentions = Retentions { normal: args.retain, anomalies: args.retain_anomalies };
+        Ok(Self { listener, limits, retentions, state, writer })
     }
 
     /// The address that it listens on.
@@ -83,15 +105,33 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// A handle to take over another model with, while the server runs.
+    pub fn models(&self) -> Models {
+        self.state.models.clone()
+    }
+
     /// Serves until `shutdown` is done, answers what was accepted, and closes the database.
     ///
     /// # Errors
     ///
-    /// Fails when the writer of the database has panicked.
+    /// Fails when the writer of the database has panicked: a server that cannot store ends.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, connections_max, state, writer } = self;
-        // The router takes the last handle of the store with it, and so lets the writer end.
-        listen::serve(listener, router(state), connections_max, shutdown).await;
+        let Self { listener, limits, retentions, state, mut writer } = self;
+        let metrics = Arc::clone(&state.metrics);
+        {
+            let sweeping = retention::keep_sweeping(state.store.clone(), retentions, state.clock);
+            // The router takes the last handle of the store with it, and so lets the writer end.
+            let serving = listen::serve(listener, router(state), limits, metrics, shutdown);
+            tokio::pin!(sweeping, serving);
+            tokio::select! {
+                () = &mut serving => {}
+                // Without anything to sweep, this ends at once.
+                () = async { (&mut sweeping).await; std::future::pending().await } => {}
+                () = writer.ended() => {
+                    bail!("the writer of the database has panicked; start the server again");
+                }
+            }
+        }
         tokio::task::spawn_blocking(move || writer.join())
             .await
             .context("the writer could not be waited for")?

@@ -1,8 +1,10 @@
-//! The accept loop: connections are bounded in number, and none may dawdle.
+//! The accept loop: connections are bounded in number, in all and by address, and none may dawdle.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
+use crate::metrics::Metrics;
+
 /// Time to send the headers of a request, and to be idle before the next one.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of all headers.
@@ -26,15 +30,29 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the system could not accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What a connection is told that is one too many of its address.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionLimits {
+    /// In all; more wait to be accepted.
+    pub(crate) total: usize,
+    /// From one address; more are refused.
+    pub(crate) per_address: usize,
+}
 
 /// Serves until `shutdown` is done, then answers what was begun.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    connections_max: usize,
+    limits: ConnectionLimits,
+    metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let permits = Arc::new(Semaphore::new(connections_max));
+    let permits = Arc::new(Semaphore::new(limits.total));
+    let shares =
+        Arc::new(Shares { per_address: limits.per_address, held: Mutex::default(), metrics });
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut http = http1::Builder::new();
@@ -51,14 +69,18 @@ pub(crate) async fn serve(
             (accept(&listener).await, permit)
         };
         tokio::select! {
-            (stream, permit) = accept => {
+            ((stream, addr), permit) = accept => {
+                let Some(share) = Shares::take(&shares, addr.ip()) else {
+                    refuse(&stream);
+                    continue;
+                };
                 let service = TowerToHyperService::new(router.clone());
                 let connection = graceful.watch(http.serve_connection(TokioIo::new(with_timeout(stream)), service));
                 connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a connection ended early");
                     }
-                    drop(permit);
+                    drop((share, permit));
                 });
             }
             Some(_) = connections.join_next() => {}
@@ -76,6 +98,68 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
+/// How many connections each address has.
+#[derive(Debug)]
+struct Shares {
+    per_address: usize,
+    held: Mutex<HashMap<IpAddr, usize>>,
+    metrics: Arc<Metrics>,
+}
+
+/// A connection's part of what its address may have, for as long as it is open.
+struct Share {
+    shares: Arc<Shares>,
+    address: IpAddr,
+}
+
+impl Shares {
+    fn take(shares: &Arc<Self>, address: IpAddr) -> Option<Share> {
+        let address = holder(address);
+        {
+            let mut held = shares.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = held.entry(address).or_default();
+            if *held >= shares.per_address {
+                shares.metrics.connection_refused();
+                tracing::debug!(%address, "refused a connection: the address has its share");
+                return None;
+            }
+            *held += 1;
+        }
+        shares.metrics.connection_opened();
+        Some(Share { shares: Arc::clone(shares), address })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shares.metrics.connection_closed();
+        let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = held.get_mut(&self.address) {
+            *number -= 1;
+            if *number == 0 {
+                held.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Who stands behind an address: of IPv6, everyone has a network of 2^64 addresses.
+fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// Says that there are too many, if it can be said at once.
+fn refuse(stream: &TcpStream) {
+    if let Err(error) = stream.try_write(TOO_MANY) {
+        tracing::debug!(%error, "a refused connection was not told");
+    }
+}
+
 /// A stream that fails when the client takes nothing for [`WRITE_TIMEOUT`]. How long it may take to
 /// send is limited where it is read: [`HEADER_TIMEOUT`], and the time for a body.
 fn with_timeout(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
@@ -84,20 +168,33 @@ fn with_timeout(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
     Box::pin(stream)
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, addr)) => {
                 // Answers are small and should not wait for more of them.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection keeps its delay");
                 }
-                return stream;
+                return (stream, addr);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_network_share() {
+        let holder = |text: &str| holder(text.parse().unwrap()).to_string();
+        assert_eq!(holder("192.0.2.7"), "192.0.2.7");
+        assert_eq!(holder("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(holder("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 }

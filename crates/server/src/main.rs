@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use clap::Parser;
-use server::{Args, Server};
+use server::{Args, Command, Models, ServeArgs, Server};
 
 fn main() -> ExitCode {
-    match serve(&Args::parse()) {
+    match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             #[expect(clippy::print_stderr, reason = "this is how a program ends that failed")]
@@ -21,19 +21,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(args: &Args) -> anyhow::Result<()> {
+fn run(args: &Args) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
-        .with_max_level(args.log)
+        .with_max_level(args.serve.log)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    match &args.command {
+        None => serve(&args.serve),
+        Some(Command::Verify(verify)) => server::verify(verify, &mut std::io::stdout().lock()),
+    }
+}
 
+fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         // Before anything can be begun that would have to be ended well.
         let stop = stop_signal().context("cannot hear when to stop")?;
         let server = Server::bind(args, now_us).await?;
+        reload_on_signal(server.models()).context("cannot hear when to reload")?;
         tracing::info!("listening on http://{}", server.addr()?);
         server.run(stop).await
     })
@@ -67,4 +74,25 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         interrupted.recv().await;
         tracing::info!("stopping on Ctrl-C");
     })
+}
+
+/// Takes over the model of the folder whenever SIGHUP says so.
+#[cfg(unix)]
+fn reload_on_signal(models: Models) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut hung_up = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hung_up.recv().await.is_some() {
+            // What went wrong is in the log.
+            let _ = models.reload().await;
+        }
+    });
+    Ok(())
+}
+
+/// Windows has no such signal; there is `POST /model/reload`.
+#[cfg(windows)]
+fn reload_on_signal(_models: Models) -> std::io::Result<()> {
+    Ok(())
 }

@@ -4,6 +4,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use sensor::timestamp::InvalidTimestamp;
 use sensor::{InvalidStationId, StationId, timestamp};
+use store::EventKey;
+
+/// The most entries of a list.
+pub(crate) const LIST_LIMIT_MAX: u32 = 1_000;
 
 /// The parameters of a query as they were sent, decoded.
 #[derive(Debug)]
@@ -47,6 +51,9 @@ pub enum QueryFaultKind {
         /// The largest that is possible.
         most: u32,
     },
+    /// The value is no place in a list.
+    #[error("must be the `next` of an answer")]
+    Cursor,
     /// The value is neither true nor false.
     #[error("must be true or false")]
     NotBoolean,
@@ -73,6 +80,7 @@ impl QueryFaultKind {
             Self::DuplicateParameter => "duplicate_parameter",
             Self::NotInteger => "not_integer",
             Self::LimitRange { .. } => "limit_range",
+            Self::Cursor => "cursor",
             Self::NotBoolean => "not_boolean",
             Self::StationId(kind) => sensor::FaultKind::StationId(kind).code(),
             Self::Timestamp(kind) => sensor::FaultKind::Timestamp(kind).code(),
@@ -145,4 +153,22 @@ pub(crate) fn station_id(text: &str) -> Result<StationId, QueryFaultKind> {
 
 pub(crate) fn time(text: &str) -> Result<i64, QueryFaultKind> {
     timestamp::parse(text).map_err(QueryFaultKind::Timestamp)
+}
+
+/// Writes the place of an event in a list.
+pub(crate) fn cursor_text(key: &EventKey) -> String {
+    format!("{}.{}.{}", key.timestamp_us, key.sequence, key.station_id)
+}
+
+/// Reads what [`cursor_text`] wrote.
+pub(crate) fn cursor(text: &str) -> Result<EventKey, QueryFaultKind> {
+    let mut parts = text.splitn(3, '.');
+    let mut read = || {
+        Some(EventKey {
+            timestamp_us: integer(parts.next()?).ok()?,
+            sequence: u64::try_from(integer(parts.next()?).ok()?).ok()?,
+            station_id: StationId::parse(parts.next()?).ok()?,
+        })
+    };
+    read().ok_or(QueryFaultKind::Cursor)
 }

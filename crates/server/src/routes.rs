@@ -1,26 +1,73 @@
 //! All routes.
 
+mod events;
 mod health;
+mod inference;
 mod latest_anomalies;
+mod metrics;
+mod model;
 mod predict;
+mod predict_batch;
+mod stations;
+
+use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::middleware::from_fn_with_state;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
 
-use crate::api_error::{ApiError, with_request_id};
-use crate::framing;
+use crate::api_error::ApiError;
+use crate::gate;
 use crate::state::AppState;
+
+/// What `/openapi.json` says beside the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Anomaly detection for sensor streams",
+        description = "Events of stations are judged by an isolation forest, and kept. Everything that is refused is a problem document (RFC 9457) with a `code` that does not change."
+    ),
+    tags(
+        (name = "events", description = "What stations send, and what became of it"),
+        (name = "model", description = "By what events are judged"),
+        (name = "health", description = "For those who watch over the server"),
+        (name = "inference", description = "Open Inference Protocol v2"),
+    )
+)]
+struct Document;
 
 /// The routes, without a socket.
 pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/predict", post(predict::predict))
-        .route("/health", get(health::health))
-        .route("/latest_anomalies", get(latest_anomalies::latest_anomalies))
+    let metrics = Arc::clone(&state.metrics);
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(predict::predict))
+        .routes(routes!(predict_batch::predict_batch))
+        .routes(routes!(latest_anomalies::latest_anomalies))
+        .routes(routes!(events::events))
+        .routes(routes!(stations::stations))
+        .routes(routes!(model::model))
+        .routes(routes!(model::reload))
+        .routes(routes!(health::health))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(inference::server_metadata))
+        .routes(routes!(inference::live))
+        .routes(routes!(inference::ready))
+        .routes(routes!(inference::model_metadata))
+        .routes(routes!(inference::model_ready))
+        .routes(routes!(inference::infer))
+        .routes(routes!(inference::version_metadata))
+        .routes(routes!(inference::version_ready))
+        .routes(routes!(inference::version_infer))
+        .split_for_parts();
+    router
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(from_fn(framing::check))
-        .layer(from_fn(with_request_id))
+        .layer(from_fn_with_state(metrics, gate::pass))
         .with_state(state)
 }

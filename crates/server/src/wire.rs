@@ -3,104 +3,213 @@
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use detector::ModelMeta;
 use sensor::{Attribution, FeatureValues, Prediction, timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::model::Model;
 
 /// A body of JSON that ends its line, for terminals and logs.
 pub(crate) struct JsonLine<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for JsonLine<T> {
     fn into_response(self) -> Response {
-        let mut text = serde_json::to_string(&self.0).expect("names, numbers and texts are JSON");
-        text.push('\n');
-        let mut response = text.into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
+        json_text(line(&self.0))
     }
 }
 
-/// A prediction on the wire.
-#[derive(Debug, Serialize)]
-pub(crate) struct PredictionBody {
-    station_id: String,
+/// A value as a line of JSON.
+pub(crate) fn line(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string(value).expect("names, numbers and texts are JSON");
+    text.push('\n');
+    text
+}
+
+/// An answer whose JSON is written already.
+pub(crate) fn json_text(text: String) -> Response {
+    let mut response = text.into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A prediction.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PredictionBody<'a> {
+    station_id: &'a str,
     sequence: u64,
+    /// When it was measured, RFC 3339.
     timestamp: String,
-    /// Only where the client does not know them.
+    /// What was measured, by name; only where the client does not know it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    features: Option<FeatureValues>,
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Option<f64>>>)]
+    features: Option<&'a FeatureValues>,
+    /// In (0, 1]; higher is more anomalous.
     anomaly_score: f64,
+    /// The lowest score that is called anomalous.
     threshold: f64,
     is_anomaly: bool,
+    /// `normal` or `anomaly`.
     label: &'static str,
+    /// Share of normal events that score as high.
     p_value: f64,
-    model_version: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attributions: Vec<Attribution>,
+    model_version: &'a str,
+    /// What pushed the score, largest push towards anomalous first.
+    #[serde(skip_serializing_if = "<[Attribution]>::is_empty")]
+    #[schema(value_type = Vec<AttributionBody>)]
+    attributions: &'a [Attribution],
+    /// The event was kept before; this is the prediction of that time.
     #[serde(skip_serializing_if = "is_false")]
     duplicate: bool,
 }
 
-/// `GET /latest_anomalies`.
-#[derive(Debug, Serialize)]
-pub(crate) struct AnomaliesBody {
-    pub(crate) anomalies: Vec<PredictionBody>,
+/// How much a feature pushed a score.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "says what the JSON of an attribution looks like")]
+pub(crate) struct AttributionBody {
+    feature: String,
+    value: Option<f64>,
+    /// Positive towards anomalous: the score is 2^(sum of contributions - 1).
+    contribution: f64,
+}
+
+/// Anomalies, the last to arrive first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AnomaliesBody<'a> {
+    pub(crate) anomalies: Vec<PredictionBody<'a>>,
     /// What to ask for with `before` to see those that came earlier; null when there is none.
     pub(crate) next: Option<i64>,
 }
 
-/// `GET /health` when all is well.
-#[derive(Debug, Serialize)]
+/// Predictions by station, the last to be measured first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventsBody<'a> {
+    pub(crate) events: Vec<PredictionBody<'a>>,
+    /// What to ask for with `cursor` to see those that come after; null when there is none.
+    pub(crate) next: Option<String>,
+}
+
+/// Stations in the order of their names.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StationsBody<'a> {
+    pub(crate) stations: Vec<StationBody<'a>>,
+    /// What to ask for with `after` to see those that follow; null when there is none.
+    pub(crate) next: Option<&'a str>,
+}
+
+/// A station that has sent events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StationBody<'a> {
+    pub(crate) station_id: &'a str,
+    /// The event that was measured last.
+    pub(crate) latest: PredictionBody<'a>,
+    /// The anomaly that arrived last.
+    pub(crate) latest_anomaly: Option<PredictionBody<'a>>,
+}
+
+/// All is well.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HealthBody {
     pub(crate) status: &'static str,
     pub(crate) version: &'static str,
-    pub(crate) model: ModelBody,
-    pub(crate) store: StoreBody,
+    pub(crate) model: HealthModelBody,
+    pub(crate) store: HealthStoreBody,
     pub(crate) uptime_s: i64,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct ModelBody {
-    pub(crate) version: String,
-    pub(crate) trained_at: String,
-    pub(crate) features: Vec<String>,
-    pub(crate) threshold: f64,
-    pub(crate) origin: &'static str,
+/// The model in use, in short.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HealthModelBody {
+    version: String,
+    trained_at: String,
+    features: Vec<String>,
+    threshold: f64,
+    origin: &'static str,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct StoreBody {
+/// How much is kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HealthStoreBody {
     pub(crate) events: u64,
     pub(crate) anomalies: u64,
 }
 
-/// `GET /health` when events cannot be taken.
-#[derive(Debug, Serialize)]
+/// Events cannot be taken.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UnavailableBody {
     pub(crate) status: &'static str,
     pub(crate) reason: String,
 }
 
-impl PredictionBody {
+/// One word.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StatusBody {
+    pub(crate) status: &'static str,
+}
+
+/// The model in use.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelBody<'a> {
+    version: &'a str,
+    /// `file`, or `starter` where nobody trained one.
+    origin: &'static str,
+    /// What scores on this machine.
+    engine: String,
+    /// When it was taken into use.
+    loaded_at: String,
+    threshold: f64,
+    /// Everything that `model_meta.json` says.
+    #[schema(value_type = Object)]
+    metadata: &'a ModelMeta,
+}
+
+impl<'a> PredictionBody<'a> {
     /// The answer to whoever sent the event.
-    pub(crate) fn answer(prediction: Prediction, duplicate: bool) -> Self {
+    pub(crate) fn answer(prediction: &'a Prediction, duplicate: bool) -> Self {
         Self { features: None, duplicate, ..Self::listed(prediction) }
     }
 
     /// An entry of a list, for whoever did not.
-    pub(crate) fn listed(prediction: Prediction) -> Self {
+    pub(crate) fn listed(prediction: &'a Prediction) -> Self {
         Self {
-            label: prediction.label(),
-            station_id: String::from(prediction.station_id.as_str()),
+            station_id: prediction.station_id.as_str(),
             sequence: prediction.sequence,
             timestamp: timestamp::format(prediction.timestamp_us),
-            features: Some(prediction.features),
+            features: Some(&prediction.features),
             anomaly_score: prediction.anomaly_score,
             threshold: prediction.threshold,
             is_anomaly: prediction.is_anomaly,
+            label: prediction.label(),
             p_value: prediction.p_value,
-            model_version: String::from(&*prediction.model_version),
-            attributions: prediction.attributions,
+            model_version: &prediction.model_version,
+            attributions: &prediction.attributions,
             duplicate: false,
+        }
+    }
+}
+
+impl HealthModelBody {
+    pub(crate) fn of(model: &Model) -> Self {
+        let meta = model.detector.meta();
+        Self {
+            version: meta.model_version.clone(),
+            trained_at: meta.trained_at.clone(),
+            features: meta.features.iter().map(|feature| feature.name.clone()).collect(),
+            threshold: model.detector.threshold(),
+            origin: model.origin.name(),
+        }
+    }
+}
+
+impl<'a> ModelBody<'a> {
+    pub(crate) fn of(model: &'a Model) -> Self {
+        Self {
+            version: model.version(),
+            origin: model.origin.name(),
+            engine: model.detector.engine().to_string(),
+            loaded_at: timestamp::format(model.loaded_us),
+            threshold: model.detector.threshold(),
+            metadata: model.detector.meta(),
         }
     }
 }

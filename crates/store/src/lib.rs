@@ -1,34 +1,51 @@
 //! Where predictions are kept: SQLite, one writer, answers after the commit.
 //!
 //! [`Store::open`] gives a handle, which is cheap to clone, and the [`Writer`], a thread of its own.
-//! [`Store::keep`] hands it a prediction over a bounded channel and waits: the writer commits
-//! whatever has gathered in one transaction that survives a power cut, and only then answers. An
-//! event that was kept before is answered with the prediction of that time ([`Kept::Duplicate`]).
-//! Readers such as [`Store::latest_anomalies`] use a connection of their own and never wait for it.
+//! [`Store::keep`] hands it a prediction and waits: the writer commits whatever has gathered in one
+//! transaction that survives a power cut, and only then answers. An event that was kept before is
+//! answered with the prediction of that time ([`Kept::Duplicate`]). Readers such as
+//! [`Store::latest_anomalies`] use connections of their own, for a limited time, and never wait for
+//! the writer.
+//!
+//! After a failure everyone who waits is told what is known: nothing was kept
+//! ([`KeepError::NotStored`]), or this is not known ([`KeepError::Unknown`]). The next batch tries
+//! again, so that a disk that recovers needs no restart.
 //!
 //! The writer ends when the last handle is gone; [`Writer::join`] waits for that, so that everything
 //! that was accepted is on the disk.
 //!
 //! What it does not do: it computes nothing, and knows no thresholds.
 
+mod backlog;
+mod commit_mark;
 mod error;
+mod held_files;
 mod prediction_row;
+mod quarantine;
+mod query;
 mod reader;
+mod retention;
 mod schema;
+mod verify;
 mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sensor::{Fingerprint, Prediction};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::reader::Reader;
-use crate::schema::Ledger;
-use crate::writer::Job;
+use crate::backlog::Backlog;
+use crate::commit_mark::{CommitMark, Mark};
+use crate::prediction_row::PredictionRow;
+use crate::reader::Readers;
+use crate::writer::{Job, Scribe};
 
-pub use error::{KeepError, OpenError, ReadError};
-pub use reader::AnomalyQuery;
+pub use error::{KeepError, OpenError, ReadError, Trouble};
+pub use query::{AnomalyQuery, EventKey, EventQuery, Station, StationQuery};
+pub use retention::{Place, Sweep, Swept};
+pub use verify::{Verification, VerifyError, verify};
 pub use writer::Writer;
 
 /// A database of predictions.
@@ -37,8 +54,9 @@ pub use writer::Writer;
 #[derive(Debug, Clone)]
 pub struct Store {
     /// Ahead of `jobs`, whose end makes the writer close the database: it should be the last to.
-    reader: Arc<Reader>,
-    jobs: mpsc::Sender<Job>,
+    readers: Arc<Readers>,
+    jobs: mpsc::UnboundedSender<Job>,
+    backlog: Arc<Backlog>,
     status: Arc<Mutex<Status>>,
 }
 
@@ -47,11 +65,22 @@ pub struct Store {
 pub struct StoreParams {
     /// How many predictions may wait for the writer; more are refused.
     pub queue_len_max: usize,
+    /// What becomes of a database that is damaged.
+    pub on_corrupt: OnCorrupt,
+}
+
+/// What becomes of a database that is found to be damaged when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnCorrupt {
+    /// It is put aside, and a new one begins in its place.
+    Quarantine,
+    /// It stays where it is, and opening fails.
+    Exit,
 }
 
 impl Default for StoreParams {
     fn default() -> Self {
-        Self { queue_len_max: 4_096 }
+        Self { queue_len_max: 4_096, on_corrupt: OnCorrupt::Quarantine }
     }
 }
 
@@ -70,9 +99,11 @@ pub struct NewPrediction {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kept {
     /// It is on the disk.
-    Stored(Prediction),
+    Stored,
     /// The same event was kept before, with this prediction.
     Duplicate(Prediction),
+    /// Another event with the same station, time and sequence number was kept before.
+    Conflict,
 }
 
 /// A kept prediction, and its place in the order of arrival.
@@ -93,68 +124,189 @@ pub struct Totals {
     pub anomalies: u64,
 }
 
+/// What a transaction was like, for those who measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitReport {
+    /// How many predictions it was about.
+    pub n_predictions: usize,
+    /// How long it took.
+    pub duration: Duration,
+    /// Whether it was committed.
+    pub is_stored: bool,
+}
+
 /// What the writer last knew; readers of it do not touch the disk.
 #[derive(Debug, Default)]
 struct Status {
     totals: Totals,
     /// Why the last transaction failed; `None` when it did not.
     failure: Option<KeepError>,
+    /// When the present transaction began.
+    busy_since: Option<Instant>,
+    /// When the last one was committed.
+    committed: Option<Instant>,
 }
 
+/// How long anyone waits for a commit.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A store that committed something so recently needs no further proof that it can.
+const PROOF_LASTS: Duration = Duration::from_secs(1);
+
 impl Store {
+    /// The most predictions that [`Store::keep_all`] takes at once.
+    pub const BATCH_LEN_MAX: usize = writer::BATCH_LEN_MAX;
+
     /// Opens a database, which is made where it is missing, and starts its writer.
+    ///
+    /// `observe` hears of every transaction, in the thread of the writer.
     ///
     /// # Errors
     ///
-    /// Fails when the file cannot be opened, is no database of this program or a later one's, or
-    /// the system does not grant the durability that is asked for.
-    pub fn open(path: &Path, params: &StoreParams) -> Result<(Self, Writer), OpenError> {
-        let connection = schema::open_for_writing(path)?;
-        let ledger = Ledger::read(&connection).map_err(|source| OpenError::sqlite(path, source))?;
-        let status = Arc::new(Mutex::new(Status { totals: ledger.totals, failure: None }));
-        let reader = Arc::new(Reader::open(path)?);
-        let (jobs, queue) = mpsc::channel(params.queue_len_max);
-        let writer = Writer::start(connection, queue, Arc::clone(&status))
-            .map_err(|source| OpenError::Thread { source })?;
-        Ok((Self { reader, jobs, status }, writer))
+    /// Fails when the file cannot be opened, is in use by another writer, is no database of this
+    /// program or a later one's, is damaged and must not be put aside, or when the system does not
+    /// grant the durability that is asked for.
+    pub fn open(
+        path: &Path,
+        params: &StoreParams,
+        observe: impl Fn(&CommitReport) + Send + 'static,
+    ) -> Result<(Self, Writer), OpenError> {
+        if let Some(dir) = path.parent() {
+            schema::make_folder(dir)
+                .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
+        }
+        let mut mark = CommitMark::open(path)?;
+        let backlog = Arc::new(Backlog::new(params.queue_len_max));
+        let connection = match schema::open_checked(path, mark.mark()) {
+            Err(OpenError::Corrupt { reason, .. })
+                if params.on_corrupt == OnCorrupt::Quarantine =>
+            {
+                let aside = quarantine::put_aside(path)
+                    .map_err(|source| OpenError::Quarantine { path: path.to_owned(), source })?;
+                tracing::error!(
+                    reason,
+                    "the database `{}` is damaged; it was put aside as `{}` and a new one begins: save what can be \
+                     read of it with `sqlite3 {} .recover`",
+                    path.display(),
+                    aside.display(),
+                    aside.display()
+                );
+                schema::open_checked(path, Mark { is_suspect: false, ..mark.mark() })?
+            }
+            opened => opened?,
+        };
+        mark.acquit().map_err(|source| OpenError::CommitMark { path: path.to_owned(), source })?;
+        let scribe = Scribe::new(path, connection, mark, Arc::clone(&backlog), Box::new(observe))?;
+        let status = scribe.status();
+        let readers = Arc::new(Readers::open(path)?);
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let writer = Writer::start(scribe, queue)?;
+        Ok((Self { readers, jobs, backlog, status }, writer))
     }
 
     /// Keeps a prediction, and returns when it is on the disk.
     ///
     /// # Errors
     ///
-    /// Fails when too many wait already, when another event has the same station, time and sequence
-    /// number, and when the disk does not take it. Then nothing is kept, save where the error says
-    /// that this is not known.
-    pub async fn keep(&self, new: NewPrediction) -> Result<Kept, KeepError> {
-        self.ask(|answer| Job::Keep { new, answer }).await
+    /// Fails when too many wait already and when the disk does not take it; the error says whether
+    /// it may have been kept all the same.
+    pub async fn keep(&self, new: &NewPrediction) -> Result<Kept, KeepError> {
+        let mut kept = self.keep_all(std::slice::from_ref(new)).await?;
+        Ok(kept.pop().expect("there is an outcome for every prediction"))
     }
 
-    /// The latest anomalies, the last to arrive first. This reads the disk: not for async code.
+    /// Keeps predictions in one transaction, and returns when they are on the disk, with what became
+    /// of each.
     ///
     /// # Errors
     ///
-    /// Fails when the database cannot be read.
-    pub fn latest_anomalies(
+    /// Fails for all of them, as [`Store::keep`] does.
+    ///
+    /// # Panics
+    ///
+    /// Panics when they are more than [`Store::BATCH_LEN_MAX`].
+    pub async fn keep_all(&self, news: &[NewPrediction]) -> Result<Vec<Kept>, KeepError> {
+        assert!(news.len() <= Self::BATCH_LEN_MAX, "{} predictions at once", news.len());
+        let rows = news.iter().map(PredictionRow::new).collect();
+        self.ask(|answer| Job::Keep { rows, answer }).await
+    }
+
+    /// Deletes some predictions that are too old; go on from where it ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does not take it.
+    pub async fn sweep(&self, sweep: Sweep) -> Result<Swept, KeepError> {
+        self.ask(|answer| Job::Sweep { sweep, answer }).await
+    }
+
+    /// The latest anomalies, the last to arrive first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn latest_anomalies(
         &self,
-        query: &AnomalyQuery,
+        query: AnomalyQuery,
     ) -> Result<Vec<StoredPrediction>, ReadError> {
-        self.reader.latest_anomalies(query)
+        self.readers.read(move |connection| query::anomalies(connection, &query)).await
+    }
+
+    /// Predictions by station and time.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn events(&self, query: EventQuery) -> Result<Vec<StoredPrediction>, ReadError> {
+        self.readers.read(move |connection| query::events(connection, &query)).await
+    }
+
+    /// The stations that have sent events.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn stations(&self, query: StationQuery) -> Result<Vec<Station>, ReadError> {
+        self.readers.read(move |connection| query::stations(connection, &query)).await
+    }
+
+    /// How many predictions wait for the writer.
+    pub fn queue_len(&self) -> usize {
+        self.backlog.len()
+    }
+
+    /// How many predictions are kept, as the writer last knew.
+    pub fn totals(&self) -> Totals {
+        lock(&self.status).totals
     }
 
     /// How many predictions are kept, if the store can take more.
     ///
-    /// After a failure, the writer is asked to try again.
+    /// Unless it did so a moment ago, the writer is asked to commit something.
     ///
     /// # Errors
     ///
     /// Fails when predictions cannot be kept at present.
     pub async fn check(&self) -> Result<Totals, KeepError> {
-        let has_failed = lock(&self.status).failure.is_some();
-        if has_failed || self.jobs.is_closed() {
-            self.ask(|answer| Job::Probe { answer }).await?;
+        let (is_proven, is_stalled) = {
+            let status = lock(&self.status);
+            let is_within =
+                |since: Option<Instant>, time| since.is_some_and(|since| since.elapsed() < time);
+            let is_proven = status.failure.is_none() && is_within(status.committed, PROOF_LASTS);
+            (
+                is_proven,
+                status.busy_since.is_some() && !is_within(status.busy_since, writer::STALLED_AFTER),
+            )
+        };
+        if is_stalled {
+            return Err(KeepError::Unknown(Trouble::Stalled));
         }
-        Ok(lock(&self.status).totals)
+        if !is_proven || self.jobs.is_closed() {
+            let probed = self.ask(|answer| Job::Probe { answer });
+            tokio::time::timeout(writer::STALLED_AFTER, probed)
+                .await
+                .unwrap_or(Err(KeepError::Unknown(Trouble::Stalled)))?;
+        }
+        Ok(self.totals())
     }
 
     /// Hands the writer a job and waits for its answer.
@@ -163,11 +315,19 @@ impl Store {
         job: impl FnOnce(oneshot::Sender<Result<T, KeepError>>) -> Job,
     ) -> Result<T, KeepError> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.try_send(job(answer)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => KeepError::Full,
-            mpsc::error::TrySendError::Closed(_) => KeepError::WriterGone,
-        })?;
-        answered.await.unwrap_or(Err(KeepError::WriterGone))
+        let job = job(answer);
+        let (len, bytes) = job.size();
+        if !self.backlog.add(len, bytes) {
+            return Err(KeepError::Full);
+        }
+        if self.jobs.send(job).is_err() {
+            self.backlog.remove(len, bytes);
+            return Err(KeepError::NotStored(Trouble::WriterGone));
+        }
+        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
+            Ok(answered) => answered.unwrap_or(Err(KeepError::Unknown(Trouble::WriterGone))),
+            Err(_) => Err(KeepError::Unknown(Trouble::Stalled)),
+        }
     }
 }
 

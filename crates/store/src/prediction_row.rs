@@ -1,8 +1,11 @@
 //! Between a prediction and its row.
 
+use std::sync::Arc;
+
 use rusqlite::types::Type;
 use rusqlite::{Row, params};
-use sensor::{Fingerprint, Prediction, StationId};
+use sensor::{FeatureValues, Fingerprint, Prediction, StationId};
+use sha2::{Digest as _, Sha256};
 
 use crate::{NewPrediction, StoredPrediction};
 
@@ -10,49 +13,176 @@ use crate::{NewPrediction, StoredPrediction};
 pub(crate) const COLUMNS: &str = "id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
                                   is_anomaly, attributions, model_version";
 
+/// The columns that [`RowHash::of_row`] takes, in its order.
+pub(crate) const HASHED_COLUMNS: &str = "station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
+                                         is_anomaly, attributions, model_version, received_us, event_hash, id, row_hash";
+
 const INSERT: &str = "
     INSERT INTO predictions (id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold,
-                             is_anomaly, attributions, model_version, received_us, event_hash)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                             is_anomaly, attributions, model_version, received_us, event_hash, row_hash)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
     ON CONFLICT DO NOTHING";
 
-/// Inserts a prediction, unless its key is taken; says whether it did.
-pub(crate) fn insert(
-    connection: &rusqlite::Connection,
-    id: i64,
-    new: &NewPrediction,
-) -> rusqlite::Result<bool> {
-    let prediction = &new.prediction;
-    let n_inserted = connection.prepare_cached(INSERT)?.execute(params![
-        id,
-        prediction.station_id.as_str(),
-        prediction.timestamp_us,
-        prediction.sequence,
-        json(&prediction.features)?,
-        prediction.anomaly_score,
-        prediction.p_value,
-        prediction.threshold,
-        prediction.is_anomaly,
-        json(&prediction.attributions)?,
-        &*prediction.model_version,
-        new.received_us,
-        new.event_hash,
-    ])?;
-    Ok(n_inserted == 1)
+/// A prediction as it is written, but for its id. It is made where there is time, and not in the
+/// one thread that writes.
+#[derive(Debug)]
+pub(crate) struct PredictionRow {
+    station_id: StationId,
+    timestamp_us: i64,
+    sequence: i64,
+    features: String,
+    anomaly_score: f64,
+    p_value: f64,
+    threshold: f64,
+    pub(crate) is_anomaly: bool,
+    attributions: String,
+    model_version: Arc<str>,
+    received_us: i64,
+    pub(crate) event_hash: Fingerprint,
+    content_hash: RowHash,
 }
 
-/// The prediction with the key of another, and the digest of its event.
-pub(crate) fn with_key_of(
-    connection: &rusqlite::Connection,
-    prediction: &Prediction,
-) -> rusqlite::Result<(Prediction, Fingerprint)> {
-    let sql = format!(
-        "SELECT {COLUMNS}, event_hash FROM predictions WHERE station_id = ?1 AND timestamp_us = ?2 AND sequence = ?3"
-    );
-    let key = params![prediction.station_id.as_str(), prediction.timestamp_us, prediction.sequence];
-    connection
-        .prepare_cached(&sql)?
-        .query_row(key, |row| Ok((read(row)?.prediction, row.get("event_hash")?)))
+impl PredictionRow {
+    pub(crate) fn new(new: &NewPrediction) -> Self {
+        let NewPrediction { prediction, event_hash, received_us } = new;
+        let row = Self {
+            station_id: prediction.station_id.clone(),
+            timestamp_us: prediction.timestamp_us,
+            sequence: prediction.sequence.cast_signed(),
+            features: json(&prediction.features),
+            anomaly_score: prediction.anomaly_score,
+            p_value: prediction.p_value,
+            threshold: prediction.threshold,
+            is_anomaly: prediction.is_anomaly,
+            attributions: json(&prediction.attributions),
+            model_version: Arc::clone(&prediction.model_version),
+            received_us: *received_us,
+            event_hash: *event_hash,
+            content_hash: RowHash::default(),
+        };
+        let content_hash = RowHash::new([
+            Part::Text(row.station_id.as_str()),
+            Part::Integer(row.timestamp_us),
+            Part::Integer(row.sequence),
+            Part::Text(&row.features),
+            Part::Real(row.anomaly_score),
+            Part::Real(row.p_value),
+            Part::Real(row.threshold),
+            Part::Integer(row.is_anomaly.into()),
+            Part::Text(&row.attributions),
+            Part::Text(&row.model_version),
+            Part::Integer(row.received_us),
+            Part::Bytes(&row.event_hash),
+        ]);
+        Self { content_hash, ..row }
+    }
+
+    /// Bytes of memory that it takes, by and large.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.features.len() + self.attributions.len()
+    }
+
+    /// What was measured.
+    pub(crate) fn feature_values(&self) -> FeatureValues {
+        serde_json::from_str(&self.features).expect("it was written as JSON above")
+    }
+
+    /// Inserts it, unless its key is taken; says whether it did.
+    pub(crate) fn insert(
+        &self,
+        connection: &rusqlite::Connection,
+        id: i64,
+    ) -> rusqlite::Result<bool> {
+        let n_inserted = connection.prepare_cached(INSERT)?.execute(params![
+            id,
+            self.station_id.as_str(),
+            self.timestamp_us,
+            self.sequence,
+            self.features,
+            self.anomaly_score,
+            self.p_value,
+            self.threshold,
+            self.is_anomaly,
+            self.attributions,
+            &*self.model_version,
+            self.received_us,
+            self.event_hash,
+            self.content_hash.with_id(id).0,
+        ])?;
+        Ok(n_inserted == 1)
+    }
+
+    /// The prediction that has its key, and the digest of its event.
+    pub(crate) fn with_same_key(
+        &self,
+        connection: &rusqlite::Connection,
+    ) -> rusqlite::Result<(Prediction, Fingerprint)> {
+        let sql = format!(
+            "SELECT {COLUMNS}, event_hash FROM predictions WHERE station_id = ?1 AND timestamp_us = ?2 AND sequence = ?3"
+        );
+        let key = params![self.station_id.as_str(), self.timestamp_us, self.sequence];
+        connection
+            .prepare_cached(&sql)?
+            .query_row(key, |row| Ok((read(row)?.prediction, row.get("event_hash")?)))
+    }
+}
+
+/// A digest of all that a row says, by which a changed bit is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct RowHash(pub(crate) [u8; 16]);
+
+/// A value of a row as it is hashed.
+enum Part<'a> {
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    Integer(i64),
+    Real(f64),
+}
+
+impl RowHash {
+    fn new(parts: [Part<'_>; 12]) -> Self {
+        let mut hasher = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update((bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        for part in parts {
+            match part {
+                Part::Text(text) => add(text.as_bytes()),
+                Part::Bytes(bytes) => add(bytes),
+                Part::Integer(number) => add(&number.to_le_bytes()),
+                Part::Real(number) => add(&number.to_le_bytes()),
+            }
+        }
+        Self(*hasher.finalize().first_chunk().expect("a SHA-256 digest has 32 bytes"))
+    }
+
+    /// The hash of a row that has this content and an id, which is known last.
+    fn with_id(self, id: i64) -> Self {
+        let content = u128::from_le_bytes(self.0);
+        Self((content ^ u128::from(id.cast_unsigned())).to_le_bytes())
+    }
+
+    /// The hash that a row of [`HASHED_COLUMNS`] should have, and the one that it has: none in rows
+    /// from before there were hashes.
+    pub(crate) fn of_row(row: &Row<'_>) -> rusqlite::Result<(Self, Option<Self>)> {
+        let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+        let content = Self::new([
+            Part::Text(text(0)?),
+            Part::Integer(row.get(1)?),
+            Part::Integer(row.get(2)?),
+            Part::Text(text(3)?),
+            Part::Real(row.get(4)?),
+            Part::Real(row.get(5)?),
+            Part::Real(row.get(6)?),
+            Part::Integer(row.get(7)?),
+            Part::Text(text(8)?),
+            Part::Text(text(9)?),
+            Part::Integer(row.get(10)?),
+            Part::Bytes(row.get_ref(11)?.as_blob()?),
+        ]);
+        Ok((content.with_id(row.get(12)?), row.get::<_, Option<[u8; 16]>>(13)?.map(Self)))
+    }
 }
 
 /// Reads a row of [`COLUMNS`].
@@ -74,9 +204,8 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
     Ok(StoredPrediction { id: row.get(0)?, prediction })
 }
 
-fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(value)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("names and numbers are JSON")
 }
 
 fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {

@@ -1,64 +1,81 @@
-//! Reading, on a connection that can do nothing else.
+//! Connections that read, on threads for blocking work, and for a limited time.
 
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, named_params};
-use sensor::StationId;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::Semaphore;
 
-use crate::StoredPrediction;
 use crate::error::{OpenError, ReadError};
-use crate::prediction_row::{self, COLUMNS};
 use crate::schema;
 
-/// Which anomalies to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnomalyQuery {
-    /// At most so many.
-    pub limit: u32,
-    /// Of this station only.
-    pub station_id: Option<StationId>,
-    /// Measured at this time or later, in microseconds since 1970.
-    pub since_us: Option<i64>,
-    /// That arrived before the one with this id.
-    pub before_id: Option<i64>,
-}
+/// How many read at once. Each of them takes a processor while it does.
+const READERS_MAX: usize = 2;
+/// How long a reader waits for its turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a reader may read. While it does, the log cannot begin anew.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Steps of SQLite's machine between two looks at the clock: about a millisecond.
+const STEPS_PER_LOOK: i32 = 20_000;
 
+/// The readers of a database.
 #[derive(Debug)]
-pub(crate) struct Reader {
-    /// Readers take turns. Nobody holds it across an `.await`: reading is blocking work.
-    connection: Mutex<Connection>,
+pub(crate) struct Readers {
+    path: PathBuf,
+    turns: Semaphore,
+    /// Connections that nobody uses.
+    idle: Mutex<Vec<Connection>>,
 }
 
-impl Reader {
+impl Readers {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { connection: Mutex::new(schema::open_for_reading(path)?) })
+        // One at once, so that a file that cannot be read stops the start.
+        let first = schema::open_for_reading(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            turns: Semaphore::new(READERS_MAX),
+            idle: Mutex::new(vec![first]),
+        })
     }
 
-    pub(crate) fn latest_anomalies(
+    /// Reads when it is its turn.
+    pub(crate) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let turn = tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await;
+        let _turn = turn.map_err(|_| ReadError::Busy)?.map_err(|_| ReadError::Busy)?;
+        let readers = Arc::clone(self);
+        tokio::task::spawn_blocking(move || readers.read_now(query)).await?
+    }
+
+    fn read_now<T>(
         &self,
-        query: &AnomalyQuery,
-    ) -> Result<Vec<StoredPrediction>, ReadError> {
-        // A panic of another reader leaves a connection that is as good as before.
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        // A parameter has to appear, so the first says that there is no station to ask for.
-        let (index, of_station) = match query.station_id {
-            None => ("anomalies_by_id", ":station_id IS NULL"),
-            Some(_) => ("anomalies_by_station", "station_id = :station_id"),
+        query: impl FnOnce(&Connection) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        // A panic of another reader leaves connections that are as good as before.
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let spare = idle().pop();
+        let mut connection = match spare {
+            Some(connection) => connection,
+            None => schema::open_for_reading(&self.path)?,
         };
-        let sql = format!(
-            "SELECT {COLUMNS} FROM predictions INDEXED BY {index}
-             WHERE is_anomaly AND id < :before_id AND {of_station} AND timestamp_us >= :since_us
-             ORDER BY id DESC LIMIT :limit"
-        );
-        let mut statement = connection.prepare_cached(&sql)?;
-        let parameters = named_params! {
-            ":before_id": query.before_id.unwrap_or(i64::MAX),
-            ":station_id": query.station_id.as_ref().map(StationId::as_str),
-            ":since_us": query.since_us.unwrap_or(i64::MIN),
-            ":limit": query.limit,
-        };
-        let rows = statement.query_map(parameters, prediction_row::read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let begun = Instant::now();
+        let is_late = move || begun.elapsed() > READ_TIMEOUT;
+        connection.progress_handler(STEPS_PER_LOOK, Some(is_late))?;
+        let found = query(&connection).map_err(|error| match error {
+            ReadError::Sqlite(error)
+                if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
+            {
+                ReadError::TimeLimit
+            }
+            error => error,
+        });
+        // A connection that failed may be one to a file that is no longer there.
+        if !matches!(found, Err(ReadError::Sqlite(_))) {
+            idle().push(connection);
+        }
+        found
     }
 }

@@ -1,18 +1,21 @@
 //! The tables, how they came about, and the settings that make a commit last.
 
 use std::path::Path;
+use std::time::Duration;
 use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags};
 
 use crate::Totals;
+use crate::commit_mark::Mark;
 use crate::error::OpenError;
 
 /// `IFev` in ASCII, so that `file` and this program know whose database it is.
 const APPLICATION_ID: i32 = 0x4946_6576;
 
 /// Step n leads from version n to n + 1. A step that was released is never changed.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE predictions (
         id            INTEGER NOT NULL,
         station_id    TEXT    NOT NULL,
@@ -39,27 +42,102 @@ const MIGRATIONS: [&str; 1] = ["
         anomalies INTEGER NOT NULL
     ) STRICT;
     INSERT INTO totals VALUES (0, 0, 0);
-"];
+",
+    "ALTER TABLE predictions ADD COLUMN row_hash BLOB",
+];
 
 /// How long a connection waits for another program, such as a back-up, to let go of the file.
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Opens a database for its writer, and makes or migrates its tables.
+/// What the writer may keep in memory of the file, in KiB: the last page of every station.
+const WRITER_CACHE_KIB: i32 = 16 * 1024;
+/// What a reader may.
+const READER_CACHE_KIB: i32 = 2 * 1024;
+/// The log is cut to this size when it begins anew, in bytes.
+const LOG_BYTES_MAX: i32 = 64 << 20;
+
+/// Opens a database for its writer, and makes or migrates its tables. Its folder must be there.
 pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let sqlite_error = |source| OpenError::sqlite(path, source);
-    if let Some(dir) = path.parent() {
-        make_folder(dir).map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
-    }
     let mut connection = Connection::open(path).map_err(sqlite_error)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite_error)?;
+    connection.set_prepared_statement_cache_capacity(32);
     check_owner(&connection, path)?;
+    give_space_back(&connection, path)?;
     demand_durability(&connection, path)?;
+    // The writer brings the log into the file itself, between two batches.
+    connection
+        .execute_batch(&format!(
+            "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {LOG_BYTES_MAX};
+             PRAGMA cache_size = -{WRITER_CACHE_KIB}"
+        ))
+        .map_err(sqlite_error)?;
     migrate(&mut connection, path)?;
     Ok(connection)
 }
 
+/// Opens a database for its writer and compares it with what its mark says.
+pub(crate) fn open_checked(path: &Path, mark: Mark) -> Result<Connection, OpenError> {
+    let connection = open_for_writing(path)?;
+    let ledger = Ledger::read(&connection).map_err(|source| OpenError::sqlite(path, source))?;
+    if mark.is_suspect {
+        tracing::warn!(
+            "`{}` was found to be damaged while in use; looking at all of it",
+            path.display()
+        );
+        check_integrity(&connection, path)?;
+    }
+    if ledger.last_id < mark.last_id {
+        tracing::error!(
+            first_missing_id = ledger.last_id + 1,
+            last_missing_id = mark.last_id,
+            "`{}` has lost predictions that were acknowledged: it was replaced, its log was deleted, or its disk did \
+             not keep what it said it had",
+            path.display()
+        );
+    }
+    Ok(connection)
+}
+
+/// Sees to it that pages of deleted rows can leave the file.
+fn give_space_back(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    const INCREMENTAL: i32 = 2;
+    let sqlite_error = |source| OpenError::sqlite(path, source);
+    // Of an empty file, this is how it will be.
+    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").map_err(sqlite_error)?;
+    let found: i32 =
+        connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).map_err(sqlite_error)?;
+    if found != INCREMENTAL {
+        tracing::info!("rewriting `{}` once, so that it can give space back", path.display());
+        connection.execute_batch("VACUUM").map_err(sqlite_error)?;
+    }
+    Ok(())
+}
+
+/// Fails when a database is not of this program, or of a version that it cannot read.
+pub(crate) fn check_readable(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    check_owner(connection, path)?;
+    let found: u32 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(|source| OpenError::sqlite(path, source))?;
+    if found as usize == MIGRATIONS.len() { Ok(()) } else { Err(other_version(path, found)) }
+}
+
+fn other_version(path: &Path, found: u32) -> OpenError {
+    let supported = u32::try_from(MIGRATIONS.len()).expect("migrations are written by hand");
+    OpenError::Version { path: path.to_owned(), found, supported }
+}
+
+/// Asks SQLite to look at the whole file, which takes seconds for a million rows.
+pub(crate) fn check_integrity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let reason: String = connection
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(|source| OpenError::sqlite(path, source))?;
+    if reason == "ok" { Ok(()) } else { Err(OpenError::Corrupt { path: path.to_owned(), reason }) }
+}
+
 /// Makes a folder and those above it, so that they are still there after a power cut.
-fn make_folder(dir: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
     let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
     let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
     fs::create_dir_all(dir)?;
@@ -79,7 +157,10 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)
         .map_err(|source| OpenError::sqlite(path, source))?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| OpenError::sqlite(path, source))?;
+    connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .and_then(|()| connection.pragma_update(None, "cache_size", -READER_CACHE_KIB))
+        .map_err(|source| OpenError::sqlite(path, source))?;
     Ok(connection)
 }
 
@@ -163,11 +244,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let found: u32 =
         connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite_error)?;
     let Some(missing) = MIGRATIONS.get(found as usize..) else {
-        return Err(OpenError::Version {
-            path: path.to_owned(),
-            found,
-            supported: u32::try_from(MIGRATIONS.len()).expect("migrations are written by hand"),
-        });
+        return Err(other_version(path, found));
     };
     for (step, migration) in (found..).zip(missing) {
         let transaction = connection.transaction().map_err(sqlite_error)?;
@@ -177,4 +254,19 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
         transaction.commit().map_err(sqlite_error)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn less_durability_than_asked_for_stops_the_start() {
+        // A database in memory has no log that could be written ahead.
+        let error = open_for_writing(Path::new(":memory:")).unwrap_err();
+        assert!(
+            matches!(error, OpenError::WeakerSetting { setting: "journal_mode", .. }),
+            "{error}"
+        );
+    }
 }

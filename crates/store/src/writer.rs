@@ -1,43 +1,73 @@
 //! The one thread that writes.
 
-use std::io;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use sensor::{FeatureValues, Prediction};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::KeepError;
-use crate::schema::Ledger;
-use crate::{Kept, NewPrediction, Status, Totals, lock, prediction_row};
+use crate::backlog::Backlog;
+use crate::commit_mark::{CommitMark, Mark, beside};
+use crate::error::{KeepError, OpenError, Trouble};
+use crate::held_files::HeldFiles;
+use crate::prediction_row::PredictionRow;
+use crate::retention::{self, Sweep, Swept};
+use crate::schema::{self, Ledger};
+use crate::{CommitReport, Kept, Status, Totals, lock};
 
 /// What the writer is asked to do, and where it answers. Nobody may be waiting any more.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Keep a prediction.
-    Keep { new: NewPrediction, answer: oneshot::Sender<Result<Kept, KeepError>> },
+    /// Keep predictions, at most [`BATCH_LEN_MAX`].
+    Keep { rows: Vec<PredictionRow>, answer: oneshot::Sender<Result<Vec<Kept>, KeepError>> },
     /// Commit something, to see whether it can be done.
     Probe { answer: oneshot::Sender<Result<(), KeepError>> },
+    /// Delete some of what is too old.
+    Sweep { sweep: Sweep, answer: oneshot::Sender<Result<Swept, KeepError>> },
 }
 
-/// Jobs of one transaction. More would make the first wait for too long.
-const BATCH_LEN_MAX: usize = 1_024;
+/// Predictions of one transaction. More would make the first wait for too long.
+pub(crate) const BATCH_LEN_MAX: usize = 1_024;
+/// Bytes of one transaction.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Pages in the log from which on it is brought into the file.
+const LOG_PAGES_MAX: i32 = 2_000;
+/// The most that is written to see whether a disk has room again.
+const TRIAL_BYTES_MAX: usize = 4 << 20;
 
 /// The thread that writes. It ends when the last [`Store`](crate::Store) is gone.
 #[derive(Debug)]
 pub struct Writer {
     thread: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Writer {
     pub(crate) fn start(
-        connection: Connection,
-        queue: mpsc::Receiver<Job>,
-        status: Arc<Mutex<Status>>,
-    ) -> io::Result<Self> {
-        let body = move || Scribe { connection, status }.run(queue);
-        Ok(Self { thread: thread::Builder::new().name(String::from("store-writer")).spawn(body)? })
+        scribe: Scribe,
+        queue: mpsc::UnboundedReceiver<Job>,
+    ) -> Result<Self, OpenError> {
+        let (end, ended) = oneshot::channel();
+        let body = move || {
+            // Goes with the thread, also when that panics.
+            let _end: oneshot::Sender<()> = end;
+            scribe.run(queue);
+        };
+        let thread = thread::Builder::new()
+            .name(String::from("store-writer"))
+            .spawn(body)
+            .map_err(|source| OpenError::Thread { source })?;
+        Ok(Self { thread, ended })
+    }
+
+    /// Done when the thread has ended: while a store is in use, because it has panicked.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.ended).await;
     }
 
     /// Waits until everything that was accepted is on the disk and the database is closed.
@@ -48,84 +78,267 @@ impl Writer {
     ///
     /// Fails when the thread panicked; what it had not answered may be kept or not.
     pub fn join(self) -> Result<(), KeepError> {
-        self.thread.join().map_err(|_| KeepError::WriterGone)
+        self.thread.join().map_err(|_| KeepError::Unknown(Trouble::WriterGone))
     }
 }
 
+/// Where a [`Scribe`] tells what it did after each transaction.
+pub(crate) type Observer = Box<dyn Fn(&CommitReport) + Send>;
+
 /// What the writing thread owns.
-struct Scribe {
+pub(crate) struct Scribe {
+    path: PathBuf,
     connection: Connection,
+    held_files: HeldFiles,
+    mark: CommitMark,
     status: Arc<Mutex<Status>>,
+    backlog: Arc<Backlog>,
+    observe: Observer,
+    /// Pages in the log, as SQLite counts them at each commit.
+    n_log_pages: Arc<AtomicI32>,
+    /// Bytes of the last batch that failed.
+    failed_bytes: usize,
 }
 
 impl Scribe {
-    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        let mut batch = Vec::new();
-        // Takes what waits and no more: while one batch is written, the next gathers by itself.
-        while queue.blocking_recv_many(&mut batch, BATCH_LEN_MAX) > 0 {
-            self.settle(std::mem::take(&mut batch));
+    /// Takes over an open database whose mark is held.
+    pub(crate) fn new(
+        path: &Path,
+        mut connection: Connection,
+        mark: CommitMark,
+        backlog: Arc<Backlog>,
+        observe: Observer,
+    ) -> Result<Self, OpenError> {
+        let sqlite_error = |source| OpenError::sqlite(path, source);
+        let n_log_pages = Arc::new(AtomicI32::new(0));
+        count_log_pages(&mut connection, &n_log_pages).map_err(sqlite_error)?;
+        // The first transaction brings the log into being, and shows that the disk can be written.
+        let ledger = Ledger::read(&connection).map_err(sqlite_error)?;
+        // Ids that were told to somebody are not given to others.
+        let ledger = Ledger { last_id: ledger.last_id.max(mark.mark().last_id), ..ledger };
+        ledger.write(&connection).map_err(sqlite_error)?;
+        let held_files = HeldFiles::of(path)
+            .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+        let status = Status { totals: ledger.totals, ..Status::default() };
+        Ok(Self {
+            path: path.to_owned(),
+            connection,
+            held_files,
+            mark,
+            status: Arc::new(Mutex::new(status)),
+            backlog,
+            observe,
+            n_log_pages,
+            failed_bytes: 0,
+        })
+    }
+
+    pub(crate) fn status(&self) -> Arc<Mutex<Status>> {
+        Arc::clone(&self.status)
+    }
+
+    fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
+        while let Some(first) = queue.blocking_recv() {
+            let batch = self.gather(first, &mut queue);
+            self.settle(batch);
+            self.bring_log_into_file();
         }
         self.close();
     }
 
+    /// Takes what waits and no more: while one batch is written, the next gathers by itself.
+    fn gather(&self, first: Job, queue: &mut mpsc::UnboundedReceiver<Job>) -> Vec<Job> {
+        let (mut len, mut bytes) = first.size();
+        let mut batch = vec![first];
+        while len < BATCH_LEN_MAX
+            && bytes < BATCH_BYTES_MAX
+            && let Ok(job) = queue.try_recv()
+        {
+            let (job_len, job_bytes) = job.size();
+            len += job_len;
+            bytes += job_bytes;
+            batch.push(job);
+        }
+        self.backlog.remove(len, bytes);
+        batch
+    }
+
     /// Commits a batch, and then answers.
     fn settle(&mut self, batch: Vec<Job>) {
-        let predictions = batch.iter().filter_map(|job| match job {
-            Job::Keep { new, .. } => Some(new),
-            Job::Probe { .. } => None,
+        let begun = Instant::now();
+        lock(&self.status).busy_since = Some(begun);
+        let committed = self.commit(&batch);
+        let n_predictions = batch.iter().map(|job| job.size().0).sum();
+        (self.observe)(&CommitReport {
+            n_predictions,
+            duration: begun.elapsed(),
+            is_stored: committed.is_ok(),
         });
-        let committed = self.commit(predictions);
-        if let Err(error) = &committed {
-            tracing::error!(error = %error, batch_len = batch.len(), "predictions could not be stored");
-        }
-        {
-            let mut status = lock(&self.status);
-            match &committed {
-                Ok((totals, _)) => *status = Status { totals: *totals, failure: None },
-                Err(error) => status.failure = Some(error.clone()),
-            }
-        }
+        self.note(&committed.as_ref().map(|(totals, _)| *totals), &batch);
 
-        let mut answers = committed.map(|(_, found)| found.into_iter());
-        for job in batch {
-            // A client that has gone away does not hear of it; what is kept is kept.
-            match (job, &mut answers) {
-                (Job::Keep { new, answer }, Ok(found)) => {
-                    let found =
-                        found.next().expect("a commit says what it found for each prediction");
-                    let _ = answer.send(match found {
-                        Found::Nothing => Ok(Kept::Stored(new.prediction)),
-                        Found::Same(earlier) => Ok(Kept::Duplicate(earlier)),
-                        Found::Another => Err(KeepError::Conflict),
-                    });
+        match committed {
+            Ok((_, outcomes)) => {
+                for (job, outcome) in batch.into_iter().zip(outcomes) {
+                    // A client that has gone does not hear of it; what is kept is kept.
+                    match (job, outcome) {
+                        (Job::Keep { answer, .. }, Outcome::Kept(kept)) => {
+                            drop(answer.send(Ok(kept)));
+                        }
+                        (Job::Sweep { answer, .. }, Outcome::Swept(swept)) => {
+                            drop(answer.send(Ok(swept)));
+                        }
+                        (Job::Probe { answer }, _) => drop(answer.send(Ok(()))),
+                        (job, outcome) => unreachable!("{job:?} gave {outcome:?}"),
+                    }
                 }
-                (Job::Probe { answer }, Ok(_)) => drop(answer.send(Ok(()))),
-                (Job::Keep { answer, .. }, Err(error)) => drop(answer.send(Err(error.clone()))),
-                (Job::Probe { answer }, Err(error)) => drop(answer.send(Err(error.clone()))),
+            }
+            Err(error) => {
+                for job in batch {
+                    job.refuse(error.clone());
+                }
             }
         }
     }
 
-    /// Writes predictions in one transaction, and gives the new totals and what it found in the
-    /// place of each.
-    fn commit<'a>(
-        &mut self,
-        predictions: impl Iterator<Item = &'a NewPrediction>,
-    ) -> Result<(Totals, Vec<Found>), KeepError> {
-        let failed = |error: rusqlite::Error| KeepError::Failed(error.to_string().into());
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
-        let mut ledger = Ledger::read(&transaction).map_err(failed)?;
-        let found = predictions
-            .map(|new| keep(&transaction, &mut ledger, new))
-            .collect::<Result<_, _>>()
-            .map_err(failed)?;
+    /// Tells the status, and the log when it changes.
+    fn note(&mut self, committed: &Result<Totals, &KeepError>, batch: &[Job]) {
+        let mut status = lock(&self.status);
+        status.busy_since = None;
+        match committed {
+            Ok(totals) => {
+                if let Some(error) = status.failure.take() {
+                    tracing::info!(after = %error, "predictions are stored again");
+                }
+                status.totals = *totals;
+                status.committed = Some(Instant::now());
+                self.failed_bytes = 0;
+            }
+            Err(error) => {
+                if status.failure.as_ref() != Some(*error) {
+                    tracing::error!(error = %error, "predictions cannot be stored; clients are told to send them again");
+                }
+                status.failure = Some((*error).clone());
+                self.failed_bytes =
+                    batch.iter().map(|job| job.size().1).sum::<usize>().max(self.failed_bytes);
+            }
+        }
+    }
+
+    /// Carries a batch out in one transaction, and gives the new totals and what came of each job.
+    fn commit(&mut self, batch: &[Job]) -> Result<(Totals, Vec<Outcome>), KeepError> {
+        self.try_disk()?;
+        let written = self.write(batch);
+        let (ledger, outcomes) = written.map_err(|error| {
+            self.roll_back();
+            self.failed(&error, KeepError::NotStored)
+        })?;
+        if let Err(error) = run(&self.connection, "COMMIT") {
+            self.roll_back();
+            // Without room, the end of the transaction was not written. Otherwise it may have been.
+            let is_certain = Trouble::of(&error) == Trouble::DiskFull;
+            let outcome = if is_certain { KeepError::NotStored } else { KeepError::Unknown };
+            return Err(self.failed(&error, outcome));
+        }
+        if !self.held_files.are_in_place() {
+            return Err(KeepError::Unknown(Trouble::Replaced));
+        }
+        let mark = Mark { last_id: ledger.last_id, ..self.mark.mark() };
+        if let Err(error) = self.mark.write(mark) {
+            tracing::warn!(%error, "the mark of the last commit could not be written");
+        }
+        Ok((ledger.totals, outcomes))
+    }
+
+    /// After a failure, a small transaction can succeed where a batch could not: this asks for the
+    /// room that the batch needed.
+    fn try_disk(&self) -> Result<(), KeepError> {
+        if self.failed_bytes == 0 {
+            return Ok(());
+        }
+        let path = beside(&self.path, "-trial");
+        let written = fs::write(&path, vec![0xA5; self.failed_bytes.min(TRIAL_BYTES_MAX)]);
+        let removed = fs::remove_file(&path);
+        written.and(removed).map_err(|error| {
+            tracing::debug!(%error, "the disk has no room for a batch");
+            KeepError::NotStored(match error.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    Trouble::DiskFull
+                }
+                std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => {
+                    Trouble::ReadOnly
+                }
+                _ => Trouble::DiskFails,
+            })
+        })
+    }
+
+    /// Begins a transaction and carries out all of it but the commit.
+    fn write(&self, batch: &[Job]) -> rusqlite::Result<(Ledger, Vec<Outcome>)> {
+        run(&self.connection, "BEGIN IMMEDIATE")?;
+        let mut ledger = Ledger::read(&self.connection)?;
+        let carry_out = |job: &Job| match job {
+            Job::Keep { rows, .. } => rows
+                .iter()
+                .map(|row| keep(&self.connection, &mut ledger, row))
+                .collect::<Result<_, _>>()
+                .map(Outcome::Kept),
+            Job::Probe { .. } => Ok(Outcome::Probed),
+            Job::Sweep { sweep, .. } => {
+                retention::sweep(&self.connection, sweep, &mut ledger.totals).map(Outcome::Swept)
+            }
+        };
+        let outcomes = batch.iter().map(carry_out).collect::<Result<_, _>>()?;
         // Always, so that a probe writes too.
-        ledger.write(&transaction).map_err(failed)?;
-        transaction.commit().map_err(|error| KeepError::Unknown(error.to_string().into()))?;
-        Ok((ledger.totals, found))
+        ledger.write(&self.connection)?;
+        Ok((ledger, outcomes))
+    }
+
+    /// Ends a transaction that failed. A connection that cannot is replaced by a new one.
+    fn roll_back(&mut self) {
+        if self.connection.is_autocommit() {
+            return;
+        }
+        if let Err(error) = run(&self.connection, "ROLLBACK") {
+            tracing::warn!(%error, "a transaction could not be rolled back; the database is opened anew");
+            let reopened = schema::open_for_writing(&self.path).and_then(|mut connection| {
+                count_log_pages(&mut connection, &self.n_log_pages)
+                    .map_err(|source| OpenError::sqlite(&self.path, source))?;
+                Ok(connection)
+            });
+            match reopened {
+                Ok(connection) => self.connection = connection,
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the database could not be opened anew"
+                ),
+            }
+        }
+    }
+
+    /// Makes an answer of what SQLite says. The log gets its words, the client what they mean.
+    fn failed(&mut self, error: &rusqlite::Error, outcome: fn(Trouble) -> KeepError) -> KeepError {
+        let trouble = Trouble::of(error);
+        tracing::debug!(%error, %trouble, "a transaction failed");
+        if trouble == Trouble::Corrupt {
+            let mark = Mark { is_suspect: true, ..self.mark.mark() };
+            if let Err(error) = self.mark.write(mark) {
+                tracing::warn!(%error, "the mark of the last commit could not be written");
+            }
+        }
+        outcome(trouble)
+    }
+
+    /// Brings the log into the file when it has grown, which no client waits for.
+    fn bring_log_into_file(&mut self) {
+        if self.n_log_pages.load(Ordering::Relaxed) < LOG_PAGES_MAX {
+            return;
+        }
+        self.n_log_pages.store(0, Ordering::Relaxed);
+        // Readers of older states only make it do less.
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = done {
+            tracing::warn!(%error, "the log could not be brought into the database and grows; nothing is lost");
+        }
     }
 
     /// Brings the database into one file and closes it.
@@ -144,35 +357,69 @@ impl Scribe {
     }
 }
 
-/// What stood in the place of a new prediction.
-enum Found {
-    Nothing,
-    /// The prediction of the same event.
-    Same(Prediction),
-    /// The prediction of another event.
-    Another,
+impl Job {
+    /// How many predictions it is about, and the bytes that these take.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Keep { rows, .. } => (rows.len(), rows.iter().map(PredictionRow::size).sum()),
+            Self::Probe { .. } | Self::Sweep { .. } => (0, 0),
+        }
+    }
+
+    fn refuse(self, error: KeepError) {
+        match self {
+            Self::Keep { answer, .. } => drop(answer.send(Err(error))),
+            Self::Probe { answer } => drop(answer.send(Err(error))),
+            Self::Sweep { answer, .. } => drop(answer.send(Err(error))),
+        }
+    }
+}
+
+/// What came of a job that was committed.
+#[derive(Debug)]
+enum Outcome {
+    Kept(Vec<Kept>),
+    Probed,
+    Swept(Swept),
+}
+
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Has SQLite count the pages of its log.
+fn count_log_pages(
+    connection: &mut Connection,
+    n_log_pages: &Arc<AtomicI32>,
+) -> rusqlite::Result<()> {
+    let n_log_pages = Arc::clone(n_log_pages);
+    connection.wal_hook(Some(move |_: &mut _, n_pages| {
+        n_log_pages.store(n_pages, Ordering::Relaxed);
+        Ok(())
+    }))
 }
 
 fn keep(
     connection: &Connection,
     ledger: &mut Ledger,
-    new: &NewPrediction,
-) -> rusqlite::Result<Found> {
-    if prediction_row::insert(connection, ledger.last_id + 1, new)? {
+    row: &PredictionRow,
+) -> rusqlite::Result<Kept> {
+    if row.insert(connection, ledger.last_id + 1)? {
         ledger.last_id += 1;
         ledger.totals.events += 1;
-        ledger.totals.anomalies += u64::from(new.prediction.is_anomaly);
-        return Ok(Found::Nothing);
+        ledger.totals.anomalies += u64::from(row.is_anomaly);
+        return Ok(Kept::Stored);
     }
-    let (earlier, event_hash) = prediction_row::with_key_of(connection, &new.prediction)?;
-    let is_same = event_hash == new.event_hash || says_the_same(&earlier, &new.prediction);
-    Ok(if is_same { Found::Same(earlier) } else { Found::Another })
+    let (earlier, event_hash) = row.with_same_key(connection)?;
+    let is_same = event_hash == row.event_hash || says_the_same(&earlier, &row.feature_values());
+    Ok(if is_same { Kept::Duplicate(earlier) } else { Kept::Conflict })
 }
 
-/// Whether two predictions of models that know other features are about one event: their values are
-/// equal wherever both know them, and there is such a place.
-fn says_the_same(earlier: &Prediction, new: &Prediction) -> bool {
-    let (FeatureValues(before), FeatureValues(now)) = (&earlier.features, &new.features);
+/// Whether a prediction and the values of another event, which models that know other features have
+/// judged, are about one event: their values are equal wherever both know them, and there is such a
+/// place.
+fn says_the_same(earlier: &Prediction, FeatureValues(now): &FeatureValues) -> bool {
+    let FeatureValues(before) = &earlier.features;
     let value_before =
         |name: &str| before.iter().find(|(other, _)| **other == *name).map(|(_, value)| *value);
     let shared: Vec<_> =
@@ -180,3 +427,6 @@ fn says_the_same(earlier: &Prediction, new: &Prediction) -> bool {
     let knows_others = shared.len() < now.len() || shared.len() < before.len();
     knows_others && !shared.is_empty() && shared.iter().all(|(now, before)| now == before)
 }
+
+/// A commit that takes longer counts as one that does not come.
+pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(3);

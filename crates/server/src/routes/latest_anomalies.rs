@@ -1,21 +1,38 @@
 //! `GET /latest_anomalies`: what an operator wants to see first.
 
 use axum::extract::State;
+use axum::response::Response;
 use store::AnomalyQuery;
 
-use crate::api_error::ApiError;
-use crate::query::{self, Query};
+use crate::api_error::{ApiError, Problem};
+use crate::query::{self, LIST_LIMIT_MAX, Query};
 use crate::state::AppState;
-use crate::wire::{AnomaliesBody, JsonLine, PredictionBody};
+use crate::wire::{AnomaliesBody, PredictionBody, json_text, line};
 
 const LIMIT_DEFAULT: u32 = 10;
-const LIMIT_MAX: u32 = 1_000;
 
+/// The latest anomalies, the last to arrive first
+#[utoipa::path(
+    get,
+    path = "/latest_anomalies",
+    tag = "events",
+    params(
+        ("limit" = Option<u32>, Query, description = "At most so many, 1 to 1,000; 10 unless told"),
+        ("station_id" = Option<String>, Query, description = "Of this station only"),
+        ("since" = Option<String>, Query, description = "Measured at this time or later, RFC 3339"),
+        ("before" = Option<i64>, Query, description = "The `next` of the answer before"),
+    ),
+    responses(
+        (status = 200, body = AnomaliesBody<'static>),
+        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
+    )
+)]
 pub(crate) async fn latest_anomalies(
     State(state): State<AppState>,
     mut query: Query,
-) -> Result<JsonLine<AnomaliesBody>, ApiError> {
-    let limit = query.take("limit", |text| query::limit(text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+) -> Result<Response, ApiError> {
+    let limit =
+        query.take("limit", |text| query::limit(text, LIST_LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
     let station_id = query.take("station_id", query::station_id);
     let since_us = query.take("since", query::time);
     let before_id = query.take("before", query::integer);
@@ -23,12 +40,10 @@ pub(crate) async fn latest_anomalies(
 
     // One more than asked for tells whether there are more.
     let wanted = AnomalyQuery { limit: limit + 1, station_id, since_us, before_id };
-    let mut found =
-        tokio::task::spawn_blocking(move || state.store.latest_anomalies(&wanted)).await??;
+    let mut found = state.store.latest_anomalies(wanted).await?;
     let has_more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next = found.last().map(|last| last.id).filter(|_| has_more);
-    let anomalies =
-        found.into_iter().map(|stored| PredictionBody::listed(stored.prediction)).collect();
-    Ok(JsonLine(AnomaliesBody { anomalies, next }))
+    let anomalies = found.iter().map(|stored| PredictionBody::listed(&stored.prediction)).collect();
+    Ok(json_text(line(&AnomaliesBody { anomalies, next })))
 }

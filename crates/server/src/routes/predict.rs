@@ -1,45 +1,48 @@
 //! `POST /predict`: checked, judged, kept, and only then answered.
 
 use axum::extract::State;
-use store::{Kept, NewPrediction};
+use axum::response::Response;
 
-use crate::api_error::ApiError;
+use crate::api_error::{ApiError, Problem};
 use crate::body::EventBody;
+use crate::intake;
 use crate::query::{self, Query};
 use crate::state::AppState;
-use crate::wire::{JsonLine, PredictionBody};
+use crate::wire::{PredictionBody, json_text, line};
 
+/// Judges one event
+///
+/// The answer comes after the commit. An event that is sent again is stored once and gets its first
+/// answer.
+#[utoipa::path(
+    post,
+    path = "/predict",
+    tag = "events",
+    params(("explain" = Option<bool>, Query, description = "Whether to explain a normal event, too")),
+    request_body(content = Object, description = "`station_id`, `sequence`, `timestamp`, and a number for every feature of the model",
+        example = json!({"station_id": "station_001", "sequence": 1, "timestamp": "2026-01-02T03:04:05Z",
+                         "temperature_c": 70.2, "humidity_pct": 44.7, "sound_db": 66.1})),
+    responses(
+        (status = 200, description = "The prediction, which is stored", body = PredictionBody<'static>),
+        (status = 400, description = "Not well-formed JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Another event has its key", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not said to be JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not an event; every fault is named", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not stored, or `outcome` says that this is not known; send it again", body = Problem, content_type = "application/problem+json"),
+    )
+)]
 pub(crate) async fn predict(
     State(state): State<AppState>,
     mut query: Query,
     EventBody(body): EventBody,
-) -> Result<JsonLine<PredictionBody>, ApiError> {
+) -> Result<Response, ApiError> {
     let explain = query.take("explain", query::boolean).unwrap_or(false);
     query.finish()?;
 
-    let detector = &state.model.detector;
-    let received_us = (state.clock)();
-    let event = detector.schema().parse(&body, received_us)?;
-    if event.n_ignored_keys() > 0 {
-        tracing::debug!(
-            station.id = %event.station_id(),
-            n_ignored_keys = event.n_ignored_keys(),
-            "an event has keys that are not known"
-        );
-    }
-    let new = NewPrediction {
-        prediction: detector.assess(&event),
-        event_hash: detector.schema().fingerprint(&event),
-        received_us,
-    };
-    let (mut prediction, is_duplicate) = match state.store.keep(new).await? {
-        Kept::Stored(prediction) => (prediction, false),
-        Kept::Duplicate(earlier) => (earlier, true),
-    };
-    // Only the model that judged can say why.
-    let is_of_this_model = *prediction.model_version == *detector.meta().model_version;
-    if explain && prediction.attributions.is_empty() && is_of_this_model {
-        prediction.attributions = detector.explain(&event);
-    }
-    Ok(JsonLine(PredictionBody::answer(prediction, is_duplicate)))
+    let model = state.models.current();
+    let judged = intake::judge(&model, &state.metrics, &body, (state.clock)())?;
+    let mut answers = intake::keep(&state, vec![judged], explain).await?;
+    let answered = answers.pop().expect("there is an answer to every event")?;
+    Ok(json_text(line(&answered.body())))
 }

@@ -4,7 +4,9 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use crate::{Answer, GOOD, HOT, TestApp, model, router};
+use server::AppState;
+
+use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model, router};
 
 #[track_caller]
 fn check_problem(answer: &Answer, status: u16, code: &str) {
@@ -341,9 +343,9 @@ async fn a_store_that_does_not_take_events_makes_503_until_it_does() {
 async fn more_events_than_may_wait_are_refused_with_503() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.db");
-    let (store, writer) =
-        store::Store::open(&path, &store::StoreParams { queue_len_max: 1 }).unwrap();
-    let state = server::AppState::new(std::sync::Arc::new(model(42)), store, || crate::NOW_US);
+    let params = store::StoreParams { queue_len_max: 1, ..store::StoreParams::default() };
+    let (store, writer) = store::Store::open(&path, &params, |_| ()).unwrap();
+    let state = AppState::new(model(42), dir.path().to_owned(), store, || NOW_US);
     let app = std::sync::Arc::new(TestApp { router: server::router(state), dir, writer });
 
     // Another program holds the database, so nothing can be written for the moment.

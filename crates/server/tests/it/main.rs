@@ -8,7 +8,6 @@ mod process;
 mod socket;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -39,7 +38,9 @@ struct TestApp {
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
+    /// Null when it is not JSON.
     body: Value,
+    text: String,
 }
 
 impl TestApp {
@@ -57,9 +58,9 @@ impl TestApp {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-        let body =
-            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Answer { status: parts.status, headers: parts.headers, body }
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, body, text }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -78,8 +79,9 @@ impl TestApp {
 }
 
 fn router(dir: &Path, model: &Model) -> (Router, Writer) {
-    let (store, writer) = Store::open(&dir.join("events.db"), &StoreParams::default()).unwrap();
-    (server::router(AppState::new(Arc::new(model.clone()), store, || NOW_US)), writer)
+    let (store, writer) =
+        Store::open(&dir.join("events.db"), &StoreParams::default(), |_| ()).unwrap();
+    (server::router(AppState::new(model.clone(), dir.to_owned(), store, || NOW_US)), writer)
 }
 
 /// A model that is trained in a moment.
@@ -88,5 +90,5 @@ fn model(seed: u64) -> Model {
     let params = Params { forest, ..Params::default() };
     let events = plant::normal_events(4_000, 1);
     let detector = Detector::fit(&FeatureSchema::default(), &events, &params, NOW_US).unwrap();
-    Model { detector, origin: Origin::File }
+    Model { detector, origin: Origin::File, loaded_us: NOW_US }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Parser;
-use server::{Args, Server};
+use server::{Args, ServeArgs, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -18,9 +18,9 @@ struct Running {
     server: JoinHandle<anyhow::Result<()>>,
 }
 
-fn args(dir: &Path, addr: &str) -> Args {
+fn args(dir: &Path, addr: &str) -> ServeArgs {
     let dir = dir.display().to_string();
-    Args::parse_from(["server", "--addr", addr, "--model-dir", &dir, "--data-dir", &dir])
+    Args::parse_from(["server", "--addr", addr, "--model-dir", &dir, "--data-dir", &dir]).serve
 }
 
 async fn start(dir: &Path) -> Running {
@@ -119,7 +119,7 @@ async fn a_model_that_cannot_be_used_stops_the_start() {
     let refusal = async |extra: &[&str]| {
         let path = dir.path().display().to_string();
         let all = ["server", "--addr", "127.0.0.1:0", "--model-dir", &path, "--data-dir", &path];
-        let args = Args::parse_from(all.iter().chain(extra));
+        let args = Args::parse_from(all.iter().chain(extra)).serve;
         Server::bind(&args, || NOW_US).await.map(|_| ()).map_err(|error| format!("{error:#}"))
     };
     let message = refusal(&["--require-model"]).await.unwrap_err();
@@ -156,7 +156,7 @@ async fn clients_that_do_not_take_their_answers_lose_their_place() {
         "--connections-max",
         "1",
     ];
-    let server = Server::bind(&Args::parse_from(all), || NOW_US).await.unwrap();
+    let server = Server::bind(&Args::parse_from(all).serve, || NOW_US).await.unwrap();
     let addr = server.addr().unwrap();
     let server = tokio::spawn(server.run(std::future::pending()));
 

@@ -1,0 +1,43 @@
+//! What every request passes on its way in and out: it is checked, numbered and measured.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::api_error;
+use crate::framing;
+use crate::metrics::Metrics;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+pub(crate) async fn pass(
+    State(metrics): State<Arc<Metrics>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let mut response = match framing::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    let request_id = next_request_id();
+    api_error::write_problem(&mut response, &request_id);
+    let value = HeaderValue::from_str(&request_id).expect("hex digits are a header value");
+    response.headers_mut().insert(REQUEST_ID, value);
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    metrics.answered(route, &method, response.status(), begun.elapsed());
+    response
+}
+
+/// A number that no other request of this process has.
+fn next_request_id() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    format!("{:08x}-{:08x}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed) + 1)
+}

@@ -1,0 +1,308 @@
+//! What a monitoring system wants to know, in the words of Prometheus.
+//!
+//! All names begin with `iot_`. The meaning of each is in `docs/operations.md`.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, linear_buckets};
+use prometheus_client::registry::{Metric, Registry, Unit};
+use sensor::{InvalidEvent, Prediction, StationId};
+use store::{CommitReport, Kept, Store};
+
+use crate::model::{Model, ReloadError};
+
+/// Stations that have a series of their own; the others share one.
+const STATIONS_MAX: usize = 1_000;
+const OTHER_STATIONS: &str = "other";
+
+/// Everything that is counted and measured.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    connections: Gauge,
+    connections_refused: Counter,
+    predictions: Family<OutcomeLabels, Counter>,
+    events_refused: Family<CodeLabels, Counter>,
+    ignored_keys: Counter,
+    anomaly_scores: Histogram,
+    anomalies: Family<StationLabels, Counter>,
+    /// Stations that have a series.
+    n_stations: AtomicUsize,
+    queue_len: Gauge,
+    commit_predictions: Histogram,
+    commit_seconds: Histogram,
+    commit_failures: Counter,
+    stored_predictions: Gauge,
+    stored_anomalies: Gauge,
+    model_info: Family<ModelLabels, Gauge>,
+    model_reloads: Family<OutcomeLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: &'static str,
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StationLabels {
+    station_id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabels {
+    version: String,
+    origin: &'static str,
+    engine: String,
+}
+
+/// From 0.1 ms to 13 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(1e-4, 2.0, 18))
+}
+
+/// Registers a metric and gives it.
+fn known<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// Registers a histogram of seconds, which its name will say.
+fn known_seconds<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("iot");
+        let r = &mut registry;
+        Self {
+            requests: known(r, "http_requests", "Requests answered", Family::default()),
+            request_seconds: known_seconds(
+                r,
+                "http_request",
+                "Time from the headers of a request to its answer",
+                Family::new_with_constructor(seconds),
+            ),
+            connections: known(r, "connections", "Open connections", Gauge::default()),
+            connections_refused: known(
+                r,
+                "connections_refused",
+                "Connections refused because their address had its share",
+                Counter::default(),
+            ),
+            predictions: known(
+                r,
+                "predictions",
+                "Valid events by what became of their prediction",
+                Family::default(),
+            ),
+            events_refused: known(
+                r,
+                "events_refused",
+                "Faults of events that were refused, by code",
+                Family::default(),
+            ),
+            ignored_keys: known(
+                r,
+                "ignored_keys",
+                "Keys of events that no feature of the model has",
+                Counter::default(),
+            ),
+            anomaly_scores: known(
+                r,
+                "anomaly_score",
+                "Scores of stored predictions",
+                Histogram::new(linear_buckets(0.05, 0.05, 19)),
+            ),
+            anomalies: known(
+                r,
+                "anomalies",
+                "Anomalies stored, by station for the first 1,000 stations that had any",
+                Family::default(),
+            ),
+            n_stations: AtomicUsize::new(0),
+            queue_len: known(
+                r,
+                "store_queue_predictions",
+                "Predictions that wait for the writer",
+                Gauge::default(),
+            ),
+            commit_predictions: known(
+                r,
+                "store_commit_predictions",
+                "Predictions of a transaction",
+                Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+            ),
+            commit_seconds: known_seconds(
+                r,
+                "store_commit",
+                "Time of a transaction that was committed",
+                seconds(),
+            ),
+            commit_failures: known(
+                r,
+                "store_commit_failures",
+                "Transactions that were not committed",
+                Counter::default(),
+            ),
+            stored_predictions: known(
+                r,
+                "stored_predictions",
+                "Predictions in the database",
+                Gauge::default(),
+            ),
+            stored_anomalies: known(
+                r,
+                "stored_anomalies",
+                "Anomalies in the database",
+                Gauge::default(),
+            ),
+            model_info: known(r, "model_info", "The model in use", Family::default()),
+            model_reloads: known(
+                r,
+                "model_reloads",
+                "Attempts to take over another model",
+                Family::default(),
+            ),
+            registry,
+        }
+    }
+
+    /// Everything as text, at this moment.
+    pub(crate) fn encode(&self, store: &Store) -> String {
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.queue_len.set(gauge(store.queue_len() as u64));
+        let totals = store.totals();
+        self.stored_predictions.set(gauge(totals.events));
+        self.stored_anomalies.set(gauge(totals.anomalies));
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry).expect("a string can be written to");
+        out
+    }
+
+    pub(crate) fn answered(&self, route: &str, method: &Method, code: StatusCode, took: Duration) {
+        let route = String::from(route);
+        // A label for every word that somebody invents would never end.
+        let known = [Method::GET, Method::POST, Method::HEAD];
+        let method = match known.iter().find(|known| *known == method) {
+            Some(method) if *method == Method::GET => "GET",
+            Some(method) if *method == Method::POST => "POST",
+            Some(_) => "HEAD",
+            None => "other",
+        };
+        let labels = RequestLabels { route: route.clone(), method, code: code.as_u16() };
+        self.requests.get_or_create(&labels).inc();
+        self.request_seconds.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.connections_refused.inc();
+    }
+
+    pub(crate) fn refused(&self, invalid: &InvalidEvent) {
+        for fault in invalid.faults() {
+            self.events_refused.get_or_create(&CodeLabels { code: fault.kind.code() }).inc();
+        }
+    }
+
+    pub(crate) fn keys_ignored(&self, n_keys: usize) {
+        self.ignored_keys.inc_by(n_keys as u64);
+    }
+
+    /// A prediction was handed to the store; `None` when it was not kept, or nobody knows.
+    pub(crate) fn predicted(&self, prediction: &Prediction, kept: Option<&Kept>) {
+        let outcome = match kept {
+            Some(Kept::Stored) => "stored",
+            Some(Kept::Duplicate(_)) => "duplicate",
+            Some(Kept::Conflict) => "conflict",
+            None => "failed",
+        };
+        self.predictions.get_or_create(&OutcomeLabels { outcome }).inc();
+        if outcome == "stored" {
+            self.anomaly_scores.observe(prediction.anomaly_score);
+            if prediction.is_anomaly {
+                self.anomaly_of(&prediction.station_id);
+            }
+        }
+    }
+
+    fn anomaly_of(&self, station_id: &StationId) {
+        let own = StationLabels { station_id: String::from(station_id.as_str()) };
+        if let Some(anomalies) = self.anomalies.get(&own) {
+            anomalies.inc();
+            return;
+        }
+        let has_room = self.n_stations.fetch_add(1, Ordering::Relaxed) < STATIONS_MAX;
+        let other = || StationLabels { station_id: String::from(OTHER_STATIONS) };
+        self.anomalies.get_or_create(&if has_room { own } else { other() }).inc();
+    }
+
+    pub(crate) fn committed(&self, report: &CommitReport) {
+        if report.is_stored {
+            self.commit_predictions.observe(report.n_predictions as f64);
+            self.commit_seconds.observe(report.duration.as_secs_f64());
+        } else {
+            self.commit_failures.inc();
+        }
+    }
+
+    pub(crate) fn model_in_use(&self, model: &Model) {
+        self.model_info.clear();
+        let labels = ModelLabels {
+            version: model.detector.meta().model_version.clone(),
+            origin: model.origin.name(),
+            engine: model.detector.engine().to_string(),
+        };
+        self.model_info.get_or_create(&labels).set(1);
+    }
+
+    pub(crate) fn model_reloaded(&self, reloaded: &Result<(), ReloadError>) {
+        let outcome = if reloaded.is_ok() { "replaced" } else { "refused" };
+        self.model_reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,60 @@
+//! `GET /events`: everything that is kept, page by page.
+
+use axum::extract::State;
+use axum::response::Response;
+use store::{EventKey, EventQuery};
+
+use crate::api_error::{ApiError, Problem};
+use crate::query::{self, LIST_LIMIT_MAX, Query};
+use crate::state::AppState;
+use crate::wire::{EventsBody, PredictionBody, json_text, line};
+
+const LIMIT_DEFAULT: u32 = 100;
+
+/// Stored predictions, station by station, the last to be measured first
+#[utoipa::path(
+    get,
+    path = "/events",
+    tag = "events",
+    params(
+        ("limit" = Option<u32>, Query, description = "At most so many, 1 to 1,000; 100 unless told"),
+        ("station_id" = Option<String>, Query, description = "Of this station only"),
+        ("since" = Option<String>, Query, description = "Measured at this time or later, RFC 3339"),
+        ("until" = Option<String>, Query, description = "Measured before this time, RFC 3339"),
+        ("is_anomaly" = Option<bool>, Query, description = "Anomalies only, or only others"),
+        ("cursor" = Option<String>, Query, description = "The `next` of the answer before"),
+    ),
+    responses(
+        (status = 200, body = EventsBody<'static>),
+        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It would take too long; ask for a shorter time", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn events(
+    State(state): State<AppState>,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    let limit =
+        query.take("limit", |text| query::limit(text, LIST_LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+    let station_id = query.take("station_id", query::station_id);
+    let since_us = query.take("since", query::time);
+    let until_us = query.take("until", query::time);
+    let is_anomaly = query.take("is_anomaly", query::boolean);
+    let after = query.take("cursor", query::cursor);
+    query.finish()?;
+
+    // One more than asked for tells whether there are more.
+    let wanted = EventQuery { limit: limit + 1, station_id, since_us, until_us, is_anomaly, after };
+    let mut found = state.store.events(wanted).await?;
+    let has_more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next = found.last().filter(|_| has_more).map(|last| {
+        query::cursor_text(&EventKey {
+            station_id: last.prediction.station_id.clone(),
+            timestamp_us: last.prediction.timestamp_us,
+            sequence: last.prediction.sequence,
+        })
+    });
+    let events = found.iter().map(|stored| PredictionBody::listed(&stored.prediction)).collect();
+    Ok(json_text(line(&EventsBody { events, next })))
+}

@@ -1,0 +1,428 @@
+//! The Open Inference Protocol v2 of KServe: the model as its clients know models.
+//!
+//! Rows are judged as events are, but nothing is stored: they have no station and no time.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::api_error::{ApiError, Problem};
+use crate::body::DocumentBody;
+use crate::model::Model;
+use crate::query::Query;
+use crate::state::AppState;
+use crate::wire::{json_text, line};
+
+/// The name of the one model.
+const MODEL_NAME: &str = "isoforest";
+/// The tensor that holds all features.
+const ALL_FEATURES: &str = "features";
+/// Rows of one request.
+const ROWS_MAX: usize = 100_000;
+/// Characters of a request's own id, which is repeated.
+const ID_LEN_MAX: usize = 128;
+
+/// What the server is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ServerMetadata {
+    name: &'static str,
+    version: &'static str,
+    extensions: [&'static str; 0],
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Live {
+    live: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Ready {
+    ready: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelReady<'a> {
+    name: &'a str,
+    ready: bool,
+}
+
+/// What the model takes and gives.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelMetadata<'a> {
+    name: &'static str,
+    versions: [&'a str; 1],
+    platform: &'static str,
+    inputs: Vec<TensorMetadata>,
+    outputs: Vec<TensorMetadata>,
+}
+
+/// A tensor without its data; a size of -1 may be any.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TensorMetadata {
+    name: String,
+    datatype: &'static str,
+    shape: Vec<i64>,
+}
+
+/// Rows to judge: one tensor `features` of shape [rows, features], or one tensor for each feature.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct InferenceRequest {
+    id: Option<String>,
+    inputs: Vec<InputTensor>,
+    #[serde(default)]
+    outputs: Vec<RequestedOutput>,
+}
+
+/// A tensor of numbers, flat or nested, row by row; null stands for a missing value.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct InputTensor {
+    name: String,
+    shape: Vec<usize>,
+    datatype: String,
+    data: Value,
+}
+
+/// A tensor that is wanted.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct RequestedOutput {
+    name: String,
+}
+
+/// What the model says of each row.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InferenceResponse<'a> {
+    model_name: &'static str,
+    model_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    outputs: Vec<OutputTensor>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OutputTensor {
+    name: &'static str,
+    datatype: &'static str,
+    shape: [usize; 1],
+    data: OutputData,
+}
+
+/// A value for each row.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum OutputData {
+    Numbers(Vec<f64>),
+    Booleans(Vec<bool>),
+}
+
+/// What the server is
+#[utoipa::path(get, path = "/v2", tag = "inference", responses((status = 200, body = ServerMetadata)))]
+pub(crate) async fn server_metadata(query: Query) -> Result<Response, ApiError> {
+    query.finish()?;
+    let name = env!("CARGO_PKG_NAME");
+    Ok(answer(&ServerMetadata { name, version: env!("CARGO_PKG_VERSION"), extensions: [] }))
+}
+
+/// Whether the process answers at all
+#[utoipa::path(get, path = "/v2/health/live", tag = "inference", responses((status = 200, body = Live)))]
+pub(crate) async fn live(query: Query) -> Result<Response, ApiError> {
+    query.finish()?;
+    Ok(answer(&Live { live: true }))
+}
+
+/// Whether the model can be asked
+#[utoipa::path(get, path = "/v2/health/ready", tag = "inference", responses((status = 200, body = Ready)))]
+pub(crate) async fn ready(query: Query) -> Result<Response, ApiError> {
+    query.finish()?;
+    Ok(answer(&Ready { ready: true }))
+}
+
+/// What the model takes and gives
+#[utoipa::path(
+    get,
+    path = "/v2/models/{name}",
+    tag = "inference",
+    params(("name" = String, Path, description = "`isoforest`")),
+    responses((status = 200, body = ModelMetadata<'static>), (status = 404, body = Problem, content_type = "application/problem+json"))
+)]
+pub(crate) async fn model_metadata(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    let model = named(&state, &name, None)?;
+    Ok(answer(&metadata(&model)))
+}
+
+/// What a version of the model takes and gives
+#[utoipa::path(
+    get,
+    path = "/v2/models/{name}/versions/{version}",
+    tag = "inference",
+    params(("name" = String, Path, description = "`isoforest`"), ("version" = String, Path, description = "The version in use")),
+    responses((status = 200, body = ModelMetadata<'static>), (status = 404, body = Problem, content_type = "application/problem+json"))
+)]
+pub(crate) async fn version_metadata(
+    State(state): State<AppState>,
+    Path((name, version)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    let model = named(&state, &name, Some(&version))?;
+    Ok(answer(&metadata(&model)))
+}
+
+/// Whether the model can be asked
+#[utoipa::path(
+    get,
+    path = "/v2/models/{name}/ready",
+    tag = "inference",
+    params(("name" = String, Path, description = "`isoforest`")),
+    responses((status = 200, body = ModelReady<'static>), (status = 404, body = Problem, content_type = "application/problem+json"))
+)]
+pub(crate) async fn model_ready(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    named(&state, &name, None)?;
+    Ok(answer(&ModelReady { name: MODEL_NAME, ready: true }))
+}
+
+/// Whether a version of the model can be asked
+#[utoipa::path(
+    get,
+    path = "/v2/models/{name}/versions/{version}/ready",
+    tag = "inference",
+    params(("name" = String, Path, description = "`isoforest`"), ("version" = String, Path, description = "The version in use")),
+    responses((status = 200, body = ModelReady<'static>), (status = 404, body = Problem, content_type = "application/problem+json"))
+)]
+pub(crate) async fn version_ready(
+    State(state): State<AppState>,
+    Path((name, version)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    named(&state, &name, Some(&version))?;
+    Ok(answer(&ModelReady { name: MODEL_NAME, ready: true }))
+}
+
+/// Judges rows; nothing is stored
+#[utoipa::path(
+    post,
+    path = "/v2/models/{name}/infer",
+    tag = "inference",
+    params(("name" = String, Path, description = "`isoforest`")),
+    request_body = InferenceRequest,
+    responses(
+        (status = 200, body = InferenceResponse<'static>),
+        (status = 400, description = "Not such a request, or a value is not possible", body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn infer(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    query: Query,
+    DocumentBody(body): DocumentBody,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    let model = named(&state, &name, None)?;
+    Ok(tokio::task::spawn_blocking(move || judge(&model, &body)).await??)
+}
+
+/// Judges rows by a version of the model; nothing is stored
+#[utoipa::path(
+    post,
+    path = "/v2/models/{name}/versions/{version}/infer",
+    tag = "inference",
+    params(("name" = String, Path, description = "`isoforest`"), ("version" = String, Path, description = "The version in use")),
+    request_body = InferenceRequest,
+    responses(
+        (status = 200, body = InferenceResponse<'static>),
+        (status = 400, description = "Not such a request, or a value is not possible", body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn version_infer(
+    State(state): State<AppState>,
+    Path((name, version)): Path<(String, String)>,
+    query: Query,
+    DocumentBody(body): DocumentBody,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    let model = named(&state, &name, Some(&version))?;
+    Ok(tokio::task::spawn_blocking(move || judge(&model, &body)).await??)
+}
+
+fn answer(body: &impl Serialize) -> Response {
+    json_text(line(body))
+}
+
+/// The model in use, if it goes by this name and version.
+fn named(state: &AppState, name: &str, version: Option<&str>) -> Result<Arc<Model>, ApiError> {
+    let model = state.models.current();
+    let is_meant = name == MODEL_NAME && version.is_none_or(|version| version == model.version());
+    if is_meant { Ok(model) } else { Err(ApiError::NotFound) }
+}
+
+fn metadata(model: &Model) -> ModelMetadata<'_> {
+    let tensor =
+        |name: &str, datatype, shape| TensorMetadata { name: name.into(), datatype, shape };
+    let n_features = i64::try_from(model.detector.schema().len()).expect("a schema is bounded");
+    ModelMetadata {
+        name: MODEL_NAME,
+        versions: [model.version()],
+        platform: "isolation_forest",
+        inputs: vec![tensor(ALL_FEATURES, "FP64", vec![-1, n_features])],
+        outputs: vec![
+            tensor("anomaly_score", "FP64", vec![-1]),
+            tensor("p_value", "FP64", vec![-1]),
+            tensor("is_anomaly", "BOOL", vec![-1]),
+        ],
+    }
+}
+
+fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
+    let refuse = |reason: String| Err(ApiError::Inference(reason));
+    let request: InferenceRequest = match serde_json::from_slice(body) {
+        Ok(request) => request,
+        // What serde says may repeat what was sent; the place is enough.
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            return refuse(format!("not an inference request, at line {line}, column {column}"));
+        }
+    };
+    if request.id.as_ref().is_some_and(|id| id.len() > ID_LEN_MAX) {
+        return refuse(format!("an id has up to {ID_LEN_MAX} bytes"));
+    }
+    let values = rows(model, &request.inputs)?;
+    let scores = model.detector.judge_rows(&values);
+    let output =
+        |name, datatype, data| OutputTensor { name, datatype, shape: [scores.len()], data };
+    let mut outputs = vec![
+        output(
+            "anomaly_score",
+            "FP64",
+            OutputData::Numbers(scores.iter().map(|score| score.anomaly_score).collect()),
+        ),
+        output(
+            "p_value",
+            "FP64",
+            OutputData::Numbers(scores.iter().map(|score| score.p_value).collect()),
+        ),
+        output(
+            "is_anomaly",
+            "BOOL",
+            OutputData::Booleans(scores.iter().map(|score| score.is_anomaly).collect()),
+        ),
+    ];
+    if !request.outputs.is_empty() {
+        let is_known =
+            |wanted: &RequestedOutput| outputs.iter().any(|known| known.name == wanted.name);
+        if !request.outputs.iter().all(is_known) {
+            return refuse(String::from("the outputs are anomaly_score, p_value and is_anomaly"));
+        }
+        outputs.retain(|known| request.outputs.iter().any(|wanted| wanted.name == known.name));
+    }
+    let model_version = model.version();
+    Ok(answer(&InferenceResponse {
+        model_name: MODEL_NAME,
+        model_version,
+        id: request.id,
+        outputs,
+    }))
+}
+
+/// The values of all rows, one row after another, in the order of the schema.
+fn rows(model: &Model, inputs: &[InputTensor]) -> Result<Vec<f64>, ApiError> {
+    let schema = model.detector.schema();
+    let n_features = schema.len();
+    let values = match inputs {
+        [all] if all.name == ALL_FEATURES => {
+            if all.shape.len() != 2 || all.shape[1] != n_features {
+                return Err(ApiError::Inference(format!(
+                    "`{ALL_FEATURES}` has the shape [rows, {n_features}]"
+                )));
+            }
+            all.numbers()?
+        }
+        _ => {
+            let columns = schema
+                .features()
+                .iter()
+                .map(|feature| column(inputs, &feature.name))
+                .collect::<Result<Vec<_>, _>>()?;
+            let n_rows = columns[0].len();
+            if inputs.len() != n_features || columns.iter().any(|column| column.len() != n_rows) {
+                return Err(ApiError::Inference(format!(
+                    "there must be one tensor `{ALL_FEATURES}`, or one of the same length for each feature of the model"
+                )));
+            }
+            (0..n_rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
+        }
+    };
+    for (index, row) in values.chunks_exact(n_features).enumerate() {
+        if let Err(invalid) = schema.check_values(row) {
+            let fault = &invalid.faults()[0];
+            let (pointer, kind) = (fault.pointer.trim_start_matches('/'), &fault.kind);
+            return Err(ApiError::Inference(format!("row {index}: {pointer} {kind}")));
+        }
+    }
+    Ok(values)
+}
+
+/// The values of one feature.
+fn column(inputs: &[InputTensor], name: &str) -> Result<Vec<f64>, ApiError> {
+    let mut named = inputs.iter().filter(|input| input.name == name);
+    let (Some(input), None) = (named.next(), named.next()) else {
+        return Err(ApiError::Inference(format!(
+            "there must be one tensor for the feature {name}"
+        )));
+    };
+    match input.shape[..] {
+        [_] | [_, 1] => input.numbers(),
+        _ => Err(ApiError::Inference(format!("the tensor of {name} has the shape [rows]"))),
+    }
+}
+
+impl InputTensor {
+    /// The numbers in order, as many as the shape says; NaN for a missing one.
+    fn numbers(&self) -> Result<Vec<f64>, ApiError> {
+        let refuse = |reason: &str| Err(ApiError::Inference(String::from(reason)));
+        if !["FP64", "FP32", "INT64", "INT32"].contains(&self.datatype.as_str()) {
+            return refuse("tensors hold FP64, FP32, INT64 or INT32");
+        }
+        let n_values = self.shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size));
+        if self.shape[0] > ROWS_MAX {
+            return refuse("a request has up to 100,000 rows");
+        }
+        let mut values = Vec::new();
+        let is_sound = flatten(&self.data, self.shape.len(), &mut values);
+        if !is_sound || Some(values.len()) != n_values {
+            return refuse("the data of a tensor are numbers, as many as its shape says");
+        }
+        Ok(values)
+    }
+}
+
+/// Adds the numbers of an array, nested up to `depth` deep; says whether there were only such.
+fn flatten(data: &Value, depth: usize, values: &mut Vec<f64>) -> bool {
+    let Value::Array(elements) = data else { return false };
+    elements.iter().all(|element| match element {
+        Value::Number(number) => {
+            values.push(number.as_f64().unwrap_or(f64::INFINITY));
+            true
+        }
+        Value::Null => {
+            values.push(f64::NAN);
+            true
+        }
+        nested => depth > 1 && flatten(nested, depth - 1, values),
+    })
+}

@@ -1,0 +1,27 @@
+//! `GET /metrics`: for Prometheus.
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use crate::api_error::ApiError;
+use crate::query::Query;
+use crate::state::AppState;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What is counted and measured, in the format OpenMetrics
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "health",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+)]
+pub(crate) async fn metrics(
+    State(state): State<AppState>,
+    query: Query,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    let text = state.metrics.encode(&state.store);
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+}

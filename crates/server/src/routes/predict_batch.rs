@@ -1,0 +1,172 @@
+//! `POST /predict/batch`: many events in one request, each answered by itself.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use sensor::InvalidEvent;
+use serde_json::value::RawValue;
+use store::Store;
+
+use crate::api_error::{ApiError, Problem};
+use crate::body::{BatchBody, BatchFormat};
+use crate::intake::{self, Judged};
+use crate::model::Model;
+use crate::query::{self, Query};
+use crate::state::AppState;
+use crate::wire::{PredictionBody, json_text, line};
+
+/// Events of one request.
+const EVENTS_MAX: usize = 10_000;
+
+/// Judges up to 10,000 events
+///
+/// Each is answered by itself, in order: with its prediction when it is stored, and otherwise with a
+/// problem, which has a `status`. The answer has the format of the request.
+#[utoipa::path(
+    post,
+    path = "/predict/batch",
+    tag = "events",
+    params(("explain" = Option<bool>, Query, description = "Whether to explain normal events, too")),
+    request_body(
+        description = "A JSON array of events, or one event a line",
+        content((Vec<Object> = "application/json"), (String = "application/x-ndjson"))
+    ),
+    responses(
+        (status = 200, description = "A prediction or a problem for each event", body = Vec<PredictionBody<'static>>),
+        (status = 400, description = "Not an array", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "More than 4 MiB or 10,000 events", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Another content type", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "None could be stored", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn predict_batch(
+    State(state): State<AppState>,
+    mut query: Query,
+    BatchBody { bytes, format }: BatchBody,
+) -> Result<Response, ApiError> {
+    let explain = query.take("explain", query::boolean).unwrap_or(false);
+    query.finish()?;
+    let texts = match format {
+        BatchFormat::Array => elements(&bytes)?,
+        BatchFormat::Lines => lines(&bytes),
+    };
+    if texts.len() > EVENTS_MAX {
+        return Err(ApiError::TooManyEvents { most: EVENTS_MAX });
+    }
+
+    // One model for the whole batch, and one transaction after another.
+    let model = state.models.current();
+    let mut answers = Answers { text: String::with_capacity(texts.len() * 300), format, len: 0 };
+    let mut failure = None;
+    let mut is_any_stored = false;
+    for chunk in texts.chunks(Store::BATCH_LEN_MAX) {
+        let judged = judge_all(&state, &model, chunk.to_vec()).await?;
+        match answer_all(&state, judged, explain, &mut answers).await {
+            Ok(()) => is_any_stored = true,
+            Err(error) => failure = Some(error),
+        }
+    }
+    match failure {
+        Some(error) if !is_any_stored => Err(error),
+        _ => Ok(answers.into_response()),
+    }
+}
+
+/// Judges events on a thread for work that takes a while.
+async fn judge_all(
+    state: &AppState,
+    model: &Arc<Model>,
+    texts: Vec<Bytes>,
+) -> Result<Vec<Result<Judged, InvalidEvent>>, ApiError> {
+    let received_us = (state.clock)();
+    let (model, metrics) = (Arc::clone(model), Arc::clone(&state.metrics));
+    let judge = move || {
+        texts.iter().map(|text| intake::judge(&model, &metrics, text, received_us)).collect()
+    };
+    Ok(tokio::task::spawn_blocking(judge).await?)
+}
+
+/// Keeps the valid events, and adds an answer to each. When the store refuses all of them, that is
+/// told of each and given as well.
+async fn answer_all(
+    state: &AppState,
+    judged: Vec<Result<Judged, InvalidEvent>>,
+    explain: bool,
+    answers: &mut Answers,
+) -> Result<(), ApiError> {
+    let mut valid = Vec::with_capacity(judged.len());
+    let mut refused = Vec::with_capacity(judged.len());
+    for judged in judged {
+        match judged {
+            Ok(judged) => {
+                valid.push(judged);
+                refused.push(None);
+            }
+            Err(invalid) => refused.push(Some(ApiError::from(invalid))),
+        }
+    }
+    let kept = intake::keep(state, valid, explain).await.map_err(ApiError::from);
+    let (mut kept, failure) = match kept {
+        Ok(kept) => (kept.into_iter(), None),
+        Err(error) => (Vec::new().into_iter(), Some(error)),
+    };
+    for refused in refused {
+        match (refused, &failure) {
+            (Some(error), _) => answers.add(&error.problem()),
+            (None, Some(error)) => answers.add(&error.problem()),
+            (None, None) => match kept.next().expect("there is an answer to every event") {
+                Ok(answered) => answers.add(&answered.body()),
+                Err(error) => answers.add(&error.problem()),
+            },
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// Answers in the format of the request.
+struct Answers {
+    text: String,
+    format: BatchFormat,
+    len: usize,
+}
+
+impl Answers {
+    fn add(&mut self, answer: &impl serde::Serialize) {
+        if self.format == BatchFormat::Array {
+            self.text.push(if self.len == 0 { '[' } else { ',' });
+        }
+        self.text.push_str(&line(answer));
+        self.len += 1;
+    }
+
+    fn into_response(mut self) -> Response {
+        if self.format == BatchFormat::Lines {
+            let mut response = json_text(self.text);
+            let lines = HeaderValue::from_static("application/x-ndjson");
+            response.headers_mut().insert(CONTENT_TYPE, lines);
+            return response;
+        }
+        self.text.push_str(if self.len == 0 { "[]\n" } else { "]\n" });
+        json_text(self.text)
+    }
+}
+
+/// The texts of the elements of an array, whatever they are.
+fn elements(bytes: &Bytes) -> Result<Vec<Bytes>, ApiError> {
+    let elements: Vec<&RawValue> =
+        serde_json::from_slice(bytes).map_err(|_| ApiError::NotABatch)?;
+    Ok(elements.into_iter().map(|element| bytes.slice_ref(element.get().as_bytes())).collect())
+}
+
+/// The lines that hold anything.
+fn lines(bytes: &Bytes) -> Vec<Bytes> {
+    bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .map(|line| bytes.slice_ref(line))
+        .collect()
+}

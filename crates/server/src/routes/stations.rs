@@ -1,0 +1,54 @@
+//! `GET /stations`: who has sent events, and how they are.
+
+use axum::extract::State;
+use axum::response::Response;
+use store::StationQuery;
+
+use crate::api_error::{ApiError, Problem};
+use crate::query::{self, LIST_LIMIT_MAX, Query};
+use crate::state::AppState;
+use crate::wire::{PredictionBody, StationBody, StationsBody, json_text, line};
+
+const LIMIT_DEFAULT: u32 = 100;
+
+/// Stations in the order of their names, with their latest event and anomaly
+#[utoipa::path(
+    get,
+    path = "/stations",
+    tag = "events",
+    params(
+        ("limit" = Option<u32>, Query, description = "At most so many, 1 to 1,000; 100 unless told"),
+        ("after" = Option<String>, Query, description = "The `next` of the answer before"),
+    ),
+    responses(
+        (status = 200, body = StationsBody<'static>),
+        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn stations(
+    State(state): State<AppState>,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    let limit =
+        query.take("limit", |text| query::limit(text, LIST_LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+    let after = query.take("after", query::station_id);
+    query.finish()?;
+
+    // One more than asked for tells whether there are more.
+    let mut found = state.store.stations(StationQuery { limit: limit + 1, after }).await?;
+    let has_more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next = found.last().filter(|_| has_more).map(|last| last.station_id.as_str());
+    let stations = found
+        .iter()
+        .map(|station| StationBody {
+            station_id: station.station_id.as_str(),
+            latest: PredictionBody::listed(&station.latest.prediction),
+            latest_anomaly: station
+                .latest_anomaly
+                .as_ref()
+                .map(|anomaly| PredictionBody::listed(&anomaly.prediction)),
+        })
+        .collect();
+    Ok(json_text(line(&StationsBody { stations, next })))
+}

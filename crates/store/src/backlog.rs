@@ -1,0 +1,43 @@
+//! How much waits for the writer, and the most that may.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What all waiting predictions may take of memory.
+const BYTES_MAX: usize = 32 << 20;
+
+/// Counts what waits.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    len: AtomicUsize,
+    bytes: AtomicUsize,
+    len_max: usize,
+}
+
+impl Backlog {
+    pub(crate) fn new(len_max: usize) -> Self {
+        Self { len: AtomicUsize::new(0), bytes: AtomicUsize::new(0), len_max }
+    }
+
+    /// How many predictions wait.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Makes room for predictions of so many bytes; says whether there was any.
+    pub(crate) fn add(&self, len: usize, bytes: usize) -> bool {
+        let fits = self.len.fetch_add(len, Ordering::Relaxed) + len <= self.len_max
+            && self.bytes.load(Ordering::Relaxed) + bytes <= BYTES_MAX;
+        if fits {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        } else {
+            self.len.fetch_sub(len, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// What was added waits no more.
+    pub(crate) fn remove(&self, len: usize, bytes: usize) {
+        self.len.fetch_sub(len, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,48 @@
+//! Whether the paths of a database still lead to the files that are open.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::commit_mark::beside;
+
+/// The files of an open database as they were found when it was opened.
+#[derive(Debug)]
+pub(crate) struct HeldFiles {
+    files: [(PathBuf, Identity); 2],
+}
+
+impl HeldFiles {
+    /// Looks at the files of a database that was opened and written to.
+    pub(crate) fn of(database: &Path) -> io::Result<Self> {
+        let held = |path: PathBuf| identity(&path).map(|identity| (path, identity));
+        Ok(Self { files: [held(database.to_owned())?, held(beside(database, "-wal"))?] })
+    }
+
+    /// Whether whoever opens the paths finds what was written.
+    pub(crate) fn are_in_place(&self) -> bool {
+        self.files
+            .iter()
+            .all(|(path, before)| identity(path).is_ok_and(|identity| identity == *before))
+    }
+}
+
+/// What tells a file from another that took its name.
+#[cfg(unix)]
+type Identity = (u64, u64);
+
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let metadata = std::fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Windows lets nobody move or delete a file that is open.
+#[cfg(not(unix))]
+type Identity = ();
+
+#[cfg(not(unix))]
+fn identity(_path: &Path) -> io::Result<Identity> {
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! What can be asked of a database.
+
+use rusqlite::{Connection, OptionalExtension as _, named_params, params};
+use sensor::StationId;
+
+use crate::StoredPrediction;
+use crate::error::ReadError;
+use crate::prediction_row::{self, COLUMNS};
+
+/// Which anomalies to read, the last to arrive first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnomalyQuery {
+    /// At most so many.
+    pub limit: u32,
+    /// Of this station only.
+    pub station_id: Option<StationId>,
+    /// Measured at this time or later, in microseconds since 1970.
+    pub since_us: Option<i64>,
+    /// That arrived before the one with this id.
+    pub before_id: Option<i64>,
+}
+
+/// Which predictions to read: station by station in the order of their names, the last to be
+/// measured first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventQuery {
+    /// At most so many.
+    pub limit: u32,
+    /// Of this station only.
+    pub station_id: Option<StationId>,
+    /// Measured at this time or later, in microseconds since 1970.
+    pub since_us: Option<i64>,
+    /// Measured before this time.
+    pub until_us: Option<i64>,
+    /// Anomalies only, or only others.
+    pub is_anomaly: Option<bool>,
+    /// That come after this one.
+    pub after: Option<EventKey>,
+}
+
+/// What no two predictions share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventKey {
+    /// Who sent the event.
+    pub station_id: StationId,
+    /// When it was measured, in microseconds since 1970.
+    pub timestamp_us: i64,
+    /// Its number at the station.
+    pub sequence: u64,
+}
+
+/// Which stations to list, in the order of their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StationQuery {
+    /// At most so many.
+    pub limit: u32,
+    /// That come after this one.
+    pub after: Option<StationId>,
+}
+
+/// A station that has sent events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Station {
+    /// Its name.
+    pub station_id: StationId,
+    /// The event that was measured last.
+    pub latest: StoredPrediction,
+    /// The anomaly that arrived last, if there is any.
+    pub latest_anomaly: Option<StoredPrediction>,
+}
+
+pub(crate) fn anomalies(
+    connection: &Connection,
+    query: &AnomalyQuery,
+) -> Result<Vec<StoredPrediction>, ReadError> {
+    // A parameter has to appear, so the first says that there is no station to ask for.
+    let (index, of_station) = match query.station_id {
+        None => ("anomalies_by_id", ":station_id IS NULL"),
+        Some(_) => ("anomalies_by_station", "station_id = :station_id"),
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions INDEXED BY {index}
+         WHERE is_anomaly AND id < :before_id AND {of_station} AND timestamp_us >= :since_us
+         ORDER BY id DESC LIMIT :limit"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let parameters = named_params! {
+        ":before_id": query.before_id.unwrap_or(i64::MAX),
+        ":station_id": query.station_id.as_ref().map(StationId::as_str),
+        ":since_us": query.since_us.unwrap_or(i64::MIN),
+        ":limit": query.limit,
+    };
+    let rows = statement.query_map(parameters, prediction_row::read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(crate) fn events(
+    connection: &Connection,
+    query: &EventQuery,
+) -> Result<Vec<StoredPrediction>, ReadError> {
+    let mut found = Vec::new();
+    let mut station = match (&query.station_id, &query.after) {
+        (Some(station_id), _) => Some(String::from(station_id.as_str())),
+        (None, Some(after)) => Some(String::from(after.station_id.as_str())),
+        (None, None) => next_station(connection, "")?,
+    };
+    while let Some(station_id) = station
+        && found.len() < query.limit as usize
+    {
+        events_of(connection, query, &station_id, &mut found)?;
+        station = match query.station_id {
+            Some(_) => None,
+            None => next_station(connection, &station_id)?,
+        };
+    }
+    Ok(found)
+}
+
+/// Adds what a station has of the predictions that are asked for.
+fn events_of(
+    connection: &Connection,
+    query: &EventQuery,
+    station_id: &str,
+    found: &mut Vec<StoredPrediction>,
+) -> Result<(), ReadError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions
+         WHERE station_id = ?1 AND (timestamp_us, sequence) < (?2, ?3)
+           AND timestamp_us >= ?4 AND timestamp_us < ?5 AND (?6 IS NULL OR is_anomaly = ?6)
+         ORDER BY timestamp_us DESC, sequence DESC LIMIT ?7"
+    );
+    let after = query.after.as_ref().filter(|after| after.station_id.as_str() == station_id);
+    let parameters = params![
+        station_id,
+        after.map_or(i64::MAX, |after| after.timestamp_us),
+        after.map_or(i64::MAX, |after| after.sequence.cast_signed()),
+        query.since_us.unwrap_or(i64::MIN),
+        query.until_us.unwrap_or(i64::MAX),
+        query.is_anomaly,
+        query.limit as usize - found.len(),
+    ];
+    let mut statement = connection.prepare_cached(&sql)?;
+    for row in statement.query_map(parameters, prediction_row::read)? {
+        found.push(row?);
+    }
+    Ok(())
+}
+
+pub(crate) fn stations(
+    connection: &Connection,
+    query: &StationQuery,
+) -> Result<Vec<Station>, ReadError> {
+    let mut found = Vec::new();
+    let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
+    while found.len() < query.limit as usize
+        && let Some(name) = next_station(connection, &last)?
+    {
+        found.push(station(connection, &name)?);
+        last = name;
+    }
+    Ok(found)
+}
+
+fn station(connection: &Connection, name: &str) -> Result<Station, ReadError> {
+    let latest = format!(
+        "SELECT {COLUMNS} FROM predictions WHERE station_id = ?1
+         ORDER BY timestamp_us DESC, sequence DESC LIMIT 1"
+    );
+    let latest = connection.prepare_cached(&latest)?.query_row([name], prediction_row::read)?;
+    let latest_anomaly = format!(
+        "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_station
+         WHERE is_anomaly AND station_id = ?1 ORDER BY id DESC LIMIT 1"
+    );
+    let latest_anomaly = connection
+        .prepare_cached(&latest_anomaly)?
+        .query_row([name], prediction_row::read)
+        .optional()?;
+    Ok(Station { station_id: latest.prediction.station_id.clone(), latest, latest_anomaly })
+}
+
+/// The name after this one: a step in the tree of keys, however many predictions a station has.
+fn next_station(connection: &Connection, name: &str) -> Result<Option<String>, ReadError> {
+    let sql =
+        "SELECT station_id FROM predictions WHERE station_id > ?1 ORDER BY station_id LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?)
+}

@@ -1,0 +1,147 @@
+//! Deleting what is too old, a little at a time.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::Totals;
+
+/// A walk through the predictions in the order of their keys, which deletes those that are too old.
+///
+/// A prediction is too old when it was both measured and received before the limit: old events that
+/// were sent today stay as long as others of today.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sweep {
+    /// Predictions that are no anomalies and older than this go, in microseconds since 1970.
+    pub before_us: Option<i64>,
+    /// Anomalies that are older than this go.
+    pub anomalies_before_us: Option<i64>,
+    /// Where to go on; `None` to begin.
+    pub from: Option<Place>,
+}
+
+/// A place between two predictions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    station_id: String,
+    timestamp_us: i64,
+    sequence: i64,
+}
+
+/// What a step of a [`Sweep`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// How many predictions were deleted.
+    pub n_deleted: u64,
+    /// Where to go on; `None` when the walk has come to its end.
+    pub next: Option<Place>,
+}
+
+/// Predictions that a step looks at: few, since events wait meanwhile.
+const STEP_LEN: usize = 500;
+/// Pages that a step gives back to the system, and how many must be free for it.
+const STEP_PAGES: u32 = 256;
+
+/// Takes a step.
+pub(crate) fn sweep(
+    connection: &Connection,
+    sweep: &Sweep,
+    totals: &mut Totals,
+) -> rusqlite::Result<Swept> {
+    let limit_us = sweep.before_us.max(sweep.anomalies_before_us).unwrap_or(i64::MIN);
+    let mut place = match &sweep.from {
+        Some(place) => Some(place.clone()),
+        None => begin_of_next_station(connection, None)?,
+    };
+    let mut n_seen = 0;
+    let mut n_deleted = 0;
+    while let Some(from) = &place
+        && n_seen < STEP_LEN
+    {
+        let rows = old_rows(connection, from, limit_us, STEP_LEN - n_seen)?;
+        let is_whole = rows.len() == STEP_LEN - n_seen;
+        n_seen += rows.len();
+        let last =
+            rows.last().map(|row| Place { station_id: from.station_id.clone(), ..row.place });
+        for row in &rows {
+            let before_us =
+                if row.is_anomaly { sweep.anomalies_before_us } else { sweep.before_us };
+            let is_old =
+                |before_us| row.place.timestamp_us < before_us && row.received_us < before_us;
+            if before_us.is_some_and(is_old) {
+                delete(connection, &from.station_id, &row.place)?;
+                n_deleted += 1;
+                totals.events -= 1;
+                totals.anomalies -= u64::from(row.is_anomaly);
+            }
+        }
+        place = match last {
+            Some(last) if is_whole => Some(last),
+            _ => {
+                // A station without an old prediction was looked at, too.
+                n_seen += 1;
+                begin_of_next_station(connection, Some(&from.station_id))?
+            }
+        };
+    }
+    give_pages_back(connection)?;
+    Ok(Swept { n_deleted, next: place })
+}
+
+struct OldRow {
+    /// Without its station, which the caller knows.
+    place: Place,
+    is_anomaly: bool,
+    received_us: i64,
+}
+
+fn old_rows(
+    connection: &Connection,
+    from: &Place,
+    before_us: i64,
+    len_max: usize,
+) -> rusqlite::Result<Vec<OldRow>> {
+    let sql = "
+        SELECT timestamp_us, sequence, is_anomaly, received_us FROM predictions
+        WHERE station_id = ?1 AND (timestamp_us, sequence) > (?2, ?3) AND timestamp_us < ?4
+        ORDER BY timestamp_us, sequence LIMIT ?5";
+    let mut statement = connection.prepare_cached(sql)?;
+    let parameters = params![from.station_id, from.timestamp_us, from.sequence, before_us, len_max];
+    let rows = statement.query_map(parameters, |row| {
+        let place =
+            Place { station_id: String::new(), timestamp_us: row.get(0)?, sequence: row.get(1)? };
+        Ok(OldRow { place, is_anomaly: row.get(2)?, received_us: row.get(3)? })
+    })?;
+    rows.collect()
+}
+
+fn delete(connection: &Connection, station_id: &str, place: &Place) -> rusqlite::Result<()> {
+    let sql =
+        "DELETE FROM predictions WHERE station_id = ?1 AND timestamp_us = ?2 AND sequence = ?3";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![station_id, place.timestamp_us, place.sequence])
+        .map(drop)
+}
+
+fn begin_of_next_station(
+    connection: &Connection,
+    station_id: Option<&str>,
+) -> rusqlite::Result<Option<Place>> {
+    let sql =
+        "SELECT station_id FROM predictions WHERE station_id > ?1 ORDER BY station_id LIMIT 1";
+    let next = connection
+        .prepare_cached(sql)?
+        .query_row([station_id.unwrap_or_default()], |row| row.get(0))
+        .optional()?;
+    Ok(next.map(|station_id| Place { station_id, timestamp_us: i64::MIN, sequence: i64::MIN }))
+}
+
+fn give_pages_back(connection: &Connection) -> rusqlite::Result<()> {
+    let n_free: u32 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+    if n_free < STEP_PAGES {
+        return Ok(());
+    }
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Looking at every row of a database, as nothing does while it is in use.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::error::{OpenError, ReadError};
+use crate::prediction_row::{HASHED_COLUMNS, RowHash};
+use crate::schema::{self, Ledger};
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verification {
+    /// Number of predictions.
+    pub n_predictions: u64,
+    /// Of these, how many are from before rows had hashes.
+    pub n_without_hash: u64,
+    /// What is wrong, in words; the first [`Verification::FAULTS_MAX`].
+    pub faults: Vec<String>,
+    /// How much is wrong.
+    pub n_faults: u64,
+}
+
+impl Verification {
+    /// So many faults are told in words.
+    pub const FAULTS_MAX: usize = 20;
+
+    fn fault(&mut self, words: impl FnOnce() -> String) {
+        self.n_faults += 1;
+        if self.faults.len() < Self::FAULTS_MAX {
+            self.faults.push(words());
+        }
+    }
+}
+
+/// Why a database could not be verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Looks at the structure of a database, the hash of every row, and the totals. A server may use it
+/// meanwhile. `progress` hears how many predictions were looked at.
+///
+/// # Errors
+///
+/// Fails when it cannot be opened or read at all. What is wrong with its contents is no error.
+pub fn verify(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verification, VerifyError> {
+    let connection = schema::open_for_reading(path)?;
+    schema::check_readable(&connection, path)?;
+    let read = |error| VerifyError::Read(ReadError::Sqlite(error));
+    // One state of the database throughout.
+    connection.execute_batch("BEGIN").map_err(read)?;
+
+    let mut verification = Verification::default();
+    structure(&connection, &mut verification);
+    // A tree that is broken ends the walk early; what was seen so far still counts.
+    if let Err(error) = rows(&connection, &mut verification, &mut progress) {
+        verification.fault(|| format!("the rows cannot be read to their end: {error}"));
+    } else if let Err(error) = totals(&connection, &mut verification) {
+        verification.fault(|| format!("the totals cannot be read: {error}"));
+    }
+    Ok(verification)
+}
+
+fn structure(connection: &Connection, verification: &mut Verification) {
+    let checked = connection.prepare("PRAGMA integrity_check").and_then(|mut statement| {
+        let lines = statement.query_map([], |row| row.get(0))?;
+        lines.collect::<Result<Vec<String>, _>>()
+    });
+    match checked {
+        Ok(lines) if lines == ["ok"] => {}
+        Ok(lines) => {
+            for line in lines {
+                verification.fault(|| line);
+            }
+        }
+        Err(error) => verification.fault(|| format!("the structure cannot be checked: {error}")),
+    }
+}
+
+fn rows(
+    connection: &Connection,
+    verification: &mut Verification,
+    progress: &mut impl FnMut(u64),
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(&format!("SELECT {HASHED_COLUMNS} FROM predictions"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        verification.n_predictions += 1;
+        let place = || -> String {
+            let text = |column: &str| {
+                let value = row.get_ref(column).ok()?;
+                Some(match value {
+                    rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                    value => {
+                        String::from_utf8_lossy(value.as_bytes().ok()?).escape_debug().to_string()
+                    }
+                })
+            };
+            let [station, time, sequence] = ["station_id", "timestamp_us", "sequence"]
+                .map(|column| text(column).unwrap_or_else(|| String::from("?")));
+            format!("the prediction of {station} at {time} µs, sequence {sequence}")
+        };
+        match RowHash::of_row(row) {
+            Ok((_, None)) => verification.n_without_hash += 1,
+            Ok((expected, Some(found))) if expected == found => {}
+            Ok(_) => verification.fault(|| format!("{} is not what was written", place())),
+            Err(error) => verification.fault(|| format!("{} cannot be read: {error}", place())),
+        }
+        if verification.n_predictions.is_multiple_of(10_000) {
+            progress(verification.n_predictions);
+        }
+    }
+    progress(verification.n_predictions);
+    Ok(())
+}
+
+fn totals(connection: &Connection, verification: &mut Verification) -> rusqlite::Result<()> {
+    let ledger = Ledger::read(connection)?;
+    let (n_predictions, n_anomalies, last_id): (u64, u64, i64) = connection.query_row(
+        "SELECT count(*), coalesce(sum(is_anomaly), 0), coalesce(max(id), 0) FROM predictions",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let counted = (n_predictions, n_anomalies);
+    let noted = (ledger.totals.events, ledger.totals.anomalies);
+    if counted != noted {
+        verification.fault(|| {
+            format!("there are {counted:?} predictions and anomalies, and {noted:?} are noted")
+        });
+    }
+    if last_id > ledger.last_id {
+        verification
+            .fault(|| format!("there is an id {last_id} above the last, {}", ledger.last_id));
+    }
+    Ok(())
+}

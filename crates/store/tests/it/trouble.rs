@@ -1,0 +1,212 @@
+//! Files that are lost, damaged, replaced or held by others.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use store::{KeepError, Kept, OnCorrupt, OpenError, Store, StoreParams, Totals, Trouble, verify};
+
+use crate::{TestStore, new_prediction, newest, open};
+
+/// Runs `act` and gives what it logs.
+fn logged<T>(act: impl FnOnce() -> T) -> (T, String) {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let done = tracing::subscriber::with_default(subscriber, act);
+    let bytes = lines.0.lock().unwrap().clone();
+    (done, String::from_utf8(bytes).unwrap())
+}
+
+async fn three_events() -> TestStore {
+    let test = TestStore::new();
+    for sequence in 1..=3 {
+        test.store.keep(&new_prediction(sequence, true)).await.unwrap();
+    }
+    test
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused() {
+    let test = three_events().await;
+    assert!(matches!(open(&test.path()), Err(OpenError::InUse { .. })));
+    let path = test.path();
+    let _dir = test.close();
+    open(&path).unwrap();
+}
+
+/// Seen to fail without the look at the files after the commit: events then go to a file that nobody
+/// will find.
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_acknowledged_while_the_path_leads_to_another_file() {
+    for name in ["events.db", "events.db-wal"] {
+        let test = three_events().await;
+        let (path, aside) =
+            (test.dir.path().join("data").join(name), test.dir.path().join("aside"));
+        std::fs::rename(&path, &aside).unwrap();
+        let refused = Err(KeepError::Unknown(Trouble::Replaced));
+        assert_eq!(test.store.keep(&new_prediction(4, false)).await, refused, "{name}");
+        assert_eq!(test.store.check().await, Err(KeepError::Unknown(Trouble::Replaced)));
+        std::fs::rename(&aside, &path).unwrap();
+        assert!(matches!(test.store.keep(&new_prediction(5, false)).await, Ok(Kept::Stored)));
+    }
+}
+
+/// Seen to fail without the mark.
+#[tokio::test]
+async fn a_start_with_less_than_was_acknowledged_is_loud() {
+    let test = three_events().await;
+    let path = test.path();
+    let _dir = test.close();
+    let ((store, writer), log) = logged(|| open(&path).unwrap());
+    assert!(!log.contains("ERROR"), "{log}");
+    drop(store);
+    writer.join().unwrap();
+
+    std::fs::remove_file(&path).unwrap();
+    let ((store, writer), log) = logged(|| open(&path).unwrap());
+    assert!(log.contains("ERROR") && log.contains("has lost predictions"), "{log}");
+    assert!(log.contains("first_missing_id=1") && log.contains("last_missing_id=3"), "{log}");
+    // Their numbers are not given to others.
+    store.keep(&new_prediction(9, true)).await.unwrap();
+    assert_eq!(store.latest_anomalies(newest(1)).await.unwrap()[0].id, 4);
+    drop(store);
+    writer.join().unwrap();
+    let (_opened, log) = logged(|| open(&path).unwrap());
+    assert!(!log.contains("ERROR"), "it is told once: {log}");
+}
+
+fn damage(path: &Path) {
+    std::fs::write(path, "this is not a database any more".repeat(500)).unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_put_aside_or_stops_the_start() {
+    let test = three_events().await;
+    let path = test.path();
+    let dir = test.close();
+    damage(&path);
+    let exit = StoreParams { on_corrupt: OnCorrupt::Exit, ..StoreParams::default() };
+    assert!(matches!(Store::open(&path, &exit, |_| ()), Err(OpenError::Corrupt { .. })));
+    assert!(std::fs::read(&path).unwrap().starts_with(b"this is not"), "it is left as it was");
+
+    let ((store, _writer), log) = logged(|| open(&path).unwrap());
+    assert!(log.contains("ERROR") && log.contains("events.db.corrupt-1"), "{log}");
+    assert_eq!(store.check().await, Ok(Totals::default()));
+    let aside = dir.path().join("data/events.db.corrupt-1");
+    assert!(std::fs::read(aside).unwrap().starts_with(b"this is not"));
+}
+
+#[tokio::test]
+async fn damage_that_shows_while_in_use_is_looked_for_at_the_next_start() {
+    let test = TestStore::new();
+    for first in (0..20_000).step_by(1_000) {
+        let news: Vec<_> =
+            (first..first + 1_000).map(|sequence| new_prediction(sequence, false)).collect();
+        test.store.keep_all(&news).await.unwrap();
+    }
+    let path = test.path();
+    let dir = test.close();
+    // Every page but the first few, which are all that a start looks at.
+    let mut bytes = std::fs::read(&path).unwrap();
+    for page in bytes.chunks_exact_mut(4_096).skip(8) {
+        page[..200].fill(0x5A);
+    }
+    std::fs::write(&path, bytes).unwrap();
+
+    let (store, writer) = open(&path).unwrap();
+    let refused = Err(KeepError::NotStored(Trouble::Corrupt));
+    assert_eq!(store.keep(&new_prediction(30_000, false)).await, refused);
+    drop(store);
+    writer.join().unwrap();
+    let (_opened, log) = logged(|| open(&path).unwrap());
+    assert!(log.contains("looking at all of it") && log.contains("corrupt-1"), "{log}");
+    assert!(dir.path().join("data/events.db.corrupt-1").exists());
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
+    let test = three_events().await;
+    let path = test.path();
+    let _dir = test.close();
+    let found = verify(&path, |_| ()).unwrap();
+    assert_eq!((found.n_predictions, found.n_faults, found.n_without_hash), (3, 0, 0), "{found:?}");
+
+    // In text, where SQLite sees nothing wrong.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let place = bytes.windows(17).position(|window| window == b"{\"temperature_c\":").unwrap();
+    bytes[place + 18] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let ok: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(ok, "ok");
+    // In the id, which only its hash knows; and in a count.
+    connection.execute_batch("UPDATE predictions SET id = 70 WHERE id = 1").unwrap();
+    connection.execute_batch("UPDATE totals SET anomalies = 4").unwrap();
+    let found = verify(&path, |_| ()).unwrap();
+    assert_eq!(found.n_faults, 4, "{found:?}");
+    let of_rows = found.faults.iter().filter(|fault| fault.contains("is not what was written"));
+    assert_eq!(of_rows.count(), 2, "{found:?}");
+}
+
+/// Seen to fail with a writer whose end nobody hears of.
+#[tokio::test]
+async fn a_writer_that_panics_is_heard_of_and_answers_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let observe = |report: &store::CommitReport| assert_ne!(report.n_predictions, 2, "on purpose");
+    let (store, mut writer) =
+        Store::open(&dir.path().join("events.db"), &StoreParams::default(), observe).unwrap();
+    store.keep(&new_prediction(1, false)).await.unwrap();
+    let two = [new_prediction(2, false), new_prediction(3, false)];
+    assert_eq!(store.keep_all(&two).await, Err(KeepError::Unknown(Trouble::WriterGone)));
+    writer.ended().await;
+    assert_eq!(
+        store.keep(&new_prediction(4, false)).await,
+        Err(KeepError::NotStored(Trouble::WriterGone))
+    );
+    drop(store);
+    assert_eq!(writer.join(), Err(KeepError::Unknown(Trouble::WriterGone)));
+}
+
+/// Seen to fail without the rollback: every later transaction is then refused.
+#[tokio::test]
+async fn a_batch_that_fails_is_rolled_back_whole() {
+    let test = three_events().await;
+    let connection = rusqlite::Connection::open(test.path()).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TRIGGER refuse BEFORE INSERT ON predictions WHEN new.sequence = 6
+             BEGIN SELECT RAISE(ABORT, 'on purpose'); END",
+        )
+        .unwrap();
+    let four_to_six: Vec<_> = (4..=6).map(|sequence| new_prediction(sequence, false)).collect();
+    let refused = test.store.keep_all(&four_to_six).await;
+    assert!(matches!(refused, Err(KeepError::NotStored(Trouble::Other(_)))), "{refused:?}");
+    connection.execute_batch("DROP TRIGGER refuse").unwrap();
+    assert_eq!(test.store.check().await, Ok(Totals { events: 3, anomalies: 3 }));
+    assert_eq!(test.store.keep_all(&four_to_six).await, Ok(vec![Kept::Stored; 3]));
+}
+
+#[tokio::test]
+async fn another_program_that_locks_the_database_is_named() {
+    let test = three_events().await;
+    let other = rusqlite::Connection::open(test.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = Err(KeepError::NotStored(Trouble::Locked));
+    assert_eq!(test.store.keep(&new_prediction(4, false)).await, refused);
+    assert_eq!(test.store.check().await, Err(KeepError::NotStored(Trouble::Locked)));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(test.store.check().await.map(|totals| totals.events), Ok(3));
+}
