@@ -1,7 +1,7 @@
 //! What every request passes on its way in and out: it is checked, numbered and measured.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -39,5 +39,6 @@ pub(crate) async fn pass(
 /// A number that no other request of this process has.
 fn next_request_id() -> String {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    format!("{:08x}-{:08x}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
+    format!("{:08x}-{:08x}", *PROCESS, LAST.fetch_add(1, Ordering::Relaxed) + 1)
 }

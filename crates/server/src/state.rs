@@ -1,5 +1,6 @@
 //! What all requests share.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,9 +13,13 @@ use crate::model::{Model, ModelSlot};
 /// Tells the time, in microseconds since 1970 (UTC).
 pub type Clock = fn() -> i64;
 
-/// What all requests share. Cloning is cheap.
+/// What all requests share. Cloning is cheap: there is one of it.
 #[derive(Debug, Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What [`AppState`] points at.
+#[derive(Debug)]
+pub struct Shared {
     pub(crate) models: Models,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
@@ -49,7 +54,15 @@ impl AppState {
         metrics.model_in_use(&model);
         let slot = Arc::new(ModelSlot::new(model, model_dir, clock));
         let models = Models { slot, metrics: Arc::clone(&metrics), turn: Arc::default() };
-        Self { models, store, metrics, clock, started_us: clock() }
+        Self(Arc::new(Shared { models, store, metrics, clock, started_us: clock() }))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }
 
