@@ -10,7 +10,7 @@ use crate::state::Clock;
 /// Pause between two steps of a walk, in which events are stored.
 const STEP_PAUSE: Duration = Duration::from_millis(20);
 /// Pause between two walks, and after a failure.
-const WALK_PAUSE: Duration = Duration::from_secs(60);
+const WALK_PAUSE: Duration = Duration::from_mins(1);
 
 /// How long normal predictions and anomalies are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

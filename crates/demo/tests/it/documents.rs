@@ -167,7 +167,8 @@ async fn the_readme_shows_what_the_programs_print() {
             "server" => {
                 let free_port = ["server", "--addr", "127.0.0.1:0"].map(String::from);
                 let all = free_port.into_iter().chain(folders.clone()).chain(arguments);
-                let server = Server::bind(&server::Args::parse_from(all), now_us).await.unwrap();
+                let server =
+                    Server::bind(&server::Args::parse_from(all).serve, now_us).await.unwrap();
                 let url = format!("http://{}", server.addr().unwrap());
                 let (stop, stopped) = oneshot::channel();
                 tokio::spawn(server.run(async { drop(stopped.await) }));

@@ -48,7 +48,7 @@ impl Plant {
             "--data-dir",
             &data,
         ];
-        let server = Server::bind(&server::Args::parse_from(args), now_us).await.unwrap();
+        let server = Server::bind(&server::Args::parse_from(args).serve, now_us).await.unwrap();
         let url = format!("http://{}", server.addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(server.run(async { drop(stopped.await) }));

@@ -1,4 +1,4 @@
-//! The Open Inference Protocol v2 of KServe: the model as its clients know models.
+//! The Open Inference Protocol v2 of `KServe`: the model as its clients know models.
 //!
 //! Rows are judged as events are, but nothing is stored: they have no station and no time.
 
@@ -233,7 +233,7 @@ pub(crate) async fn infer(
 ) -> Result<Response, ApiError> {
     query.finish()?;
     let model = named(&state, &name, None)?;
-    Ok(tokio::task::spawn_blocking(move || judge(&model, &body)).await??)
+    tokio::task::spawn_blocking(move || judge(&model, &body)).await?
 }
 
 /// Judges rows by a version of the model; nothing is stored
@@ -257,7 +257,7 @@ pub(crate) async fn version_infer(
 ) -> Result<Response, ApiError> {
     query.finish()?;
     let model = named(&state, &name, Some(&version))?;
-    Ok(tokio::task::spawn_blocking(move || judge(&model, &body)).await??)
+    tokio::task::spawn_blocking(move || judge(&model, &body)).await?
 }
 
 fn answer(body: &impl Serialize) -> Response {

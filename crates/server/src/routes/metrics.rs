@@ -10,7 +10,7 @@ use crate::state::AppState;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is counted and measured, in the format OpenMetrics
+/// What is counted and measured, in the format of Prometheus
 #[utoipa::path(
     get,
     path = "/metrics",
