@@ -76,7 +76,7 @@ impl Server {
         let (store, writer) =
             Store::open(&path, &args.store_params(), move |report| observer.committed(report))
                 .context("cannot keep predictions; choose another folder with --data-dir")?;
-        let listener = TcpListener::bind(args.addr).await.with_context(|| {
+        let listener = listen::bind(args.addr).with_context(|| {
             format!(
                 "cannot listen on {}; stop the program that does, if there is one, or choose another with --addr",
                 args.addr

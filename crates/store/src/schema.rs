@@ -43,7 +43,12 @@ const MIGRATIONS: [&str; 2] = [
     ) STRICT;
     INSERT INTO totals VALUES (0, 0, 0);
 ",
-    "ALTER TABLE predictions ADD COLUMN row_hash BLOB",
+    "
+    ALTER TABLE predictions ADD COLUMN row_hash BLOB;
+
+    -- What is written and deleted again to see whether there is room.
+    CREATE TABLE trial (filler BLOB NOT NULL) STRICT;
+",
 ];
 
 /// How long a connection waits for another program, such as a back-up, to let go of the file.

@@ -1,6 +1,6 @@
 //! The one thread that writes.
 
-use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use sensor::{FeatureValues, Prediction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backlog::Backlog;
-use crate::commit_mark::{CommitMark, Mark, beside};
+use crate::commit_mark::{CommitMark, Mark};
 use crate::error::{KeepError, OpenError, Trouble};
 use crate::held_files::HeldFiles;
 use crate::prediction_row::PredictionRow;
@@ -37,8 +37,9 @@ pub(crate) const BATCH_LEN_MAX: usize = 1_024;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Pages in the log from which on it is brought into the file.
 const LOG_PAGES_MAX: i32 = 2_000;
-/// The most that is written to see whether a disk has room again.
-const TRIAL_BYTES_MAX: usize = 4 << 20;
+/// What is written to see whether a disk has room again: a batch changes pages, which are larger
+/// than its rows.
+const TRIAL_BYTES: RangeInclusive<usize> = (64 << 10)..=(4 << 20);
 
 /// The thread that writes. It ends when the last [`Store`](crate::Store) is gone.
 #[derive(Debug)]
@@ -96,8 +97,11 @@ pub(crate) struct Scribe {
     observe: Observer,
     /// Pages in the log, as SQLite counts them at each commit.
     n_log_pages: Arc<AtomicI32>,
-    /// Bytes of the last batch that failed.
-    failed_bytes: usize,
+    /// What to write to see whether there is room for the batches that failed; none after one that
+    /// did not.
+    trial_bytes: usize,
+    /// Whether a batch has failed since the log was last brought into the file.
+    needs_room: bool,
 }
 
 impl Scribe {
@@ -117,6 +121,7 @@ impl Scribe {
         // Ids that were told to somebody are not given to others.
         let ledger = Ledger { last_id: ledger.last_id.max(mark.mark().last_id), ..ledger };
         ledger.write(&connection).map_err(sqlite_error)?;
+        run(&connection, "DELETE FROM trial").map_err(sqlite_error)?;
         let held_files = HeldFiles::of(path)
             .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
         let status = Status { totals: ledger.totals, ..Status::default() };
@@ -129,7 +134,8 @@ impl Scribe {
             backlog,
             observe,
             n_log_pages,
-            failed_bytes: 0,
+            trial_bytes: 0,
+            needs_room: false,
         })
     }
 
@@ -211,15 +217,17 @@ impl Scribe {
                 }
                 status.totals = *totals;
                 status.committed = Some(Instant::now());
-                self.failed_bytes = 0;
+                self.trial_bytes = 0;
             }
             Err(error) => {
                 if status.failure.as_ref() != Some(*error) {
                     tracing::error!(error = %error, "predictions cannot be stored; clients are told to send them again");
                 }
                 status.failure = Some((*error).clone());
-                self.failed_bytes =
-                    batch.iter().map(|job| job.size().1).sum::<usize>().max(self.failed_bytes);
+                self.needs_room = true;
+                let bytes: usize = batch.iter().map(|job| job.size().1).sum();
+                let trial = bytes.clamp(*TRIAL_BYTES.start(), *TRIAL_BYTES.end());
+                self.trial_bytes = trial.max(self.trial_bytes);
             }
         }
     }
@@ -249,32 +257,28 @@ impl Scribe {
         Ok((ledger.totals, outcomes))
     }
 
-    /// After a failure, a small transaction can succeed where a batch could not: this asks for the
-    /// room that the batch needed.
-    fn try_disk(&self) -> Result<(), KeepError> {
-        if self.failed_bytes == 0 {
+    /// After a failure, a small transaction can succeed where a batch could not: this commits as much
+    /// as the batch was. The next transaction deletes it.
+    fn try_disk(&mut self) -> Result<(), KeepError> {
+        if self.trial_bytes == 0 {
             return Ok(());
         }
-        let path = beside(&self.path, "-trial");
-        let written = fs::write(&path, vec![0xA5; self.failed_bytes.min(TRIAL_BYTES_MAX)]);
-        let removed = fs::remove_file(&path);
-        written.and(removed).map_err(|error| {
-            tracing::debug!(%error, "the disk has no room for a batch");
-            KeepError::NotStored(match error.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                    Trouble::DiskFull
-                }
-                std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => {
-                    Trouble::ReadOnly
-                }
-                _ => Trouble::DiskFails,
-            })
+        let insert = "INSERT INTO trial VALUES (zeroblob(?1))";
+        let tried = run(&self.connection, "BEGIN IMMEDIATE")
+            .and_then(|()| self.connection.execute(insert, [self.trial_bytes]))
+            .and_then(|_| run(&self.connection, "COMMIT"));
+        tried.map_err(|error| {
+            self.roll_back();
+            self.failed(&error, KeepError::NotStored)
         })
     }
 
     /// Begins a transaction and carries out all of it but the commit.
     fn write(&self, batch: &[Job]) -> rusqlite::Result<(Ledger, Vec<Outcome>)> {
         run(&self.connection, "BEGIN IMMEDIATE")?;
+        if self.trial_bytes > 0 {
+            run(&self.connection, "DELETE FROM trial")?;
+        }
         let mut ledger = Ledger::read(&self.connection)?;
         let carry_out = |job: &Job| match job {
             Job::Keep { rows, .. } => rows
@@ -328,15 +332,20 @@ impl Scribe {
         outcome(trouble)
     }
 
-    /// Brings the log into the file when it has grown, which no client waits for.
+    /// Brings the log into the file when it has grown, which no client waits for; and after a batch
+    /// has failed, since the log then begins anew and needs no more room.
     fn bring_log_into_file(&mut self) {
-        if self.n_log_pages.load(Ordering::Relaxed) < LOG_PAGES_MAX {
+        let has_grown = self.n_log_pages.load(Ordering::Relaxed) >= LOG_PAGES_MAX;
+        if !has_grown && !self.needs_room {
             return;
         }
         self.n_log_pages.store(0, Ordering::Relaxed);
         // Readers of older states only make it do less.
         let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = done {
+        self.needs_room &= done.is_err();
+        if let Err(error) = done
+            && has_grown
+        {
             tracing::warn!(%error, "the log could not be brought into the database and grows; nothing is lost");
         }
     }

@@ -1,0 +1,116 @@
+//! Every sync, write and open fails once.
+//!
+//! Seen to fail with a writer that answers although its commit failed, with one that forgets to roll
+//! back, and with one that calls every failure of a commit certain.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use rig::{DISK_SHIM, Launch, compile_shim};
+
+use crate::Verdict;
+use crate::load;
+use crate::stage::Stage;
+use crate::stored;
+
+/// Events that are sent to each server, one after another.
+const N_EVENTS: u64 = 12;
+/// No server makes so many calls for them.
+const CALLS_MAX: u64 = 10_000;
+
+pub(crate) fn cause(stage: &Stage, stride: u64) -> anyhow::Result<Verdict> {
+    let folder = stage.folder()?;
+    let shim = match compile_shim(DISK_SHIM, "disk", folder.path()) {
+        Ok(shim) => shim,
+        Err(error) => return Ok(Verdict::Skipped(format!("{error:#}"))),
+    };
+    let mut tally = Tally::default();
+    for kind in ["sync", "write", "open"] {
+        for (name, errno) in [("EIO", 5), ("ENOSPC", 28)] {
+            let mut call = 1;
+            loop {
+                let data = stage.folder()?;
+                let mark = folder.path().join("failed");
+                let launch = stage
+                    .launch(data.path())
+                    .with_env("LD_PRELOAD", &shim.display().to_string())
+                    .with_env("DISK_DIR", &data.path().display().to_string())
+                    .with_env("FAIL_KIND", kind)
+                    .with_env("FAIL_AT", &call.to_string())
+                    .with_env("FAIL_ERRNO", &errno.to_string())
+                    .with_env("FAIL_MARK", &mark.display().to_string());
+                one(&launch, data.path(), &mut tally)
+                    .with_context(|| format!("{kind} number {call} failed with {name}"))?;
+                if !mark.exists() {
+                    break;
+                }
+                std::fs::remove_file(&mark).context("cannot remove the mark")?;
+                tally.n_failures += 1;
+                call += stride;
+                if call > CALLS_MAX {
+                    bail!("there is no end of calls");
+                }
+            }
+        }
+    }
+    Ok(Verdict::Kept(format!(
+        "{} calls failed, in {} of them the start; {} events acknowledged and stored, {} refused, of these {} unknown",
+        tally.n_failures,
+        tally.n_failed_starts,
+        tally.n_acknowledged,
+        tally.n_refused,
+        tally.n_unknown
+    )))
+}
+
+#[derive(Default)]
+struct Tally {
+    n_failures: u64,
+    n_failed_starts: u64,
+    n_acknowledged: usize,
+    n_refused: usize,
+    n_unknown: usize,
+}
+
+/// Runs a server in which one call fails, kills it, and looks at what it left.
+fn one(launch: &Launch, data_dir: &Path, tally: &mut Tally) -> anyhow::Result<()> {
+    let Ok(mut server) = launch.start() else {
+        // A server that cannot start has acknowledged nothing, and the next one must.
+        tally.n_failed_starts += 1;
+        let again = Launch { env: Vec::new(), ..launch.clone() };
+        let server = again.start().context("the next start failed, too")?;
+        let answer = server.connect()?.predict(&load::event(0))?;
+        ensure!(answer.status == 200, "after the next start: {}", answer.body);
+        return Ok(());
+    };
+    let mut acknowledged = Vec::new();
+    let mut not_stored = Vec::new();
+    {
+        let mut connection = server.connect().context("cannot connect")?;
+        for sequence in 0..N_EVENTS {
+            let answer = connection.predict(&load::event(sequence)).context("not answered")?;
+            match (answer.status, answer.json()["outcome"].as_str()) {
+                (200, _) => acknowledged.push(sequence),
+                (503, Some("not_stored")) => not_stored.push(sequence),
+                (503, Some("unknown")) => tally.n_unknown += 1,
+                _ => bail!("answered with {}: {}", answer.status, answer.body),
+            }
+        }
+        let mut last = connection.predict(&load::event(N_EVENTS)).context("not answered")?;
+        if last.status == 503 {
+            // The call may have been one for this very event.
+            last = connection.predict(&load::event(N_EVENTS)).context("not answered")?;
+        }
+        ensure!(last.status == 200, "it did not recover: {}", last.body);
+        acknowledged.push(N_EVENTS);
+        tally.n_acknowledged += acknowledged.len();
+        tally.n_refused += usize::try_from(N_EVENTS)? + 1 - acknowledged.len();
+    }
+    server.kill()?;
+    stored::check_all_stored(data_dir, &acknowledged)?;
+    let stored = stored::sequences(data_dir)?;
+    if let Some(sequence) = not_stored.iter().find(|sequence| stored.contains(sequence)) {
+        bail!("event {sequence} is stored, and its client was told that it is not");
+    }
+    Ok(())
+}

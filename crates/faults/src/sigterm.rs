@@ -1,0 +1,51 @@
+//! The process is told to stop, and another one wants its database.
+//!
+//! Seen to fail with a server that ends at once on SIGTERM, and with a store without a lock.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use rand::RngExt as _;
+
+use crate::Verdict;
+use crate::load::Load;
+use crate::stage::Stage;
+use crate::stored;
+
+pub(crate) fn cause(stage: &Stage, loops: u64) -> anyhow::Result<Verdict> {
+    let folder = stage.folder()?;
+    let load = Load::default();
+    let mut rng = stage.rng();
+    let mut acknowledged = Vec::new();
+    for _ in 0..loops {
+        let mut server = stage.launch(folder.path()).start()?;
+        let addr = server.addr();
+        let pause = Duration::from_millis(rng.random_range(20..120));
+        let (status, answered) = thread::scope(|scope| {
+            let clients = scope.spawn(|| load.run(addr, 8));
+            thread::park_timeout(pause);
+            let status = server.stop();
+            let answered = clients.join().expect("clients do not panic");
+            status.map(|status| (status, answered))
+        })?;
+        ensure!(status.success(), "it ended with {status}");
+        if let Some((_, answer)) = answered.refused.first() {
+            bail!("an event was refused with {}: {}", answer.status, answer.body);
+        }
+        acknowledged.extend(answered.acknowledged);
+        let is_one_file = !folder.path().join("events.db-wal").exists();
+        ensure!(is_one_file, "the log of the database was left behind");
+    }
+    stored::check_all_stored(folder.path(), &acknowledged)?;
+
+    let _first = stage.launch(folder.path()).start()?;
+    let Err(refusal) = stage.launch(folder.path()).start() else {
+        bail!("a second server took the same database");
+    };
+    ensure!(refusal.to_string().contains("in use by another server"), "{refusal}");
+    Ok(Verdict::Kept(format!(
+        "{loops} stops with exit code 0, {} events acknowledged, none lost or refused; a second server was refused",
+        acknowledged.len()
+    )))
+}

@@ -1,0 +1,48 @@
+//! What a database holds, compared with what was acknowledged.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use rusqlite::Connection;
+
+pub(crate) const DATABASE_FILE: &str = "events.db";
+
+/// The numbers of the events that a database holds, after it was looked at row by row.
+///
+/// # Errors
+///
+/// Fails when it is damaged, counts wrongly, or holds an event twice.
+pub(crate) fn sequences(data_dir: &Path) -> anyhow::Result<BTreeSet<u64>> {
+    let path = data_dir.join(DATABASE_FILE);
+    let connection = Connection::open(&path).context("the database cannot be opened")?;
+    let mut statement =
+        connection.prepare("SELECT sequence FROM predictions").context("no table")?;
+    let rows = statement.query_map([], |row| row.get(0)).context("the rows cannot be read")?;
+    let all: Vec<u64> = rows.collect::<Result<_, _>>().context("the rows cannot be read")?;
+    let sequences: BTreeSet<u64> = all.iter().copied().collect();
+    if sequences.len() != all.len() {
+        bail!("{} events are stored twice", all.len() - sequences.len());
+    }
+    // Structure, hash of every row, counts.
+    let found = store::verify(&path, |_| ()).context("the database cannot be verified")?;
+    if found.n_faults > 0 {
+        bail!("the database is damaged: {}", found.faults.join("; "));
+    }
+    Ok(sequences)
+}
+
+/// Fails when an acknowledged event is not stored.
+pub(crate) fn check_all_stored(data_dir: &Path, acknowledged: &[u64]) -> anyhow::Result<()> {
+    let stored = sequences(data_dir)?;
+    let lost: Vec<_> = acknowledged.iter().filter(|sequence| !stored.contains(sequence)).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{} of {} acknowledged events are lost, such as {:?}",
+        lost.len(),
+        acknowledged.len(),
+        lost[0]
+    )
+}
