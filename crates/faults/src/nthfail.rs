@@ -45,7 +45,7 @@ pub(crate) fn cause(stage: &Stage, stride: u64) -> anyhow::Result<Verdict> {
                     break;
                 }
                 std::fs::remove_file(&mark).context("cannot remove the mark")?;
-                tally.n_failures += 1;
+                tally.failures += 1;
                 call += stride;
                 if call > CALLS_MAX {
                     bail!("there is no end of calls");
@@ -55,28 +55,25 @@ pub(crate) fn cause(stage: &Stage, stride: u64) -> anyhow::Result<Verdict> {
     }
     Ok(Verdict::Kept(format!(
         "{} calls failed, in {} of them the start; {} events acknowledged and stored, {} refused, of these {} unknown",
-        tally.n_failures,
-        tally.n_failed_starts,
-        tally.n_acknowledged,
-        tally.n_refused,
-        tally.n_unknown
+        tally.failures, tally.failed_starts, tally.acknowledged, tally.refused, tally.unknown
     )))
 }
 
+/// How many calls, starts and events there were of each kind.
 #[derive(Default)]
 struct Tally {
-    n_failures: u64,
-    n_failed_starts: u64,
-    n_acknowledged: usize,
-    n_refused: usize,
-    n_unknown: usize,
+    failures: u64,
+    failed_starts: u64,
+    acknowledged: usize,
+    refused: usize,
+    unknown: usize,
 }
 
 /// Runs a server in which one call fails, kills it, and looks at what it left.
 fn one(launch: &Launch, data_dir: &Path, tally: &mut Tally) -> anyhow::Result<()> {
     let Ok(mut server) = launch.start() else {
         // A server that cannot start has acknowledged nothing, and the next one must.
-        tally.n_failed_starts += 1;
+        tally.failed_starts += 1;
         let again = Launch { env: Vec::new(), ..launch.clone() };
         let server = again.start().context("the next start failed, too")?;
         let answer = server.connect()?.predict(&load::event(0))?;
@@ -92,7 +89,7 @@ fn one(launch: &Launch, data_dir: &Path, tally: &mut Tally) -> anyhow::Result<()
             match (answer.status, answer.json()["outcome"].as_str()) {
                 (200, _) => acknowledged.push(sequence),
                 (503, Some("not_stored")) => not_stored.push(sequence),
-                (503, Some("unknown")) => tally.n_unknown += 1,
+                (503, Some("unknown")) => tally.unknown += 1,
                 _ => bail!("answered with {}: {}", answer.status, answer.body),
             }
         }
@@ -103,8 +100,8 @@ fn one(launch: &Launch, data_dir: &Path, tally: &mut Tally) -> anyhow::Result<()
         }
         ensure!(last.status == 200, "it did not recover: {}", last.body);
         acknowledged.push(N_EVENTS);
-        tally.n_acknowledged += acknowledged.len();
-        tally.n_refused += usize::try_from(N_EVENTS)? + 1 - acknowledged.len();
+        tally.acknowledged += acknowledged.len();
+        tally.refused += usize::try_from(N_EVENTS)? + 1 - acknowledged.len();
     }
     server.kill()?;
     stored::check_all_stored(data_dir, &acknowledged)?;

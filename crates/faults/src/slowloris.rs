@@ -99,7 +99,7 @@ fn crawl(addr: SocketAddr, n_connections: usize) -> anyhow::Result<Duration> {
     while !open.is_empty() {
         let waited = begun.elapsed();
         ensure!(waited < GONE_AFTER, "{} connections are open after {waited:?}", open.len());
-        thread::park_timeout(Duration::from_millis(500).min(GONE_AFTER - waited));
+        thread::park_timeout(Duration::from_millis(500).min(GONE_AFTER.saturating_sub(waited)));
         let is_second = begun.elapsed().as_millis() % 1_000 < 500;
         open.retain_mut(|(stream, sent)| {
             if is_second {

@@ -66,6 +66,7 @@ impl Server {
     /// # Errors
     ///
     /// Fails when any of them cannot be had as the arguments say.
+    #[expect(clippy::unused_async, reason = "it needs the runtime that it will serve in")]
     pub async fn bind(args: &ServeArgs, clock: Clock) -> anyhow::Result<Self> {
         limits::survive_file_size_limit().context("cannot watch for a limit on files")?;
         limits::allow_open_files(args.connections_max);
