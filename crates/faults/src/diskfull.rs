@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use rig::{Connection, ServerProcess};
+use rig::{Answer, Connection, ServerProcess, request};
 
 use crate::Verdict;
 use crate::load;
@@ -19,8 +19,10 @@ use crate::stored;
 /// Size of the file system, and of what is freed later.
 const DISK_MIB: usize = 3;
 const BALLAST_LEN: usize = 1 << 20;
-/// More events than fit.
-const N_EVENTS_MAX: u64 = 50_000;
+/// Events of a batch, which need more room than one alone.
+const BATCH_LEN: u64 = 100;
+/// More batches than fit.
+const N_BATCHES_MAX: u64 = 1_000;
 
 pub(crate) fn cause(stage: &Stage) -> anyhow::Result<Verdict> {
     let folder = stage.folder()?;
@@ -73,7 +75,7 @@ fn set_file_size_limit(server: &ServerProcess, limit: &str) -> anyhow::Result<()
     Ok(())
 }
 
-/// Sends events until there is no room that the server could make by itself, and looks at its health
+/// Sends batches until there is no room that the server could make by itself, and looks at its health
 /// meanwhile. Gives the number of refusals.
 fn fill(
     connection: &mut Connection,
@@ -82,23 +84,19 @@ fn fill(
 ) -> anyhow::Result<u64> {
     let mut n_refused = 0;
     let mut n_in_a_row = 0;
-    for sequence in 0..N_EVENTS_MAX {
-        let answer = connection.predict(&load::event(sequence)).context("not answered")?;
-        if answer.status == 200 {
-            acknowledged.push(sequence);
+    for number in 0..N_BATCHES_MAX {
+        if send(connection, number, acknowledged)?.is_none() {
             n_in_a_row = 0;
             continue;
         }
-        ensure!(answer.status == 503, "answered with {}: {}", answer.status, answer.body);
-        ensure!(answer.body.contains(reason), "{}", answer.body);
         n_refused += 1;
         let health = connection.get("/health").context("no word of its health")?;
         if health.status == 200 {
-            // There was room after all, or it lied: then the next event will be refused, too.
+            // There was room after all, or it lied: then the same batch will be refused again.
             n_in_a_row = 0;
-            let next = connection.predict(&load::event(sequence)).context("not answered")?;
-            ensure!(next.status == 200, "health was good, and an event was refused: {}", next.body);
-            acknowledged.push(sequence);
+            if let Some(refusal) = send(connection, number, acknowledged)? {
+                bail!("health was good, and a batch was refused: {}", refusal.body);
+            }
             continue;
         }
         ensure!(health.status == 503 && health.body.contains(reason), "{}", health.body);
@@ -110,20 +108,43 @@ fn fill(
     bail!("the disk does not get full")
 }
 
-/// Waits until health is good again, and sends more events.
+/// Waits until health is good again, and sends more.
 fn recovers(connection: &mut Connection, acknowledged: &mut Vec<u64>) -> anyhow::Result<()> {
     for _ in 0..50 {
         if connection.get("/health").context("no word of its health")?.status == 200 {
-            for sequence in N_EVENTS_MAX..N_EVENTS_MAX + 100 {
-                let answer = connection.predict(&load::event(sequence)).context("not answered")?;
-                ensure!(answer.status == 200, "after the recovery: {}", answer.body);
-                acknowledged.push(sequence);
+            for number in N_BATCHES_MAX..N_BATCHES_MAX + 10 {
+                if let Some(refusal) = send(connection, number, acknowledged)? {
+                    bail!("after the recovery: {}", refusal.body);
+                }
             }
             return Ok(());
         }
         thread::park_timeout(Duration::from_millis(100));
     }
     bail!("it does not recover")
+}
+
+/// Sends a batch; gives the answer when it is refused.
+fn send(
+    connection: &mut Connection,
+    number: u64,
+    acknowledged: &mut Vec<u64>,
+) -> anyhow::Result<Option<Answer>> {
+    let sequences = number * BATCH_LEN..(number + 1) * BATCH_LEN;
+    let lines: String = sequences.clone().map(|sequence| load::event(sequence) + "\n").collect();
+    let batch = request("POST", "/predict/batch", "application/x-ndjson", &lines);
+    let answer = connection.exchange(&batch).context("not answered")?;
+    if answer.status == 503 {
+        return Ok(Some(answer));
+    }
+    ensure!(answer.status == 200, "answered with {}: {}", answer.status, answer.body);
+    ensure!(
+        !answer.body.contains("\"status\""),
+        "an event of a batch was refused: {}",
+        answer.body
+    );
+    acknowledged.extend(sequences);
+    Ok(None)
 }
 
 /// A file system in memory, which is gone when this is.

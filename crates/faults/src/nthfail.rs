@@ -1,7 +1,10 @@
 //! Every sync, write and open fails once.
 //!
-//! Seen to fail with a writer that answers although its commit failed, with one that forgets to roll
-//! back, and with one that calls every failure of a commit certain.
+//! Each call fails in two servers. One goes on and has to recover; the other is killed as soon as it
+//! has refused an event, when what it said of that is put to the test.
+//!
+//! Seen to fail with a writer that answers although its commit failed, and with one that calls every
+//! failure of a commit certain.
 
 use std::path::Path;
 
@@ -29,18 +32,23 @@ pub(crate) fn cause(stage: &Stage, stride: u64) -> anyhow::Result<Verdict> {
         for (name, errno) in [("EIO", 5), ("ENOSPC", 28)] {
             let mut call = 1;
             loop {
-                let data = stage.folder()?;
                 let mark = folder.path().join("failed");
-                let launch = stage
-                    .launch(data.path())
-                    .with_env("LD_PRELOAD", &shim.display().to_string())
-                    .with_env("DISK_DIR", &data.path().display().to_string())
-                    .with_env("FAIL_KIND", kind)
-                    .with_env("FAIL_AT", &call.to_string())
-                    .with_env("FAIL_ERRNO", &errno.to_string())
-                    .with_env("FAIL_MARK", &mark.display().to_string());
-                one(&launch, data.path(), &mut tally)
-                    .with_context(|| format!("{kind} number {call} failed with {name}"))?;
+                let launch = |data: &Path| {
+                    stage
+                        .launch(data)
+                        .with_env("LD_PRELOAD", &shim.display().to_string())
+                        .with_env("DISK_DIR", &data.display().to_string())
+                        .with_env("FAIL_KIND", kind)
+                        .with_env("FAIL_AT", &call.to_string())
+                        .with_env("FAIL_ERRNO", &errno.to_string())
+                        .with_env("FAIL_MARK", &mark.display().to_string())
+                };
+                for ends in [Ends::Late, Ends::AtRefusal] {
+                    let data = stage.folder()?;
+                    let launch = launch(data.path());
+                    one(&launch, data.path(), ends, &mut tally)
+                        .with_context(|| format!("{kind} number {call} failed with {name}"))?;
+                }
                 if !mark.exists() {
                     break;
                 }
@@ -54,9 +62,18 @@ pub(crate) fn cause(stage: &Stage, stride: u64) -> anyhow::Result<Verdict> {
         }
     }
     Ok(Verdict::Kept(format!(
-        "{} calls failed, in {} of them the start; {} events acknowledged and stored, {} refused, of these {} unknown",
+        "{} calls failed in two servers each, {} could not start; {} events acknowledged and stored, {} refused, {} unknown",
         tally.failures, tally.failed_starts, tally.acknowledged, tally.refused, tally.unknown
     )))
+}
+
+/// When a server is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// After all events, and one more.
+    Late,
+    /// As soon as it has refused one.
+    AtRefusal,
 }
 
 /// How many calls, starts and events there were of each kind.
@@ -70,7 +87,7 @@ struct Tally {
 }
 
 /// Runs a server in which one call fails, kills it, and looks at what it left.
-fn one(launch: &Launch, data_dir: &Path, tally: &mut Tally) -> anyhow::Result<()> {
+fn one(launch: &Launch, data_dir: &Path, ends: Ends, tally: &mut Tally) -> anyhow::Result<()> {
     let Ok(mut server) = launch.start() else {
         // A server that cannot start has acknowledged nothing, and the next one must.
         tally.failed_starts += 1;
@@ -92,7 +109,15 @@ fn one(launch: &Launch, data_dir: &Path, tally: &mut Tally) -> anyhow::Result<()
                 (503, Some("unknown")) => tally.unknown += 1,
                 _ => bail!("answered with {}: {}", answer.status, answer.body),
             }
+            if answer.status != 200 && ends == Ends::AtRefusal {
+                break;
+            }
         }
+        tally.acknowledged += acknowledged.len();
+        tally.refused += not_stored.len();
+    }
+    if ends == Ends::Late {
+        let mut connection = server.connect().context("cannot connect")?;
         let mut last = connection.predict(&load::event(N_EVENTS)).context("not answered")?;
         if last.status == 503 {
             // The call may have been one for this very event.
@@ -100,8 +125,6 @@ fn one(launch: &Launch, data_dir: &Path, tally: &mut Tally) -> anyhow::Result<()
         }
         ensure!(last.status == 200, "it did not recover: {}", last.body);
         acknowledged.push(N_EVENTS);
-        tally.acknowledged += acknowledged.len();
-        tally.refused += usize::try_from(N_EVENTS)? + 1 - acknowledged.len();
     }
     server.kill()?;
     stored::check_all_stored(data_dir, &acknowledged)?;

@@ -37,9 +37,9 @@ pub(crate) const BATCH_LEN_MAX: usize = 1_024;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Pages in the log from which on it is brought into the file.
 const LOG_PAGES_MAX: i32 = 2_000;
-/// What is written to see whether a disk has room again: a batch changes pages, which are larger
-/// than its rows.
-const TRIAL_BYTES: RangeInclusive<usize> = (64 << 10)..=(4 << 20);
+/// What is written to see whether a disk has room again: several times the batch that failed, since
+/// its rows are spread over pages.
+const TRIAL_BYTES: RangeInclusive<usize> = (256 << 10)..=(8 << 20);
 
 /// The thread that writes. It ends when the last [`Store`](crate::Store) is gone.
 #[derive(Debug)]
@@ -226,7 +226,7 @@ impl Scribe {
                 status.failure = Some((*error).clone());
                 self.needs_room = true;
                 let bytes: usize = batch.iter().map(|job| job.size().1).sum();
-                let trial = bytes.clamp(*TRIAL_BYTES.start(), *TRIAL_BYTES.end());
+                let trial = (4 * bytes).clamp(*TRIAL_BYTES.start(), *TRIAL_BYTES.end());
                 self.trial_bytes = trial.max(self.trial_bytes);
             }
         }

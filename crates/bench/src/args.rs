@@ -1,0 +1,38 @@
+//! What can be asked of the program.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments are shown as help, where backticks are noise"
+)]
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Measures the server from outside.
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub struct Args {
+    /// What to measure
+    #[command(subcommand)]
+    pub subject: Subject,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Subject {
+    /// Events a second, how long they wait, and what it takes of memory
+    Serve(ServeArgs),
+}
+
+/// How to measure the server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeArgs {
+    /// A minute's run that writes no file, without the comparison with Flask
+    #[arg(long)]
+    pub quick: bool,
+
+    /// The file whose section on serving is written anew
+    #[arg(long, value_name = "FILE", default_value = "BENCHMARKS.md")]
+    pub output: PathBuf,
+}

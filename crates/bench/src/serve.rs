@@ -1,0 +1,473 @@
+//! What is measured of the server, one load after another.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rig::{DISK_SHIM, Launch, Programs, ServerProcess, compile_shim, request};
+use tempfile::TempDir;
+
+use crate::args::ServeArgs;
+use crate::generator::{self, Load, Outcome};
+use crate::peer::FlaskProcess;
+use crate::report::{self, Figure, median, thousands};
+
+/// Stations of the load, as many as the simulated plant has.
+const N_STATIONS: u64 = 8;
+/// Events of a batch.
+const BATCH_LEN: u64 = 1_000;
+/// Events that a restart finds.
+const N_STORED: u64 = 1_000_000;
+
+pub(crate) fn run(args: &ServeArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    let bench = Bench::set(args)?;
+    let mut figures = Vec::new();
+    let mut tell = |figure: Figure| -> anyhow::Result<()> {
+        report::tell(out, &figure)?;
+        figures.push(figure);
+        Ok(())
+    };
+
+    let singles = bench.singles(64)?;
+    tell(singles.figure(
+        "single events, acknowledged after commit, 64 connections",
+        "25,000/s, p99 under 30 ms, 27 % of `/livez`",
+    ))?;
+    let more = bench.singles(256)?;
+    tell(more.figure("the same, 256 connections", "35,000/s, 45 % of `/livez`"))?;
+    tell(bench.on_schedule()?)?;
+    tell(bench.one_client()?)?;
+    let (batches, start) = bench.batches_and_start()?;
+    tell(batches)?;
+    if !args.quick {
+        tell(bench.flask(&singles)?)?;
+    }
+    tell(bench.slow_disk()?)?;
+    tell(bench.overload(more.rate)?)?;
+    tell(bench.idle_memory()?)?;
+    tell(start)?;
+
+    if !args.quick {
+        report::write(&args.output, &bench.preface()?, &figures)?;
+    }
+    Ok(())
+}
+
+struct Bench {
+    programs: Programs,
+    scratch: TempDir,
+    is_quick: bool,
+}
+
+/// Single events beside what the same server answers without doing anything.
+struct Singles {
+    rate: f64,
+    p99_ms: f64,
+    p50_ms: f64,
+    /// Of the rate of `/livez`.
+    share: f64,
+    range: (f64, f64),
+}
+
+impl Singles {
+    fn figure(&self, what: &'static str, wanted: &'static str) -> Figure {
+        let (least, most) = self.range;
+        let measured = format!(
+            "{}/s ({} to {}), p50 {:.1} ms, p99 {:.1} ms, {:.0} % of `/livez`",
+            thousands(self.rate),
+            thousands(least),
+            thousands(most),
+            self.p50_ms,
+            self.p99_ms,
+            self.share * 100.0
+        );
+        Figure { what, wanted, measured }
+    }
+}
+
+impl Bench {
+    fn set(args: &ServeArgs) -> anyhow::Result<Self> {
+        let programs = Programs::build()?;
+        let scratch = tempfile::tempdir().context("cannot make a folder to work in")?;
+        programs.train(&scratch.path().join("models"), 42)?;
+        Ok(Self { programs, scratch, is_quick: args.quick })
+    }
+
+    /// A server with an empty database.
+    fn launch(&self) -> anyhow::Result<(TempDir, Launch)> {
+        let data = TempDir::new_in(self.scratch.path()).context("cannot make a folder")?;
+        let models = self.scratch.path().join("models");
+        let launch = Launch::new(self.programs.path("server"), &models, data.path());
+        Ok((data, launch.with_args(&["--connections-per-address-max", "4096"])))
+    }
+
+    fn seconds(&self, whole: u64, quick: u64) -> Duration {
+        Duration::from_secs(if self.is_quick { quick } else { whole })
+    }
+
+    /// Rounds of `/predict` and `/livez` in turn, as fast as a number of connections goes.
+    fn singles(&self, n_connections: usize) -> anyhow::Result<Singles> {
+        let (_data, launch) = self.launch()?;
+        let server = launch.start()?;
+        let load =
+            Load { addr: server.addr(), n_connections, rate: None, duration: self.seconds(5, 1) };
+        let mut events = Events::new(server.addr());
+        generator::run(&Load { duration: Duration::from_secs(1), ..load }, |out| {
+            events.single(out)
+        })?;
+        let n_rounds = if self.is_quick { 3 } else { 5 };
+        let (mut rates, mut shares, mut p50s, mut p99s) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..n_rounds {
+            let singles = generator::run(&load, |out| events.single(out))?;
+            let nothing = request("GET", "/livez", "", "");
+            let idle = generator::run(&load, |out| out.extend_from_slice(&nothing))?;
+            check(&singles)?;
+            rates.push(singles.rate());
+            shares.push(singles.rate() / idle.rate());
+            p50s.push(singles.percentile_ms(50.0));
+            p99s.push(singles.percentile_ms(99.0));
+        }
+        let range = rates.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), rate| {
+            (least.min(*rate), most.max(*rate))
+        });
+        Ok(Singles {
+            rate: median(rates),
+            p50_ms: median(p50s),
+            p99_ms: median(p99s),
+            share: median(shares),
+            range,
+        })
+    }
+
+    /// Events that come whether those before were answered or not.
+    fn on_schedule(&self) -> anyhow::Result<Figure> {
+        let (_data, launch) = self.launch()?;
+        let server = launch.start()?;
+        let mut events = Events::new(server.addr());
+        let load = Load {
+            addr: server.addr(),
+            n_connections: 64,
+            rate: Some(25_000.0),
+            duration: self.seconds(20, 3),
+        };
+        let outcome = generator::run(&load, |out| events.single(out))?;
+        check(&outcome)?;
+        Ok(Figure {
+            what: "25,000 events a second on schedule, 64 connections",
+            wanted: "p99 under 30 ms",
+            measured: format!(
+                "{}/s, p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms",
+                thousands(outcome.rate()),
+                outcome.percentile_ms(50.0),
+                outcome.percentile_ms(99.0),
+                outcome.percentile_ms(99.9)
+            ),
+        })
+    }
+
+    fn one_client(&self) -> anyhow::Result<Figure> {
+        let (_data, launch) = self.launch()?;
+        let server = launch.start()?;
+        let mut events = Events::new(server.addr());
+        let load = Load {
+            addr: server.addr(),
+            n_connections: 1,
+            rate: None,
+            duration: self.seconds(10, 2),
+        };
+        let outcome = generator::run(&load, |out| events.single(out))?;
+        check(&outcome)?;
+        let sync_us = sync_us(self.scratch.path())?;
+        Ok(Figure {
+            what: "one client, one event after another",
+            wanted: "p50 under 0.3 ms",
+            measured: format!(
+                "p50 {:.2} ms, p99 {:.2} ms, of which a sync takes {:.2} ms",
+                outcome.percentile_ms(50.0),
+                outcome.percentile_ms(99.0),
+                sync_us / 1e3
+            ),
+        })
+    }
+
+    /// Batches, until a million events are stored; and how long a start takes that finds them after
+    /// a kill.
+    fn batches_and_start(&self) -> anyhow::Result<(Figure, Figure)> {
+        let (_data, launch) = self.launch()?;
+        let mut server = launch.start()?;
+        let mut events = Events::new(server.addr());
+        let load = Load {
+            addr: server.addr(),
+            n_connections: 4,
+            rate: None,
+            duration: self.seconds(3, 3),
+        };
+        let (mut rates, mut n_events) = (vec![], 0);
+        while n_events < N_STORED || rates.len() < 3 {
+            let outcome = generator::run(&load, |out| events.batch(out))?;
+            check(&outcome)?;
+            rates.push(outcome.rate() * BATCH_LEN as f64);
+            n_events += outcome.n_good * BATCH_LEN;
+        }
+        let memory_mib = server.resident_kib()? as f64 / 1024.0;
+        server.kill()?;
+        let begun = Instant::now();
+        let server = launch.start()?;
+        let ready = server.connect()?.get("/readyz").context("no answer")?;
+        let seconds = begun.elapsed().as_secs_f64();
+        ensure!(ready.status == 200, "not ready: {}", ready.body);
+        let batches = Figure {
+            what: "NDJSON batches of 1,000, 4 connections",
+            wanted: "150,000 events/s",
+            measured: format!(
+                "{} events/s, {memory_mib:.0} MiB resident",
+                thousands(median(rates))
+            ),
+        };
+        let start = Figure {
+            what: "start with a million stored events after kill -9",
+            wanted: "ready in 2 s",
+            measured: format!("{seconds:.2} s, {} events stored", thousands(n_events as f64)),
+        };
+        Ok((batches, start))
+    }
+
+    fn flask(&self, singles: &Singles) -> anyhow::Result<Figure> {
+        let what = "against Flask, scikit-learn and SQLite, gunicorn with 2 workers";
+        let wanted = "500x";
+        let process = match FlaskProcess::start() {
+            Ok(process) => process,
+            Err(error) => {
+                return Ok(Figure { what, wanted, measured: format!("not measured: {error:#}") });
+            }
+        };
+        let mut events = Events::new(process.addr());
+        let load = Load {
+            addr: process.addr(),
+            n_connections: 16,
+            rate: None,
+            duration: Duration::from_secs(20),
+        };
+        // gunicorn closes a connection after each answer, so these are sent by other means.
+        let flask = closing(&load, &mut events)?;
+        let measured = format!("{:.0}x ({}/s there)", singles.rate / flask, thousands(flask));
+        Ok(Figure { what, wanted, measured })
+    }
+
+    fn slow_disk(&self) -> anyhow::Result<Figure> {
+        let (data, launch) = self.launch()?;
+        let shim = compile_shim(DISK_SHIM, "disk", self.scratch.path())?;
+        let server = launch
+            .with_env("LD_PRELOAD", &shim.display().to_string())
+            .with_env("DISK_DIR", &data.path().display().to_string())
+            .with_env("SYNC_DELAY_US", "20000")
+            .start()?;
+        let mut events = Events::new(server.addr());
+        let load = Load {
+            addr: server.addr(),
+            n_connections: 256,
+            rate: None,
+            duration: self.seconds(10, 3),
+        };
+        let outcome = generator::run(&load, |out| events.single(out))?;
+        check(&outcome)?;
+        Ok(Figure {
+            what: "every sync 20 ms slower, 256 connections",
+            wanted: "5,000/s",
+            measured: format!(
+                "{}/s, p99 {:.0} ms",
+                thousands(outcome.rate()),
+                outcome.percentile_ms(99.0)
+            ),
+        })
+    }
+
+    /// Far more than the server can take, over more connections than its queue has places.
+    fn overload(&self, peak: f64) -> anyhow::Result<Figure> {
+        let (_data, launch) = self.launch()?;
+        let server = launch.with_args(&["--queue-len-max", "512"]).start()?;
+        let mut events = Events::new(server.addr());
+        let load = Load {
+            addr: server.addr(),
+            n_connections: 2_048,
+            rate: Some(5.0 * peak),
+            duration: self.seconds(60, 5),
+        };
+        let outcome = generator::run(&load, |out| events.single(out))?;
+        let memory_mib = server.resident_kib()? as f64 / 1024.0;
+        Ok(Figure {
+            what: "five times the peak offered, 2,048 connections, 512 places in the queue",
+            wanted: "80 % of the peak, refusals under 50 ms, under 128 MiB",
+            measured: format!(
+                "{}/s ({:.0} %), {} refused with p99 {:.0} ms, {memory_mib:.0} MiB resident",
+                thousands(outcome.rate()),
+                outcome.rate() / peak * 100.0,
+                thousands(outcome.n_refused as f64),
+                outcome.refusal_us.value_at_percentile(99.0) as f64 / 1e3
+            ),
+        })
+    }
+
+    fn idle_memory(&self) -> anyhow::Result<Figure> {
+        let (_data, launch) = self.launch()?;
+        let server: ServerProcess = launch.start()?;
+        server.connect()?.get("/health").context("no answer")?;
+        Ok(Figure {
+            what: "resident memory, idle, default model",
+            wanted: "under 40 MiB",
+            measured: format!("{:.1} MiB", server.resident_kib()? as f64 / 1024.0),
+        })
+    }
+
+    /// On what, and how.
+    fn preface(&self) -> anyhow::Result<String> {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let cpu_info = read("/proc/cpuinfo");
+        let model =
+            cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        let model = model.map_or("unknown processor", |(_, model)| model.trim());
+        let n_cores = std::thread::available_parallelism().context("no processor")?;
+        let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+        let commit = commit.map(|done| String::from_utf8_lossy(&done.stdout).trim().to_owned());
+        Ok(format!(
+            "Written by `cargo run --release -p bench -- serve`: the release server with full durability, and one thread \
+             that sends events of {N_STATIONS} stations, on the same machine.\n\
+             Medians of 5 rounds where a range is given; `/livez` is asked in turn with events, over as many connections. \
+             Latencies count from when a request was due.\n\n\
+             - machine: {model}, {n_cores} cores; a sync of 16 KiB takes {:.2} ms\n\
+             - commit {}",
+            sync_us(self.scratch.path())? / 1e3,
+            commit.unwrap_or_default()
+        ))
+    }
+}
+
+fn check(outcome: &Outcome) -> anyhow::Result<()> {
+    ensure!(outcome.n_refused == 0, "{} requests were refused", outcome.n_refused);
+    Ok(())
+}
+
+/// The median time that a sync of overwritten data takes, in microseconds.
+fn sync_us(dir: &Path) -> anyhow::Result<f64> {
+    use std::io::{Seek as _, SeekFrom};
+
+    let context = "cannot write a file to sync";
+    let mut file = std::fs::File::create(dir.join("sync")).context(context)?;
+    let block = vec![7; 16 * 1024];
+    let mut times = Vec::new();
+    for round in 0..2 {
+        file.seek(SeekFrom::Start(0)).context(context)?;
+        for _ in 0..200 {
+            file.write_all(&block).context(context)?;
+            let begun = Instant::now();
+            file.sync_data().context(context)?;
+            if round == 1 {
+                times.push(begun.elapsed().as_secs_f64() * 1e6);
+            }
+        }
+    }
+    Ok(median(times))
+}
+
+/// Good answers a second from a server that closes each connection.
+fn closing(load: &Load, events: &mut Events) -> anyhow::Result<f64> {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    let n_good = AtomicU64::new(0);
+    let bodies: Vec<Vec<u8>> = (0..load.n_connections * 2_000)
+        .map(|_| {
+            let mut request = Vec::new();
+            events.single(&mut request);
+            request
+        })
+        .collect();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for bodies in bodies.chunks(2_000) {
+            scope.spawn(|| {
+                for body in bodies.iter().take_while(|_| begun.elapsed() < load.duration) {
+                    let sent = rig::Connection::open(load.addr, Duration::from_secs(30))
+                        .and_then(|mut connection| connection.exchange(body));
+                    if sent.is_ok_and(|answer| answer.status == 200) {
+                        n_good.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    Ok(n_good.into_inner() as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Requests with events of which no two are the same, made from one by changing digits.
+struct Events {
+    template: Vec<u8>,
+    sequence_at: usize,
+    station_at: usize,
+    temperature_at: usize,
+    head_len: usize,
+    next: u64,
+}
+
+/// Ten digits, so that all requests have the same length.
+const FIRST_SEQUENCE: u64 = 1_000_000_000;
+/// One event in so many is hot enough to be an anomaly.
+const ANOMALY_EVERY: u64 = 100;
+
+impl Events {
+    /// Numbers go on from server to server, and each server has its own database.
+    fn new(_addr: SocketAddr) -> Self {
+        let body = format!(
+            "{{\"station_id\":\"station_000\",\"sequence\":{FIRST_SEQUENCE},\"timestamp\":\"2026-01-02T03:04:05Z\",\
+             \"temperature_c\":70.0,\"humidity_pct\":44.7,\"sound_db\":66.1}}"
+        );
+        let template = request("POST", "/predict", "application/json", &body);
+        let find = |what: &str| {
+            let place = template.windows(what.len()).position(|window| window == what.as_bytes());
+            place.expect("it was written above") + what.len()
+        };
+        Self {
+            sequence_at: find("\"sequence\":"),
+            station_at: find("\"station_00"),
+            temperature_at: find("\"temperature_c\":"),
+            head_len: template.len() - body.len(),
+            next: 0,
+            template,
+        }
+    }
+
+    fn advance(&mut self) {
+        let sequence = FIRST_SEQUENCE + self.next;
+        let mut rest = sequence;
+        for digit in self.template[self.sequence_at..self.sequence_at + 10].iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).expect("a digit");
+            rest /= 10;
+        }
+        let digit = |number: u64| b'0' + u8::try_from(number % 10).expect("a digit");
+        self.template[self.station_at] = digit(self.next % N_STATIONS);
+        let is_anomaly = self.next.is_multiple_of(ANOMALY_EVERY);
+        self.template[self.temperature_at] = if is_anomaly { b'9' } else { b'7' };
+        self.template[self.temperature_at + 3] = digit(self.next);
+        self.next += 1;
+    }
+
+    /// A request with one event.
+    fn single(&mut self, out: &mut Vec<u8>) {
+        self.advance();
+        out.extend_from_slice(&self.template);
+    }
+
+    /// A request with many.
+    fn batch(&mut self, out: &mut Vec<u8>) {
+        let mut lines = Vec::new();
+        for _ in 0..BATCH_LEN {
+            self.advance();
+            lines.extend_from_slice(&self.template[self.head_len..]);
+            lines.push(b'\n');
+        }
+        let lines = String::from_utf8(lines).expect("events are text");
+        out.extend_from_slice(&request("POST", "/predict/batch", "application/x-ndjson", &lines));
+    }
+}
