@@ -21,10 +21,14 @@ impl<T: Serialize> IntoResponse for JsonLine<T> {
 
 /// A value as a line of JSON.
 pub(crate) fn line(value: &impl Serialize) -> String {
-    let mut text = serde_json::to_string(value).expect("names, numbers and texts are JSON");
-    text.push('\n');
-    text
+    let mut text = Vec::with_capacity(LINE_LEN);
+    serde_json::to_writer(&mut text, value).expect("names, numbers and texts are JSON");
+    text.push(b'\n');
+    String::from_utf8(text).expect("JSON is text")
 }
+
+/// Bytes that most answers fit in.
+const LINE_LEN: usize = 512;
 
 /// An answer whose JSON is written already.
 pub(crate) fn json_text(text: String) -> Response {
