@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from peers import PEERS, Coniferest, Isotree, OnnxRuntime, ScikitLearn, Tl2cgen, Ydf
 
+SERVING = "## Serving"
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SHARED_DIR", ROOT.parent / "shared"))
 N_ROWS = 100_000
@@ -43,7 +44,10 @@ def main():
     text = "\n\n".join([head(rounds)] + sections) + "\n"
     print(text)
     if not args.quick:
-        args.output.write_text(text)
+        # What stands there about serving is written by another program.
+        before = args.output.read_text() if args.output.exists() else ""
+        serving = before.partition(SERVING)[1:]
+        args.output.write_text("\n".join([text, "".join(serving)]) if serving[0] else text)
 
 
 class Ours:

@@ -1,10 +1,5 @@
 //! What can be asked of the program.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "doc comments are shown as help, where backticks are noise"
-)]
-
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};

@@ -168,7 +168,7 @@ impl Client {
 
     /// Reads what there is, and gives the status of the answer when that is whole.
     fn receive(&mut self) -> anyhow::Result<Option<u16>> {
-        let mut chunk = [0; 64 * 1024];
+        let mut chunk = [0; 16 * 1024];
         loop {
             match self.stream.read(&mut chunk) {
                 Ok(0) => bail!("the server has closed a connection"),

@@ -8,6 +8,7 @@
 //! What it does not do: it tests nothing. A figure that falls short is a figure.
 
 mod args;
+mod events;
 mod generator;
 mod peer;
 mod report;

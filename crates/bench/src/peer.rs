@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ pub(crate) struct FlaskProcess {
 }
 
 const START_TIMEOUT: Duration = Duration::from_mins(1);
+const N_CLIENTS: usize = 16;
+const LOAD_TIME: Duration = Duration::from_secs(20);
 
 impl FlaskProcess {
     /// Makes an environment with packages from the index of Python, and starts two workers.
@@ -58,8 +61,26 @@ impl FlaskProcess {
         Ok(process)
     }
 
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+    /// Good answers a second, from as many clients as keep it busy. It closes a connection after each
+    /// answer, so every event has its own.
+    pub(crate) fn rate(&self) -> f64 {
+        let n_good = AtomicU64::new(0);
+        let next = AtomicU64::new(1);
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..N_CLIENTS {
+                scope.spawn(|| {
+                    while begun.elapsed() < LOAD_TIME {
+                        let event = rig::event(1, next.fetch_add(1, Ordering::Relaxed));
+                        let answered = Connection::open(self.addr, START_TIMEOUT)
+                            .and_then(|mut connection| connection.predict(&event));
+                        let is_good = answered.is_ok_and(|answer| answer.status == 200);
+                        n_good.fetch_add(is_good.into(), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        n_good.into_inner() as f64 / begun.elapsed().as_secs_f64()
     }
 
     /// Waits until it answers.

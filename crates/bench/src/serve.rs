@@ -1,7 +1,6 @@
 //! What is measured of the server, one load after another.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,14 +10,11 @@ use rig::{DISK_SHIM, Launch, Programs, ServerProcess, compile_shim, request};
 use tempfile::TempDir;
 
 use crate::args::ServeArgs;
+use crate::events::{BATCH_LEN, Events, N_STATIONS};
 use crate::generator::{self, Load, Outcome};
 use crate::peer::FlaskProcess;
 use crate::report::{self, Figure, median, thousands};
 
-/// Stations of the load, as many as the simulated plant has.
-const N_STATIONS: u64 = 8;
-/// Events of a batch.
-const BATCH_LEN: u64 = 1_000;
 /// Events that a restart finds.
 const N_STORED: u64 = 1_000_000;
 
@@ -43,7 +39,7 @@ pub(crate) fn run(args: &ServeArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let (batches, start) = bench.batches_and_start()?;
     tell(batches)?;
     if !args.quick {
-        tell(bench.flask(&singles)?)?;
+        tell(against_flask(singles.rate))?;
     }
     tell(bench.slow_disk()?)?;
     tell(bench.overload(more.rate)?)?;
@@ -114,9 +110,9 @@ impl Bench {
         let server = launch.start()?;
         let load =
             Load { addr: server.addr(), n_connections, rate: None, duration: self.seconds(5, 1) };
-        let mut events = Events::new(server.addr());
+        let mut events = Events::new();
         generator::run(&Load { duration: Duration::from_secs(1), ..load }, |out| {
-            events.single(out)
+            events.single(out);
         })?;
         let n_rounds = if self.is_quick { 3 } else { 5 };
         let (mut rates, mut shares, mut p50s, mut p99s) = (vec![], vec![], vec![], vec![]);
@@ -146,7 +142,7 @@ impl Bench {
     fn on_schedule(&self) -> anyhow::Result<Figure> {
         let (_data, launch) = self.launch()?;
         let server = launch.start()?;
-        let mut events = Events::new(server.addr());
+        let mut events = Events::new();
         let load = Load {
             addr: server.addr(),
             n_connections: 64,
@@ -171,7 +167,7 @@ impl Bench {
     fn one_client(&self) -> anyhow::Result<Figure> {
         let (_data, launch) = self.launch()?;
         let server = launch.start()?;
-        let mut events = Events::new(server.addr());
+        let mut events = Events::new();
         let load = Load {
             addr: server.addr(),
             n_connections: 1,
@@ -198,7 +194,7 @@ impl Bench {
     fn batches_and_start(&self) -> anyhow::Result<(Figure, Figure)> {
         let (_data, launch) = self.launch()?;
         let mut server = launch.start()?;
-        let mut events = Events::new(server.addr());
+        let mut events = Events::new();
         let load = Load {
             addr: server.addr(),
             n_connections: 4,
@@ -235,28 +231,6 @@ impl Bench {
         Ok((batches, start))
     }
 
-    fn flask(&self, singles: &Singles) -> anyhow::Result<Figure> {
-        let what = "against Flask, scikit-learn and SQLite, gunicorn with 2 workers";
-        let wanted = "500x";
-        let process = match FlaskProcess::start() {
-            Ok(process) => process,
-            Err(error) => {
-                return Ok(Figure { what, wanted, measured: format!("not measured: {error:#}") });
-            }
-        };
-        let mut events = Events::new(process.addr());
-        let load = Load {
-            addr: process.addr(),
-            n_connections: 16,
-            rate: None,
-            duration: Duration::from_secs(20),
-        };
-        // gunicorn closes a connection after each answer, so these are sent by other means.
-        let flask = closing(&load, &mut events)?;
-        let measured = format!("{:.0}x ({}/s there)", singles.rate / flask, thousands(flask));
-        Ok(Figure { what, wanted, measured })
-    }
-
     fn slow_disk(&self) -> anyhow::Result<Figure> {
         let (data, launch) = self.launch()?;
         let shim = compile_shim(DISK_SHIM, "disk", self.scratch.path())?;
@@ -265,7 +239,7 @@ impl Bench {
             .with_env("DISK_DIR", &data.path().display().to_string())
             .with_env("SYNC_DELAY_US", "20000")
             .start()?;
-        let mut events = Events::new(server.addr());
+        let mut events = Events::new();
         let load = Load {
             addr: server.addr(),
             n_connections: 256,
@@ -289,7 +263,7 @@ impl Bench {
     fn overload(&self, peak: f64) -> anyhow::Result<Figure> {
         let (_data, launch) = self.launch()?;
         let server = launch.with_args(&["--queue-len-max", "512"]).start()?;
-        let mut events = Events::new(server.addr());
+        let mut events = Events::new();
         let load = Load {
             addr: server.addr(),
             n_connections: 2_048,
@@ -345,6 +319,22 @@ impl Bench {
     }
 }
 
+/// What Python answers, beside a rate of ours.
+fn against_flask(rate: f64) -> Figure {
+    let measured = match FlaskProcess::start() {
+        Ok(process) => {
+            let flask = process.rate();
+            format!("{:.0}x ({}/s there)", rate / flask, thousands(flask))
+        }
+        Err(error) => format!("not measured: {error:#}"),
+    };
+    Figure {
+        what: "against Flask, scikit-learn and SQLite, gunicorn with 2 workers",
+        wanted: "500x",
+        measured,
+    }
+}
+
 fn check(outcome: &Outcome) -> anyhow::Result<()> {
     ensure!(outcome.n_refused == 0, "{} requests were refused", outcome.n_refused);
     Ok(())
@@ -370,104 +360,4 @@ fn sync_us(dir: &Path) -> anyhow::Result<f64> {
         }
     }
     Ok(median(times))
-}
-
-/// Good answers a second from a server that closes each connection.
-fn closing(load: &Load, events: &mut Events) -> anyhow::Result<f64> {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    let n_good = AtomicU64::new(0);
-    let bodies: Vec<Vec<u8>> = (0..load.n_connections * 2_000)
-        .map(|_| {
-            let mut request = Vec::new();
-            events.single(&mut request);
-            request
-        })
-        .collect();
-    let begun = Instant::now();
-    std::thread::scope(|scope| {
-        for bodies in bodies.chunks(2_000) {
-            scope.spawn(|| {
-                for body in bodies.iter().take_while(|_| begun.elapsed() < load.duration) {
-                    let sent = rig::Connection::open(load.addr, Duration::from_secs(30))
-                        .and_then(|mut connection| connection.exchange(body));
-                    if sent.is_ok_and(|answer| answer.status == 200) {
-                        n_good.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    Ok(n_good.into_inner() as f64 / begun.elapsed().as_secs_f64())
-}
-
-/// Requests with events of which no two are the same, made from one by changing digits.
-struct Events {
-    template: Vec<u8>,
-    sequence_at: usize,
-    station_at: usize,
-    temperature_at: usize,
-    head_len: usize,
-    next: u64,
-}
-
-/// Ten digits, so that all requests have the same length.
-const FIRST_SEQUENCE: u64 = 1_000_000_000;
-/// One event in so many is hot enough to be an anomaly.
-const ANOMALY_EVERY: u64 = 100;
-
-impl Events {
-    /// Numbers go on from server to server, and each server has its own database.
-    fn new(_addr: SocketAddr) -> Self {
-        let body = format!(
-            "{{\"station_id\":\"station_000\",\"sequence\":{FIRST_SEQUENCE},\"timestamp\":\"2026-01-02T03:04:05Z\",\
-             \"temperature_c\":70.0,\"humidity_pct\":44.7,\"sound_db\":66.1}}"
-        );
-        let template = request("POST", "/predict", "application/json", &body);
-        let find = |what: &str| {
-            let place = template.windows(what.len()).position(|window| window == what.as_bytes());
-            place.expect("it was written above") + what.len()
-        };
-        Self {
-            sequence_at: find("\"sequence\":"),
-            station_at: find("\"station_00"),
-            temperature_at: find("\"temperature_c\":"),
-            head_len: template.len() - body.len(),
-            next: 0,
-            template,
-        }
-    }
-
-    fn advance(&mut self) {
-        let sequence = FIRST_SEQUENCE + self.next;
-        let mut rest = sequence;
-        for digit in self.template[self.sequence_at..self.sequence_at + 10].iter_mut().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).expect("a digit");
-            rest /= 10;
-        }
-        let digit = |number: u64| b'0' + u8::try_from(number % 10).expect("a digit");
-        self.template[self.station_at] = digit(self.next % N_STATIONS);
-        let is_anomaly = self.next.is_multiple_of(ANOMALY_EVERY);
-        self.template[self.temperature_at] = if is_anomaly { b'9' } else { b'7' };
-        self.template[self.temperature_at + 3] = digit(self.next);
-        self.next += 1;
-    }
-
-    /// A request with one event.
-    fn single(&mut self, out: &mut Vec<u8>) {
-        self.advance();
-        out.extend_from_slice(&self.template);
-    }
-
-    /// A request with many.
-    fn batch(&mut self, out: &mut Vec<u8>) {
-        let mut lines = Vec::new();
-        for _ in 0..BATCH_LEN {
-            self.advance();
-            lines.extend_from_slice(&self.template[self.head_len..]);
-            lines.push(b'\n');
-        }
-        let lines = String::from_utf8(lines).expect("events are text");
-        out.extend_from_slice(&request("POST", "/predict/batch", "application/x-ndjson", &lines));
-    }
 }

@@ -92,15 +92,17 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        let query = parts.uri.query().unwrap_or_default();
-        Ok(Self {
-            pairs: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-            faults: Vec::new(),
-        })
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
     }
 }
 
 impl Query {
+    /// Decodes what stands behind the question mark.
+    fn parse(text: &str) -> Self {
+        let pairs = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+        Self { pairs, faults: Vec::new() }
+    }
+
     /// Takes the value of a parameter, as `read` understands it.
     pub(crate) fn take<T>(
         &mut self,
@@ -171,4 +173,50 @@ pub(crate) fn cursor(text: &str) -> Result<EventKey, QueryFaultKind> {
         })
     };
     read().ok_or(QueryFaultKind::Cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Queries of known and unknown parameters, with values that are nearly right.
+    fn text() -> impl Strategy<Value = String> {
+        let pair = "(limit|station_id|since|cursor|explain|LIMIT|[a-z%]{0,6})(=([0-9+-]{0,22}|[ -~]{0,30}|2026-01-0[1-9]T03:04:0[0-9]Z|[0-9]{1,20}\\.[0-9]{1,20}\\.[a-z.:]{0,9}|\\PC{0,8}))?";
+        proptest::collection::vec(pair, 0..6).prop_map(|pairs| pairs.join("&"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_query_is_understood_or_refused(text in text()) {
+            let n_sent = form_urlencoded::parse(text.as_bytes()).count();
+            let mut query = Query::parse(&text);
+            let taken = [
+                query.take("limit", |text| limit(text, 7)).inspect(|limit| assert!((1..=7).contains(limit))).is_some(),
+                query.take("station_id", station_id).is_some(),
+                query.take("since", time).is_some(),
+                query.take("cursor", cursor).is_some(),
+                query.take("explain", boolean).is_some(),
+            ];
+            let n_taken = taken.into_iter().filter(|taken| *taken).count();
+            // What was sent was understood, all of it, or the query is refused.
+            match query.finish() {
+                Ok(()) => prop_assert_eq!(n_taken, n_sent),
+                Err(invalid) => prop_assert!(!invalid.faults.is_empty()),
+            }
+        }
+
+        #[test]
+        fn a_cursor_is_read_back(timestamp_us: i64, sequence in 0..i64::MAX, name in "[A-Za-z0-9][A-Za-z0-9._:-]{0,63}") {
+            let key = EventKey {
+                station_id: StationId::parse(&name).unwrap(),
+                timestamp_us,
+                sequence: sequence.cast_unsigned(),
+            };
+            prop_assert_eq!(cursor(&cursor_text(&key)), Ok(key));
+        }
+    }
 }

@@ -23,6 +23,11 @@ impl Backlog {
         self.len.load(Ordering::Relaxed)
     }
 
+    /// Whether there is no room for one more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.len_max
+    }
+
     /// Makes room for predictions of so many bytes; says whether there was any.
     pub(crate) fn add(&self, len: usize, bytes: usize) -> bool {
         let fits = self.len.fetch_add(len, Ordering::Relaxed) + len <= self.len_max

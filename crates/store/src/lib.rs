@@ -274,6 +274,11 @@ impl Store {
         self.backlog.len()
     }
 
+    /// Whether one more prediction would be refused: then it need not be made.
+    pub fn is_full(&self) -> bool {
+        self.backlog.is_full()
+    }
+
     /// How many predictions are kept, as the writer last knew.
     pub fn totals(&self) -> Totals {
         lock(&self.status).totals

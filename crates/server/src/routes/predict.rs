@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use store::KeepError;
 
 use crate::api_error::{ApiError, Problem};
 use crate::body::EventBody;
@@ -40,6 +41,10 @@ pub(crate) async fn predict(
     let explain = query.take("explain", query::boolean).unwrap_or(false);
     query.finish()?;
 
+    // To refuse should cost less than to judge.
+    if state.store.is_full() {
+        return Err(KeepError::Full.into());
+    }
     let model = state.models.current();
     let judged = intake::judge(&model, &state.metrics, &body, (state.clock)())?;
     let mut answers = intake::keep(&state, vec![judged], explain).await?;

@@ -7,6 +7,7 @@ mod batches;
 mod documents;
 mod inference;
 mod lists;
+mod operations;
 #[cfg(unix)]
 mod process;
 mod socket;

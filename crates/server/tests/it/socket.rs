@@ -24,8 +24,18 @@ fn args(dir: &Path, addr: &str) -> ServeArgs {
 }
 
 async fn start(dir: &Path) -> Running {
+    start_at(dir, || NOW_US).await
+}
+
+/// The catalogue of hostile requests has times of today.
+async fn start_now(dir: &Path) -> Running {
+    #[expect(clippy::disallowed_methods, reason = "the clock enters here")]
+    start_at(dir, || sensor::timestamp::from_system_time(std::time::SystemTime::now())).await
+}
+
+async fn start_at(dir: &Path, clock: server::Clock) -> Running {
     crate::model(42).detector.save(dir).unwrap();
-    let server = Server::bind(&args(dir, "127.0.0.1:0"), || NOW_US).await.unwrap();
+    let server = Server::bind(&args(dir, "127.0.0.1:0"), clock).await.unwrap();
     let addr = server.addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(server.run(async { drop(stopped.await) }));
@@ -170,4 +180,76 @@ async fn clients_that_do_not_take_their_answers_lose_their_place() {
     let (answer, ()) = in_time.expect("the sleeper keeps the only place");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     server.abort();
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_all_connections() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::model(42).detector.save(dir.path()).unwrap();
+    let args =
+        ServeArgs { connections_per_address_max: Some(3), ..args(dir.path(), "127.0.0.1:0") };
+    let server = Server::bind(&args, || NOW_US).await.unwrap();
+    let addr = server.addr().unwrap();
+    tokio::spawn(server.run(std::future::pending()));
+
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(TcpStream::connect(addr).await.unwrap());
+    }
+    let get = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let refused = talk(addr, "").await;
+    assert!(
+        refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1"),
+        "{refused}"
+    );
+    // Another address of the same machine has a share of its own.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(addr).await.unwrap();
+    other.write_all(get.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+
+    // A place that is given up can be had.
+    drop(held.pop());
+    let taken = async {
+        while !talk(addr, get).await.starts_with("HTTP/1.1 200 ") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), taken).await.unwrap();
+}
+
+/// The catalogue is a program of its own, which lies beside the project.
+#[tokio::test]
+async fn hostile_requests_get_the_answers_that_are_listed() {
+    #[expect(clippy::disallowed_methods, reason = "tests say where shared data is")]
+    let shared = std::env::var("SHARED_DIR");
+    let shared = shared.map_or_else(
+        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        std::path::PathBuf::from,
+    );
+    let catalogue = shared.join("conformance/hostile/run.py");
+    let has_python = std::process::Command::new("python3")
+        .arg("--version")
+        .output()
+        .is_ok_and(|done| done.status.success());
+    if !catalogue.exists() || !has_python {
+        println!("skipped: needs python3 and {}", catalogue.display());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let running = start_now(dir.path()).await;
+    let port = running.addr.port().to_string();
+    let talk = move || {
+        std::process::Command::new("python3")
+            .arg(catalogue)
+            .args(["--port", &port])
+            .output()
+            .unwrap()
+    };
+    let done = tokio::task::spawn_blocking(talk).await.unwrap();
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && told.contains(" 0 failed"), "{told}");
 }
