@@ -76,7 +76,7 @@ pub enum Fault {
     },
     /// All of them, one after another
     All {
-        /// A few minutes' worth
+        /// Half a minute's worth
         #[arg(long)]
         quick: bool,
     },

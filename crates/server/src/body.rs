@@ -1,15 +1,18 @@
 //! Reading a body within its bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api_error::ApiError;
+use crate::state::AppState;
 
 /// The largest event, in bytes.
 const EVENT_LEN_MAX: usize = 16 * 1024;
@@ -25,6 +28,8 @@ pub(crate) struct EventBody(pub(crate) Bytes);
 pub(crate) struct BatchBody {
     pub(crate) bytes: Bytes,
     pub(crate) format: BatchFormat,
+    /// Held until the answer is made.
+    pub(crate) _room: OwnedSemaphorePermit,
 }
 
 /// How the events of a batch follow each other.
@@ -37,12 +42,16 @@ pub(crate) enum BatchFormat {
 }
 
 /// The bytes of another JSON document, as large as a batch.
-pub(crate) struct DocumentBody(pub(crate) Bytes);
+pub(crate) struct DocumentBody {
+    pub(crate) bytes: Bytes,
+    /// Held until the answer is made.
+    pub(crate) _room: OwnedSemaphorePermit,
+}
 
-impl<S: Sync> FromRequest<S> for EventBody {
+impl FromRequest<AppState> for EventBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _state: &AppState) -> Result<Self, ApiError> {
         expect_type(
             is_json(request.headers()),
             "send the event as Content-Type: application/json",
@@ -52,10 +61,10 @@ impl<S: Sync> FromRequest<S> for EventBody {
     }
 }
 
-impl<S: Sync> FromRequest<S> for BatchBody {
+impl FromRequest<AppState> for BatchBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let is_lines = essence(request.headers()).is_some_and(|essence| {
             ["application/x-ndjson", "application/jsonl"].contains(&essence.as_str())
         });
@@ -64,17 +73,34 @@ impl<S: Sync> FromRequest<S> for BatchBody {
             "send an array as Content-Type: application/json, or a line for each event as application/x-ndjson",
         )?;
         let format = if is_lines { BatchFormat::Lines } else { BatchFormat::Array };
-        Ok(Self { bytes: read(request, BATCH_LEN_MAX, BATCH_TOO_LARGE).await?, format })
+        let room = room(state, &request)?;
+        Ok(Self {
+            bytes: read(request, BATCH_LEN_MAX, BATCH_TOO_LARGE).await?,
+            format,
+            _room: room,
+        })
     }
 }
 
-impl<S: Sync> FromRequest<S> for DocumentBody {
+impl FromRequest<AppState> for DocumentBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         expect_type(is_json(request.headers()), "send Content-Type: application/json")?;
-        Ok(Self(read(request, BATCH_LEN_MAX, BATCH_TOO_LARGE).await?))
+        let room = room(state, &request)?;
+        Ok(Self { bytes: read(request, BATCH_LEN_MAX, BATCH_TOO_LARGE).await?, _room: room })
     }
+}
+
+/// What all bodies of batches and documents may take of memory at once, in KiB.
+pub(crate) const BODIES_KIB_MAX: usize = 32 * 1024;
+
+/// Takes room for a body as long as it may be, before any of it is read.
+fn room(state: &AppState, request: &Request) -> Result<OwnedSemaphorePermit, ApiError> {
+    let size = request.body().size_hint();
+    let len = size.upper().unwrap_or(u64::MAX).min(BATCH_LEN_MAX as u64);
+    let kib = u32::try_from(len.div_ceil(1024)).expect("a batch is bounded");
+    Arc::clone(&state.body_room).try_acquire_many_owned(kib).map_err(|_| ApiError::BodiesFull)
 }
 
 const BATCH_TOO_LARGE: &str = "a batch has up to 4,194,304 bytes";
@@ -108,8 +134,8 @@ async fn read(
     if body.size_hint().lower() > len_max as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, len_max).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    match tokio::time::timeout(BODY_TIMEOUT, collect(Limited::new(body, len_max))).await {
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(refuse(
             StatusCode::BAD_REQUEST,
@@ -122,6 +148,21 @@ async fn read(
             "a body has to arrive within 10 seconds",
         )),
     }
+}
+
+/// Reads a body into one piece of memory: many small ones would take more than they hold.
+async fn collect(mut body: Limited<Body>) -> Result<Bytes, axum::BoxError> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            // Mostly, this is all.
+            if whole.is_empty() && body.is_end_stream() {
+                return Ok(data);
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(whole.into())
 }
 
 /// `application/json`, or another type that ends with `+json`; parameters do not matter.

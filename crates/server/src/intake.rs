@@ -69,18 +69,16 @@ pub(crate) async fn keep(
 ) -> Result<Vec<Result<Answered, ApiError>>, KeepError> {
     let (news, contexts): (Vec<_>, Vec<_>) =
         judged.into_iter().map(|Judged { event, new, model }| (new, (event, model))).unzip();
-    let kept = state.store.keep_all(&news).await.inspect_err(|_| {
-        for new in &news {
-            state.metrics.predicted(&new.prediction, None);
-        }
-    })?;
+    let kept =
+        state.store.keep_all(&news).await.inspect_err(|_| state.metrics.not_kept(news.len()))?;
     let answer =
         |((new, (event, model)), kept): ((NewPrediction, (SensorEvent, Arc<Model>)), Kept)| {
-            state.metrics.predicted(&new.prediction, Some(&kept));
+            state.metrics.predicted(&new.prediction, &kept);
             let (mut prediction, is_duplicate) = match kept {
                 Kept::Stored => (new.prediction, false),
                 Kept::Duplicate(earlier) => (earlier, true),
                 Kept::Conflict => return Err(ApiError::Conflict),
+                Kept::Unreadable => return Err(ApiError::Unreadable),
             };
             // Only the model that judged can say why.
             let is_of_this_model = *prediction.model_version == *model.version();

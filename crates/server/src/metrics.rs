@@ -20,7 +20,8 @@ use crate::model::{Model, ReloadError};
 
 /// Stations that have a series of their own; the others share one.
 const STATIONS_MAX: usize = 1_000;
-const OTHER_STATIONS: &str = "other";
+/// No station can be called this.
+const OTHER_STATIONS: &str = "(other)";
 
 /// Everything that is counted and measured.
 pub(crate) struct Metrics {
@@ -248,13 +249,19 @@ impl Metrics {
         self.ignored_keys.inc_by(n_keys as u64);
     }
 
-    /// A prediction was handed to the store; `None` when it was not kept, or nobody knows.
-    pub(crate) fn predicted(&self, prediction: &Prediction, kept: Option<&Kept>) {
+    /// Predictions were not kept, or nobody knows.
+    pub(crate) fn not_kept(&self, n_predictions: usize) {
+        let labels = OutcomeLabels { outcome: "failed" };
+        self.predictions.get_or_create(&labels).inc_by(n_predictions as u64);
+    }
+
+    /// The store has dealt with a prediction.
+    pub(crate) fn predicted(&self, prediction: &Prediction, kept: &Kept) {
         let outcome = match kept {
-            Some(Kept::Stored) => "stored",
-            Some(Kept::Duplicate(_)) => "duplicate",
-            Some(Kept::Conflict) => "conflict",
-            None => "failed",
+            Kept::Stored => "stored",
+            Kept::Duplicate(_) => "duplicate",
+            Kept::Conflict => "conflict",
+            Kept::Unreadable => "unreadable",
         };
         self.predictions.get_or_create(&OutcomeLabels { outcome }).inc();
         if outcome == "stored" {

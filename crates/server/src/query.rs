@@ -6,6 +6,8 @@ use sensor::timestamp::InvalidTimestamp;
 use sensor::{InvalidStationId, StationId, timestamp};
 use store::EventKey;
 
+use crate::api_error::ApiError;
+
 /// The most entries of a list.
 pub(crate) const LIST_LIMIT_MAX: u32 = 1_000;
 
@@ -96,6 +98,18 @@ impl<S: Sync> FromRequestParts<S> for Query {
     }
 }
 
+/// Nothing behind the question mark, for paths that have no parameters.
+pub(crate) struct NoQuery;
+
+impl<S: Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        Query::parse(parts.uri.query().unwrap_or_default()).finish()?;
+        Ok(Self)
+    }
+}
+
 impl Query {
     /// Decodes what stands behind the question mark.
     fn parse(text: &str) -> Self {
@@ -118,6 +132,11 @@ impl Query {
             return None;
         }
         read(&value).map_err(fault).ok()
+    }
+
+    /// Refuses a parameter that does not go with another one.
+    pub(crate) fn refuse(&mut self, parameter: &'static str, kind: QueryFaultKind) {
+        self.faults.push(QueryFault { parameter: Some(parameter), kind });
     }
 
     /// Ends the reading: nothing may be left over.
@@ -155,6 +174,13 @@ pub(crate) fn station_id(text: &str) -> Result<StationId, QueryFaultKind> {
 
 pub(crate) fn time(text: &str) -> Result<i64, QueryFaultKind> {
     timestamp::parse(text).map_err(QueryFaultKind::Timestamp)
+}
+
+/// Cuts a list to its limit, and says whether there was more.
+pub(crate) fn cut<T>(found: &mut Vec<T>, limit: u32) -> bool {
+    let has_more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    has_more
 }
 
 /// Writes the place of an event in a list.

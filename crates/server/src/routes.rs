@@ -13,7 +13,7 @@ mod stations;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_extractor, from_fn_with_state};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +21,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api_error::ApiError;
 use crate::gate;
+use crate::query::NoQuery;
 use crate::state::AppState;
 
 /// What `/openapi.json` says beside the routes.
@@ -64,8 +65,9 @@ pub fn router(state: AppState) -> Router {
         .routes(routes!(inference::version_ready))
         .routes(routes!(inference::version_infer))
         .split_for_parts();
+    let documents = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document));
     router
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(documents.layer(from_extractor::<NoQuery>()))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn_with_state(metrics, gate::pass))

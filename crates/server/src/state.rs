@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use store::Store;
+use tokio::sync::Semaphore;
 
 use crate::api_error::ApiError;
+use crate::body::BODIES_KIB_MAX;
 use crate::metrics::Metrics;
 use crate::model::{Model, ModelSlot};
 
@@ -23,6 +25,8 @@ pub struct Shared {
     pub(crate) models: Models,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
+    /// Room for large bodies, in KiB.
+    pub(crate) body_room: Arc<Semaphore>,
     pub(crate) clock: Clock,
     pub(crate) started_us: i64,
 }
@@ -54,7 +58,8 @@ impl AppState {
         metrics.model_in_use(&model);
         let slot = Arc::new(ModelSlot::new(model, model_dir, clock));
         let models = Models { slot, metrics: Arc::clone(&metrics), turn: Arc::default() };
-        Self(Arc::new(Shared { models, store, metrics, clock, started_us: clock() }))
+        let body_room = Arc::new(Semaphore::new(BODIES_KIB_MAX));
+        Self(Arc::new(Shared { models, store, metrics, body_room, clock, started_us: clock() }))
     }
 }
 
@@ -79,6 +84,12 @@ impl Models {
     ///
     /// Fails when there is no model, or a damaged one.
     pub async fn reload(&self) -> Result<Arc<Model>, ApiError> {
+        // It goes on to its end also when nobody waits for it any more.
+        let models = self.clone();
+        tokio::spawn(async move { models.reload_in_turn().await }).await?
+    }
+
+    async fn reload_in_turn(&self) -> Result<Arc<Model>, ApiError> {
         let _turn = self.turn.lock().await;
         let slot = Arc::clone(&self.slot);
         let reloaded = tokio::task::spawn_blocking(move || slot.reload()).await?;

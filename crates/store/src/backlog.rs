@@ -28,16 +28,16 @@ impl Backlog {
         self.len() >= self.len_max
     }
 
-    /// Makes room for predictions of so many bytes; says whether there was any.
+    /// Makes room for predictions of so many bytes; says whether there was any. Where nothing waits,
+    /// there is room for as many as there are.
     pub(crate) fn add(&self, len: usize, bytes: usize) -> bool {
-        let fits = self.len.fetch_add(len, Ordering::Relaxed) + len <= self.len_max
-            && self.bytes.load(Ordering::Relaxed) + bytes <= BYTES_MAX;
-        if fits {
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        } else {
-            self.len.fetch_sub(len, Ordering::Relaxed);
+        let len_before = self.len.fetch_add(len, Ordering::Relaxed);
+        let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = len_before + len <= self.len_max && bytes_before + bytes <= BYTES_MAX;
+        if !fits && len_before > 0 {
+            self.remove(len, bytes);
         }
-        fits
+        fits || len_before == 0
     }
 
     /// What was added waits no more.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rusqlite::ErrorCode;
 
@@ -21,6 +20,14 @@ pub enum OpenError {
     #[error("cannot make the folder `{}`", path.display())]
     Folder {
         /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The files that were just opened cannot be found.
+    #[error("cannot find the files of the database `{}`", path.display())]
+    Files {
+        /// The database.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -106,7 +113,7 @@ impl OpenError {
 }
 
 /// What is wrong with a database or its disk, for people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// There is no room.
     #[error("the disk is full")]
@@ -132,9 +139,9 @@ pub enum Trouble {
     /// The thread that writes has ended.
     #[error("the writer has ended")]
     WriterGone,
-    /// Anything else.
-    #[error("the database says: {0}")]
-    Other(Arc<str>),
+    /// Anything else, which the log knows more of.
+    #[error("the database does not take it")]
+    Other,
 }
 
 impl Trouble {
@@ -145,13 +152,13 @@ impl Trouble {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => Self::DiskFails,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt,
-            _ => Self::Other(error.to_string().into()),
+            _ => Self::Other,
         }
     }
 }
 
 /// Why predictions were not kept, or may not have been.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeepError {
     /// Too many predictions wait for the disk; these are not among them.
     #[error("too many predictions wait to be stored")]

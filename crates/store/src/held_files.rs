@@ -8,14 +8,15 @@ use crate::commit_mark::beside;
 /// The files of an open database as they were found when it was opened.
 #[derive(Debug)]
 pub(crate) struct HeldFiles {
-    files: [(PathBuf, Identity); 2],
+    files: [(PathBuf, Identity); 3],
 }
 
 impl HeldFiles {
     /// Looks at the files of a database that was opened and written to.
     pub(crate) fn of(database: &Path) -> io::Result<Self> {
         let held = |path: PathBuf| identity(&path).map(|identity| (path, identity));
-        Ok(Self { files: [held(database.to_owned())?, held(beside(database, "-wal"))?] })
+        let [log, mark] = ["-wal", "-mark"].map(|suffix| beside(database, suffix));
+        Ok(Self { files: [held(database.to_owned())?, held(log)?, held(mark)?] })
     }
 
     /// Whether whoever opens the paths finds what was written.

@@ -58,6 +58,8 @@ pub struct Store {
     jobs: mpsc::UnboundedSender<Job>,
     backlog: Arc<Backlog>,
     status: Arc<Mutex<Status>>,
+    /// One asks the writer at a time whether it can write.
+    probing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// How a store is to be opened.
@@ -104,6 +106,9 @@ pub enum Kept {
     Duplicate(Prediction),
     /// Another event with the same station, time and sequence number was kept before.
     Conflict,
+    /// Something was kept before under the same station, time and sequence number, and cannot be read
+    /// any more.
+    Unreadable,
 }
 
 /// A kept prediction, and its place in the order of arrival.
@@ -200,7 +205,7 @@ impl Store {
         let readers = Arc::new(Readers::open(path)?);
         let (jobs, queue) = mpsc::unbounded_channel();
         let writer = Writer::start(scribe, queue)?;
-        Ok((Self { readers, jobs, backlog, status }, writer))
+        Ok((Self { readers, jobs, backlog, status, probing: Arc::default() }, writer))
     }
 
     /// Keeps a prediction, and returns when it is on the disk.
@@ -292,26 +297,29 @@ impl Store {
     ///
     /// Fails when predictions cannot be kept at present.
     pub async fn check(&self) -> Result<Totals, KeepError> {
-        let (is_proven, is_stalled) = {
-            let status = lock(&self.status);
-            let is_within =
-                |since: Option<Instant>, time| since.is_some_and(|since| since.elapsed() < time);
-            let is_proven = status.failure.is_none() && is_within(status.committed, PROOF_LASTS);
-            (
-                is_proven,
-                status.busy_since.is_some() && !is_within(status.busy_since, writer::STALLED_AFTER),
-            )
+        let probed = async {
+            let _turn = self.probing.lock().await;
+            // Whoever had to wait may have been proven right meanwhile.
+            if self.is_proven()? { Ok(()) } else { self.ask(|answer| Job::Probe { answer }).await }
         };
-        if is_stalled {
-            return Err(KeepError::Unknown(Trouble::Stalled));
-        }
-        if !is_proven || self.jobs.is_closed() {
-            let probed = self.ask(|answer| Job::Probe { answer });
+        if !self.is_proven()? {
             tokio::time::timeout(writer::STALLED_AFTER, probed)
                 .await
                 .unwrap_or(Err(KeepError::Unknown(Trouble::Stalled)))?;
         }
         Ok(self.totals())
+    }
+
+    /// Whether something was committed a moment ago, and nothing has failed since.
+    fn is_proven(&self) -> Result<bool, KeepError> {
+        let status = lock(&self.status);
+        let is_within =
+            |since: Option<Instant>, time| since.is_some_and(|since| since.elapsed() < time);
+        if status.busy_since.is_some() && !is_within(status.busy_since, writer::STALLED_AFTER) {
+            return Err(KeepError::Unknown(Trouble::Stalled));
+        }
+        let is_recent = is_within(status.committed, PROOF_LASTS);
+        Ok(status.failure.is_none() && is_recent && !self.jobs.is_closed())
     }
 
     /// Hands the writer a job and waits for its answer.
@@ -336,7 +344,7 @@ impl Store {
     }
 }
 
-/// A panic elsewhere does not make the status false: it is replaced whole.
+/// A panic elsewhere does not make the status false: each part is set in one step.
 fn lock(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
     status.lock().unwrap_or_else(PoisonError::into_inner)
 }

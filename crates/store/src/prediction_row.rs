@@ -112,18 +112,25 @@ impl PredictionRow {
         Ok(n_inserted == 1)
     }
 
-    /// The prediction that has its key, and the digest of its event.
+    /// The prediction that has its key, and the digest of its event; `None` when it cannot be read.
     pub(crate) fn with_same_key(
         &self,
         connection: &rusqlite::Connection,
-    ) -> rusqlite::Result<(Prediction, Fingerprint)> {
+    ) -> rusqlite::Result<Option<(Prediction, Fingerprint)>> {
         let sql = format!(
             "SELECT {COLUMNS}, event_hash FROM predictions WHERE station_id = ?1 AND timestamp_us = ?2 AND sequence = ?3"
         );
         let key = params![self.station_id.as_str(), self.timestamp_us, self.sequence];
-        connection
-            .prepare_cached(&sql)?
-            .query_row(key, |row| Ok((read(row)?.prediction, row.get("event_hash")?)))
+        connection.prepare_cached(&sql)?.query_row(key, |row| {
+            let earlier = read(row).and_then(|stored| Ok((stored.prediction, row.get("event_hash")?)));
+            Ok(earlier
+                .inspect_err(|error| tracing::error!(%error, key = ?self.key(), "a stored prediction cannot be read"))
+                .ok())
+        })
+    }
+
+    fn key(&self) -> (&str, i64, i64) {
+        (self.station_id.as_str(), self.timestamp_us, self.sequence)
     }
 }
 

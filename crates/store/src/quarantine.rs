@@ -5,20 +5,24 @@ use std::{fs, io};
 
 use crate::commit_mark::beside;
 
+/// What the names of the files of a database end with.
+const SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
+
 /// Moves a database and its log to names that are free, and gives the new path of the database.
 ///
-/// Nothing is deleted: what can be read of it may be wanted.
+/// Nothing is deleted: what can be read of it may be wanted. The log goes first: left alone, it would
+/// be read into the database that begins. If the power fails in between, the mark tells what the next
+/// start misses, and the log is beside the name that was chosen here.
 pub(crate) fn put_aside(database: &Path) -> io::Result<PathBuf> {
     let mut number = 1;
     let target = loop {
         let target = beside(database, &format!(".corrupt-{number}"));
-        if !target.exists() {
+        if SUFFIXES.iter().all(|suffix| !beside(&target, suffix).exists()) {
             break target;
         }
         number += 1;
     };
-    // The log first: without it the database is still the same, and the next start goes on here.
-    for suffix in ["-wal", "-shm", ""] {
+    for suffix in SUFFIXES {
         match fs::rename(beside(database, suffix), beside(&target, suffix)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,

@@ -179,8 +179,11 @@ fn station(connection: &Connection, name: &str) -> Result<Station, ReadError> {
 }
 
 /// The name after this one: a step in the tree of keys, however many predictions a station has.
-fn next_station(connection: &Connection, name: &str) -> Result<Option<String>, ReadError> {
+pub(crate) fn next_station(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<String>> {
     let sql =
         "SELECT station_id FROM predictions WHERE station_id > ?1 ORDER BY station_id LIMIT 1";
-    Ok(connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?)
+    connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()
 }

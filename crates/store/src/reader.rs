@@ -23,7 +23,7 @@ const STEPS_PER_LOOK: i32 = 20_000;
 #[derive(Debug)]
 pub(crate) struct Readers {
     path: PathBuf,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// Connections that nobody uses.
     idle: Mutex<Vec<Connection>>,
 }
@@ -34,7 +34,7 @@ impl Readers {
         let first = schema::open_for_reading(path)?;
         Ok(Self {
             path: path.to_owned(),
-            turns: Semaphore::new(READERS_MAX),
+            turns: Arc::new(Semaphore::new(READERS_MAX)),
             idle: Mutex::new(vec![first]),
         })
     }
@@ -44,10 +44,16 @@ impl Readers {
         self: &Arc<Self>,
         query: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let turn = tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await;
-        let _turn = turn.map_err(|_| ReadError::Busy)?.map_err(|_| ReadError::Busy)?;
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        let turn = tokio::time::timeout(TURN_TIMEOUT, turn).await;
+        let turn = turn.map_err(|_| ReadError::Busy)?.map_err(|_| ReadError::Busy)?;
         let readers = Arc::clone(self);
-        tokio::task::spawn_blocking(move || readers.read_now(query)).await?
+        let read = move || {
+            // Reading goes on when nobody waits for it any more, and so does the turn.
+            let _turn = turn;
+            readers.read_now(query)
+        };
+        tokio::task::spawn_blocking(read).await?
     }
 
     fn read_now<T>(

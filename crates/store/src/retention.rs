@@ -1,8 +1,9 @@
 //! Deleting what is too old, a little at a time.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use crate::Totals;
+use crate::query::next_station;
 
 /// A walk through the predictions in the order of their keys, which deletes those that are too old.
 ///
@@ -126,12 +127,7 @@ fn begin_of_next_station(
     connection: &Connection,
     station_id: Option<&str>,
 ) -> rusqlite::Result<Option<Place>> {
-    let sql =
-        "SELECT station_id FROM predictions WHERE station_id > ?1 ORDER BY station_id LIMIT 1";
-    let next = connection
-        .prepare_cached(sql)?
-        .query_row([station_id.unwrap_or_default()], |row| row.get(0))
-        .optional()?;
+    let next = next_station(connection, station_id.unwrap_or_default())?;
     Ok(next.map(|station_id| Place { station_id, timestamp_us: i64::MIN, sequence: i64::MIN }))
 }
 

@@ -92,6 +92,12 @@ pub(crate) fn open_checked(path: &Path, mark: Mark) -> Result<Connection, OpenEr
         );
         check_integrity(&connection, path)?;
     }
+    if mark == Mark::default() && ledger.last_id > 0 {
+        tracing::warn!(
+            "`{}` has no mark of its last commit, so it cannot be told whether it is whole",
+            path.display()
+        );
+    }
     if ledger.last_id < mark.last_id {
         tracing::error!(
             first_missing_id = ledger.last_id + 1,
@@ -108,11 +114,15 @@ pub(crate) fn open_checked(path: &Path, mark: Mark) -> Result<Connection, OpenEr
 fn give_space_back(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     const INCREMENTAL: i32 = 2;
     let sqlite_error = |source| OpenError::sqlite(path, source);
+    let number = |sql| connection.query_row(sql, [], |row| row.get(0)).map_err(sqlite_error);
+    let found: i32 = number("PRAGMA auto_vacuum")?;
+    if found == INCREMENTAL {
+        return Ok(());
+    }
     // Of an empty file, this is how it will be.
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").map_err(sqlite_error)?;
-    let found: i32 =
-        connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).map_err(sqlite_error)?;
-    if found != INCREMENTAL {
+    let n_pages: i32 = number("PRAGMA page_count")?;
+    if n_pages > 0 {
         tracing::info!("rewriting `{}` once, so that it can give space back", path.display());
         connection.execute_batch("VACUUM").map_err(sqlite_error)?;
     }

@@ -1,7 +1,7 @@
 //! The one thread that writes.
 
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -17,7 +17,7 @@ use crate::error::{KeepError, OpenError, Trouble};
 use crate::held_files::HeldFiles;
 use crate::prediction_row::PredictionRow;
 use crate::retention::{self, Sweep, Swept};
-use crate::schema::{self, Ledger};
+use crate::schema::Ledger;
 use crate::{CommitReport, Kept, Status, Totals, lock};
 
 /// What the writer is asked to do, and where it answers. Nobody may be waiting any more.
@@ -37,6 +37,11 @@ pub(crate) const BATCH_LEN_MAX: usize = 1_024;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Pages in the log from which on it is brought into the file.
 const LOG_PAGES_MAX: i32 = 2_000;
+/// Pages in the log from which on readers are waited for, so that it can begin anew: as long as they
+/// overlap, it would grow without end.
+const LOG_PAGES_URGENT: i32 = 16_000;
+/// A commit that takes longer counts as one that does not come.
+pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(3);
 /// What is written to see whether a disk has room again: several times the batch that failed, since
 /// its rows are spread over pages.
 const TRIAL_BYTES: RangeInclusive<usize> = (256 << 10)..=(8 << 20);
@@ -88,7 +93,6 @@ pub(crate) type Observer = Box<dyn Fn(&CommitReport) + Send>;
 
 /// What the writing thread owns.
 pub(crate) struct Scribe {
-    path: PathBuf,
     connection: Connection,
     held_files: HeldFiles,
     mark: CommitMark,
@@ -97,6 +101,12 @@ pub(crate) struct Scribe {
     observe: Observer,
     /// Pages in the log, as SQLite counts them at each commit.
     n_log_pages: Arc<AtomicI32>,
+    /// At how many pages the log is next brought into the file.
+    log_pages_max: i32,
+    /// A job that did not fit its batch and begins the next one.
+    held_over: Option<Job>,
+    /// What SQLite said last, for the log.
+    last_words: String,
     /// What to write to see whether there is room for the batches that failed; none after one that
     /// did not.
     trial_bytes: usize,
@@ -126,7 +136,6 @@ impl Scribe {
             .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
         let status = Status { totals: ledger.totals, ..Status::default() };
         Ok(Self {
-            path: path.to_owned(),
             connection,
             held_files,
             mark,
@@ -134,6 +143,9 @@ impl Scribe {
             backlog,
             observe,
             n_log_pages,
+            log_pages_max: LOG_PAGES_MAX,
+            held_over: None,
+            last_words: String::new(),
             trial_bytes: 0,
             needs_room: false,
         })
@@ -144,7 +156,7 @@ impl Scribe {
     }
 
     fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
-        while let Some(first) = queue.blocking_recv() {
+        while let Some(first) = self.held_over.take().or_else(|| queue.blocking_recv()) {
             let batch = self.gather(first, &mut queue);
             self.settle(batch);
             self.bring_log_into_file();
@@ -153,14 +165,17 @@ impl Scribe {
     }
 
     /// Takes what waits and no more: while one batch is written, the next gathers by itself.
-    fn gather(&self, first: Job, queue: &mut mpsc::UnboundedReceiver<Job>) -> Vec<Job> {
+    fn gather(&mut self, first: Job, queue: &mut mpsc::UnboundedReceiver<Job>) -> Vec<Job> {
         let (mut len, mut bytes) = first.size();
+        let is_alone = first.is_sweep();
         let mut batch = vec![first];
-        while len < BATCH_LEN_MAX
-            && bytes < BATCH_BYTES_MAX
-            && let Ok(job) = queue.try_recv()
-        {
+        while !is_alone && let Ok(job) = queue.try_recv() {
             let (job_len, job_bytes) = job.size();
+            let fits = len + job_len <= BATCH_LEN_MAX && bytes + job_bytes <= BATCH_BYTES_MAX;
+            if !fits || job.is_sweep() {
+                self.held_over = Some(job);
+                break;
+            }
             len += job_len;
             bytes += job_bytes;
             batch.push(job);
@@ -200,7 +215,7 @@ impl Scribe {
             }
             Err(error) => {
                 for job in batch {
-                    job.refuse(error.clone());
+                    job.refuse(error);
                 }
             }
         }
@@ -220,10 +235,20 @@ impl Scribe {
                 self.trial_bytes = 0;
             }
             Err(error) => {
-                if status.failure.as_ref() != Some(*error) {
-                    tracing::error!(error = %error, "predictions cannot be stored; clients are told to send them again");
+                if status.failure != Some(**error) {
+                    tracing::error!(
+                        error = %error,
+                        sqlite = self.last_words,
+                        "predictions cannot be stored; clients are told to send them again"
+                    );
                 }
-                status.failure = Some((*error).clone());
+                status.failure = Some(**error);
+                let (KeepError::NotStored(trouble) | KeepError::Unknown(trouble)) = **error else {
+                    return;
+                };
+                if !matches!(trouble, Trouble::DiskFull | Trouble::DiskFails) {
+                    return;
+                }
                 self.needs_room = true;
                 let bytes: usize = batch.iter().map(|job| job.size().1).sum();
                 let trial = (4 * bytes).clamp(*TRIAL_BYTES.start(), *TRIAL_BYTES.end());
@@ -265,6 +290,7 @@ impl Scribe {
         }
         let insert = "INSERT INTO trial VALUES (zeroblob(?1))";
         let tried = run(&self.connection, "BEGIN IMMEDIATE")
+            .and_then(|()| run(&self.connection, "DELETE FROM trial"))
             .and_then(|()| self.connection.execute(insert, [self.trial_bytes]))
             .and_then(|_| run(&self.connection, "COMMIT"));
         tried.map_err(|error| {
@@ -291,37 +317,34 @@ impl Scribe {
                 retention::sweep(&self.connection, sweep, &mut ledger.totals).map(Outcome::Swept)
             }
         };
-        let outcomes = batch.iter().map(carry_out).collect::<Result<_, _>>()?;
-        // Always, so that a probe writes too.
-        ledger.write(&self.connection)?;
+        let outcomes = batch.iter().map(carry_out).collect::<Result<Vec<_>, _>>()?;
+        // Always, so that a probe writes too; but a sweep that found nothing need not wait for the disk.
+        let is_idle =
+            |outcome: &Outcome| matches!(outcome, Outcome::Swept(swept) if swept.n_deleted == 0);
+        if !outcomes.iter().all(is_idle) {
+            ledger.write(&self.connection)?;
+        }
         Ok((ledger, outcomes))
     }
 
-    /// Ends a transaction that failed. A connection that cannot is replaced by a new one.
-    fn roll_back(&mut self) {
+    /// Ends a transaction that failed.
+    ///
+    /// # Panics
+    ///
+    /// Panics when it cannot be ended: nothing could be stored any more, and a new start is better.
+    fn roll_back(&self) {
         if self.connection.is_autocommit() {
             return;
         }
         if let Err(error) = run(&self.connection, "ROLLBACK") {
-            tracing::warn!(%error, "a transaction could not be rolled back; the database is opened anew");
-            let reopened = schema::open_for_writing(&self.path).and_then(|mut connection| {
-                count_log_pages(&mut connection, &self.n_log_pages)
-                    .map_err(|source| OpenError::sqlite(&self.path, source))?;
-                Ok(connection)
-            });
-            match reopened {
-                Ok(connection) => self.connection = connection,
-                Err(error) => tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the database could not be opened anew"
-                ),
-            }
+            panic!("a transaction could not be rolled back: {error}");
         }
     }
 
     /// Makes an answer of what SQLite says. The log gets its words, the client what they mean.
     fn failed(&mut self, error: &rusqlite::Error, outcome: fn(Trouble) -> KeepError) -> KeepError {
         let trouble = Trouble::of(error);
+        self.last_words = error.to_string();
         tracing::debug!(%error, %trouble, "a transaction failed");
         if trouble == Trouble::Corrupt {
             let mark = Mark { is_suspect: true, ..self.mark.mark() };
@@ -335,14 +358,28 @@ impl Scribe {
     /// Brings the log into the file when it has grown, which no client waits for; and after a batch
     /// has failed, since the log then begins anew and needs no more room.
     fn bring_log_into_file(&mut self) {
-        let has_grown = self.n_log_pages.load(Ordering::Relaxed) >= LOG_PAGES_MAX;
+        let n_pages = self.n_log_pages.load(Ordering::Relaxed);
+        let has_grown = n_pages >= self.log_pages_max;
         if !has_grown && !self.needs_room {
             return;
         }
-        self.n_log_pages.store(0, Ordering::Relaxed);
-        // Readers of older states only make it do less.
-        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        lock(&self.status).busy_since = Some(Instant::now());
+        // Readers of older states make it do less, or are waited for.
+        let mode = if n_pages < LOG_PAGES_URGENT { "PASSIVE" } else { "RESTART" };
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        let done = self.connection.query_row(&sql, [], |row| {
+            let (is_busy, n_pages, n_done): (bool, i32, i32) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(!is_busy && n_pages == n_done)
+        });
+        lock(&self.status).busy_since = None;
         self.needs_room &= done.is_err();
+        // What remains is tried again when the log has grown by as much once more.
+        let is_whole = matches!(done, Ok(true));
+        self.log_pages_max = if is_whole { LOG_PAGES_MAX } else { n_pages + LOG_PAGES_MAX };
+        if is_whole {
+            self.n_log_pages.store(0, Ordering::Relaxed);
+        }
         if let Err(error) = done
             && has_grown
         {
@@ -373,6 +410,10 @@ impl Job {
             Self::Keep { rows, .. } => (rows.len(), rows.iter().map(PredictionRow::size).sum()),
             Self::Probe { .. } | Self::Sweep { .. } => (0, 0),
         }
+    }
+
+    fn is_sweep(&self) -> bool {
+        matches!(self, Self::Sweep { .. })
     }
 
     fn refuse(self, error: KeepError) {
@@ -419,7 +460,9 @@ fn keep(
         ledger.totals.anomalies += u64::from(row.is_anomaly);
         return Ok(Kept::Stored);
     }
-    let (earlier, event_hash) = row.with_same_key(connection)?;
+    let Some((earlier, event_hash)) = row.with_same_key(connection)? else {
+        return Ok(Kept::Unreadable);
+    };
     let is_same = event_hash == row.event_hash || says_the_same(&earlier, &row.feature_values());
     Ok(if is_same { Kept::Duplicate(earlier) } else { Kept::Conflict })
 }
@@ -436,6 +479,3 @@ fn says_the_same(earlier: &Prediction, FeatureValues(now): &FeatureValues) -> bo
     let knows_others = shared.len() < now.len() || shared.len() < before.len();
     knows_others && !shared.is_empty() && shared.iter().all(|(now, before)| now == before)
 }
-
-/// A commit that takes longer counts as one that does not come.
-pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(3);

@@ -5,7 +5,7 @@ use axum::response::Response;
 use store::{EventKey, EventQuery};
 
 use crate::api_error::{ApiError, Problem};
-use crate::query::{self, LIST_LIMIT_MAX, Query};
+use crate::query::{self, LIST_LIMIT_MAX, Query, QueryFaultKind};
 use crate::state::AppState;
 use crate::wire::{EventsBody, PredictionBody, json_text, line};
 
@@ -41,13 +41,17 @@ pub(crate) async fn events(
     let until_us = query.take("until", query::time);
     let is_anomaly = query.take("is_anomaly", query::boolean);
     let after = query.take("cursor", query::cursor);
+    let is_of_another =
+        |after: &EventKey| station_id.as_ref().is_some_and(|id| *id != after.station_id);
+    if after.as_ref().is_some_and(is_of_another) {
+        query.refuse("cursor", QueryFaultKind::Cursor);
+    }
     query.finish()?;
 
     // One more than asked for tells whether there are more.
     let wanted = EventQuery { limit: limit + 1, station_id, since_us, until_us, is_anomaly, after };
     let mut found = state.store.events(wanted).await?;
-    let has_more = found.len() > limit as usize;
-    found.truncate(limit as usize);
+    let has_more = query::cut(&mut found, limit);
     let next = found.last().filter(|_| has_more).map(|last| {
         query::cursor_text(&EventKey {
             station_id: last.prediction.station_id.clone(),

@@ -29,7 +29,7 @@ pub(crate) async fn health(
     query.finish()?;
     let Totals { events, anomalies } = match state.store.check().await {
         Ok(totals) => totals,
-        Err(error) => return Ok(unavailable(&error)),
+        Err(error) => return Ok(unavailable(error)),
     };
     let body = HealthBody {
         status: "ok",
@@ -69,11 +69,11 @@ pub(crate) async fn readyz(
     query.finish()?;
     Ok(match state.store.check().await {
         Ok(_) => JsonLine(StatusBody { status: "ok" }).into_response(),
-        Err(error) => unavailable(&error),
+        Err(error) => unavailable(error),
     })
 }
 
-fn unavailable(error: &KeepError) -> Response {
+fn unavailable(error: KeepError) -> Response {
     let body = UnavailableBody { status: "unavailable", reason: error.to_string() };
     (StatusCode::SERVICE_UNAVAILABLE, JsonLine(body)).into_response()
 }

@@ -2,12 +2,13 @@
 //!
 //! Rows are judged as events are, but nothing is stored: they have no station and no time.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::api_error::{ApiError, Problem};
@@ -83,8 +84,20 @@ pub(crate) struct InputTensor {
     name: String,
     shape: Vec<usize>,
     datatype: String,
-    data: Value,
+    #[schema(value_type = Vec<f64>)]
+    data: Numbers,
 }
+
+/// Numbers in the order in which they stand, however they are nested.
+#[derive(Debug, Default)]
+struct Numbers {
+    values: Vec<f64>,
+    /// How deep they are nested; a flat array is 1.
+    depth: usize,
+}
+
+/// More nesting than any shape has.
+const DEPTH_MAX: usize = 8;
 
 /// A tensor that is wanted.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -229,7 +242,7 @@ pub(crate) async fn infer(
     State(state): State<AppState>,
     Path(name): Path<String>,
     query: Query,
-    DocumentBody(body): DocumentBody,
+    DocumentBody { bytes: body, _room }: DocumentBody,
 ) -> Result<Response, ApiError> {
     query.finish()?;
     let model = named(&state, &name, None)?;
@@ -253,7 +266,7 @@ pub(crate) async fn version_infer(
     State(state): State<AppState>,
     Path((name, version)): Path<(String, String)>,
     query: Query,
-    DocumentBody(body): DocumentBody,
+    DocumentBody { bytes: body, _room }: DocumentBody,
 ) -> Result<Response, ApiError> {
     query.finish()?;
     let model = named(&state, &name, Some(&version))?;
@@ -301,7 +314,7 @@ fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
     if request.id.as_ref().is_some_and(|id| id.len() > ID_LEN_MAX) {
         return refuse(format!("an id has up to {ID_LEN_MAX} bytes"));
     }
-    let values = rows(model, &request.inputs)?;
+    let values = rows(model, request.inputs)?;
     let scores = model.detector.judge_rows(&values);
     let output =
         |name, datatype, data| OutputTensor { name, datatype, shape: [scores.len()], data };
@@ -340,32 +353,30 @@ fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
 }
 
 /// The values of all rows, one row after another, in the order of the schema.
-fn rows(model: &Model, inputs: &[InputTensor]) -> Result<Vec<f64>, ApiError> {
+fn rows(model: &Model, mut inputs: Vec<InputTensor>) -> Result<Vec<f64>, ApiError> {
     let schema = model.detector.schema();
     let n_features = schema.len();
-    let values = match inputs {
-        [all] if all.name == ALL_FEATURES => {
-            if all.shape.len() != 2 || all.shape[1] != n_features {
-                return Err(ApiError::Inference(format!(
-                    "`{ALL_FEATURES}` has the shape [rows, {n_features}]"
-                )));
-            }
-            all.numbers()?
+    let values = if inputs.len() == 1 && inputs[0].name == ALL_FEATURES {
+        let all = inputs.remove(0);
+        if all.shape.len() != 2 || all.shape[1] != n_features {
+            return Err(ApiError::Inference(format!(
+                "`{ALL_FEATURES}` has the shape [rows, {n_features}]"
+            )));
         }
-        _ => {
-            let columns = schema
-                .features()
-                .iter()
-                .map(|feature| column(inputs, &feature.name))
-                .collect::<Result<Vec<_>, _>>()?;
-            let n_rows = columns[0].len();
-            if inputs.len() != n_features || columns.iter().any(|column| column.len() != n_rows) {
-                return Err(ApiError::Inference(format!(
-                    "there must be one tensor `{ALL_FEATURES}`, or one of the same length for each feature of the model"
-                )));
-            }
-            (0..n_rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
+        all.numbers()?
+    } else {
+        let columns = schema
+            .features()
+            .iter()
+            .map(|feature| column(&mut inputs, &feature.name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let n_rows = columns[0].len();
+        if !inputs.is_empty() || columns.iter().any(|column| column.len() != n_rows) {
+            return Err(ApiError::Inference(format!(
+                "there must be one tensor `{ALL_FEATURES}`, or one of the same length for each feature of the model"
+            )));
         }
+        (0..n_rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
     };
     for (index, row) in values.chunks_exact(n_features).enumerate() {
         if let Err(invalid) = schema.check_values(row) {
@@ -377,14 +388,14 @@ fn rows(model: &Model, inputs: &[InputTensor]) -> Result<Vec<f64>, ApiError> {
     Ok(values)
 }
 
-/// The values of one feature.
-fn column(inputs: &[InputTensor], name: &str) -> Result<Vec<f64>, ApiError> {
-    let mut named = inputs.iter().filter(|input| input.name == name);
-    let (Some(input), None) = (named.next(), named.next()) else {
+/// Takes the values of one feature.
+fn column(inputs: &mut Vec<InputTensor>, name: &str) -> Result<Vec<f64>, ApiError> {
+    let Some(index) = inputs.iter().position(|input| input.name == name) else {
         return Err(ApiError::Inference(format!(
             "there must be one tensor for the feature {name}"
         )));
     };
+    let input = inputs.remove(index);
     match input.shape[..] {
         [_] | [_, 1] => input.numbers(),
         _ => Err(ApiError::Inference(format!("the tensor of {name} has the shape [rows]"))),
@@ -393,7 +404,7 @@ fn column(inputs: &[InputTensor], name: &str) -> Result<Vec<f64>, ApiError> {
 
 impl InputTensor {
     /// The numbers in order, as many as the shape says; NaN for a missing one.
-    fn numbers(&self) -> Result<Vec<f64>, ApiError> {
+    fn numbers(self) -> Result<Vec<f64>, ApiError> {
         let refuse = |reason: &str| Err(ApiError::Inference(String::from(reason)));
         if !["FP64", "FP32", "INT64", "INT32"].contains(&self.datatype.as_str()) {
             return refuse("tensors hold FP64, FP32, INT64 or INT32");
@@ -402,27 +413,70 @@ impl InputTensor {
         if self.shape[0] > ROWS_MAX {
             return refuse("a request has up to 100,000 rows");
         }
-        let mut values = Vec::new();
-        let is_sound = flatten(&self.data, self.shape.len(), &mut values);
-        if !is_sound || Some(values.len()) != n_values {
+        if self.data.depth > self.shape.len() || Some(self.data.values.len()) != n_values {
             return refuse("the data of a tensor are numbers, as many as its shape says");
         }
-        Ok(values)
+        Ok(self.data.values)
     }
 }
 
-/// Adds the numbers of an array, nested up to `depth` deep; says whether there were only such.
-fn flatten(data: &Value, depth: usize, values: &mut Vec<f64>) -> bool {
-    let Value::Array(elements) = data else { return false };
-    elements.iter().all(|element| match element {
-        Value::Number(number) => {
-            values.push(number.as_f64().unwrap_or(f64::INFINITY));
-            true
+impl<'de> Deserialize<'de> for Numbers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut numbers = Self::default();
+        Element { numbers: &mut numbers, depth: 0 }.deserialize(deserializer)?;
+        Ok(numbers)
+    }
+}
+
+/// A number, or an array of such, so deep within an array.
+struct Element<'a> {
+    numbers: &'a mut Numbers,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Element<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Element<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("numbers")
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        if self.depth == 0 {
+            return Err(E::custom("not an array"));
         }
-        Value::Null => {
-            values.push(f64::NAN);
-            true
+        self.numbers.values.push(value);
+        Ok(())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        self.visit_f64(value as f64)
+    }
+
+    /// A missing value.
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.visit_f64(f64::NAN)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let depth = self.depth + 1;
+        if depth > DEPTH_MAX {
+            return Err(de::Error::custom("nested too deep"));
         }
-        nested => depth > 1 && flatten(nested, depth - 1, values),
-    })
+        self.numbers.depth = self.numbers.depth.max(depth);
+        while seq.next_element_seed(Element { numbers: &mut *self.numbers, depth })?.is_some() {}
+        Ok(())
+    }
 }

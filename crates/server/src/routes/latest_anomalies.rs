@@ -41,8 +41,7 @@ pub(crate) async fn latest_anomalies(
     // One more than asked for tells whether there are more.
     let wanted = AnomalyQuery { limit: limit + 1, station_id, since_us, before_id };
     let mut found = state.store.latest_anomalies(wanted).await?;
-    let has_more = found.len() > limit as usize;
-    found.truncate(limit as usize);
+    let has_more = query::cut(&mut found, limit);
     let next = found.last().map(|last| last.id).filter(|_| has_more);
     let anomalies = found.iter().map(|stored| PredictionBody::listed(&stored.prediction)).collect();
     Ok(json_text(line(&AnomaliesBody { anomalies, next })))

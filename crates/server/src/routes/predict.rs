@@ -43,6 +43,7 @@ pub(crate) async fn predict(
 
     // To refuse should cost less than to judge.
     if state.store.is_full() {
+        state.metrics.not_kept(1);
         return Err(KeepError::Full.into());
     }
     let model = state.models.current();

@@ -1,5 +1,6 @@
 //! `POST /predict/batch`: many events in one request, each answered by itself.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -8,8 +9,10 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use sensor::InvalidEvent;
+use serde::Deserializer as _;
+use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use store::Store;
+use store::{KeepError, Store};
 
 use crate::api_error::{ApiError, Problem};
 use crate::body::{BatchBody, BatchFormat};
@@ -46,34 +49,40 @@ const EVENTS_MAX: usize = 10_000;
 pub(crate) async fn predict_batch(
     State(state): State<AppState>,
     mut query: Query,
-    BatchBody { bytes, format }: BatchBody,
+    BatchBody { bytes, format, _room }: BatchBody,
 ) -> Result<Response, ApiError> {
     let explain = query.take("explain", query::boolean).unwrap_or(false);
     query.finish()?;
-    let texts = match format {
-        BatchFormat::Array => elements(&bytes)?,
-        BatchFormat::Lines => lines(&bytes),
-    };
-    if texts.len() > EVENTS_MAX {
-        return Err(ApiError::TooManyEvents { most: EVENTS_MAX });
-    }
+    let texts = split(bytes, format).await?;
 
     // One model for the whole batch, and one transaction after another.
     let model = state.models.current();
     let mut answers = Answers { text: String::with_capacity(texts.len() * 300), format, len: 0 };
-    let mut failure = None;
-    let mut is_any_stored = false;
-    for chunk in texts.chunks(Store::BATCH_LEN_MAX) {
+    let mut chunks = texts.chunks(Store::BATCH_LEN_MAX).enumerate();
+    while let Some((number, chunk)) = chunks.next() {
         let judged = judge_all(&state, &model, chunk.to_vec()).await?;
-        match answer_all(&state, judged, explain, &mut answers).await {
-            Ok(()) => is_any_stored = true,
-            Err(error) => failure = Some(error),
+        let Err(error) = answer_all(&state, judged, explain, &mut answers).await else { continue };
+        if number == 0 {
+            return Err(error);
+        }
+        // What follows would have to wait as long, most likely for the same.
+        let skipped = ApiError::from(KeepError::Full).problem();
+        for _ in chunks.by_ref().flat_map(|(_, chunk)| chunk) {
+            answers.add(&skipped);
         }
     }
-    match failure {
-        Some(error) if !is_any_stored => Err(error),
-        _ => Ok(answers.into_response()),
-    }
+    Ok(answers.into_response())
+}
+
+/// Finds the events of a batch, on a thread for work that takes a while.
+async fn split(bytes: Bytes, format: BatchFormat) -> Result<Vec<Bytes>, ApiError> {
+    let split = move || match format {
+        BatchFormat::Array => elements(&bytes),
+        BatchFormat::Lines => Ok(lines(&bytes)),
+    };
+    let texts = tokio::task::spawn_blocking(split).await??;
+    let is_too_long = texts.len() > EVENTS_MAX;
+    if is_too_long { Err(ApiError::TooManyEvents { most: EVENTS_MAX }) } else { Ok(texts) }
 }
 
 /// Judges events on a thread for work that takes a while.
@@ -155,18 +164,40 @@ impl Answers {
     }
 }
 
-/// The texts of the elements of an array, whatever they are.
+/// The texts of the elements of an array, whatever they are; those beyond one too many are not kept.
 fn elements(bytes: &Bytes) -> Result<Vec<Bytes>, ApiError> {
-    let elements: Vec<&RawValue> =
-        serde_json::from_slice(bytes).map_err(|_| ApiError::NotABatch)?;
-    Ok(elements.into_iter().map(|element| bytes.slice_ref(element.get().as_bytes())).collect())
+    struct Elements<'a>(&'a Bytes);
+
+    impl<'de> Visitor<'de> for Elements<'de> {
+        type Value = Vec<Bytes>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Bytes>, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = seq.next_element::<&RawValue>()? {
+                if elements.len() <= EVENTS_MAX {
+                    elements.push(self.0.slice_ref(element.get().as_bytes()));
+                }
+            }
+            Ok(elements)
+        }
+    }
+
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let elements = json.deserialize_seq(Elements(bytes)).map_err(|_| ApiError::NotABatch)?;
+    json.end().map_err(|_| ApiError::NotABatch)?;
+    Ok(elements)
 }
 
-/// The lines that hold anything.
+/// The lines that hold anything, up to one too many.
 fn lines(bytes: &Bytes) -> Vec<Bytes> {
     bytes
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.trim_ascii().is_empty())
+        .take(EVENTS_MAX + 1)
         .map(|line| bytes.slice_ref(line))
         .collect()
 }

@@ -36,8 +36,7 @@ pub(crate) async fn stations(
 
     // One more than asked for tells whether there are more.
     let mut found = state.store.stations(StationQuery { limit: limit + 1, after }).await?;
-    let has_more = found.len() > limit as usize;
-    found.truncate(limit as usize);
+    let has_more = query::cut(&mut found, limit);
     let next = found.last().filter(|_| has_more).map(|last| last.station_id.as_str());
     let stations = found
         .iter()

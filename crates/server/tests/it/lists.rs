@@ -143,7 +143,7 @@ async fn stations_with_a_series_of_their_own_are_bounded() {
     let metrics = app.get("/metrics").await.text;
     let series = metrics.lines().filter(|line| line.starts_with("iot_anomalies_total{"));
     assert_eq!(series.count(), 1_001);
-    assert!(metrics.contains("iot_anomalies_total{station_id=\"other\"} 100\n"), "{metrics}");
+    assert!(metrics.contains("iot_anomalies_total{station_id=\"(other)\"} 100\n"), "{metrics}");
 }
 
 #[tokio::test]

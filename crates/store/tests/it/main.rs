@@ -205,7 +205,7 @@ async fn the_store_recovers_when_the_disk_does() {
     connection.execute_batch("ALTER TABLE predictions RENAME TO hidden").unwrap();
     assert!(matches!(
         test.store.keep(&new_prediction(1, false)).await,
-        Err(KeepError::NotStored(Trouble::Other(_)))
+        Err(KeepError::NotStored(Trouble::Other))
     ));
 
     connection.execute_batch("ALTER TABLE hidden RENAME TO predictions").unwrap();

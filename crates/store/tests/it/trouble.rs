@@ -51,7 +51,7 @@ async fn a_second_writer_is_refused() {
 #[cfg(unix)]
 #[tokio::test]
 async fn nothing_is_acknowledged_while_the_path_leads_to_another_file() {
-    for name in ["events.db", "events.db-wal"] {
+    for name in ["events.db", "events.db-wal", "events.db-mark"] {
         let test = three_events().await;
         let (path, aside) =
             (test.dir.path().join("data").join(name), test.dir.path().join("aside"));
@@ -193,10 +193,34 @@ async fn a_batch_that_fails_is_rolled_back_whole() {
         .unwrap();
     let four_to_six: Vec<_> = (4..=6).map(|sequence| new_prediction(sequence, false)).collect();
     let refused = test.store.keep_all(&four_to_six).await;
-    assert!(matches!(refused, Err(KeepError::NotStored(Trouble::Other(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(KeepError::NotStored(Trouble::Other))), "{refused:?}");
     connection.execute_batch("DROP TRIGGER refuse").unwrap();
     assert_eq!(test.store.check().await, Ok(Totals { events: 3, anomalies: 3 }));
     assert_eq!(test.store.keep_all(&four_to_six).await, Ok(vec![Kept::Stored; 3]));
+}
+
+#[tokio::test]
+async fn a_damaged_row_hurts_its_own_event_only() {
+    let test = three_events().await;
+    let connection = rusqlite::Connection::open(test.path()).unwrap();
+    connection.execute_batch("UPDATE predictions SET features = '[7' WHERE sequence = 2").unwrap();
+    let news = [new_prediction(2, true), new_prediction(4, false)];
+    assert_eq!(test.store.keep_all(&news).await, Ok(vec![Kept::Unreadable, Kept::Stored]));
+}
+
+#[tokio::test]
+async fn what_is_written_to_try_the_disk_does_not_pile_up() {
+    let test = three_events().await;
+    let connection = rusqlite::Connection::open(test.path()).unwrap();
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE INSERT ON predictions BEGIN SELECT RAISE(ABORT, 'x'); END";
+    connection.execute_batch(refuse).unwrap();
+    for _ in 0..20 {
+        test.store.keep(&new_prediction(9, false)).await.unwrap_err();
+    }
+    let n_rows: u32 =
+        connection.query_row("SELECT count(*) FROM trial", [], |row| row.get(0)).unwrap();
+    assert_eq!(n_rows, 0);
 }
 
 #[tokio::test]
