@@ -14,6 +14,7 @@
 mod api_error;
 mod args;
 mod body;
+mod deadline;
 mod framing;
 mod gate;
 mod intake;

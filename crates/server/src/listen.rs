@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_io_timeout::TimeoutStream;
 
+use crate::deadline::DeadlineStream;
 use crate::metrics::Metrics;
 
 /// Time to send the headers of a request, and to be idle before the next one.
@@ -24,8 +23,6 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of all headers.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 100;
-/// Time for a client to take some of its answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for open requests to be answered after a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the system could not accept, such as for want of file descriptors.
@@ -89,7 +86,7 @@ pub(crate) async fn serve(
                     continue;
                 };
                 let service = TowerToHyperService::new(router.clone());
-                let connection = graceful.watch(http.serve_connection(TokioIo::new(with_timeout(stream)), service));
+                let connection = graceful.watch(http.serve_connection(TokioIo::new(DeadlineStream::new(stream)), service));
                 connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a connection ended early");
@@ -172,14 +169,6 @@ fn refuse(stream: &TcpStream) {
     if let Err(error) = stream.try_write(TOO_MANY) {
         tracing::debug!(%error, "a refused connection was not told");
     }
-}
-
-/// A stream that fails when the client takes nothing for [`WRITE_TIMEOUT`]. How long it may take to
-/// send is limited where it is read: [`HEADER_TIMEOUT`], and the time for a body.
-fn with_timeout(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    Box::pin(stream)
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
