@@ -44,6 +44,9 @@ pub enum ApiError {
     /// The bodies of other requests take all the memory that there is for bodies.
     #[error("too many large requests at once; send it again later")]
     BodiesFull,
+    /// An event of a batch is larger than any that is sent alone.
+    #[error("an event has up to 16,384 bytes")]
+    EventTooLarge,
     /// A batch is not an array of events.
     #[error("the body must be a JSON array of events, or one event a line as application/x-ndjson")]
     NotABatch,
@@ -110,7 +113,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict | Self::ModelUnusable(_) => StatusCode::CONFLICT,
             Self::NotABatch | Self::Inference(_) => StatusCode::BAD_REQUEST,
-            Self::TooManyEvents { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyEvents { .. } | Self::EventTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Read(ReadError::Panic(_)) | Self::Panic(_) | Self::Unreadable => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -130,6 +133,7 @@ impl ApiError {
             Self::Conflict => "sequence_conflict",
             Self::NotABatch => "not_a_batch",
             Self::TooManyEvents { .. } => "too_many_events",
+            Self::EventTooLarge => "body_too_large",
             Self::ModelUnusable(_) => "model_unusable",
             Self::Inference(_) => "invalid_inference",
             Self::Unreadable => "row_damaged",
@@ -207,6 +211,24 @@ impl ApiError {
     }
 }
 
+impl Problem {
+    /// A refusal of which only the status is known.
+    fn bare(status: StatusCode) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self {
+            r#type: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: title.to_lowercase(),
+            code: if status == StatusCode::NOT_FOUND { "not_found" } else { "bad_request" },
+            outcome: None,
+            errors: Vec::new(),
+            error: None,
+            request_id: String::new(),
+        }
+    }
+}
+
 impl ApiError {
     /// What is known of an event that this happened to.
     fn outcome(&self) -> Option<&'static str> {
@@ -257,7 +279,17 @@ impl IntoResponse for ApiError {
 
 /// Writes down the problem of an answer that has any.
 pub(crate) fn write_problem(response: &mut Response, request_id: &str) {
-    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return };
+    let is_bare = |response: &Response| {
+        let status = response.status();
+        let is_json =
+            response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+        (status.is_client_error() || status.is_server_error()) && !is_json
+    };
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None if is_bare(response) => Problem::bare(response.status()),
+        None => return,
+    };
     let problem = Problem { request_id: request_id.into(), ..problem };
     tracing::debug!(
         request.id = request_id,

@@ -79,11 +79,11 @@ pub struct ServeArgs {
     pub on_corrupt: CorruptAction,
 
     /// How long predictions are kept: 30d, 12h, 8w or forever
-    #[arg(long, value_name = "TIME", default_value = "forever", env = "SERVER_RETAIN", value_parser = retention)]
+    #[arg(long, value_name = "TIME", default_value = "forever", env = "SERVER_RETAIN", value_parser = retention, allow_hyphen_values = true)]
     pub retain: Retention,
 
     /// How long anomalies are kept
-    #[arg(long, value_name = "TIME", default_value = "forever", env = "SERVER_RETAIN_ANOMALIES", value_parser = retention)]
+    #[arg(long, value_name = "TIME", default_value = "forever", env = "SERVER_RETAIN_ANOMALIES", value_parser = retention, allow_hyphen_values = true)]
     pub retain_anomalies: Retention,
 
     /// What to log: off, error, warn, info, debug or trace

@@ -15,7 +15,7 @@ use crate::api_error::ApiError;
 use crate::state::AppState;
 
 /// The largest event, in bytes.
-const EVENT_LEN_MAX: usize = 16 * 1024;
+pub(crate) const EVENT_LEN_MAX: usize = 16 * 1024;
 /// The largest batch, in bytes.
 const BATCH_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Time to send a body.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use detector::Detector;
-use sensor::{InvalidEvent, Prediction, SensorEvent};
+use sensor::{Prediction, SensorEvent};
 use store::{KeepError, Kept, NewPrediction};
 
 use crate::api_error::ApiError;
+use crate::body::EVENT_LEN_MAX;
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::state::AppState;
@@ -25,7 +26,10 @@ pub(crate) fn judge(
     metrics: &Metrics,
     json: &[u8],
     received_us: i64,
-) -> Result<Judged, InvalidEvent> {
+) -> Result<Judged, ApiError> {
+    if json.len() > EVENT_LEN_MAX {
+        return Err(ApiError::EventTooLarge);
+    }
     let detector: &Detector = &model.detector;
     let event = detector
         .schema()

@@ -28,7 +28,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the system could not accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection is told that is one too many of its address.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-type: application/problem+json\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"detail\":\"this address has as many connections as it may; close some\",\"code\":\"too_many_connections\",\"errors\":[]}\n";
 
 /// How many connections the system may keep ready to be accepted. It drops what is beyond, and who
 /// was dropped tries again after a second.

@@ -37,7 +37,7 @@ pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     if found.n_faults > 0 {
         bail!(
-            "{} faults: put a back-up in place of the database, or save what can be read with `sqlite3 {} .recover`",
+            "faults: {}; put a back-up in place of the database, or save what can be read with `sqlite3 {} .recover`",
             found.n_faults,
             path.display()
         );

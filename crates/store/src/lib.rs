@@ -152,6 +152,18 @@ struct Status {
     committed: Option<Instant>,
 }
 
+impl Status {
+    fn is_damaged(&self) -> bool {
+        let is = |error| {
+            matches!(
+                error,
+                KeepError::NotStored(Trouble::Corrupt) | KeepError::Unknown(Trouble::Corrupt)
+            )
+        };
+        self.failure.is_some_and(is)
+    }
+}
+
 /// How long anyone waits for a commit.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A store that committed something so recently needs no further proof that it can.
@@ -305,14 +317,22 @@ impl Store {
         if !self.is_proven()? {
             tokio::time::timeout(writer::STALLED_AFTER, probed)
                 .await
-                .unwrap_or(Err(KeepError::Unknown(Trouble::Stalled)))?;
+                .unwrap_or_else(|_| Err(self.known_trouble()))?;
         }
         Ok(self.totals())
+    }
+
+    /// Why no answer came in time.
+    fn known_trouble(&self) -> KeepError {
+        lock(&self.status).failure.unwrap_or(KeepError::Unknown(Trouble::Stalled))
     }
 
     /// Whether something was committed a moment ago, and nothing has failed since.
     fn is_proven(&self) -> Result<bool, KeepError> {
         let status = lock(&self.status);
+        if status.is_damaged() {
+            return Err(KeepError::NotStored(Trouble::Corrupt));
+        }
         let is_within =
             |since: Option<Instant>, time| since.is_some_and(|since| since.elapsed() < time);
         if status.busy_since.is_some() && !is_within(status.busy_since, writer::STALLED_AFTER) {

@@ -91,7 +91,18 @@ pub(crate) fn anomalies(
         ":limit": query.limit,
     };
     let rows = statement.query_map(parameters, prediction_row::read)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
+}
+
+/// Leaves out a row that is damaged, so that the others can be read.
+fn readable<T>(row: rusqlite::Result<T>) -> Option<rusqlite::Result<T>> {
+    match row {
+        Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+            tracing::error!(%error, "a stored prediction cannot be read");
+            None
+        }
+        row => Some(row),
+    }
 }
 
 pub(crate) fn events(
@@ -140,7 +151,7 @@ fn events_of(
         query.limit as usize - found.len(),
     ];
     let mut statement = connection.prepare_cached(&sql)?;
-    for row in statement.query_map(parameters, prediction_row::read)? {
+    for row in statement.query_map(parameters, prediction_row::read)?.filter_map(readable) {
         found.push(row?);
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The one thread that writes.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -12,7 +12,7 @@ use sensor::{FeatureValues, Prediction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backlog::Backlog;
-use crate::commit_mark::{CommitMark, Mark};
+use crate::commit_mark::{CommitMark, Mark, beside};
 use crate::error::{KeepError, OpenError, Trouble};
 use crate::held_files::HeldFiles;
 use crate::prediction_row::PredictionRow;
@@ -49,7 +49,7 @@ const TRIAL_BYTES: RangeInclusive<usize> = (256 << 10)..=(8 << 20);
 /// The thread that writes. It ends when the last [`Store`](crate::Store) is gone.
 #[derive(Debug)]
 pub struct Writer {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<bool>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -62,7 +62,7 @@ impl Writer {
         let body = move || {
             // Goes with the thread, also when that panics.
             let _end: oneshot::Sender<()> = end;
-            scribe.run(queue);
+            scribe.run(queue)
         };
         let thread = thread::Builder::new()
             .name(String::from("store-writer"))
@@ -82,9 +82,14 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// Fails when the thread panicked; what it had not answered may be kept or not.
+    /// Fails when the thread panicked, and what it had not answered may be kept or not; and when the
+    /// files of the database were no longer in their place.
     pub fn join(self) -> Result<(), KeepError> {
-        self.thread.join().map_err(|_| KeepError::Unknown(Trouble::WriterGone))
+        match self.thread.join() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(KeepError::Unknown(Trouble::Replaced)),
+            Err(_) => Err(KeepError::Unknown(Trouble::WriterGone)),
+        }
     }
 }
 
@@ -93,6 +98,7 @@ pub(crate) type Observer = Box<dyn Fn(&CommitReport) + Send>;
 
 /// What the writing thread owns.
 pub(crate) struct Scribe {
+    path: PathBuf,
     connection: Connection,
     held_files: HeldFiles,
     mark: CommitMark,
@@ -136,6 +142,7 @@ impl Scribe {
             .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
         let status = Status { totals: ledger.totals, ..Status::default() };
         Ok(Self {
+            path: path.to_owned(),
             connection,
             held_files,
             mark,
@@ -155,13 +162,14 @@ impl Scribe {
         Arc::clone(&self.status)
     }
 
-    fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
+    /// Writes until nobody is left who could ask; says whether the database is where it should be.
+    fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) -> bool {
         while let Some(first) = self.held_over.take().or_else(|| queue.blocking_recv()) {
             let batch = self.gather(first, &mut queue);
             self.settle(batch);
             self.bring_log_into_file();
         }
-        self.close();
+        self.close()
     }
 
     /// Takes what waits and no more: while one batch is written, the next gathers by itself.
@@ -227,7 +235,10 @@ impl Scribe {
         status.busy_since = None;
         match committed {
             Ok(totals) => {
-                if let Some(error) = status.failure.take() {
+                // What is damaged stays so, although other pages can be written.
+                if !status.is_damaged()
+                    && let Some(error) = status.failure.take()
+                {
                     tracing::info!(after = %error, "predictions are stored again");
                 }
                 status.totals = *totals;
@@ -387,8 +398,36 @@ impl Scribe {
         }
     }
 
-    /// Brings the database into one file and closes it.
-    fn close(self) {
+    /// Writes everything to a new file, where the paths do not lead to what is open: when that is
+    /// closed, it is gone.
+    fn rescue(&self) {
+        let mut number = 1;
+        let target = loop {
+            let target = beside(&self.path, &format!(".rescued-{number}"));
+            if !target.exists() {
+                break target;
+            }
+            number += 1;
+        };
+        let text = target.display().to_string();
+        match self.connection.execute("VACUUM INTO ?1", [&text]) {
+            Ok(_) => tracing::error!(
+                "the files of the database were moved, deleted or replaced; all that it held was written to `{text}`: \
+                 put it in their place before the next start"
+            ),
+            Err(error) => tracing::error!(
+                %error,
+                "the files of the database were moved, deleted or replaced, and what it held could not be rescued"
+            ),
+        }
+    }
+
+    /// Brings the database into one file and closes it; says whether it is where it should be.
+    fn close(self) -> bool {
+        let is_in_place = self.held_files.are_in_place();
+        if !is_in_place {
+            self.rescue();
+        }
         let is_busy =
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         let closed = self.connection.close().map_err(|(_, error)| error);
@@ -400,6 +439,7 @@ impl Scribe {
             }
             Err(error) => tracing::warn!(%error, "the database could not be brought into one file"),
         }
+        is_in_place
     }
 }
 

@@ -94,6 +94,9 @@ struct Numbers {
     values: Vec<f64>,
     /// How deep they are nested; a flat array is 1.
     depth: usize,
+    /// How many numbers stand in each of the innermost arrays; `None` when they differ.
+    row_len: Option<usize>,
+    n_rows: usize,
 }
 
 /// More nesting than any shape has.
@@ -413,10 +416,16 @@ impl InputTensor {
         if self.shape[0] > ROWS_MAX {
             return refuse("a request has up to 100,000 rows");
         }
-        if self.data.depth > self.shape.len() || Some(self.data.values.len()) != n_values {
+        let Numbers { values, depth, row_len, .. } = self.data;
+        let is_of_rows =
+            depth == 1 || (depth == self.shape.len() && row_len == self.shape.last().copied());
+        if Some(values.len()) != n_values || (n_values != Some(0) && !is_of_rows) {
             return refuse("the data of a tensor are numbers, as many as its shape says");
         }
-        Ok(self.data.values)
+        if self.datatype.starts_with("INT") && values.iter().any(|value| value.fract() != 0.0) {
+            return refuse("a tensor of integers holds whole numbers");
+        }
+        Ok(values)
     }
 }
 
@@ -476,7 +485,15 @@ impl<'de> Visitor<'de> for Element<'_> {
             return Err(de::Error::custom("nested too deep"));
         }
         self.numbers.depth = self.numbers.depth.max(depth);
+        let (n_before, n_rows) = (self.numbers.values.len(), self.numbers.n_rows);
         while seq.next_element_seed(Element { numbers: &mut *self.numbers, depth })?.is_some() {}
+        if self.numbers.n_rows == n_rows {
+            // Nothing was nested in it, so it is a row.
+            let len = Some(self.numbers.values.len() - n_before);
+            self.numbers.row_len =
+                if n_rows == 0 || self.numbers.row_len == len { len } else { None };
+            self.numbers.n_rows += 1;
+        }
         Ok(())
     }
 }

@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use sensor::InvalidEvent;
 use serde::Deserializer as _;
 use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -90,7 +89,7 @@ async fn judge_all(
     state: &AppState,
     model: &Arc<Model>,
     texts: Vec<Bytes>,
-) -> Result<Vec<Result<Judged, InvalidEvent>>, ApiError> {
+) -> Result<Vec<Result<Judged, ApiError>>, ApiError> {
     let received_us = (state.clock)();
     let (model, metrics) = (Arc::clone(model), Arc::clone(&state.metrics));
     let judge = move || {
@@ -103,7 +102,7 @@ async fn judge_all(
 /// told of each and given as well.
 async fn answer_all(
     state: &AppState,
-    judged: Vec<Result<Judged, InvalidEvent>>,
+    judged: Vec<Result<Judged, ApiError>>,
     explain: bool,
     answers: &mut Answers,
 ) -> Result<(), ApiError> {
@@ -115,7 +114,7 @@ async fn answer_all(
                 valid.push(judged);
                 refused.push(None);
             }
-            Err(invalid) => refused.push(Some(ApiError::from(invalid))),
+            Err(error) => refused.push(Some(error)),
         }
     }
     let kept = intake::keep(state, valid, explain).await.map_err(ApiError::from);

@@ -66,6 +66,8 @@ async fn requests_that_cannot_be_judged_say_why() {
         (whole(&json!(7.0), [1, 3]), "not an inference request"),
         (whole(&json!([[1.0, 200.0, 3.0]]), [1, 3]), "row 0: humidity_pct"),
         (whole(&json!([[1.0, null, 3.0]]), [1, 3]), "row 0: humidity_pct"),
+        (whole(&json!([[1.0, 2.0], [3.0, 4.0, 5.0, 6.0]]), [2, 3]), "as many as its shape says"),
+        (tensor("INT64", json!([[1.5, 2.0, 3.0]])), "whole numbers"),
         (whole(&json!([]), [usize::MAX, 3]), "up to 100,000 rows"),
         (tensor("BYTES", json!([1.0, 2.0, 3.0])), "FP64"),
         (json!({"inputs": []}), "one tensor for the feature"),

@@ -64,6 +64,28 @@ async fn nothing_is_acknowledged_while_the_path_leads_to_another_file() {
     }
 }
 
+/// Seen to fail with a writer that closes a deleted file like any other.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_a_deleted_database_held_is_rescued_at_the_stop() {
+    let test = three_events().await;
+    let path = test.path();
+    std::fs::remove_file(&path).unwrap();
+    let TestStore { dir, store, writer } = test;
+    drop(store);
+    assert_eq!(writer.join(), Err(KeepError::Unknown(Trouble::Replaced)));
+    let rescued = dir.path().join("data/events.db.rescued-1");
+    assert_eq!(verify(&rescued, |_| ()).unwrap().n_predictions, 3);
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_left_out_of_lists() {
+    let test = three_events().await;
+    let connection = rusqlite::Connection::open(test.path()).unwrap();
+    connection.execute_batch("UPDATE predictions SET features = '[7' WHERE sequence = 2").unwrap();
+    assert_eq!(test.store.latest_anomalies(newest(10)).await.unwrap().len(), 2);
+}
+
 /// Seen to fail without the mark.
 #[tokio::test]
 async fn a_start_with_less_than_was_acknowledged_is_loud() {
@@ -129,6 +151,7 @@ async fn damage_that_shows_while_in_use_is_looked_for_at_the_next_start() {
     let (store, writer) = open(&path).unwrap();
     let refused = Err(KeepError::NotStored(Trouble::Corrupt));
     assert_eq!(store.keep(&new_prediction(30_000, false)).await, refused);
+    assert_eq!(store.check().await, Err(KeepError::NotStored(Trouble::Corrupt)));
     drop(store);
     writer.join().unwrap();
     let (_opened, log) = logged(|| open(&path).unwrap());
