@@ -139,7 +139,7 @@ impl Scribe {
         ledger.write(&connection).map_err(sqlite_error)?;
         run(&connection, "DELETE FROM trial").map_err(sqlite_error)?;
         let held_files = HeldFiles::of(path)
-            .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+            .map_err(|source| OpenError::Files { path: path.to_owned(), source })?;
         let status = Status { totals: ledger.totals, ..Status::default() };
         Ok(Self {
             path: path.to_owned(),
