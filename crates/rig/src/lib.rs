@@ -2,7 +2,7 @@
 //!
 //! [`Programs`] are built and found; a [`ServerProcess`] is started, asked how it is, and ended one
 //! way or another; a [`Connection`] sends requests over a socket and reads what comes back, without
-//! a library in between that would be kinder than clients are. [`event`] writes events.
+//! a library in between that would be kinder than clients are. [`event()`] writes events.
 //!
 //! What it does not do: it judges nothing, and knows nothing of what is inside the programs.
 

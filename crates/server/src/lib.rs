@@ -2,7 +2,7 @@
 //!
 //! [`Server::bind`] loads the model, opens the database and takes the port; [`Server::run`] serves
 //! until it is told to stop, answers what it has accepted, and closes the database. [`router`] is
-//! the same without a socket. [`verify`] looks at the database instead.
+//! the same without a socket. [`verify()`] looks at the database instead.
 //!
 //! The way of an event: `body` reads it within its bounds, `intake` has it checked, judged and kept,
 //! and the answer goes out after the commit. Everything that is refused leaves through [`ApiError`],
