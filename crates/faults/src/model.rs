@@ -3,7 +3,7 @@
 //! Half of the files have a bit, a number or a length changed, or are cut or continued; the other half
 //! are forged: their checksums are right, so that the decoder has to look at everything itself.
 //!
-//! Seen to fail without the checksum, and without the look at the features that trees cut.
+//! Seen to fail without the checksum.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
