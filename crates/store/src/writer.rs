@@ -203,7 +203,7 @@ impl Scribe {
             duration: begun.elapsed(),
             is_stored: committed.is_ok(),
         });
-        self.note(&committed.as_ref().map(|(totals, _)| *totals), &batch);
+        self.note(committed.as_ref().map(|(totals, _)| *totals).map_err(|error| *error), &batch);
 
         match committed {
             Ok((_, outcomes)) => {
@@ -230,7 +230,7 @@ impl Scribe {
     }
 
     /// Tells the status, and the log when it changes.
-    fn note(&mut self, committed: &Result<Totals, &KeepError>, batch: &[Job]) {
+    fn note(&mut self, committed: Result<Totals, KeepError>, batch: &[Job]) {
         let mut status = lock(&self.status);
         status.busy_since = None;
         match committed {
@@ -241,20 +241,20 @@ impl Scribe {
                 {
                     tracing::info!(after = %error, "predictions are stored again");
                 }
-                status.totals = *totals;
+                status.totals = totals;
                 status.committed = Some(Instant::now());
                 self.trial_bytes = 0;
             }
             Err(error) => {
-                if status.failure != Some(**error) {
+                if status.failure != Some(error) {
                     tracing::error!(
                         error = %error,
                         sqlite = self.last_words,
                         "predictions cannot be stored; clients are told to send them again"
                     );
                 }
-                status.failure = Some(**error);
-                let (KeepError::NotStored(trouble) | KeepError::Unknown(trouble)) = **error else {
+                status.failure = Some(error);
+                let (KeepError::NotStored(trouble) | KeepError::Unknown(trouble)) = error else {
                     return;
                 };
                 if !matches!(trouble, Trouble::DiskFull | Trouble::DiskFails) {
