@@ -142,15 +142,7 @@ impl Bench {
     fn on_schedule(&self) -> anyhow::Result<Figure> {
         let (_data, launch) = self.launch()?;
         let server = launch.start()?;
-        let mut events = Events::new();
-        let load = Load {
-            addr: server.addr(),
-            n_connections: 64,
-            rate: Some(25_000.0),
-            duration: self.seconds(20, 3),
-        };
-        let outcome = generator::run(&load, |out| events.single(out))?;
-        check(&outcome)?;
+        let outcome = sent(&server, 64, Some(25_000.0), self.seconds(20, 3))?;
         Ok(Figure {
             what: "25,000 events a second on schedule, 64 connections",
             wanted: "p99 under 30 ms",
@@ -167,15 +159,7 @@ impl Bench {
     fn one_client(&self) -> anyhow::Result<Figure> {
         let (_data, launch) = self.launch()?;
         let server = launch.start()?;
-        let mut events = Events::new();
-        let load = Load {
-            addr: server.addr(),
-            n_connections: 1,
-            rate: None,
-            duration: self.seconds(10, 2),
-        };
-        let outcome = generator::run(&load, |out| events.single(out))?;
-        check(&outcome)?;
+        let outcome = sent(&server, 1, None, self.seconds(10, 2))?;
         let sync_us = sync_us(self.scratch.path())?;
         Ok(Figure {
             what: "one client, one event after another",
@@ -239,15 +223,7 @@ impl Bench {
             .with_env("DISK_DIR", &data.path().display().to_string())
             .with_env("SYNC_DELAY_US", "20000")
             .start()?;
-        let mut events = Events::new();
-        let load = Load {
-            addr: server.addr(),
-            n_connections: 256,
-            rate: None,
-            duration: self.seconds(10, 3),
-        };
-        let outcome = generator::run(&load, |out| events.single(out))?;
-        check(&outcome)?;
+        let outcome = sent(&server, 256, None, self.seconds(10, 3))?;
         Ok(Figure {
             what: "every sync 20 ms slower, 256 connections",
             wanted: "5,000/s",
@@ -333,6 +309,20 @@ fn against_flask(rate: f64) -> Figure {
         wanted: "500x",
         measured,
     }
+}
+
+/// Sends single events, none of which may be refused.
+fn sent(
+    server: &ServerProcess,
+    n_connections: usize,
+    rate: Option<f64>,
+    duration: Duration,
+) -> anyhow::Result<Outcome> {
+    let load = Load { addr: server.addr(), n_connections, rate, duration };
+    let mut events = Events::new();
+    let outcome = generator::run(&load, |out| events.single(out))?;
+    check(&outcome)?;
+    Ok(outcome)
 }
 
 fn check(outcome: &Outcome) -> anyhow::Result<()> {

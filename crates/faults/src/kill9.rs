@@ -2,11 +2,11 @@
 //!
 //! Seen to fail with a writer that answers before it commits.
 
-use std::thread;
 use std::time::Duration;
 
 use anyhow::bail;
 use rand::RngExt as _;
+use rig::ServerProcess;
 
 use crate::Verdict;
 use crate::load::Load;
@@ -20,15 +20,8 @@ pub(crate) fn cause(stage: &Stage, loops: u64) -> anyhow::Result<Verdict> {
     let mut acknowledged = Vec::new();
     for _ in 0..loops {
         let mut server = stage.launch(folder.path()).start()?;
-        let addr = server.addr();
-        let pause = Duration::from_millis(rng.random_range(5..120));
-        let answered = thread::scope(|scope| {
-            let clients = scope.spawn(|| load.run(addr, 8));
-            thread::park_timeout(pause);
-            let killed = server.kill();
-            let answered = clients.join().expect("clients do not panic");
-            killed.map(|()| answered)
-        })?;
+        let after = Duration::from_millis(rng.random_range(5..120));
+        let ((), answered) = load.until_ended(&mut server, after, ServerProcess::kill)?;
         acknowledged.extend(answered.acknowledged);
     }
     if acknowledged.len() < 10 * usize::try_from(loops)? {

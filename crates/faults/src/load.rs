@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rig::{Answer, Connection};
+use rig::{Answer, Connection, ServerProcess};
 
 /// How long a client waits for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -62,6 +62,23 @@ impl Load {
             let answered =
                 clients.into_iter().map(|client| client.join().expect("a client does not panic"));
             answered.fold(Answered::default(), Answered::join)
+        })
+    }
+
+    /// Sends from eight clients, ends the server after a while, and gives how it ended.
+    pub(crate) fn until_ended<T>(
+        &self,
+        server: &mut ServerProcess,
+        after: Duration,
+        end: impl FnOnce(&mut ServerProcess) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, Answered)> {
+        let addr = server.addr();
+        thread::scope(|scope| {
+            let clients = scope.spawn(|| self.run(addr, 8));
+            thread::park_timeout(after);
+            let ended = end(server);
+            let answered = clients.join().expect("clients do not panic");
+            ended.map(|ended| (ended, answered))
         })
     }
 

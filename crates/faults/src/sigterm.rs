@@ -2,11 +2,11 @@
 //!
 //! Seen to fail with a server that ends at once on SIGTERM, and with a store without a lock.
 
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use rand::RngExt as _;
+use rig::ServerProcess;
 
 use crate::Verdict;
 use crate::load::Load;
@@ -20,15 +20,8 @@ pub(crate) fn cause(stage: &Stage, loops: u64) -> anyhow::Result<Verdict> {
     let mut acknowledged = Vec::new();
     for _ in 0..loops {
         let mut server = stage.launch(folder.path()).start()?;
-        let addr = server.addr();
-        let pause = Duration::from_millis(rng.random_range(20..120));
-        let (status, answered) = thread::scope(|scope| {
-            let clients = scope.spawn(|| load.run(addr, 8));
-            thread::park_timeout(pause);
-            let status = server.stop();
-            let answered = clients.join().expect("clients do not panic");
-            status.map(|status| (status, answered))
-        })?;
+        let after = Duration::from_millis(rng.random_range(20..120));
+        let (status, answered) = load.until_ended(&mut server, after, ServerProcess::stop)?;
         ensure!(status.success(), "it ended with {status}");
         if let Some((_, answer)) = answered.refused.first() {
             bail!("an event was refused with {}: {}", answer.status, answer.body);

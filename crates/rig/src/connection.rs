@@ -107,11 +107,6 @@ impl Connection {
     pub fn get(&mut self, path: &str) -> io::Result<Answer> {
         self.exchange(&request("GET", path, "", ""))
     }
-
-    /// The socket, for those who want to send less than a request.
-    pub fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
-    }
 }
 
 #[cfg(test)]
