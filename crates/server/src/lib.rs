@@ -127,8 +127,7 @@ impl Server {
             tokio::pin!(sweeping, serving);
             tokio::select! {
                 () = &mut serving => {}
-                // Without anything to sweep, this ends at once.
-                () = async { (&mut sweeping).await; std::future::pending().await } => {}
+                never = &mut sweeping => match never {},
                 () = writer.ended() => {
                     bail!("the writer of the database has panicked; start the server again");
                 }

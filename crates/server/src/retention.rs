@@ -1,5 +1,6 @@
 //! Deleting what is older than it has to be kept, for as long as the server runs.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use store::{Store, Sweep};
@@ -39,10 +40,14 @@ impl Retentions {
     }
 }
 
-/// Walks through the database again and again.
-pub(crate) async fn keep_sweeping(store: Store, retentions: Retentions, clock: Clock) {
+/// Walks through the database again and again, where anything is kept for a limited time.
+pub(crate) async fn keep_sweeping(
+    store: Store,
+    retentions: Retentions,
+    clock: Clock,
+) -> Infallible {
     if !retentions.is_any_limited() {
-        return;
+        return std::future::pending().await;
     }
     loop {
         let mut sweep = retentions.sweep(clock());

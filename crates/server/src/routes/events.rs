@@ -1,13 +1,13 @@
 //! `GET /events`: everything that is kept, page by page.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use store::{EventKey, EventQuery};
 
 use crate::api_error::{ApiError, Problem};
 use crate::query::{self, LIST_LIMIT_MAX, Query, QueryFaultKind};
 use crate::state::AppState;
-use crate::wire::{EventsBody, PredictionBody, json_text, line};
+use crate::wire::{EventsBody, JsonLine, PredictionBody};
 
 const LIMIT_DEFAULT: u32 = 100;
 
@@ -60,5 +60,5 @@ pub(crate) async fn events(
         })
     });
     let events = found.iter().map(|stored| PredictionBody::listed(&stored.prediction)).collect();
-    Ok(json_text(line(&EventsBody { events, next })))
+    Ok(JsonLine(EventsBody { events, next }).into_response())
 }

@@ -5,8 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use store::{KeepError, Totals};
 
-use crate::api_error::ApiError;
-use crate::query::Query;
+use crate::query::NoQuery;
 use crate::state::AppState;
 use crate::wire::{
     HealthBody, HealthModelBody, HealthStoreBody, JsonLine, StatusBody, UnavailableBody,
@@ -22,14 +21,10 @@ use crate::wire::{
         (status = 503, description = "Events cannot be stored", body = UnavailableBody),
     )
 )]
-pub(crate) async fn health(
-    State(state): State<AppState>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.finish()?;
+pub(crate) async fn health(State(state): State<AppState>, _: NoQuery) -> Response {
     let Totals { events, anomalies } = match state.store.check().await {
         Ok(totals) => totals,
-        Err(error) => return Ok(unavailable(error)),
+        Err(error) => return unavailable(error),
     };
     let body = HealthBody {
         status: "ok",
@@ -38,16 +33,15 @@ pub(crate) async fn health(
         store: HealthStoreBody { events, anomalies },
         uptime_s: ((state.clock)() - state.started_us) / 1_000_000,
     };
-    Ok(JsonLine(body).into_response())
+    JsonLine(body).into_response()
 }
 
 /// Whether the process answers at all
 ///
 /// One that does not should be started anew.
 #[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, body = StatusBody)))]
-pub(crate) async fn livez(query: Query) -> Result<Response, ApiError> {
-    query.finish()?;
-    Ok(JsonLine(StatusBody { status: "ok" }).into_response())
+pub(crate) async fn livez(_: NoQuery) -> Response {
+    JsonLine(StatusBody { status: "ok" }).into_response()
 }
 
 /// Whether events can be judged and stored
@@ -62,15 +56,11 @@ pub(crate) async fn livez(query: Query) -> Result<Response, ApiError> {
         (status = 503, description = "Events cannot be stored", body = UnavailableBody),
     )
 )]
-pub(crate) async fn readyz(
-    State(state): State<AppState>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.finish()?;
-    Ok(match state.store.check().await {
+pub(crate) async fn readyz(State(state): State<AppState>, _: NoQuery) -> Response {
+    match state.store.check().await {
         Ok(_) => JsonLine(StatusBody { status: "ok" }).into_response(),
         Err(error) => unavailable(error),
-    })
+    }
 }
 
 fn unavailable(error: KeepError) -> Response {

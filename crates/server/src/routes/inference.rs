@@ -5,8 +5,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::body::Bytes;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -14,9 +16,9 @@ use utoipa::ToSchema;
 use crate::api_error::{ApiError, Problem};
 use crate::body::DocumentBody;
 use crate::model::Model;
-use crate::query::Query;
+use crate::query::NoQuery;
 use crate::state::AppState;
-use crate::wire::{json_text, line};
+use crate::wire::JsonLine;
 
 /// The name of the one model.
 const MODEL_NAME: &str = "isoforest";
@@ -136,24 +138,22 @@ pub(crate) enum OutputData {
 
 /// What the server is
 #[utoipa::path(get, path = "/v2", tag = "inference", responses((status = 200, body = ServerMetadata)))]
-pub(crate) async fn server_metadata(query: Query) -> Result<Response, ApiError> {
-    query.finish()?;
+pub(crate) async fn server_metadata(_: NoQuery) -> Response {
     let name = env!("CARGO_PKG_NAME");
-    Ok(answer(&ServerMetadata { name, version: env!("CARGO_PKG_VERSION"), extensions: [] }))
+    JsonLine(ServerMetadata { name, version: env!("CARGO_PKG_VERSION"), extensions: [] })
+        .into_response()
 }
 
 /// Whether the process answers at all
 #[utoipa::path(get, path = "/v2/health/live", tag = "inference", responses((status = 200, body = Live)))]
-pub(crate) async fn live(query: Query) -> Result<Response, ApiError> {
-    query.finish()?;
-    Ok(answer(&Live { live: true }))
+pub(crate) async fn live(_: NoQuery) -> Response {
+    JsonLine(Live { live: true }).into_response()
 }
 
 /// Whether the model can be asked
 #[utoipa::path(get, path = "/v2/health/ready", tag = "inference", responses((status = 200, body = Ready)))]
-pub(crate) async fn ready(query: Query) -> Result<Response, ApiError> {
-    query.finish()?;
-    Ok(answer(&Ready { ready: true }))
+pub(crate) async fn ready(_: NoQuery) -> Response {
+    JsonLine(Ready { ready: true }).into_response()
 }
 
 /// What the model takes and gives
@@ -164,14 +164,8 @@ pub(crate) async fn ready(query: Query) -> Result<Response, ApiError> {
     params(("name" = String, Path, description = "`isoforest`")),
     responses((status = 200, body = ModelMetadata<'static>), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
-pub(crate) async fn model_metadata(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.finish()?;
-    let model = named(&state, &name, None)?;
-    Ok(answer(&metadata(&model)))
+pub(crate) async fn model_metadata(Named(model): Named) -> Response {
+    JsonLine(metadata(&model)).into_response()
 }
 
 /// What a version of the model takes and gives
@@ -182,14 +176,8 @@ pub(crate) async fn model_metadata(
     params(("name" = String, Path, description = "`isoforest`"), ("version" = String, Path, description = "The version in use")),
     responses((status = 200, body = ModelMetadata<'static>), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
-pub(crate) async fn version_metadata(
-    State(state): State<AppState>,
-    Path((name, version)): Path<(String, String)>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.finish()?;
-    let model = named(&state, &name, Some(&version))?;
-    Ok(answer(&metadata(&model)))
+pub(crate) async fn version_metadata(Named(model): Named) -> Response {
+    JsonLine(metadata(&model)).into_response()
 }
 
 /// Whether the model can be asked
@@ -200,14 +188,8 @@ pub(crate) async fn version_metadata(
     params(("name" = String, Path, description = "`isoforest`")),
     responses((status = 200, body = ModelReady<'static>), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
-pub(crate) async fn model_ready(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.finish()?;
-    named(&state, &name, None)?;
-    Ok(answer(&ModelReady { name: MODEL_NAME, ready: true }))
+pub(crate) async fn model_ready(Named(_model): Named) -> Response {
+    JsonLine(ModelReady { name: MODEL_NAME, ready: true }).into_response()
 }
 
 /// Whether a version of the model can be asked
@@ -218,14 +200,8 @@ pub(crate) async fn model_ready(
     params(("name" = String, Path, description = "`isoforest`"), ("version" = String, Path, description = "The version in use")),
     responses((status = 200, body = ModelReady<'static>), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
-pub(crate) async fn version_ready(
-    State(state): State<AppState>,
-    Path((name, version)): Path<(String, String)>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.finish()?;
-    named(&state, &name, Some(&version))?;
-    Ok(answer(&ModelReady { name: MODEL_NAME, ready: true }))
+pub(crate) async fn version_ready(Named(_model): Named) -> Response {
+    JsonLine(ModelReady { name: MODEL_NAME, ready: true }).into_response()
 }
 
 /// Judges rows; nothing is stored
@@ -242,14 +218,10 @@ pub(crate) async fn version_ready(
     )
 )]
 pub(crate) async fn infer(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-    query: Query,
-    DocumentBody { bytes: body, _room }: DocumentBody,
+    Named(model): Named,
+    DocumentBody { bytes, _room }: DocumentBody,
 ) -> Result<Response, ApiError> {
-    query.finish()?;
-    let model = named(&state, &name, None)?;
-    tokio::task::spawn_blocking(move || judge(&model, &body)).await?
+    judge_aside(model, bytes).await
 }
 
 /// Judges rows by a version of the model; nothing is stored
@@ -266,25 +238,32 @@ pub(crate) async fn infer(
     )
 )]
 pub(crate) async fn version_infer(
-    State(state): State<AppState>,
-    Path((name, version)): Path<(String, String)>,
-    query: Query,
-    DocumentBody { bytes: body, _room }: DocumentBody,
+    Named(model): Named,
+    DocumentBody { bytes, _room }: DocumentBody,
 ) -> Result<Response, ApiError> {
-    query.finish()?;
-    let model = named(&state, &name, Some(&version))?;
-    tokio::task::spawn_blocking(move || judge(&model, &body)).await?
+    judge_aside(model, bytes).await
 }
 
-fn answer(body: &impl Serialize) -> Response {
-    json_text(line(body))
+/// The model in use, if it goes by the name in the path, and by the version where there is one.
+pub(crate) struct Named(Arc<Model>);
+
+#[derive(Deserialize)]
+struct ModelPath {
+    name: String,
+    version: Option<String>,
 }
 
-/// The model in use, if it goes by this name and version.
-fn named(state: &AppState, name: &str, version: Option<&str>) -> Result<Arc<Model>, ApiError> {
-    let model = state.models.current();
-    let is_meant = name == MODEL_NAME && version.is_none_or(|version| version == model.version());
-    if is_meant { Ok(model) } else { Err(ApiError::NotFound) }
+impl FromRequestParts<AppState> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        NoQuery::from_request_parts(parts, state).await?;
+        let path = Path::<ModelPath>::from_request_parts(parts, state).await;
+        let Ok(Path(ModelPath { name, version })) = path else { return Err(ApiError::NotFound) };
+        let model = state.models.current();
+        let is_version = version.is_none_or(|version| version == model.version());
+        if name == MODEL_NAME && is_version { Ok(Self(model)) } else { Err(ApiError::NotFound) }
+    }
 }
 
 fn metadata(model: &Model) -> ModelMetadata<'_> {
@@ -302,6 +281,11 @@ fn metadata(model: &Model) -> ModelMetadata<'_> {
             tensor("is_anomaly", "BOOL", vec![-1]),
         ],
     }
+}
+
+/// Judges on a thread for work that takes a while.
+async fn judge_aside(model: Arc<Model>, body: Bytes) -> Result<Response, ApiError> {
+    tokio::task::spawn_blocking(move || judge(&model, &body)).await?
 }
 
 fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
@@ -347,12 +331,13 @@ fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
         outputs.retain(|known| request.outputs.iter().any(|wanted| wanted.name == known.name));
     }
     let model_version = model.version();
-    Ok(answer(&InferenceResponse {
+    Ok(JsonLine(InferenceResponse {
         model_name: MODEL_NAME,
         model_version,
         id: request.id,
         outputs,
-    }))
+    })
+    .into_response())
 }
 
 /// The values of all rows, one row after another, in the order of the schema.

@@ -1,13 +1,13 @@
 //! `GET /latest_anomalies`: what an operator wants to see first.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use store::AnomalyQuery;
 
 use crate::api_error::{ApiError, Problem};
 use crate::query::{self, LIST_LIMIT_MAX, Query};
 use crate::state::AppState;
-use crate::wire::{AnomaliesBody, PredictionBody, json_text, line};
+use crate::wire::{AnomaliesBody, JsonLine, PredictionBody};
 
 const LIMIT_DEFAULT: u32 = 10;
 
@@ -44,5 +44,5 @@ pub(crate) async fn latest_anomalies(
     let has_more = query::cut(&mut found, limit);
     let next = found.last().map(|last| last.id).filter(|_| has_more);
     let anomalies = found.iter().map(|stored| PredictionBody::listed(&stored.prediction)).collect();
-    Ok(json_text(line(&AnomaliesBody { anomalies, next })))
+    Ok(JsonLine(AnomaliesBody { anomalies, next }).into_response())
 }

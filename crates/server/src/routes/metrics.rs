@@ -4,8 +4,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use crate::api_error::ApiError;
-use crate::query::Query;
+use crate::query::NoQuery;
 use crate::state::AppState;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -17,11 +16,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
     tag = "health",
     responses((status = 200, body = String, content_type = "application/openmetrics-text"))
 )]
-pub(crate) async fn metrics(
-    State(state): State<AppState>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.finish()?;
+pub(crate) async fn metrics(State(state): State<AppState>, _: NoQuery) -> Response {
     let text = state.metrics.encode(&state.store);
-    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+    ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response()
 }

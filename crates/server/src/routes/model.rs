@@ -1,21 +1,17 @@
 //! `GET /model` and `POST /model/reload`: by what events are judged.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use crate::api_error::{ApiError, Problem};
-use crate::query::Query;
+use crate::query::NoQuery;
 use crate::state::AppState;
-use crate::wire::{ModelBody, json_text, line};
+use crate::wire::{JsonLine, ModelBody};
 
 /// The model in use
 #[utoipa::path(get, path = "/model", tag = "model", responses((status = 200, body = ModelBody<'static>)))]
-pub(crate) async fn model(
-    State(state): State<AppState>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.finish()?;
-    Ok(json_text(line(&ModelBody::of(&state.models.current()))))
+pub(crate) async fn model(State(state): State<AppState>, _: NoQuery) -> Response {
+    JsonLine(ModelBody::of(&state.models.current())).into_response()
 }
 
 /// Takes over the model that is in the folder now
@@ -33,9 +29,8 @@ pub(crate) async fn model(
 )]
 pub(crate) async fn reload(
     State(state): State<AppState>,
-    query: Query,
+    _: NoQuery,
 ) -> Result<Response, ApiError> {
-    query.finish()?;
     let model = state.models.reload().await?;
-    Ok(json_text(line(&ModelBody::of(&model))))
+    Ok(JsonLine(ModelBody::of(&model)).into_response())
 }

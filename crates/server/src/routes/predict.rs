@@ -1,7 +1,7 @@
 //! `POST /predict`: checked, judged, kept, and only then answered.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use store::KeepError;
 
 use crate::api_error::{ApiError, Problem};
@@ -9,7 +9,7 @@ use crate::body::EventBody;
 use crate::intake;
 use crate::query::{self, Query};
 use crate::state::AppState;
-use crate::wire::{PredictionBody, json_text, line};
+use crate::wire::{JsonLine, PredictionBody};
 
 /// Judges one event
 ///
@@ -50,5 +50,5 @@ pub(crate) async fn predict(
     let judged = intake::judge(&model, &state.metrics, &body, (state.clock)())?;
     let mut answers = intake::keep(&state, vec![judged], explain).await?;
     let answered = answers.pop().expect("there is an answer to every event")?;
-    Ok(json_text(line(&answered.body())))
+    Ok(JsonLine(answered.body()).into_response())
 }

@@ -1,13 +1,13 @@
 //! `GET /stations`: who has sent events, and how they are.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use store::StationQuery;
 
 use crate::api_error::{ApiError, Problem};
 use crate::query::{self, LIST_LIMIT_MAX, Query};
 use crate::state::AppState;
-use crate::wire::{PredictionBody, StationBody, StationsBody, json_text, line};
+use crate::wire::{JsonLine, PredictionBody, StationBody, StationsBody};
 
 const LIMIT_DEFAULT: u32 = 100;
 
@@ -49,5 +49,5 @@ pub(crate) async fn stations(
                 .map(|anomaly| PredictionBody::listed(&anomaly.prediction)),
         })
         .collect();
-    Ok(json_text(line(&StationsBody { stations, next })))
+    Ok(JsonLine(StationsBody { stations, next }).into_response())
 }
