@@ -283,7 +283,7 @@ impl Metrics {
         self.anomalies.get_or_create(&if has_room { own } else { other() }).inc();
     }
 
-    pub(crate) fn committed(&self, report: &CommitReport) {
+    pub(crate) fn committed(&self, report: &CommitReport<'_>) {
         if report.is_stored {
             self.commit_predictions.observe(report.n_predictions as f64);
             self.commit_seconds.observe(report.duration.as_secs_f64());

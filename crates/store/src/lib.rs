@@ -26,6 +26,7 @@ mod query;
 mod reader;
 mod retention;
 mod schema;
+mod series;
 mod verify;
 mod writer;
 
@@ -33,7 +34,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sensor::{Fingerprint, Prediction};
+use sensor::{Fingerprint, Prediction, StationId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backlog::Backlog;
@@ -43,8 +44,9 @@ use crate::reader::Readers;
 use crate::writer::{Job, Scribe};
 
 pub use error::{KeepError, OpenError, ReadError, Trouble};
-pub use query::{AnomalyQuery, EventKey, EventQuery, Station, StationQuery};
+pub use query::{AnomalyQuery, EventKey, EventQuery, Glance, Neighbours, Station, StationQuery};
 pub use retention::{Place, Sweep, Swept};
+pub use series::{Bucket, Extent, SampleQuery, Sampled, SeriesQuery};
 pub use verify::{Verification, VerifyError, verify};
 pub use writer::Writer;
 
@@ -129,15 +131,26 @@ pub struct Totals {
     pub anomalies: u64,
 }
 
-/// What a transaction was like, for those who measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CommitReport {
+/// What a transaction was like, for those who measure and watch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommitReport<'a> {
     /// How many predictions it was about.
     pub n_predictions: usize,
     /// How long it took.
     pub duration: Duration,
     /// Whether it was committed.
     pub is_stored: bool,
+    /// Predictions that it stored, in the order of their arrival.
+    pub arrivals: Vec<Arrival<'a>>,
+}
+
+/// A prediction that is on the disk since a moment ago.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Arrival<'a> {
+    /// Who sent the event.
+    pub station_id: &'a StationId,
+    /// What is to be known of it.
+    pub glance: Glance,
 }
 
 /// What the writer last knew; readers of it do not touch the disk.
@@ -185,7 +198,7 @@ impl Store {
     pub fn open(
         path: &Path,
         params: &StoreParams,
-        observe: impl Fn(&CommitReport) + Send + 'static,
+        observe: impl Fn(&CommitReport<'_>) + Send + 'static,
     ) -> Result<(Self, Writer), OpenError> {
         if let Some(dir) = path.parent() {
             schema::make_folder(dir)
@@ -284,6 +297,66 @@ impl Store {
     /// Fails when the database cannot be read, or not in time.
     pub async fn stations(&self, query: StationQuery) -> Result<Vec<Station>, ReadError> {
         self.readers.read(move |connection| query::stations(connection, &query)).await
+    }
+
+    /// The anomaly that was the `id`th prediction to arrive, if it is one and still there.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn anomaly(&self, id: i64) -> Result<Option<StoredPrediction>, ReadError> {
+        self.readers.read(move |connection| query::anomaly(connection, id)).await
+    }
+
+    /// Up to `n_each` predictions of a station before an event, and as many after it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn neighbours(&self, key: EventKey, n_each: u32) -> Result<Neighbours, ReadError> {
+        self.readers.read(move |connection| query::neighbours(connection, &key, n_each)).await
+    }
+
+    /// Stations in the order of their names, each with its last `len_max` predictions at a glance,
+    /// the last to be measured first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn glances(
+        &self,
+        query: StationQuery,
+        len_max: u32,
+    ) -> Result<Vec<(StationId, Vec<Glance>)>, ReadError> {
+        self.readers.read(move |connection| query::glances(connection, &query, len_max)).await
+    }
+
+    /// How the values and scores of a station went.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn series(&self, query: SeriesQuery) -> Result<Vec<Bucket>, ReadError> {
+        self.readers.read(move |connection| series::series(connection, &query)).await
+    }
+
+    /// Some predictions of a time, spread evenly over it and over the stations.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn sample(&self, query: SampleQuery) -> Result<Vec<Sampled>, ReadError> {
+        self.readers.read(move |connection| series::sample(connection, &query)).await
+    }
+
+    /// Bytes that the database and its log take on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the reading of it panics.
+    pub async fn size_bytes(&self) -> Result<u64, ReadError> {
+        let readers = Arc::clone(&self.readers);
+        Ok(tokio::task::spawn_blocking(move || readers.size_bytes()).await?)
     }
 
     /// How many predictions wait for the writer.

@@ -7,7 +7,8 @@ use rusqlite::{Row, params};
 use sensor::{FeatureValues, Fingerprint, Prediction, StationId};
 use sha2::{Digest as _, Sha256};
 
-use crate::{NewPrediction, StoredPrediction};
+use crate::query::Glance;
+use crate::{Arrival, NewPrediction, StoredPrediction};
 
 /// The columns of a prediction in the order in which [`read`] takes them.
 pub(crate) const COLUMNS: &str = "id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
@@ -75,6 +76,19 @@ impl PredictionRow {
             Part::Bytes(&row.event_hash),
         ]);
         Self { content_hash, ..row }
+    }
+
+    /// What whoever watches wants to know of it.
+    pub(crate) fn arrival(&self) -> Arrival<'_> {
+        Arrival {
+            station_id: &self.station_id,
+            glance: Glance {
+                timestamp_us: self.timestamp_us,
+                received_us: self.received_us,
+                anomaly_score: self.anomaly_score,
+                is_anomaly: self.is_anomaly,
+            },
+        }
     }
 
     /// Bytes of memory that it takes, by and large.
@@ -220,7 +234,7 @@ fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> ru
     serde_json::from_str(&text).map_err(|error| conversion_error(column, error))
 }
 
-fn conversion_error(
+pub(crate) fn conversion_error(
     column: usize,
     error: impl std::error::Error + Send + Sync + 'static,
 ) -> rusqlite::Error {

@@ -69,6 +69,28 @@ pub struct Station {
     pub latest_anomaly: Option<StoredPrediction>,
 }
 
+/// What is to be known of a prediction at a glance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Glance {
+    /// When the event was measured, in microseconds since 1970.
+    pub timestamp_us: i64,
+    /// When it arrived.
+    pub received_us: i64,
+    /// In (0, 1]; higher is more anomalous.
+    pub anomaly_score: f64,
+    /// Whether it is called anomalous.
+    pub is_anomaly: bool,
+}
+
+/// The predictions around one of a station, by the time of measuring.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neighbours {
+    /// Those before, the nearest last.
+    pub before: Vec<StoredPrediction>,
+    /// Those after, the nearest first.
+    pub after: Vec<StoredPrediction>,
+}
+
 pub(crate) fn anomalies(
     connection: &Connection,
     query: &AnomalyQuery,
@@ -94,8 +116,73 @@ pub(crate) fn anomalies(
     Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
 }
 
+/// The anomaly that was the `id`th prediction to arrive.
+pub(crate) fn anomaly(
+    connection: &Connection,
+    id: i64,
+) -> Result<Option<StoredPrediction>, ReadError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_id WHERE is_anomaly AND id = ?1"
+    );
+    Ok(connection.prepare_cached(&sql)?.query_row([id], prediction_row::read).optional()?)
+}
+
+pub(crate) fn neighbours(
+    connection: &Connection,
+    key: &EventKey,
+    n_each: u32,
+) -> Result<Neighbours, ReadError> {
+    let read = |comparison: &str, order: &str| -> Result<Vec<StoredPrediction>, ReadError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM predictions
+             WHERE station_id = ?1 AND (timestamp_us, sequence) {comparison} (?2, ?3)
+             ORDER BY timestamp_us {order}, sequence {order} LIMIT ?4"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let sequence = key.sequence.cast_signed();
+        let parameters = params![key.station_id.as_str(), key.timestamp_us, sequence, n_each];
+        let rows = statement.query_map(parameters, prediction_row::read)?;
+        Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
+    };
+    let mut before = read("<", "DESC")?;
+    before.reverse();
+    Ok(Neighbours { before, after: read(">", "ASC")? })
+}
+
+/// Stations in the order of their names, each with its last `len_max` predictions, the last to be
+/// measured first.
+pub(crate) fn glances(
+    connection: &Connection,
+    query: &StationQuery,
+    len_max: u32,
+) -> Result<Vec<(StationId, Vec<Glance>)>, ReadError> {
+    let sql = "
+        SELECT timestamp_us, received_us, anomaly_score, is_anomaly FROM predictions
+        WHERE station_id = ?1 ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = Vec::new();
+    let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
+    while found.len() < query.limit as usize
+        && let Some(name) = next_station(connection, &last)?
+    {
+        if let Ok(station_id) = StationId::parse(&name) {
+            let rows = statement.query_map(params![name, len_max], |row| {
+                Ok(Glance {
+                    timestamp_us: row.get(0)?,
+                    received_us: row.get(1)?,
+                    anomaly_score: row.get(2)?,
+                    is_anomaly: row.get(3)?,
+                })
+            })?;
+            found.push((station_id, rows.collect::<Result<_, _>>()?));
+        }
+        last = name;
+    }
+    Ok(found)
+}
+
 /// Leaves out a row that is damaged, so that the others can be read.
-fn readable<T>(row: rusqlite::Result<T>) -> Option<rusqlite::Result<T>> {
+pub(crate) fn readable<T>(row: rusqlite::Result<T>) -> Option<rusqlite::Result<T>> {
     match row {
         Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
             tracing::error!(%error, "a stored prediction cannot be read");

@@ -1,5 +1,6 @@
 //! Connections that read, on threads for blocking work, and for a limited time.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::Semaphore;
 
+use crate::commit_mark::beside;
 use crate::error::{OpenError, ReadError};
 use crate::schema;
 
@@ -37,6 +39,12 @@ impl Readers {
             turns: Arc::new(Semaphore::new(READERS_MAX)),
             idle: Mutex::new(vec![first]),
         })
+    }
+
+    /// Bytes of the files that are read; 0 for one that is not there.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        size(&self.path) + size(&beside(&self.path, "-wal"))
     }
 
     /// Reads when it is its turn.

@@ -18,7 +18,7 @@ use crate::held_files::HeldFiles;
 use crate::prediction_row::PredictionRow;
 use crate::retention::{self, Sweep, Swept};
 use crate::schema::Ledger;
-use crate::{CommitReport, Kept, Status, Totals, lock};
+use crate::{Arrival, CommitReport, Kept, Status, Totals, lock};
 
 /// What the writer is asked to do, and where it answers. Nobody may be waiting any more.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Writer {
 }
 
 /// Where a [`Scribe`] tells what it did after each transaction.
-pub(crate) type Observer = Box<dyn Fn(&CommitReport) + Send>;
+pub(crate) type Observer = Box<dyn Fn(&CommitReport<'_>) + Send>;
 
 /// What the writing thread owns.
 pub(crate) struct Scribe {
@@ -198,10 +198,12 @@ impl Scribe {
         lock(&self.status).busy_since = Some(begun);
         let committed = self.commit(&batch);
         let n_predictions = batch.iter().map(|job| job.size().0).sum();
+        let outcomes = committed.as_ref().map_or(&[][..], |(_, outcomes)| outcomes);
         (self.observe)(&CommitReport {
             n_predictions,
             duration: begun.elapsed(),
             is_stored: committed.is_ok(),
+            arrivals: batch.iter().zip(outcomes).flat_map(arrivals).collect(),
         });
         self.note(committed.as_ref().map(|(totals, _)| *totals).map_err(|error| *error), &batch);
 
@@ -471,6 +473,16 @@ enum Outcome {
     Kept(Vec<Kept>),
     Probed,
     Swept(Swept),
+}
+
+/// What a job that was committed has stored.
+fn arrivals<'a>((job, outcome): (&'a Job, &'a Outcome)) -> impl Iterator<Item = Arrival<'a>> {
+    let (rows, kept) = match (job, outcome) {
+        (Job::Keep { rows, .. }, Outcome::Kept(kept)) => (rows.as_slice(), kept.as_slice()),
+        _ => Default::default(),
+    };
+    let stored = rows.iter().zip(kept).filter(|(_, kept)| **kept == Kept::Stored);
+    stored.map(|(row, _)| row.arrival())
 }
 
 fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod reading;
+mod series;
 mod trouble;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,10 @@
 //! What is read back, and what is deleted when it is old.
 
 use sensor::StationId;
-use store::{EventKey, EventQuery, NewPrediction, StationQuery, StoredPrediction, Sweep, Totals};
+use store::{
+    CommitReport, EventKey, EventQuery, NewPrediction, StationQuery, Store, StoreParams,
+    StoredPrediction, Sweep, Totals,
+};
 
 use crate::{TestStore, new_prediction};
 
@@ -47,6 +50,70 @@ async fn events_are_read_station_by_station_and_filtered() {
         EventQuery { since_us: Some(BEGIN_US + 5), until_us: Some(BEGIN_US + 8), ..all(100) };
     assert_eq!(read(between).await, [6, 7, 5]);
     assert_eq!(read(EventQuery { station_id: Some(station(7)), ..all(100) }).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn an_anomaly_is_found_by_its_number() {
+    let test = twenty_events().await;
+    let found = test.store.anomaly(6).await.unwrap().unwrap();
+    assert_eq!((found.id, found.prediction.sequence), (6, 5));
+    assert_eq!(test.store.anomaly(7).await.unwrap(), None, "normal");
+    assert_eq!(test.store.anomaly(-1).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_neighbours_of_an_event_are_those_of_its_station() {
+    let test = twenty_events().await;
+    let key = |sequence: u64| EventKey {
+        station_id: station(sequence % 2),
+        timestamp_us: BEGIN_US + sequence.cast_signed(),
+        sequence,
+    };
+    let found = test.store.neighbours(key(7), 3).await.unwrap();
+    assert_eq!(
+        (sequences(&found.before), sequences(&found.after)),
+        (vec![1, 3, 5], vec![9, 11, 13])
+    );
+    let found = test.store.neighbours(key(0), 2).await.unwrap();
+    assert_eq!((sequences(&found.before), sequences(&found.after)), (vec![], vec![2, 4]));
+}
+
+#[tokio::test]
+async fn stations_are_seen_at_a_glance() {
+    let test = twenty_events().await;
+    let all = StationQuery { limit: 10, after: None };
+    let found = test.store.glances(all, 3).await.unwrap();
+    assert_eq!(
+        found.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>(),
+        [station(0), station(1)]
+    );
+    let last: Vec<_> = found[1]
+        .1
+        .iter()
+        .map(|glance| (glance.timestamp_us - BEGIN_US, glance.is_anomaly))
+        .collect();
+    assert_eq!(last, [(19, false), (17, false), (15, true)]);
+    let rest = StationQuery { limit: 10, after: Some(station(0)) };
+    assert_eq!(test.store.glances(rest, 30).await.unwrap()[0].1.len(), 10);
+}
+
+#[tokio::test]
+async fn whoever_watches_hears_of_what_was_stored_and_of_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let observe = move |report: &CommitReport<'_>| {
+        let arrivals = report.arrivals.iter();
+        let seen = arrivals.map(|arrival| (arrival.station_id.clone(), arrival.glance.is_anomaly));
+        tell.send(seen.collect::<Vec<_>>()).unwrap();
+    };
+    let path = dir.path().join("events.db");
+    let (store, writer) = Store::open(&path, &StoreParams::default(), observe).unwrap();
+    store.keep_all(&[new_prediction(1, true), new_prediction(2, false)]).await.unwrap();
+    store.keep_all(&[new_prediction(1, true), new_prediction(3, false)]).await.unwrap();
+    drop(store);
+    writer.join().unwrap();
+    let heard: Vec<_> = told.iter().collect();
+    assert_eq!(heard, [vec![(station(1), true), (station(0), false)], vec![(station(1), false)]]);
 }
 
 #[tokio::test]

@@ -188,7 +188,8 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
 #[tokio::test]
 async fn a_writer_that_panics_is_heard_of_and_answers_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let observe = |report: &store::CommitReport| assert_ne!(report.n_predictions, 2, "on purpose");
+    let observe =
+        |report: &store::CommitReport<'_>| assert_ne!(report.n_predictions, 2, "on purpose");
     let (store, mut writer) =
         Store::open(&dir.path().join("events.db"), &StoreParams::default(), observe).unwrap();
     store.keep(&new_prediction(1, false)).await.unwrap();
