@@ -37,19 +37,6 @@ pub(crate) fn write(path: &Path, preface: &str, figures: &[Figure]) -> anyhow::R
     std::fs::write(path, section).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-/// A number with commas between thousands.
-pub(crate) fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// The middle one of some numbers.
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
@@ -59,13 +46,6 @@ pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_told_in_thousands() {
-        assert_eq!(thousands(999.4), "999");
-        assert_eq!(thousands(25_000.0), "25,000");
-        assert_eq!(thousands(1_234_567.0), "1,234,567");
-    }
 
     #[test]
     fn a_section_is_written_anew_and_what_stands_before_it_stays() {

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use figures::number::grouped;
 use rig::{DISK_SHIM, Launch, Programs, ServerProcess, compile_shim, request};
 use tempfile::TempDir;
 
@@ -13,7 +14,7 @@ use crate::args::ServeArgs;
 use crate::events::{BATCH_LEN, Events, N_STATIONS};
 use crate::generator::{self, Load, Outcome};
 use crate::peer::FlaskProcess;
-use crate::report::{self, Figure, median, thousands};
+use crate::report::{self, Figure, median};
 
 /// Events that a restart finds.
 const N_STORED: u64 = 1_000_000;
@@ -73,9 +74,9 @@ impl Singles {
         let (least, most) = self.range;
         let measured = format!(
             "{}/s ({} to {}), p50 {:.1} ms, p99 {:.1} ms, {:.0} % of `/livez`",
-            thousands(self.rate),
-            thousands(least),
-            thousands(most),
+            grouped(self.rate),
+            grouped(least),
+            grouped(most),
             self.p50_ms,
             self.p99_ms,
             self.share * 100.0
@@ -148,7 +149,7 @@ impl Bench {
             wanted: "p99 under 30 ms",
             measured: format!(
                 "{}/s, p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms",
-                thousands(outcome.rate()),
+                grouped(outcome.rate()),
                 outcome.percentile_ms(50.0),
                 outcome.percentile_ms(99.0),
                 outcome.percentile_ms(99.9)
@@ -202,15 +203,12 @@ impl Bench {
         let batches = Figure {
             what: "NDJSON batches of 1,000, 4 connections",
             wanted: "150,000 events/s",
-            measured: format!(
-                "{} events/s, {memory_mib:.0} MiB resident",
-                thousands(median(rates))
-            ),
+            measured: format!("{} events/s, {memory_mib:.0} MiB resident", grouped(median(rates))),
         };
         let start = Figure {
             what: "start with a million stored events after kill -9",
             wanted: "ready in 2 s",
-            measured: format!("{seconds:.2} s, {} events stored", thousands(n_events as f64)),
+            measured: format!("{seconds:.2} s, {} events stored", grouped(n_events as f64)),
         };
         Ok((batches, start))
     }
@@ -229,7 +227,7 @@ impl Bench {
             wanted: "5,000/s",
             measured: format!(
                 "{}/s, p99 {:.0} ms",
-                thousands(outcome.rate()),
+                grouped(outcome.rate()),
                 outcome.percentile_ms(99.0)
             ),
         })
@@ -253,9 +251,9 @@ impl Bench {
             wanted: "80 % of the peak, refusals under 50 ms, under 128 MiB",
             measured: format!(
                 "{}/s ({:.0} %) of {}/s that the connections could send, refusals with p99 {:.0} ms, at most {memory_mib:.0} MiB resident",
-                thousands(outcome.rate()),
+                grouped(outcome.rate()),
                 outcome.rate() / peak * 100.0,
-                thousands((outcome.n_good + outcome.n_refused) as f64 / outcome.seconds),
+                grouped((outcome.n_good + outcome.n_refused) as f64 / outcome.seconds),
                 outcome.refusal_us.value_at_percentile(99.0) as f64 / 1e3
             ),
         })
@@ -300,7 +298,7 @@ fn against_flask(rate: f64) -> Figure {
     let measured = match FlaskProcess::start() {
         Ok(process) => {
             let flask = process.rate();
-            format!("{:.0}x ({}/s there)", rate / flask, thousands(flask))
+            format!("{:.0}x ({}/s there)", rate / flask, grouped(flask))
         }
         Err(error) => format!("not measured: {error:#}"),
     };

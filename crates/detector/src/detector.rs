@@ -236,7 +236,7 @@ impl Detector {
     ///
     /// Panics when the event is of another schema.
     pub fn explain(&self, event: &SensorEvent) -> Vec<Attribution> {
-        let contributions = self.parts.forest.contributions(event.values());
+        let contributions = self.contributions(event.values());
         let FeatureValues(values) = self.schema().feature_values(event);
         let mut attributions: Vec<Attribution> = values
             .into_iter()
@@ -245,6 +245,11 @@ impl Detector {
             .collect();
         attributions.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
         attributions
+    }
+
+    /// What each value of a row pushed the score, positive towards anomalous.
+    pub(crate) fn contributions(&self, values: &[f64]) -> Vec<f64> {
+        self.parts.forest.contributions(values)
     }
 
     /// The scores of many events, in parallel, each equal to what [`Detector::assess`] gives.
@@ -288,6 +293,36 @@ impl Detector {
     /// Panics when there are not as many values as features.
     pub fn score_row(&self, values: &[f64]) -> f64 {
         self.parts.forest.score_one(values)
+    }
+
+    /// Whether a row of bare values is called anomalous.
+    ///
+    /// # Panics
+    ///
+    /// Panics when there are not as many values as features.
+    pub fn is_anomaly(&self, values: &[f64]) -> bool {
+        self.threshold.is_exceeded_by(self.parts.forest.path_sum(values))
+    }
+
+    /// The values that a prediction of this detector was made from, in the order of the features, NaN
+    /// for a missing one; `None` when they are of another detector.
+    pub fn row(&self, FeatureValues(values): &FeatureValues) -> Option<Vec<f64>> {
+        let value = |name: &str| {
+            let (_, value) = values.iter().find(|(other, _)| **other == *name)?;
+            Some(value.unwrap_or(f64::NAN))
+        };
+        self.schema().features().iter().map(|feature| value(&feature.name)).collect()
+    }
+
+    /// How many events the calibration knows; each has a score as if it had not been learnt.
+    pub fn n_calibration_scores(&self) -> usize {
+        self.parts.calibration.sums.len()
+    }
+
+    /// How many of the calibration's scores are at least this one.
+    pub fn n_calibration_scores_from(&self, score: f64) -> usize {
+        let sums = &self.parts.calibration.sums;
+        sums.partition_point(|&sum| self.parts.forest.score(sum) >= score)
     }
 
     /// The engine that scores.

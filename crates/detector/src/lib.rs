@@ -8,20 +8,29 @@
 //! by the trees that have not learnt it, so no data has to be set aside. The share of them that
 //! look as strange as a new event is its p-value, and an [`AlarmRule`] cuts there.
 //!
+//! What a judgement means is put into words here, too: [`ModelMeta::reasons`] says why an event is an
+//! anomaly, [`Detector::counterfactual`] what would have been normal, and [`FeatureMeta::drift`] how
+//! far values have moved since the training.
+//!
 //! What it does not do: it keeps nothing between two events, reads no clock, and starts no thread
 //! of its own.
 
 mod artefact;
 mod calibration;
+mod counterfactual;
 mod detector;
+mod drift;
 mod files;
 mod meta;
 mod params;
+mod reasons;
 mod summary;
 
 pub use artefact::{ArtefactError, DETECTOR_KIND, DETECTOR_VERSION};
 pub use calibration::AlarmRule;
+pub use counterfactual::{Change, Counterfactual};
 pub use detector::{Detector, FitError, RowScore};
+pub use drift::{DriftDegree, FeatureDrift};
 pub use files::{ARTEFACT_FILE, AtomicFile, LoadError, META_FILE, SaveError, write_atomically};
 pub use isoforest::{Engine, EngineError, IsolationForest, Params as ForestParams, Samples};
 pub use meta::{FeatureMeta, ForestMeta, ModelMeta, Versions};

@@ -1,7 +1,8 @@
 //! What `model_meta.json` says about a detector, for people and tools.
 
 use sensor::{Feature, FeatureSchema, timestamp};
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::artefact::DETECTOR_VERSION;
 use crate::calibration::AlarmRule;
@@ -54,6 +55,10 @@ pub struct FeatureMeta {
     pub standard_deviation: Option<f64>,
     /// Quantiles in training.
     pub quantiles: Option<Quantiles>,
+    /// The lowest value in training, its percentiles, and the highest, 101 in all: what values of
+    /// later are compared with. Absent in the metadata of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "on_one_line")]
+    pub percentiles: Option<Vec<f64>>,
 }
 
 /// How a forest was grown.
@@ -127,14 +132,27 @@ impl FeatureMeta {
             optional: feature.optional,
             mean: summary.as_ref().map(|summary| summary.mean),
             standard_deviation: summary.as_ref().map(|summary| summary.standard_deviation),
-            quantiles: summary.map(|summary| summary.quantiles),
+            quantiles: summary.as_ref().map(|summary| summary.quantiles.clone()),
+            percentiles: summary.map(|summary| summary.percentiles),
         }
     }
 
     /// What a feature is, whatever its values in training were.
     pub(crate) fn without_summary(&self) -> Self {
-        Self { mean: None, standard_deviation: None, quantiles: None, ..self.clone() }
+        Self {
+            mean: None,
+            standard_deviation: None,
+            quantiles: None,
+            percentiles: None,
+            ..self.clone()
+        }
     }
+}
+
+/// Writes a list so that it does not fill a page of pretty JSON.
+#[expect(clippy::ref_option, reason = "the signature that serde calls")]
+fn on_one_line<S: Serializer>(values: &Option<Vec<f64>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serde_json::value::to_raw_value(values).map_err(S::Error::custom)?.serialize(serializer)
 }
 
 /// The false-alarm rate and the contamination of a rule, one of which it has.

@@ -11,6 +11,9 @@ pub struct FeatureSummary {
     pub standard_deviation: f64,
     /// Quantiles.
     pub quantiles: Quantiles,
+    /// The lowest value, the values that 1, 2, ... 99 in a hundred are at most, and the highest: all
+    /// of them values that occurred.
+    pub percentiles: Vec<f64>,
 }
 
 /// Quantiles, interpolated between neighbours.
@@ -42,14 +45,15 @@ impl FeatureSummary {
         let n = present.len() as f64;
         let mean = present.iter().map(|value| value / n).sum::<f64>();
         let variance = present.iter().map(|value| (value - mean).powi(2) / n).sum::<f64>();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank is an index"
+        )]
+        let index_of = |rank: f64| rank as usize;
         let quantile = |share: f64| {
             let rank = share * (n - 1.0);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a rank is an index"
-            )]
-            let index = rank.floor() as usize;
+            let index = index_of(rank.floor());
             let upper = present[(index + 1).min(present.len() - 1)];
             present[index] + (upper - present[index]) * (rank - rank.floor())
         };
@@ -65,6 +69,9 @@ impl FeatureSummary {
                 p99: quantile(0.99),
                 max,
             },
+            percentiles: (0..=100)
+                .map(|percent| present[index_of((f64::from(percent) / 100.0 * (n - 1.0)).round())])
+                .collect(),
         })
     }
 }
@@ -83,6 +90,8 @@ mod tests {
             (1.0, 2.0, 5.0)
         );
         assert_eq!(summary.quantiles.p01, 1.04);
+        let expected = |percent: usize| 1.0 + ((percent as f64) / 25.0).round();
+        assert_eq!(summary.percentiles, (0..=100).map(expected).collect::<Vec<_>>());
         assert_eq!(FeatureSummary::of([f64::NAN].into_iter()), None);
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use detector::{ARTEFACT_FILE, AlarmRule, Detector, FeatureMeta, META_FILE};
+use figures::number::{bytes, grouped, percent, rounded, significant};
 use sensor::timestamp;
 
 use crate::SAMPLE_FILE;
@@ -39,8 +40,8 @@ impl Summary<'_> {
         writeln!(
             out,
             "rows         {} learnt, {} bad",
-            grouped(data.events.len()),
-            grouped(data.n_bad_rows)
+            grouped(data.events.len() as f64),
+            grouped(data.n_bad_rows as f64)
         )?;
         let Some(timeline) = &self.timeline else {
             return writeln!(
@@ -60,8 +61,8 @@ impl Summary<'_> {
             timeline.n_stations,
             if timeline.n_stations == 1 { "" } else { "s" },
             timeline.interval_us as f64 / 1e6,
-            grouped(timeline.n_gaps),
-            grouped(timeline.n_repeats),
+            grouped(timeline.n_gaps as f64),
+            grouped(timeline.n_repeats as f64),
         )
     }
 
@@ -85,7 +86,7 @@ impl Summary<'_> {
                 number(feature.standard_deviation),
                 number(feature.quantiles.as_ref().map(|quantiles| quantiles.min)),
                 number(feature.quantiles.as_ref().map(|quantiles| quantiles.max)),
-                grouped(n_missing),
+                grouped(n_missing as f64),
             )?;
         }
         Ok(())
@@ -97,8 +98,8 @@ impl Summary<'_> {
         writeln!(
             out,
             "forest       {} trees of {} samples, seed {}",
-            grouped(meta.parameters.n_trees),
-            grouped(meta.parameters.sample_size),
+            grouped(meta.parameters.n_trees as f64),
+            grouped(meta.parameters.sample_size as f64),
             meta.seed
         )?;
         match self.detector.alarm_rule() {
@@ -112,14 +113,14 @@ impl Summary<'_> {
                 writeln!(
                     out,
                     "false alarms about {} an hour at one event a second",
-                    one_place(rate * HOUR_S)
+                    rounded(rate * HOUR_S, 1)
                 )?;
                 if let Some(events_an_hour) = self.events_an_hour() {
                     writeln!(
                         out,
                         "             about {} an hour at the pace of the data, {} events an hour",
-                        one_place(rate * events_an_hour),
-                        one_place(events_an_hour)
+                        rounded(rate * events_an_hour, 1),
+                        rounded(events_an_hour, 1)
                     )?;
                 }
                 Ok(())
@@ -145,12 +146,11 @@ impl Summary<'_> {
             writeln!(out, "files        none written (--dry-run)")?;
         } else {
             let model_dir = &self.args.model_dir;
-            let size_kb = self.detector.encode().len().div_ceil(1_000);
             writeln!(
                 out,
-                "files        {} ({} kB)",
+                "files        {} ({})",
                 model_dir.join(ARTEFACT_FILE).display(),
-                grouped(size_kb)
+                bytes(self.detector.encode().len() as u64)
             )?;
             writeln!(out, "             {}", model_dir.join(META_FILE).display())?;
             writeln!(out, "             {}", self.args.data_dir.join(SAMPLE_FILE).display())?;
@@ -169,8 +169,8 @@ impl Summary<'_> {
         writeln!(
             out,
             "drift        learnt from the first {} rows, {measured} of the last {} are called anomalous ({asked} asked)",
-            grouped(drift.n_learnt),
-            grouped(drift.n_tried),
+            grouped(drift.n_learnt as f64),
+            grouped(drift.n_tried as f64),
         )?;
         if drift.is_large() {
             writeln!(
@@ -189,62 +189,5 @@ fn title(feature: &FeatureMeta) -> String {
     match &feature.unit {
         Some(unit) => format!("{} [{unit}]", feature.name),
         None => feature.name.clone(),
-    }
-}
-
-fn percent(share: f64) -> String {
-    let text = format!("{:.2}", share * 100.0);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-/// A number with about five significant digits: 69.973, and 1.2346e-9 where zeros would fill the line.
-fn significant(number: f64) -> String {
-    let size = number.abs();
-    if number != 0.0 && !(1e-3..1e7).contains(&size) {
-        return format!("{number:.4e}");
-    }
-    let n_places = match size {
-        0.0 => 0,
-        _ if size < 0.01 => 6,
-        _ if size < 0.1 => 5,
-        _ if size < 10.0 => 4,
-        _ if size < 100.0 => 3,
-        _ if size < 1_000.0 => 2,
-        _ => 1,
-    };
-    format!("{number:.n_places$}")
-}
-
-fn one_place(number: f64) -> String {
-    let text = format!("{number:.1}");
-    String::from(text.strip_suffix(".0").unwrap_or(&text))
-}
-
-/// A count with its thousands apart: 10,000.
-fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_for_people() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0.01, 0.5, 0.0015, 1.0].map(percent), ["1 %", "50 %", "0.15 %", "100 %"]);
-        assert_eq!(
-            [0.0, 69.973_4, -273.15, 0.004_49, 1.5e-9, 1e300].map(significant),
-            ["0", "69.973", "-273.15", "0.004490", "1.5000e-9", "1.0000e300"]
-        );
-        assert_eq!([36.0, 0.83].map(one_place), ["36", "0.8"]);
     }
 }

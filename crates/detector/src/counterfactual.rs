@@ -1,0 +1,103 @@
+//! What would have been normal.
+
+use std::sync::Arc;
+
+use crate::detector::Detector;
+
+/// Values that would have made an anomaly normal: all but the last changed to their medians in
+/// training, and the last to anything in a range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counterfactual {
+    /// The changes, as few as were found.
+    pub changes: Vec<Change>,
+}
+
+/// A value that would have been normal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The feature.
+    pub feature: Arc<str>,
+    /// From here on the event is normal, in the unit of the feature.
+    pub low: f64,
+    /// Up to here.
+    pub high: f64,
+}
+
+/// More changes explain nothing.
+const CHANGES_MAX: usize = 4;
+/// Halvings of the step between a normal value and one that is not.
+const N_HALVINGS: u32 = 12;
+
+impl Detector {
+    /// Finds values that would have made an anomaly normal, everything else being as it was.
+    ///
+    /// `values` are in the order of the features, NaN for a missing one. Features that pushed the
+    /// score most are changed first: one alone where that is enough, otherwise several. Only values
+    /// that occurred in training are considered. `None` when nothing was found, and when the metadata
+    /// does not say how the values of the training were distributed.
+    ///
+    /// # Panics
+    ///
+    /// Panics when there are not as many values as features.
+    pub fn counterfactual(&self, values: &[f64]) -> Option<Counterfactual> {
+        let contributions = self.contributions(values);
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|&a, &b| contributions[b].total_cmp(&contributions[a]));
+        order.truncate(CHANGES_MAX);
+
+        let alone = order.iter().find_map(|&feature| self.normal_change(values, feature));
+        if let Some(change) = alone {
+            return Some(Counterfactual { changes: vec![change] });
+        }
+        let mut changed = values.to_vec();
+        let mut changes = Vec::new();
+        for feature in order {
+            if let Some(change) = self.normal_change(&changed, feature) {
+                changes.push(change);
+                return Some(Counterfactual { changes });
+            }
+            let percentiles = self.meta().features[feature].percentiles.as_ref()?;
+            let median = *percentiles.get(percentiles.len() / 2)?;
+            changed[feature] = median;
+            changes.push(Change { feature: self.name(feature), low: median, high: median });
+        }
+        None
+    }
+
+    /// The values of one feature that make an event normal: those around the usual ones.
+    fn normal_change(&self, values: &[f64], feature: usize) -> Option<Change> {
+        let percentiles = self.meta().features[feature].percentiles.as_ref()?;
+        let mut changed = values.to_vec();
+        let mut is_normal = |value: f64| {
+            changed[feature] = value;
+            !self.is_anomaly(&changed)
+        };
+        let normal: Vec<bool> = percentiles.iter().map(|&value| is_normal(value)).collect();
+        let middle = percentiles.len() / 2;
+        let nearest =
+            (0..normal.len()).filter(|&i| normal[i]).min_by_key(|i| i.abs_diff(middle))?;
+        let first = (0..nearest).rev().take_while(|&i| normal[i]).last().unwrap_or(nearest);
+        let last = (nearest..normal.len()).take_while(|&i| normal[i]).last().unwrap_or(nearest);
+
+        // Between a normal value and its neighbour that is not, the edge is sought by halving.
+        let mut edge = |inside: f64, outside: Option<&f64>| {
+            let Some(&outside) = outside else { return inside };
+            let (mut inside, mut outside) = (inside, outside);
+            for _ in 0..N_HALVINGS {
+                let middle = f64::midpoint(inside, outside);
+                *(if is_normal(middle) { &mut inside } else { &mut outside }) = middle;
+            }
+            inside
+        };
+        let below = first.checked_sub(1).and_then(|index| percentiles.get(index));
+        Some(Change {
+            feature: self.name(feature),
+            low: edge(percentiles[first], below),
+            high: edge(percentiles[last], percentiles.get(last + 1)),
+        })
+    }
+
+    fn name(&self, feature: usize) -> Arc<str> {
+        Arc::clone(&self.schema().features()[feature].name)
+    }
+}

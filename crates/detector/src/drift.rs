@@ -1,0 +1,220 @@
+//! How far values have moved from those of the training.
+
+use std::fmt;
+
+use crate::meta::FeatureMeta;
+
+/// How far the values of a feature have moved from those of the training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FeatureDrift {
+    /// How many values were compared with the training.
+    pub n_values: usize,
+    /// Population stability index over tenths of the training, 0 where nothing has moved: the sum of
+    /// (a - e) ln(a / e) over shares a now and e in training (Siddiqi 2006, Credit Risk Scorecards).
+    pub psi: f64,
+    /// Kolmogorov-Smirnov statistic, 0 to 1: the largest difference between the shares of values,
+    /// now and in training, that are at most some value. Known to a hundredth.
+    pub ks: f64,
+}
+
+/// What a drift means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriftDegree {
+    /// There are too few values to tell.
+    Unknown,
+    /// Values are as in training.
+    Stable,
+    /// Values have moved, and somebody should know why.
+    Moderate,
+    /// Values differ from the training.
+    Large,
+}
+
+/// Fewer values can look moved by chance.
+const N_VALUES_MIN: usize = 200;
+/// From here on, a PSI is called moderate, and large, by custom.
+const PSI_MODERATE: f64 = 0.1;
+const PSI_LARGE: f64 = 0.25;
+/// When half of all values lie elsewhere they differ, also where so many were equal in training that
+/// a PSI has no parts to compare.
+const KS_LARGE: f64 = 0.5;
+/// Parts of the training that a PSI compares.
+const N_PARTS: usize = 10;
+
+impl FeatureDrift {
+    /// What it means.
+    pub fn degree(&self) -> DriftDegree {
+        if self.n_values < N_VALUES_MIN {
+            DriftDegree::Unknown
+        } else if self.psi >= PSI_LARGE || self.ks >= KS_LARGE {
+            DriftDegree::Large
+        } else if self.psi >= PSI_MODERATE {
+            DriftDegree::Moderate
+        } else {
+            DriftDegree::Stable
+        }
+    }
+}
+
+impl DriftDegree {
+    /// One word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Stable => "stable",
+            Self::Moderate => "moved",
+            Self::Large => "different",
+        }
+    }
+}
+
+/// The sentence that says what it means.
+impl fmt::Display for DriftDegree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "There are too few values to compare with the training.",
+            Self::Stable => "Values are distributed as in training.",
+            Self::Moderate => "Values have moved a little since the training: find out why.",
+            Self::Large => {
+                "Values differ from the training, so scores say less: mend the cause, or learn anew if this is normal now."
+            }
+        })
+    }
+}
+
+impl FeatureMeta {
+    /// Compares values with those of the training; NaN for a missing one, which is left out.
+    ///
+    /// `None` when the metadata does not say how the values of the training were distributed.
+    pub fn drift(&self, values: impl Iterator<Item = f64>) -> Option<FeatureDrift> {
+        let training = Distribution::of(self.percentiles.as_deref()?)?;
+        let mut present: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
+        present.sort_unstable_by(f64::total_cmp);
+        let n_values = present.len();
+        if n_values == 0 {
+            return Some(FeatureDrift { n_values, psi: 0.0, ks: 0.0 });
+        }
+        let share_up_to =
+            |value: f64| present.partition_point(|other| *other <= value) as f64 / n_values as f64;
+        let share_below =
+            |value: f64| present.partition_point(|other| *other < value) as f64 / n_values as f64;
+
+        let ks = training.steps.iter().fold(0.0_f64, |ks, step| {
+            let below = (share_below(step.value) - step.below).abs();
+            ks.max(below).max((share_up_to(step.value) - step.up_to).abs())
+        });
+        Some(FeatureDrift { n_values, psi: training.psi(share_up_to, n_values), ks })
+    }
+}
+
+/// The distribution function of the training, at the values where it is known.
+struct Distribution {
+    steps: Vec<Step>,
+}
+
+/// A value of the training, with the shares of values below it, and up to it.
+struct Step {
+    value: f64,
+    below: f64,
+    up_to: f64,
+}
+
+impl Distribution {
+    /// Reads percentiles, the lowest value first and the highest last.
+    fn of(percentiles: &[f64]) -> Option<Self> {
+        let last = percentiles.len().checked_sub(1).filter(|last| *last > 0)?;
+        let share = |index: usize| index as f64 / last as f64;
+        let mut steps: Vec<Step> = Vec::new();
+        for (index, &value) in percentiles.iter().enumerate() {
+            match steps.last_mut() {
+                Some(step) if step.value == value => step.up_to = share(index),
+                _ => steps.push(Step { value, below: share(index), up_to: share(index) }),
+            }
+        }
+        Some(Self { steps })
+    }
+
+    /// The stability index over parts of about a tenth; wider ones where many values are equal.
+    fn psi(&self, share_up_to: impl Fn(f64) -> f64, n_values: usize) -> f64 {
+        let width = 1.0 / N_PARTS as f64;
+        let mut edges: Vec<&Step> = Vec::new();
+        for step in &self.steps {
+            let last = edges.last().map_or(0.0, |edge| edge.up_to);
+            // Half a hundredth hides that a tenth is no binary fraction.
+            if step.up_to - last >= width - 0.005 && step.up_to < 1.0 - width / 2.0 {
+                edges.push(step);
+            }
+        }
+        // A part without a value would count as infinitely far: it is taken to have half of one.
+        let least = 0.5 / n_values as f64;
+        let mut psi = 0.0;
+        let (mut expected_before, mut actual_before) = (0.0, 0.0);
+        let inner = edges.iter().map(|edge| (edge.up_to, share_up_to(edge.value)));
+        for (expected, actual) in inner.chain([(1.0, 1.0)]) {
+            let e = expected - expected_before;
+            let a = f64::max(actual - actual_before, least);
+            psi += (a - e) * (a / e).ln();
+            (expected_before, actual_before) = (expected, actual);
+        }
+        psi
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::FeatureSummary;
+
+    fn feature(training: &[f64]) -> FeatureMeta {
+        let summary = FeatureSummary::of(training.iter().copied());
+        FeatureMeta::new(&sensor::Feature::named("heat"), summary)
+    }
+
+    /// `n` values spread evenly from `from` to `to`.
+    fn even(from: f64, to: f64, n: usize) -> Vec<f64> {
+        (0..n).map(|i| from + (to - from) * (i as f64 + 0.5) / n as f64).collect()
+    }
+
+    #[track_caller]
+    fn check(training: &[f64], now: &[f64], psi: f64, ks: f64, degree: DriftDegree) {
+        let drift = feature(training).drift(now.iter().copied()).unwrap();
+        assert!((drift.psi - psi).abs() < 0.01, "{drift:?}");
+        assert!((drift.ks - ks).abs() < 0.011, "{drift:?}");
+        assert_eq!(drift.degree(), degree, "{drift:?}");
+    }
+
+    #[test]
+    fn a_drift_is_as_large_as_the_difference_of_the_distributions() {
+        let training = even(0.0, 100.0, 10_000);
+        check(&training, &even(0.0, 100.0, 1_000), 0.0, 0.0, DriftDegree::Stable);
+        check(&training, &even(0.0, 100.0, 100), 0.0, 0.0, DriftDegree::Unknown);
+        check(&training, &[], 0.0, 0.0, DriftDegree::Unknown);
+        // Moved by 5: half of the lowest tenth's share goes to the highest.
+        let psi = (0.05 - 0.1) * (0.5_f64).ln() + (0.15 - 0.1) * (1.5_f64).ln();
+        check(&training, &even(5.0, 105.0, 10_000), psi, 0.05, DriftDegree::Stable);
+        // Spread twice as wide around the same middle.
+        let psi = 8.0 * (0.05 - 0.1) * (0.5_f64).ln() + 2.0 * (0.3 - 0.1) * (3.0_f64).ln();
+        check(&training, &even(-50.0, 150.0, 10_000), psi, 0.25, DriftDegree::Large);
+    }
+
+    #[test]
+    fn values_that_are_often_equal_are_compared_by_their_shares() {
+        // On and off: off for 60 % in training, for 30 % now.
+        let on_off = |n_off: usize| (0..1_000).map(|i| f64::from(i >= n_off)).collect::<Vec<_>>();
+        check(&on_off(600), &on_off(600), 0.0, 0.0, DriftDegree::Stable);
+        let psi = (0.3 - 0.6) * (0.5_f64).ln() + (0.7 - 0.4) * (1.75_f64).ln();
+        check(&on_off(600), &on_off(300), psi, 0.3, DriftDegree::Large);
+        // A constant that stays, and one that changes.
+        check(&[5.0; 500], &[5.0; 500], 0.0, 0.0, DriftDegree::Stable);
+        let drift = feature(&[5.0; 500]).drift([6.0; 500].into_iter()).unwrap();
+        assert_eq!((drift.ks, drift.degree()), (1.0, DriftDegree::Large));
+    }
+
+    #[test]
+    fn missing_values_are_left_out() {
+        let drift = feature(&even(0.0, 1.0, 1_000)).drift([f64::NAN, 0.5].into_iter()).unwrap();
+        assert_eq!(drift.n_values, 1);
+        let unknown = FeatureMeta::new(&sensor::Feature::named("heat"), None);
+        assert_eq!(unknown.drift([1.0].into_iter()), None);
+    }
+}

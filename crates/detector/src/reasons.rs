@@ -1,0 +1,179 @@
+//! Why an event is an anomaly, in words.
+
+use std::borrow::Cow;
+
+use figures::number::{places_of, rounded};
+use sensor::Prediction;
+
+use crate::meta::{FeatureMeta, ModelMeta};
+
+/// Unusual values that are named one by one.
+const UNUSUAL_NAMED: usize = 4;
+/// Usual values that are named one by one.
+const USUAL_NAMED: usize = 3;
+
+impl ModelMeta {
+    /// Why an event of this model is an anomaly: which values are not as in training, and which are,
+    /// such as `sound 91.2 dB, normally 58 to 74; temperature as usual`.
+    ///
+    /// Normal is what 98 of 100 values in training were. A prediction of another model gets its
+    /// values only, since what was normal for that one is not known here.
+    pub fn reasons(&self, prediction: &Prediction) -> String {
+        let pushed = prediction.attributions.iter().map(|attribution| {
+            let known = self.features.iter().find(|feature| feature.name == *attribution.feature);
+            (known, attribution)
+        });
+        if *prediction.model_version != *self.model_version {
+            let named = pushed.filter(|(_, pushed)| pushed.contribution > 0.0);
+            let named = named.map(|(known, pushed)| match known {
+                Some(known) => known.with_value(pushed.value),
+                None => value_of(&pushed.feature, pushed.value),
+            });
+            return format!(
+                "judged by another model; mostly because of {}",
+                listed(named.collect())
+            );
+        }
+
+        let (mut unusual, mut usual) = (Vec::new(), Vec::new());
+        for (feature, attribution) in pushed.filter_map(|(known, pushed)| Some((known?, pushed))) {
+            if feature.is_usual(attribution.value) {
+                usual.push((feature, attribution));
+            } else {
+                unusual.push(feature.unusual(attribution.value));
+            }
+        }
+        if unusual.is_empty() {
+            let together = usual.iter().take(2);
+            let together =
+                together.map(|(feature, pushed)| feature.with_value(pushed.value)).collect();
+            return format!("every value is usual, but not all at once: {}", listed(together));
+        }
+        let n_more = unusual.len().saturating_sub(UNUSUAL_NAMED);
+        unusual.truncate(UNUSUAL_NAMED);
+        let mut clauses = unusual;
+        if n_more > 0 {
+            clauses.push(format!("{n_more} more values unusual"));
+        }
+        match usual.len() {
+            0 => {}
+            1..=USUAL_NAMED => {
+                let names = usual.iter().map(|(feature, _)| feature.plain_name().into_owned());
+                clauses.push(format!("{} as usual", listed(names.collect())));
+            }
+            n_usual => clauses.push(format!("the other {n_usual} values as usual")),
+        }
+        clauses.join("; ")
+    }
+}
+
+impl FeatureMeta {
+    /// The name as a person says it: `sound` for `sound_db`, whose unit is dB.
+    pub fn plain_name(&self) -> Cow<'_, str> {
+        let plain = match (&self.unit, self.name.rsplit_once('_')) {
+            (Some(unit), Some((front, last))) if is_written_as(unit, last) => front,
+            _ => &self.name,
+        };
+        if plain.contains('_') { plain.replace('_', " ").into() } else { plain.into() }
+    }
+
+    /// From where to where values are called normal: what 98 of 100 were in training.
+    pub fn normal_range(&self) -> Option<(f64, f64)> {
+        self.quantiles.as_ref().map(|quantiles| (quantiles.p01, quantiles.p99))
+    }
+
+    /// A value as a person writes it, with as many places as tell the values of the training apart.
+    pub fn value_text(&self, value: f64) -> String {
+        rounded(value, self.n_places())
+    }
+
+    /// A value with its unit.
+    pub fn measured(&self, value: Option<f64>) -> String {
+        match (value, &self.unit) {
+            (None, _) => String::from("missing"),
+            (Some(value), Some(unit)) => format!("{} {unit}", self.value_text(value)),
+            (Some(value), None) => self.value_text(value),
+        }
+    }
+
+    fn n_places(&self) -> usize {
+        self.normal_range().map_or(2, |(low, high)| places_of(high - low))
+    }
+
+    /// Whether a value is as most were in training.
+    pub fn is_usual(&self, value: Option<f64>) -> bool {
+        match (value, self.normal_range()) {
+            (Some(value), Some((low, high))) => low <= value && value <= high,
+            (None, Some(_)) | (Some(_), None) => false,
+            (None, None) => true,
+        }
+    }
+
+    fn with_value(&self, value: Option<f64>) -> String {
+        format!("{} {}", self.plain_name(), self.measured(value))
+    }
+
+    fn unusual(&self, value: Option<f64>) -> String {
+        let measured = self.with_value(value);
+        match self.normal_range() {
+            // The ends of a range are rough: a place fewer is enough.
+            Some((low, high)) => {
+                let [low, high] =
+                    [low, high].map(|end| rounded(end, self.n_places().saturating_sub(1)));
+                format!("{measured}, normally {low} to {high}")
+            }
+            None => format!("{measured}, always missing in training"),
+        }
+    }
+}
+
+/// Whether the end of a name is how its unit is written in names: `c` for °C, `pct` for %.
+fn is_written_as(unit: &str, end: &str) -> bool {
+    let letters: String = unit.chars().filter(char::is_ascii_alphanumeric).collect();
+    end.eq_ignore_ascii_case(&letters) || (unit == "%" && ["pct", "percent"].contains(&end))
+}
+
+fn value_of(name: &str, value: Option<f64>) -> String {
+    value.map_or_else(|| format!("{name} missing"), |value| format!("{name} {}", rounded(value, 3)))
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(mut names: Vec<String>) -> String {
+    match names.pop() {
+        None => String::new(),
+        Some(last) if names.is_empty() => last,
+        Some(last) => format!("{} and {last}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::FeatureSummary;
+
+    #[test]
+    fn names_are_those_that_people_use() {
+        let feature = |name: &str, unit: Option<&str>| {
+            let mut feature = FeatureMeta::new(&sensor::Feature::named(name), None);
+            feature.unit = unit.map(String::from);
+            feature.plain_name().into_owned()
+        };
+        assert_eq!(feature("temperature_c", Some("°C")), "temperature");
+        assert_eq!(feature("humidity_pct", Some("%")), "humidity");
+        assert_eq!(feature("oil_pressure_bar", Some("bar")), "oil pressure");
+        assert_eq!(feature("flow_rate", Some("l/min")), "flow rate");
+        assert_eq!(feature("Current", None), "Current");
+        assert_eq!(feature("sound_db", None), "sound db");
+    }
+
+    #[test]
+    fn values_have_the_places_that_their_range_asks_for() {
+        let values = (0..=1_000).map(|i| 58.0 + 16.0 * f64::from(i) / 1_000.0);
+        let mut feature =
+            FeatureMeta::new(&sensor::Feature::named("sound_db"), FeatureSummary::of(values));
+        feature.unit = Some(String::from("dB"));
+        assert_eq!(feature.unusual(Some(91.234)), "sound 91.2 dB, normally 58 to 74");
+        assert_eq!(feature.unusual(None), "sound missing, normally 58 to 74");
+        assert!(feature.is_usual(Some(60.0)) && !feature.is_usual(Some(58.1)));
+    }
+}

@@ -1,0 +1,104 @@
+//! What a detector says about an anomaly: why, and what would have been normal.
+
+use detector::{Detector, Params};
+use sensor::{FeatureSchema, Prediction, SensorEvent, StationId};
+
+use crate::{NOW_US, events, fit};
+
+fn detector() -> Detector {
+    fit(&events(5_000, 1), &Params::default())
+}
+
+fn event(values: &[f64]) -> SensorEvent {
+    let station = StationId::parse("press").unwrap();
+    FeatureSchema::default().event(station, 1, NOW_US, values).unwrap()
+}
+
+fn anomaly(detector: &Detector, values: &[f64]) -> Prediction {
+    let prediction = detector.assess(&event(values));
+    assert!(prediction.is_anomaly, "{prediction:?}");
+    prediction
+}
+
+#[test]
+fn a_reason_names_what_is_unusual_and_what_is_not() {
+    let detector = detector();
+    let reasons = |values: &[f64]| detector.meta().reasons(&anomaly(&detector, values));
+    assert_eq!(
+        reasons(&[70.0, 45.0, 91.23]),
+        "sound 91.23 dB, normally 62.8 to 69.2; humidity and temperature as usual"
+    );
+    let two = reasons(&[81.0, 30.0, 66.0]);
+    assert!(two.contains("temperature 81") && two.contains("humidity 30"), "{two}");
+    assert!(two.ends_with("; sound as usual"), "{two}");
+    // Warm, humid and silent, each a little, where they should go together.
+    let together = reasons(&[73.1, 48.1, 62.9]);
+    assert!(together.starts_with("every value is usual, but not all at once: "), "{together}");
+}
+
+#[test]
+fn a_prediction_of_another_model_gets_no_ranges_of_this_one() {
+    let detector = detector();
+    let mut prediction = anomaly(&detector, &[70.0, 45.0, 91.23]);
+    prediction.model_version = "2020-01-01-000000000000".into();
+    let text = detector.meta().reasons(&prediction);
+    assert_eq!(text, "judged by another model; mostly because of sound 91.23 dB");
+}
+
+#[test]
+fn a_counterfactual_is_normal_within_its_range_and_not_beyond() {
+    let detector = detector();
+    for (values, culprit) in
+        [([70.0, 45.0, 91.0], 2), ([55.0, 45.0, 66.0], 0), ([70.0, 57.0, 66.0], 1)]
+    {
+        let found = detector.counterfactual(&values).unwrap();
+        assert_eq!(found.changes.len(), 1);
+        let change = &found.changes[0];
+        assert_eq!(change.feature, detector.schema().features()[culprit].name);
+        let is_normal = |value: f64| {
+            let mut changed = values;
+            changed[culprit] = value;
+            !detector.is_anomaly(&changed)
+        };
+        assert!(is_normal(change.low) && is_normal(change.high), "{change:?}");
+        assert!(is_normal(f64::midpoint(change.low, change.high)), "{change:?}");
+        let width = change.high - change.low;
+        assert!(width > 1.0, "{change:?}");
+        assert!(!is_normal(change.high + width) && !is_normal(change.low - width), "{change:?}");
+    }
+}
+
+#[test]
+fn several_values_are_changed_where_one_is_not_enough() {
+    let detector = detector();
+    let values = [85.0, 30.0, 66.0];
+    let found = detector.counterfactual(&values).unwrap();
+    assert_eq!(found.changes.len(), 2, "{found:?}");
+    let mut changed = values;
+    for change in &found.changes {
+        let features = detector.schema().features();
+        let feature = features.iter().position(|feature| feature.name == change.feature).unwrap();
+        changed[feature] = change.low;
+    }
+    assert!(!detector.is_anomaly(&changed));
+}
+
+#[test]
+fn a_row_is_made_of_the_values_of_a_prediction() {
+    let detector = detector();
+    let prediction = detector.assess(&event(&[70.0, 45.0, 66.0]));
+    assert_eq!(detector.row(&prediction.features), Some(vec![70.0, 45.0, 66.0]));
+    let mut fewer = prediction.features;
+    fewer.0.pop();
+    assert_eq!(detector.row(&fewer), None);
+}
+
+#[test]
+fn scores_of_the_calibration_are_counted_from_any_score_on() {
+    let detector = detector();
+    let n = detector.n_calibration_scores();
+    assert_eq!(detector.n_calibration_scores_from(0.0), n);
+    assert_eq!(detector.n_calibration_scores_from(1.01), 0);
+    let n_anomalous = detector.n_calibration_scores_from(detector.threshold());
+    assert!(n_anomalous > 0 && n_anomalous <= n / 100, "{n_anomalous} of {n}");
+}

@@ -1,0 +1,3 @@
+//! Figures: numbers as people read them, and pictures of them.
+
+pub mod number;

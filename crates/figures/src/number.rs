@@ -1,0 +1,145 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+/// A number without places, its thousands apart: 10,000.
+pub fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) && !text.ends_with('-') {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share in hundredths, with up to two places: 0.75 %.
+pub fn percent(share: f64) -> String {
+    format!("{} %", rounded(share * 100.0, 2))
+}
+
+/// A number with about five significant digits: 69.973, and 1.2346e-9 where zeros would fill the
+/// line.
+pub fn significant(number: f64) -> String {
+    let size = number.abs();
+    if number != 0.0 && !(1e-3..1e7).contains(&size) {
+        return format!("{number:.4e}");
+    }
+    let n_places = match size {
+        0.0 => 0,
+        _ if size < 0.01 => 6,
+        _ if size < 0.1 => 5,
+        _ if size < 10.0 => 4,
+        _ if size < 100.0 => 3,
+        _ if size < 1_000.0 => 2,
+        _ => 1,
+    };
+    format!("{number:.n_places$}")
+}
+
+/// A number with at most so many places, and none of them a zero at the end: 36, 0.8.
+pub fn rounded(number: f64, n_places: usize) -> String {
+    let text = format!("{number:.n_places$}");
+    let text = match text.split_once('.') {
+        Some(_) => text.trim_end_matches('0').trim_end_matches('.'),
+        None => &text,
+    };
+    // What rounds to nothing has no sign.
+    String::from(if text == "-0" { "0" } else { text })
+}
+
+/// How many places tell values of a range apart well: its width has about three digits.
+pub fn places_of(width: f64) -> usize {
+    if !width.is_finite() || width <= 0.0 {
+        return 2;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it lies between 0 and 9"
+    )]
+    let n_places = (2.0 - width.log10().floor()).clamp(0.0, 9.0) as usize;
+    n_places
+}
+
+/// A size in the largest unit that it has one of: 971 kB, 1.2 GB.
+pub fn bytes(size: u64) -> String {
+    let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    let size = size as f64;
+    match units.into_iter().find(|(unit, _)| size >= *unit) {
+        Some((unit, name)) if size < 10.0 * unit => format!("{} {name}", rounded(size / unit, 1)),
+        Some((unit, name)) => format!("{:.0} {name}", size / unit),
+        None => format!("{size:.0} B"),
+    }
+}
+
+/// A duration in its largest unit, and for short counts of it the next one: 45 s, 3 min, 2 h 5 min.
+pub fn duration(duration: Duration) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let seconds = duration.as_secs();
+    let with = |unit: u64, name: &str, smaller: u64, smaller_name: &str| {
+        let (count, rest) = (seconds / unit, seconds % unit / smaller);
+        if count < 10 && rest > 0 {
+            format!("{count} {name} {rest} {smaller_name}")
+        } else {
+            format!("{count} {name}")
+        }
+    };
+    match seconds {
+        0..MINUTE => format!("{seconds} s"),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        HOUR..DAY => with(HOUR, "h", MINUTE, "min"),
+        _ => with(DAY, "d", HOUR, "h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!(
+            [0.0, 999.4, 1_000.0, 1_234_567.0, -123_456.0].map(grouped),
+            ["0", "999", "1,000", "1,234,567", "-123,456"]
+        );
+        assert_eq!([0.01, 0.5, 0.0015, 1.0].map(percent), ["1 %", "50 %", "0.15 %", "100 %"]);
+        assert_eq!(
+            [0.0, 69.973_4, -273.15, 0.004_49, 1.5e-9, 1e300].map(significant),
+            ["0", "69.973", "-273.15", "0.004490", "1.5000e-9", "1.0000e300"]
+        );
+        assert_eq!(
+            [36.0, 0.83, -0.04, 100.0].map(|number| rounded(number, 1)),
+            ["36", "0.8", "0", "100"]
+        );
+        assert_eq!([1_200.0, 16.0, 0.5, 1e-300, 0.0, f64::NAN].map(places_of), [0, 1, 3, 9, 2, 2]);
+        assert_eq!(
+            [0, 999, 971_000, 1_234_000_000].map(bytes),
+            ["0 B", "999 B", "971 kB", "1.2 GB"]
+        );
+    }
+
+    #[test]
+    fn durations_are_written_for_people() {
+        let durations = [0, 59, 60, 3_599, 3_600, 7_500, 86_399, 86_400, 100_000, 8_640_000];
+        assert_eq!(
+            durations.map(|seconds| duration(Duration::from_secs(seconds))),
+            [
+                "0 s",
+                "59 s",
+                "1 min",
+                "59 min",
+                "1 h",
+                "2 h 5 min",
+                "23 h",
+                "1 d",
+                "1 d 3 h",
+                "100 d"
+            ]
+        );
+    }
+}
