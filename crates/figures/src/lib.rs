@@ -1,3 +1,42 @@
 //! Figures: numbers as people read them, and pictures of them.
+//!
+//! [`number`] writes counts, shares and durations. A [`Histogram`], a [`Scatter`], [`Panels`] over
+//! time, a [`Strip`] and signed [`Bars`] draw themselves as SVG that needs no script, follows the
+//! colours of its page through [`STYLE`], light and dark, and says in words what it shows. A
+//! [`Report`] puts them into one HTML file that needs nothing else.
+//!
+//! ```
+//! use figures::Histogram;
+//!
+//! let histogram = Histogram {
+//!     title: "Scores of the training",
+//!     unit: "anomaly score",
+//!     edges: &[0.3, 0.4, 0.5, 0.6],
+//!     shares: &[0.7, 0.2, 0.1],
+//!     compared: None,
+//!     marks: &[(0.58, "threshold")],
+//! };
+//! assert!(histogram.svg().starts_with("<svg"));
+//! ```
+//!
+//! What it does not do: it counts nothing, reads nothing, and knows nothing of stations or models.
 
+mod bars;
+mod histogram;
 pub mod number;
+mod panels;
+mod report;
+mod scatter;
+mod strip;
+mod svg;
+
+pub use bars::{Bar, Bars};
+pub use histogram::{Compared, Histogram};
+pub use panels::{Marker, Panel, Panels, Point};
+pub use report::Report;
+pub use scatter::{Dot, Scatter};
+pub use strip::{Cell, Level, Strip};
+pub use svg::escaped;
+
+/// The colours of all figures, for the page that they are on.
+pub const STYLE: &str = include_str!("style.css");
