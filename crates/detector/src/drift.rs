@@ -107,6 +107,23 @@ impl FeatureMeta {
     }
 }
 
+impl FeatureMeta {
+    /// Share of the values of the training that are at most this one, between two percentiles by a
+    /// straight line; `None` when the metadata does not say how they were distributed.
+    pub fn share_up_to(&self, value: f64) -> Option<f64> {
+        let percentiles = self.percentiles.as_deref()?;
+        let n_parts = percentiles.len().checked_sub(1).filter(|n| *n > 0)? as f64;
+        let n_up_to = percentiles.partition_point(|percentile| *percentile <= value);
+        let (Some(&low), Some(&high)) =
+            (n_up_to.checked_sub(1).and_then(|last| percentiles.get(last)), percentiles.get(n_up_to))
+        else {
+            return Some(if n_up_to == 0 { 0.0 } else { 1.0 });
+        };
+        let part = (value - low) / (high - low);
+        Some(((n_up_to - 1) as f64 + part) / n_parts)
+    }
+}
+
 /// The distribution function of the training, at the values where it is known.
 struct Distribution {
     steps: Vec<Step>,
@@ -208,6 +225,15 @@ mod tests {
         check(&[5.0; 500], &[5.0; 500], 0.0, 0.0, DriftDegree::Stable);
         let drift = feature(&[5.0; 500]).drift([6.0; 500].into_iter()).unwrap();
         assert_eq!((drift.ks, drift.degree()), (1.0, DriftDegree::Large));
+    }
+
+    #[test]
+    fn shares_of_the_training_are_known_between_percentiles() {
+        let feature = feature(&even(0.0, 100.0, 10_000));
+        for (value, share) in [(-1.0, 0.0), (0.5, 0.005), (50.0, 0.5), (77.3, 0.773), (101.0, 1.0)] {
+            let found = feature.share_up_to(value).unwrap();
+            assert!((found - share).abs() < 1e-3, "{value}: {found}");
+        }
     }
 
     #[test]

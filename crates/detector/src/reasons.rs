@@ -77,6 +77,14 @@ impl FeatureMeta {
         if plain.contains('_') { plain.replace('_', " ").into() } else { plain.into() }
     }
 
+    /// The name with its unit, for titles: `sound [dB]`.
+    pub fn title(&self) -> String {
+        match &self.unit {
+            Some(unit) => format!("{} [{unit}]", self.plain_name()),
+            None => self.plain_name().into_owned(),
+        }
+    }
+
     /// From where to where values are called normal: what 98 of 100 were in training.
     pub fn normal_range(&self) -> Option<(f64, f64)> {
         self.quantiles.as_ref().map(|quantiles| (quantiles.p01, quantiles.p99))

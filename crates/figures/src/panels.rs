@@ -14,20 +14,20 @@ pub struct Panels<'a> {
     /// When it ends.
     pub until_us: i64,
     /// The quantities from top to bottom.
-    pub panels: &'a [Panel<'a>],
+    pub panels: &'a [Panel],
 }
 
 /// A quantity over time.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Panel<'a> {
+pub struct Panel {
     /// What it is, with its unit.
-    pub name: &'a str,
+    pub name: String,
     /// What it was, in order of time; `None` interrupts the line.
     pub points: Vec<Option<Point>>,
     /// From where to where it is usual.
     pub band: Option<(f64, f64)>,
     /// A number that it should not pass, and its name.
-    pub limit: Option<(f64, &'a str)>,
+    pub limit: Option<(f64, &'static str)>,
     /// What stands out.
     pub markers: Vec<Marker>,
 }
@@ -80,7 +80,7 @@ impl Panels<'_> {
         (time_us - self.since_us) as f64 / 1e6
     }
 
-    fn draw(&self, drawing: &mut Drawing, panel: &Panel<'_>, (x, top): (Scale, f64)) {
+    fn draw(&self, drawing: &mut Drawing, panel: &Panel, (x, top): (Scale, f64)) {
         let bottom = top + PANEL;
         let bounds = panel
             .points
@@ -92,7 +92,7 @@ impl Panels<'_> {
             .filter(|value| value.is_finite());
         let (low, high) =
             bounds.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
-        drawing.write(LEFT, top - 8.0, "label", panel.name);
+        drawing.write(LEFT, top - 8.0, "label", &panel.name);
         if low > high {
             drawing.write(LEFT + 8.0, top + PANEL / 2.0, "note", "no values");
             return;
@@ -170,7 +170,7 @@ mod tests {
             Some(Point { time_us: second * 1_000_000, min: value, max: value })
         };
         let panel = Panel {
-            name: "heat",
+            name: String::from("heat"),
             points: vec![point(0, 1.0), point(1, 2.0), None, point(3, 1.0)],
             band: Some((0.5, 1.5)),
             limit: Some((1.9, "threshold")),

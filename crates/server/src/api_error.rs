@@ -8,6 +8,7 @@ use serde::Serialize;
 use store::{KeepError, ReadError};
 use utoipa::ToSchema;
 
+use crate::page;
 use crate::query::InvalidQuery;
 use crate::wire::JsonLine;
 
@@ -62,6 +63,12 @@ pub enum ApiError {
     /// The request is not one of the inference protocol, or its values are not possible.
     #[error("{0}")]
     Inference(String),
+    /// As many watch the stations as may.
+    #[error("{most} clients watch already; ask GET /stations now and then instead")]
+    TooManyStreams {
+        /// So many may.
+        most: usize,
+    },
     /// The path has no such method.
     #[error("this path has other methods; see the Allow header")]
     MethodNotAllowed,
@@ -80,9 +87,9 @@ pub enum ApiError {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Problem {
     r#type: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: String,
+    pub(crate) title: &'static str,
+    pub(crate) status: u16,
+    pub(crate) detail: String,
     code: &'static str,
     /// What became of the event, where that is not plain: `not_stored` or `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +100,7 @@ pub(crate) struct Problem {
     error: Option<String>,
     /// Not within a batch, whose answer has one.
     #[serde(skip_serializing_if = "String::is_empty")]
-    request_id: String,
+    pub(crate) request_id: String,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -117,7 +124,9 @@ impl ApiError {
             Self::Read(ReadError::Panic(_)) | Self::Panic(_) | Self::Unreadable => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::BodiesFull | Self::Keep(_) | Self::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodiesFull | Self::TooManyStreams { .. } | Self::Keep(_) | Self::Read(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -136,6 +145,7 @@ impl ApiError {
             Self::EventTooLarge => "body_too_large",
             Self::ModelUnusable(_) => "model_unusable",
             Self::Inference(_) => "invalid_inference",
+            Self::TooManyStreams { .. } => "too_many_streams",
             Self::Unreadable => "row_damaged",
             Self::Keep(KeepError::Full) | Self::Read(ReadError::Busy) | Self::BodiesFull => {
                 "overloaded"
@@ -205,7 +215,7 @@ impl ApiError {
         match self {
             Self::Keep(KeepError::Full) | Self::Read(ReadError::Busy) | Self::BodiesFull => Some(1),
             Self::Read(ReadError::TimeLimit | ReadError::Panic(_)) => None,
-            Self::Keep(_) | Self::Read(_) => Some(5),
+            Self::Keep(_) | Self::Read(_) | Self::TooManyStreams { .. } => Some(5),
             _ => None,
         }
     }
@@ -277,8 +287,8 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Writes down the problem of an answer that has any.
-pub(crate) fn write_problem(response: &mut Response, request_id: &str) {
+/// Writes down the problem of an answer that has any, as a page for those who read pages.
+pub(crate) fn write_problem(response: &mut Response, request_id: &str, is_for_people: bool) {
     let is_bare = |response: &Response| {
         let status = response.status();
         let is_json =
@@ -297,8 +307,14 @@ pub(crate) fn write_problem(response: &mut Response, request_id: &str) {
         status = problem.status,
         "refused a request"
     );
-    let (mut parts, body) = JsonLine(problem).into_response().into_parts();
-    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let (mut parts, body) = if is_for_people {
+        page::problem(&problem).into_parts()
+    } else {
+        JsonLine(problem).into_response().into_parts()
+    };
+    if !is_for_people {
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    }
     response.headers_mut().extend(parts.headers);
     *response.body_mut() = body;
 }

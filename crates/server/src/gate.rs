@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::ACCEPT;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -23,17 +24,24 @@ pub(crate) async fn pass(
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
+    let is_for_people = is_for_people(&request);
     let mut response = match framing::check(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
     let request_id = next_request_id();
-    api_error::write_problem(&mut response, &request_id);
+    api_error::write_problem(&mut response, &request_id, is_for_people);
     let value = HeaderValue::from_str(&request_id).expect("hex digits are a header value");
     response.headers_mut().insert(REQUEST_ID, value);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     metrics.answered(route, &method, response.status(), begun.elapsed());
     response
+}
+
+/// Whether a person reads the answer, in a browser.
+fn is_for_people(request: &Request) -> bool {
+    let accepts = request.headers().get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    accepts.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
 /// A number that no other request of this process has.

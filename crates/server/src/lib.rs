@@ -6,7 +6,8 @@
 //!
 //! The way of an event: `body` reads it within its bounds, `intake` has it checked, judged and kept,
 //! and the answer goes out after the commit. Everything that is refused leaves through [`ApiError`],
-//! as one kind of document. `gate` is what every request passes, in and out.
+//! as one kind of document. `gate` is what every request passes, in and out. `floor` remembers how
+//! the stations are; `page` shows it to people.
 //!
 //! What it does not do: it knows no trees, no request waits for a disk in async code, and nobody is
 //! asked who they are.
@@ -15,13 +16,16 @@ mod api_error;
 mod args;
 mod body;
 mod deadline;
+mod floor;
 mod framing;
 mod gate;
 mod intake;
+mod latency;
 mod limits;
 mod listen;
 mod metrics;
 mod model;
+mod page;
 mod query;
 mod retention;
 mod routes;
@@ -34,11 +38,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use store::{Store, Writer};
+use store::Writer;
 use tokio::net::TcpListener;
 
 use crate::listen::ConnectionLimits;
-use crate::metrics::Metrics;
 use crate::retention::Retentions;
 
 pub use api_error::ApiError;
@@ -67,17 +70,15 @@ impl Server {
     /// # Errors
     ///
     /// Fails when any of them cannot be had as the arguments say.
-    #[expect(clippy::unused_async, reason = "it needs the runtime that it will serve in")]
     pub async fn bind(args: &ServeArgs, clock: Clock) -> anyhow::Result<Self> {
         limits::survive_file_size_limit().context("cannot watch for a limit on files")?;
         limits::allow_open_files(args.connections_max);
         let model = Model::load(&args.model_dir, args.require_model, clock())?;
         let path = args.data_dir.join(DATABASE_FILE);
-        let metrics = Arc::new(Metrics::new());
-        let observer = Arc::clone(&metrics);
-        let (store, writer) =
-            Store::open(&path, &args.store_params(), move |report| observer.committed(report))
-                .context("cannot keep predictions; choose another folder with --data-dir")?;
+        let database = (&*path, &args.store_params());
+        let (state, writer) = AppState::open(model, args.model_dir.clone(), database, clock)
+            .context("cannot keep predictions; choose another folder with --data-dir")?;
+        state.floor.recall(&state.store).await.context("cannot read what was kept before")?;
         let listener = listen::bind(args.addr).with_context(|| {
             format!(
                 "cannot listen on {}; stop the program that does, if there is one, or choose another with --addr",
@@ -88,8 +89,6 @@ impl Server {
         if !addr.ip().is_loopback() {
             tracing::warn!(%addr, "everyone who reaches this address can send events and read anomalies: nobody is asked who they are");
         }
-        let model_dir = args.model_dir.clone();
-        let state = AppState::with_metrics(metrics, model, model_dir, store, clock);
         let limits = ConnectionLimits {
             total: args.connections_max,
             per_address: args.connections_per_address_max(),
@@ -119,15 +118,27 @@ impl Server {
     /// Fails when the writer of the database has panicked: a server that cannot store ends.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { listener, limits, retentions, state, mut writer } = self;
-        let metrics = Arc::clone(&state.metrics);
+        let (metrics, floor) = (Arc::clone(&state.metrics), Arc::clone(&state.floor));
         {
-            let sweeping = retention::keep_sweeping(state.store.clone(), retentions, state.clock);
-            // The router takes the last handle of the store with it, and so lets the writer end.
+            let (store, clock) = (state.store.clone(), state.clock);
+            let sweeping = retention::keep_sweeping(store.clone(), retentions, clock);
+            let beating = async {
+                floor.recall_strips(&store).await;
+                floor.keep_beating(clock).await
+            };
+            let shutdown = async {
+                shutdown.await;
+                // Streams would go on for ever.
+                floor.stop();
+            };
+            // The router takes a handle of the store with it, and the block the others: without any,
+            // the writer ends.
             let serving = listen::serve(listener, router(state), limits, metrics, shutdown);
-            tokio::pin!(sweeping, serving);
+            tokio::pin!(sweeping, beating, serving);
             tokio::select! {
                 () = &mut serving => {}
                 never = &mut sweeping => match never {},
+                never = &mut beating => match never {},
                 () = writer.ended() => {
                     bail!("the writer of the database has panicked; start the server again");
                 }

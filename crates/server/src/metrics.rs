@@ -16,6 +16,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use sensor::{InvalidEvent, Prediction, StationId};
 use store::{CommitReport, Kept, Store};
 
+use crate::latency::{LatencyNow, RecentLatency};
 use crate::model::{Model, ReloadError};
 
 /// Stations that have a series of their own; the others share one.
@@ -28,7 +29,10 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    /// Of `POST /predict`, for people.
+    recent_latency: RecentLatency,
     connections: Gauge,
+    streams: Gauge,
     connections_refused: Counter,
     predictions: Family<OutcomeLabels, Counter>,
     events_refused: Family<CodeLabels, Counter>,
@@ -115,7 +119,9 @@ impl Metrics {
                 "Time from the headers of a request to its answer",
                 Family::new_with_constructor(seconds),
             ),
+            recent_latency: RecentLatency::new(),
             connections: known(r, "connections", "Open connections", Gauge::default()),
+            streams: known(r, "streams", "Clients that watch the stations", Gauge::default()),
             connections_refused: known(
                 r,
                 "connections_refused",
@@ -222,9 +228,25 @@ impl Metrics {
             Some(_) => "HEAD",
             None => "other",
         };
+        if route == "/predict" {
+            self.recent_latency.note(took);
+        }
         let labels = RequestLabels { route: route.clone(), method, code: code.as_u16() };
         self.requests.get_or_create(&labels).inc();
         self.request_seconds.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
+    }
+
+    /// How long events waited for their answers lately.
+    pub(crate) fn latency(&self) -> Option<LatencyNow> {
+        self.recent_latency.now()
+    }
+
+    pub(crate) fn stream_opened(&self) {
+        self.streams.inc();
+    }
+
+    pub(crate) fn stream_closed(&self) {
+        self.streams.dec();
     }
 
     pub(crate) fn connection_opened(&self) {

@@ -92,6 +92,14 @@ impl Origin {
             Self::Starter => "starter",
         }
     }
+
+    /// What it is, for people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::File => "trained",
+            Self::Starter => "a starter that knows only the simulated plant",
+        }
+    }
 }
 
 /// The model in use, and the folder that another one comes from.

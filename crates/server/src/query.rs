@@ -56,6 +56,12 @@ pub enum QueryFaultKind {
     /// The value is no place in a list.
     #[error("must be the `next` of an answer")]
     Cursor,
+    /// The value does not name features of the model.
+    #[error("must be up to 16 names of the model's features, with commas between them")]
+    Features,
+    /// The value is none of some words.
+    #[error("must be one of the words that the page offers")]
+    Choice,
     /// The value is neither true nor false.
     #[error("must be true or false")]
     NotBoolean,
@@ -83,6 +89,8 @@ impl QueryFaultKind {
             Self::NotInteger => "not_integer",
             Self::LimitRange { .. } => "limit_range",
             Self::Cursor => "cursor",
+            Self::Features => "features",
+            Self::Choice => "choice",
             Self::NotBoolean => "not_boolean",
             Self::StationId(kind) => sensor::FaultKind::StationId(kind).code(),
             Self::Timestamp(kind) => sensor::FaultKind::Timestamp(kind).code(),

@@ -4,10 +4,12 @@ mod events;
 mod health;
 mod inference;
 mod latest_anomalies;
+mod live;
 mod metrics;
 mod model;
 mod predict;
 mod predict_batch;
+mod series;
 mod stations;
 
 use std::sync::Arc;
@@ -21,8 +23,11 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api_error::ApiError;
 use crate::gate;
+use crate::page;
 use crate::query::NoQuery;
 use crate::state::AppState;
+
+pub(crate) use live::STREAMS_MAX;
 
 /// What `/openapi.json` says beside the routes.
 #[derive(OpenApi)]
@@ -49,6 +54,8 @@ pub fn router(state: AppState) -> Router {
         .routes(routes!(latest_anomalies::latest_anomalies))
         .routes(routes!(events::events))
         .routes(routes!(stations::stations))
+        .routes(routes!(series::series))
+        .routes(routes!(live::live))
         .routes(routes!(model::model))
         .routes(routes!(model::reload))
         .routes(routes!(health::health))
@@ -67,6 +74,7 @@ pub fn router(state: AppState) -> Router {
         .split_for_parts();
     let documents = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document));
     router
+        .merge(page::router())
         .merge(documents.layer(from_extractor::<NoQuery>()))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)

@@ -1,16 +1,18 @@
 //! What all requests share.
 
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use store::Store;
+use store::{OpenError, Store, StoreParams, Writer};
 use tokio::sync::Semaphore;
 
 use crate::api_error::ApiError;
 use crate::body::BODIES_KIB_MAX;
+use crate::floor::Floor;
 use crate::metrics::Metrics;
 use crate::model::{Model, ModelSlot};
+use crate::routes::STREAMS_MAX;
 
 /// Tells the time, in microseconds since 1970 (UTC).
 pub type Clock = fn() -> i64;
@@ -24,9 +26,12 @@ pub struct AppState(Arc<Shared>);
 pub struct Shared {
     pub(crate) models: Models,
     pub(crate) store: Store,
+    pub(crate) floor: Arc<Floor>,
     pub(crate) metrics: Arc<Metrics>,
     /// Room for large bodies, in KiB.
     pub(crate) body_room: Arc<Semaphore>,
+    /// Room for those who watch.
+    pub(crate) streams: Arc<Semaphore>,
     pub(crate) clock: Clock,
     pub(crate) started_us: i64,
 }
@@ -41,25 +46,35 @@ pub struct Models {
 }
 
 impl AppState {
-    /// Brings the parts together; the server counts as started now.
+    /// Opens the database and brings the parts together; the server counts as started now.
     ///
     /// `model_dir` is where another model is loaded from when one is asked for.
-    pub fn new(model: Model, model_dir: PathBuf, store: Store, clock: Clock) -> Self {
-        Self::with_metrics(Arc::new(Metrics::new()), model, model_dir, store, clock)
-    }
-
-    pub(crate) fn with_metrics(
-        metrics: Arc<Metrics>,
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be opened.
+    pub fn open(
         model: Model,
         model_dir: PathBuf,
-        store: Store,
+        database: (&Path, &StoreParams),
         clock: Clock,
-    ) -> Self {
+    ) -> Result<(Self, Writer), OpenError> {
+        let metrics = Arc::new(Metrics::new());
         metrics.model_in_use(&model);
+        let started_us = clock();
+        let floor = Arc::new(Floor::new(started_us));
+        let (counted, noted) = (Arc::clone(&metrics), Arc::clone(&floor));
+        let (path, params) = database;
+        let (store, writer) = Store::open(path, params, move |report| {
+            counted.committed(report);
+            noted.note(&report.arrivals);
+        })?;
         let slot = Arc::new(ModelSlot::new(model, model_dir, clock));
         let models = Models { slot, metrics: Arc::clone(&metrics), turn: Arc::default() };
         let body_room = Arc::new(Semaphore::new(BODIES_KIB_MAX));
-        Self(Arc::new(Shared { models, store, metrics, body_room, clock, started_us: clock() }))
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+        let shared = Shared { models, store, floor, metrics, body_room, streams, clock, started_us };
+        Ok((Self(Arc::new(shared)), writer))
     }
 }
 

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use detector::ModelMeta;
 use sensor::{Attribution, FeatureValues, Prediction, timestamp};
 use serde::Serialize;
+use store::{Bucket, Extent};
 use utoipa::ToSchema;
 
 use crate::model::Model;
@@ -109,6 +110,88 @@ pub(crate) struct StationBody<'a> {
     pub(crate) latest: PredictionBody<'a>,
     /// The anomaly that arrived last.
     pub(crate) latest_anomaly: Option<PredictionBody<'a>>,
+}
+
+/// How a station went over a time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SeriesBody<'a> {
+    pub(crate) station_id: &'a str,
+    /// From here on, RFC 3339.
+    pub(crate) since: String,
+    /// Up to here.
+    pub(crate) until: String,
+    /// The features of `values`, in its order.
+    pub(crate) features: Vec<&'a str>,
+    /// Parts of the time in which anything was measured, in order.
+    pub(crate) buckets: Vec<BucketBody>,
+}
+
+/// What was measured in a part of the time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BucketBody {
+    /// When the first of its events was measured, in milliseconds since 1970.
+    first_ms: f64,
+    /// When the last was measured.
+    last_ms: f64,
+    events: u32,
+    anomalies: u32,
+    /// False when there are more events than were read.
+    is_whole: bool,
+    /// The lowest and the highest score.
+    score: [f64; 2],
+    /// The lowest and the highest value of each feature; null where all are missing.
+    values: Vec<Option<[f64; 2]>>,
+}
+
+impl From<Bucket> for BucketBody {
+    fn from(bucket: Bucket) -> Self {
+        let ends = |extent: Extent| [extent.min, extent.max];
+        Self {
+            first_ms: bucket.first_us as f64 / 1e3,
+            last_ms: bucket.last_us as f64 / 1e3,
+            events: bucket.n_events,
+            anomalies: bucket.n_anomalies,
+            is_whole: bucket.is_whole,
+            score: ends(bucket.score),
+            values: bucket.values.into_iter().map(|extent| extent.map(ends)).collect(),
+        }
+    }
+}
+
+/// What those who watch are told: all that is not normal in a `snapshot`, what has changed since in
+/// an `update`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LiveBody {
+    /// How many stations are how.
+    pub(crate) stations: LiveCounts,
+    /// Over the last ten seconds.
+    pub(crate) events_per_second: f64,
+    /// Over the last minute.
+    pub(crate) anomalies_per_minute: u64,
+    pub(crate) store: HealthStoreBody,
+    pub(crate) changed: Vec<LiveStation>,
+    /// Whether `changed` had to be cut off.
+    pub(crate) has_more: bool,
+}
+
+/// How many stations are how.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LiveCounts {
+    pub(crate) normal: usize,
+    pub(crate) anomaly: usize,
+    pub(crate) silent: usize,
+}
+
+/// How a station is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LiveStation {
+    pub(crate) station_id: String,
+    /// `normal`, `anomaly` or `silent`.
+    pub(crate) state: &'static str,
+    /// When the first of the anomalies was measured that hang together, RFC 3339.
+    pub(crate) since: Option<String>,
+    /// Anomalies among its last twenty events.
+    pub(crate) recent_anomalies: u32,
 }
 
 /// All is well.

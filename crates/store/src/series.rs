@@ -219,6 +219,9 @@ fn values(
     column: usize,
     features: &[Arc<str>],
 ) -> rusqlite::Result<Vec<Option<f64>>> {
+    if features.is_empty() {
+        return Ok(Vec::new());
+    }
     let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
     Picked(features)
         .deserialize(&mut serde_json::Deserializer::from_str(text))

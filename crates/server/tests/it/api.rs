@@ -344,8 +344,8 @@ async fn more_events_than_may_wait_are_refused_with_503() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.db");
     let params = store::StoreParams { queue_len_max: 1, ..store::StoreParams::default() };
-    let (store, writer) = store::Store::open(&path, &params, |_| ()).unwrap();
-    let state = AppState::new(model(42), dir.path().to_owned(), store, || NOW_US);
+    let (state, writer) =
+        AppState::open(model(42), dir.path().to_owned(), (&path, &params), || NOW_US).unwrap();
     let app = std::sync::Arc::new(TestApp { router: server::router(state), dir, writer });
 
     // Another program holds the database, so nothing can be written for the moment.

@@ -21,7 +21,7 @@ use detector::{Detector, ForestParams, Params};
 use sensor::FeatureSchema;
 use serde_json::Value;
 use server::{AppState, Model, Origin};
-use store::{Store, StoreParams, Writer};
+use store::{StoreParams, Writer};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
@@ -84,9 +84,11 @@ impl TestApp {
 }
 
 fn router(dir: &Path, model: &Model) -> (Router, Writer) {
-    let (store, writer) =
-        Store::open(&dir.join("events.db"), &StoreParams::default(), |_| ()).unwrap();
-    (server::router(AppState::new(model.clone(), dir.to_owned(), store, || NOW_US)), writer)
+    let path = dir.join("events.db");
+    let database = (&*path, &StoreParams::default());
+    let (state, writer) =
+        AppState::open(model.clone(), dir.to_owned(), database, || NOW_US).unwrap();
+    (server::router(state), writer)
 }
 
 /// A model that is trained in a moment.

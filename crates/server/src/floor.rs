@@ -1,0 +1,324 @@
+//! How the stations are right now: what the pages and their stream show.
+//!
+//! The writer tells of every prediction that it has stored ([`Floor::note`]); what was before the
+//! start is read from the database ([`Floor::recall`]). Nothing here is needed to judge or to keep
+//! an event: a server that forgets it all is as good as before.
+
+mod pace;
+mod recall;
+mod station;
+mod strip;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sensor::StationId;
+use store::Arrival;
+use tokio::sync::watch;
+
+use crate::state::Clock;
+
+use pace::Pace;
+pub(crate) use pace::Rates;
+pub(crate) use station::{State, StationNow};
+use station::StationPast;
+pub(crate) use strip::{STRIP_US, StripCells};
+
+/// Stations that are known one by one. More would make every look at the floor slow; they are
+/// judged and kept like the others, and `GET /stations` lists them.
+pub(crate) const STATIONS_MAX: usize = 10_000;
+/// Time between two looks at whether somebody has to be told.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// Time between two beats when nothing is urgent: numbers change all the time.
+const CALM_PAUSE: Duration = Duration::from_secs(1);
+/// Time between two beats when nothing happens, so that what is `5 s ago` does not stay so.
+const IDLE_PAUSE: Duration = Duration::from_secs(10);
+
+/// All stations as they are.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    stations: Mutex<Stations>,
+    /// Rings for those who watch.
+    bell: watch::Sender<Beat>,
+    started_us: i64,
+}
+
+/// What those who watch are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beat {
+    /// Look: everything up to this beat is there to be seen.
+    Look(u64),
+    /// The server stops.
+    Stop,
+}
+
+#[derive(Debug)]
+struct Stations {
+    by_id: BTreeMap<StationId, StationPast>,
+    pace: Pace,
+    /// The next beat: what happens now bears its number.
+    beat: u64,
+    has_changed: bool,
+    /// Whether an anomaly has arrived, or the state of a station has changed.
+    is_urgent: bool,
+    /// The latest time of measuring.
+    newest_us: Option<i64>,
+    /// Whether stations were left out because there were too many.
+    has_more: bool,
+}
+
+/// How many stations are in which state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) normal: usize,
+    pub(crate) anomaly: usize,
+    pub(crate) silent: usize,
+}
+
+impl Counts {
+    pub(crate) fn total(self) -> usize {
+        self.normal + self.anomaly + self.silent
+    }
+
+    fn add(&mut self, state: State) {
+        *match state {
+            State::Normal => &mut self.normal,
+            State::Anomaly => &mut self.anomaly,
+            State::Silent => &mut self.silent,
+        } += 1;
+    }
+}
+
+/// The floor at a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FloorNow {
+    pub(crate) counts: Counts,
+    pub(crate) rates: Rates,
+    pub(crate) newest_us: Option<i64>,
+    /// Whether there are stations beside those that are known here.
+    pub(crate) has_more: bool,
+    /// The stations that were asked for, in the order of their names.
+    pub(crate) stations: Vec<StationNow>,
+}
+
+impl Floor {
+    pub(crate) fn new(started_us: i64) -> Self {
+        let stations = Stations {
+            by_id: BTreeMap::new(),
+            pace: Pace::default(),
+            beat: 1,
+            has_changed: false,
+            is_urgent: false,
+            newest_us: None,
+            has_more: false,
+        };
+        let bell = watch::Sender::new(Beat::Look(0));
+        Self { stations: Mutex::new(stations), bell, started_us }
+    }
+
+    /// Names this floor, so that beats of another one are not taken for its own.
+    pub(crate) fn started_us(&self) -> i64 {
+        self.started_us
+    }
+
+    /// Takes in what was stored.
+    pub(crate) fn note(&self, arrivals: &[Arrival<'_>]) {
+        if arrivals.is_empty() {
+            return;
+        }
+        let mut stations = self.lock();
+        for arrival in arrivals {
+            stations.note(arrival);
+        }
+    }
+
+    /// The floor at a moment, with those stations that `is_wanted` finds worth showing.
+    pub(crate) fn now(&self, now_us: i64, is_wanted: impl Fn(&StationNow) -> bool) -> FloorNow {
+        let stations = self.lock();
+        let mut counts = Counts::default();
+        let mut wanted = Vec::new();
+        for (station_id, past) in &stations.by_id {
+            let station = past.now(station_id, now_us);
+            counts.add(station.state);
+            if is_wanted(&station) {
+                wanted.push(station);
+            }
+        }
+        FloorNow {
+            counts,
+            rates: stations.pace.rates(now_us),
+            newest_us: stations.newest_us,
+            has_more: stations.has_more,
+            stations: wanted,
+        }
+    }
+
+    /// The hour before `until_us` of a station.
+    pub(crate) fn strip(&self, station_id: &StationId, until_us: i64) -> StripCells {
+        let stations = self.lock();
+        let past = stations.by_id.get(station_id);
+        past.map_or_else(StripCells::default, |past| past.strip(until_us))
+    }
+
+    /// The last beat: what bears a higher number may be seen by now in part.
+    pub(crate) fn last_beat(&self) -> u64 {
+        self.lock().beat - 1
+    }
+
+    /// A bell for somebody who watches.
+    pub(crate) fn watch(&self) -> watch::Receiver<Beat> {
+        self.bell.subscribe()
+    }
+
+    /// Tells those who watch that there will be nothing more.
+    pub(crate) fn stop(&self) {
+        self.bell.send_replace(Beat::Stop);
+    }
+
+    /// Rings the bell whenever those who watch should look, as long as the server runs.
+    pub(crate) async fn keep_beating(&self, clock: Clock) -> Infallible {
+        let mut rung = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK_PAUSE).await;
+            if self.bell.receiver_count() == 0 {
+                continue;
+            }
+            if let Some(beat) = self.lock().beat(clock(), rung.elapsed()) {
+                rung = Instant::now();
+                // A stop is the last thing that is told.
+                self.bell.send_if_modified(|told| {
+                    let goes_on = *told != Beat::Stop;
+                    if goes_on {
+                        *told = Beat::Look(beat);
+                    }
+                    goes_on
+                });
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stations> {
+        // Each station is a value by itself, so a panic elsewhere leaves nothing half done.
+        self.stations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stations {
+    fn note(&mut self, arrival: &Arrival<'_>) {
+        let Arrival { station_id, glance } = arrival;
+        self.pace.note(glance);
+        self.newest_us = self.newest_us.max(Some(glance.timestamp_us));
+        self.has_changed = true;
+        if let Some(past) = self.by_id.get_mut(station_id) {
+            self.is_urgent |= past.note(glance, self.beat);
+        } else if self.by_id.len() < STATIONS_MAX {
+            let mut past = StationPast::new(glance);
+            past.note(glance, self.beat);
+            self.by_id.insert((*station_id).clone(), past);
+            self.is_urgent = true;
+        } else {
+            self.has_more = true;
+        }
+    }
+
+    /// The beat that it is time for, if it is.
+    fn beat(&mut self, now_us: i64, since_last: Duration) -> Option<u64> {
+        // Time makes stations silent, without anything arriving.
+        for past in self.by_id.values_mut() {
+            self.is_urgent |= past.look(now_us, self.beat);
+        }
+        let is_time = self.is_urgent
+            || (self.has_changed && since_last >= CALM_PAUSE)
+            || since_last >= IDLE_PAUSE;
+        if !is_time {
+            return None;
+        }
+        (self.is_urgent, self.has_changed) = (false, false);
+        self.beat += 1;
+        Some(self.beat - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::Glance;
+
+    use super::*;
+
+    const SECOND_US: i64 = 1_000_000;
+
+    fn station(name: &str) -> StationId {
+        StationId::parse(name).unwrap()
+    }
+
+    fn arrive(floor: &Floor, name: &str, second: i64, is_anomaly: bool) {
+        let time_us = second * SECOND_US;
+        let anomaly_score = if is_anomaly { 0.7 } else { 0.4 };
+        let glance =
+            Glance { timestamp_us: time_us, received_us: time_us, anomaly_score, is_anomaly };
+        floor.note(&[Arrival { station_id: &station(name), glance }]);
+    }
+
+    #[test]
+    fn a_station_is_normal_anomalous_or_silent() {
+        let floor = Floor::new(0);
+        for second in 0..30 {
+            arrive(&floor, "a", second, false);
+            arrive(&floor, "b", second, second >= 20);
+            if second < 15 {
+                arrive(&floor, "c", second, false);
+            }
+        }
+        let now = floor.now(30 * SECOND_US, |_| true);
+        assert_eq!(now.counts, Counts { normal: 1, anomaly: 1, silent: 1 });
+        let states: Vec<_> = now.stations.iter().map(|station| station.state).collect();
+        assert_eq!(states, [State::Normal, State::Anomaly, State::Silent]);
+        assert_eq!(now.stations[1].since_us, Some(20 * SECOND_US));
+        assert_eq!((now.stations[1].n_recent_anomalies, now.stations[1].n_recent), (10, 20));
+        assert_eq!(now.newest_us, Some(29 * SECOND_US));
+        assert_eq!(floor.now(90 * SECOND_US, |_| false).counts.silent, 3);
+    }
+
+    #[test]
+    fn an_alarm_that_stays_alone_passes() {
+        let floor = Floor::new(0);
+        for second in 0..40 {
+            arrive(&floor, "a", second, second == 30);
+            let state = floor.now(second * SECOND_US, |_| true).stations[0].state;
+            let is_expected = (30..35).contains(&second);
+            assert_eq!(state == State::Anomaly, is_expected, "{second}: {state:?}");
+        }
+    }
+
+    #[test]
+    fn a_beat_comes_at_once_for_what_is_urgent_and_otherwise_now_and_then() {
+        let floor = Floor::new(0);
+        let beat = |second: i64, since_last_ms: u64| {
+            floor.lock().beat(second * SECOND_US, Duration::from_millis(since_last_ms))
+        };
+        assert_eq!(beat(0, 0), None, "nothing has happened");
+        assert_eq!(beat(0, 10_000), Some(1), "but time goes by");
+        arrive(&floor, "a", 1, false);
+        assert_eq!(beat(1, 0), Some(2), "a new station");
+        arrive(&floor, "a", 2, false);
+        assert_eq!((beat(2, 500), beat(2, 1_000)), (None, Some(3)), "just another event");
+        arrive(&floor, "a", 3, true);
+        assert_eq!(beat(3, 0), Some(4), "an anomaly");
+        assert_eq!(beat(60, 0), Some(5), "silence");
+        assert_eq!(beat(61, 0), None);
+        let station = floor.now(61 * SECOND_US, |_| true).stations[0].clone();
+        assert_eq!((station.arrived, station.changed), (4, 5));
+    }
+
+    #[test]
+    fn stations_beyond_the_bound_are_not_known_one_by_one() {
+        let floor = Floor::new(0);
+        for number in 0..=STATIONS_MAX {
+            arrive(&floor, &format!("s{number}"), 1, false);
+        }
+        let now = floor.now(SECOND_US, |_| false);
+        assert_eq!((now.counts.total(), now.has_more), (STATIONS_MAX, true));
+    }
+}

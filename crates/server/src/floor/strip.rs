@@ -1,0 +1,124 @@
+//! The last hour of a station in small parts.
+
+/// Parts of a strip.
+pub(crate) const N_CELLS: usize = 120;
+/// Microseconds of a part: half a minute.
+pub(crate) const CELL_US: i64 = 30_000_000;
+/// Microseconds of a strip: an hour.
+pub(crate) const STRIP_US: i64 = CELL_US * N_CELLS as i64;
+
+/// The parts of an hour, the latest last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StripCells(pub(crate) [StripCell; N_CELLS]);
+
+impl Default for StripCells {
+    fn default() -> Self {
+        Self([StripCell::default(); N_CELLS])
+    }
+}
+
+/// What was measured in a part of the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct StripCell {
+    /// The highest score in 254ths, from 1; 0 when nothing was measured.
+    score: u8,
+    /// Whether there was an anomaly.
+    pub(crate) is_anomaly: bool,
+}
+
+impl StripCell {
+    /// The highest score, roughly, if anything was measured.
+    pub(crate) fn score(self) -> Option<f64> {
+        (self.score > 0).then(|| f64::from(self.score - 1) / 254.0)
+    }
+
+    fn add(&mut self, anomaly_score: f64, is_anomaly: bool) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 1 to 255"
+        )]
+        let score = (anomaly_score.clamp(0.0, 1.0) * 254.0) as u8 + 1;
+        self.score = self.score.max(score);
+        self.is_anomaly |= is_anomaly;
+    }
+}
+
+/// The last hour of a station, by the time of measuring. What is older is forgotten.
+#[derive(Debug)]
+pub(super) struct Strip {
+    /// A part stands at its number modulo their count.
+    cells: [StripCell; N_CELLS],
+    /// Number of the latest part.
+    newest: i64,
+}
+
+impl Strip {
+    pub(super) fn new(timestamp_us: i64) -> Self {
+        Self { cells: [StripCell::default(); N_CELLS], newest: number(timestamp_us) }
+    }
+
+    pub(super) fn note(&mut self, timestamp_us: i64, anomaly_score: f64, is_anomaly: bool) {
+        let number = number(timestamp_us);
+        if number <= self.newest - N_CELLS as i64 {
+            return;
+        }
+        // What comes between now belongs to another hour.
+        let first_new = (self.newest + 1).max(number - N_CELLS as i64 + 1);
+        for between in first_new..=number {
+            self.cells[place(between)] = StripCell::default();
+        }
+        self.newest = self.newest.max(number);
+        self.cells[place(number)].add(anomaly_score, is_anomaly);
+    }
+
+    /// The hour before a time.
+    pub(super) fn before(&self, until_us: i64) -> StripCells {
+        let last = number(until_us - 1);
+        let known = self.newest - N_CELLS as i64 + 1..=self.newest;
+        let cell = |index: usize| {
+            let number = last - (N_CELLS - 1 - index) as i64;
+            if known.contains(&number) { self.cells[place(number)] } else { StripCell::default() }
+        };
+        StripCells(std::array::from_fn(cell))
+    }
+}
+
+fn number(timestamp_us: i64) -> i64 {
+    timestamp_us.div_euclid(CELL_US)
+}
+
+fn place(number: i64) -> usize {
+    usize::try_from(number.rem_euclid(N_CELLS as i64)).expect("it is a remainder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(cells: &StripCells) -> Vec<usize> {
+        (0..N_CELLS).filter(|&index| cells.0[index].score().is_some()).collect()
+    }
+
+    #[test]
+    fn a_strip_is_the_hour_before_a_time() {
+        let mut strip = Strip::new(0);
+        for cell in [0, 1, 100, 119] {
+            strip.note(cell * CELL_US, 0.5, cell == 100);
+        }
+        let cells = strip.before(STRIP_US);
+        assert_eq!(filled(&cells), [0, 1, 100, 119]);
+        assert!(cells.0[100].is_anomaly && !cells.0[1].is_anomaly);
+        assert!((cells.0[0].score().unwrap() - 0.5).abs() < 0.005);
+        assert_eq!(filled(&strip.before(STRIP_US + 10 * CELL_US)), [90, 109]);
+        assert_eq!(filled(&strip.before(3 * STRIP_US)), [0; 0]);
+        // What comes late has its place, and what is too old has none.
+        strip.note(130 * CELL_US, 0.9, false);
+        strip.note(50 * CELL_US, 0.9, false);
+        strip.note(5 * CELL_US, 0.9, false);
+        let cells = strip.before(131 * CELL_US);
+        assert_eq!(filled(&cells), [39, 89, 108, 119]);
+        strip.note(10_000 * CELL_US, 0.1, false);
+        assert_eq!(filled(&strip.before(10_001 * CELL_US)), [119]);
+    }
+}

@@ -1,0 +1,229 @@
+//! `GET /ui/anomalies/{id}`: one anomaly, and all that is known about why.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use detector::{Change, Counterfactual, Detector, FeatureMeta};
+use figures::number::{percent, rounded};
+use figures::{Bar, Bars};
+use sensor::{Attribution, Prediction, timestamp};
+use serde::Serialize;
+use store::{EventKey, StoredPrediction};
+
+use super::assets::Links;
+use super::words::{Moment, in_path};
+use super::{Policy, page};
+use crate::api_error::ApiError;
+use crate::query::NoQuery;
+use crate::state::AppState;
+
+/// Events before and after that are shown.
+const NEIGHBOURS_EACH: u32 = 6;
+/// Attributions that are drawn and listed.
+const ATTRIBUTIONS_SHOWN: usize = 16;
+/// Features of the neighbours.
+const NEIGHBOUR_FEATURES: usize = 6;
+
+#[derive(Template)]
+#[template(path = "anomaly.html")]
+struct AnomalyPage {
+    links: &'static Links,
+    station_id: String,
+    station_link: String,
+    measured: Moment,
+    reason: String,
+    score: String,
+    threshold: String,
+    chance: String,
+    model_version: String,
+    is_present_model: bool,
+    bars: String,
+    values: Vec<ValueRow>,
+    n_left_out: usize,
+    would_be_normal: Vec<String>,
+    neighbour_features: Vec<String>,
+    neighbours: Vec<NeighbourRow>,
+    event: String,
+}
+
+/// A value beside what it was in training.
+struct ValueRow {
+    name: String,
+    value: String,
+    normal: String,
+    seen: String,
+    contribution: String,
+    is_usual: bool,
+}
+
+struct NeighbourRow {
+    link: Option<String>,
+    measured: Moment,
+    values: Vec<String>,
+    score: String,
+    is_anomaly: bool,
+    is_itself: bool,
+}
+
+/// The event as it was sent, but for keys that no model knew.
+#[derive(Serialize)]
+struct SentEvent<'a> {
+    station_id: &'a str,
+    sequence: u64,
+    timestamp: String,
+    #[serde(flatten)]
+    features: &'a sensor::FeatureValues,
+}
+
+pub(super) async fn anomaly(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let id: i64 = id.parse().map_err(|_| ApiError::NotFound)?;
+    let stored = state.store.anomaly(id).await?.ok_or(ApiError::NotFound)?;
+    let prediction = &stored.prediction;
+    let key = EventKey {
+        station_id: prediction.station_id.clone(),
+        timestamp_us: prediction.timestamp_us,
+        sequence: prediction.sequence,
+    };
+    let around = state.store.neighbours(key, NEIGHBOURS_EACH).await?;
+    let model = state.models.current();
+    let detector = &model.detector;
+    let meta = detector.meta();
+    let is_present_model = *prediction.model_version == *meta.model_version;
+    let known = |name: &str| {
+        let is_meant = |feature: &&FeatureMeta| feature.name == name;
+        meta.features.iter().find(is_meant).filter(|_| is_present_model)
+    };
+
+    let shown = prediction.attributions.iter().take(ATTRIBUTIONS_SHOWN);
+    let bars: Vec<Bar> = shown.clone().map(|pushed| bar(pushed, known(&pushed.feature))).collect();
+    let bars = Bars {
+        title: "How much each value pushed the score",
+        sides: ("more usual", "more anomalous"),
+        bars: &bars,
+    };
+    let neighbour_names: Vec<&str> =
+        shown.clone().take(NEIGHBOUR_FEATURES).map(|pushed| &*pushed.feature).collect();
+    let title = |name: &&str| known(name).map_or_else(|| String::from(*name), FeatureMeta::title);
+    let itself = std::iter::once(&stored);
+    let in_order = around.before.iter().chain(itself).chain(&around.after);
+    let counterfactual = is_present_model
+        .then(|| detector.row(&prediction.features))
+        .flatten()
+        .and_then(|values| detector.counterfactual(&values));
+    Ok(page(
+        &AnomalyPage {
+            links: Links::get(),
+            station_id: prediction.station_id.to_string(),
+            station_link: format!("/ui/stations/{}", in_path(prediction.station_id.as_str())),
+            measured: Moment::of(prediction.timestamp_us),
+            reason: meta.reasons(prediction),
+            score: rounded(prediction.anomaly_score, 4),
+            threshold: rounded(prediction.threshold, 4),
+            chance: percent_of_normal(prediction.p_value),
+            model_version: prediction.model_version.to_string(),
+            is_present_model,
+            bars: bars.svg(),
+            values: shown.map(|pushed| ValueRow::new(pushed, known(&pushed.feature))).collect(),
+            n_left_out: prediction.attributions.len().saturating_sub(ATTRIBUTIONS_SHOWN),
+            would_be_normal: counterfactual.map_or(Vec::new(), |found| sentences(detector, &found)),
+            neighbour_features: neighbour_names.iter().map(title).collect(),
+            neighbours: in_order
+                .map(|neighbour| NeighbourRow::new(neighbour, id, &neighbour_names))
+                .collect(),
+            event: event_text(prediction),
+        },
+        Policy::Strict,
+    ))
+}
+
+/// How many normal events look as unusual, in words.
+fn percent_of_normal(p_value: f64) -> String {
+    if p_value >= 0.001 {
+        format!("{} of normal events score as high", percent(p_value))
+    } else {
+        format!("1 in {} normal events scores as high", figures::number::grouped(1.0 / p_value))
+    }
+}
+
+fn bar(pushed: &Attribution, known: Option<&FeatureMeta>) -> Bar {
+    let name = known.map_or_else(|| String::from(&*pushed.feature), |known| known.plain_name().into());
+    Bar { name, size: pushed.contribution }
+}
+
+impl ValueRow {
+    fn new(pushed: &Attribution, known: Option<&FeatureMeta>) -> Self {
+        let range = |ends: Option<(f64, f64)>| match (known, ends) {
+            (Some(known), Some((low, high))) => {
+                format!("{} to {}", known.value_text(low), known.value_text(high))
+            }
+            _ => String::from("\u{2013}"),
+        };
+        let quantiles = known.and_then(|known| known.quantiles.as_ref());
+        let plain = |value: Option<f64>| {
+            value.map_or_else(|| String::from("missing"), |value| rounded(value, 4))
+        };
+        Self {
+            name: known.map_or_else(|| String::from(&*pushed.feature), FeatureMeta::title),
+            value: known.map_or_else(|| plain(pushed.value), |known| match pushed.value {
+                Some(value) => known.value_text(value),
+                None => String::from("missing"),
+            }),
+            normal: range(known.and_then(FeatureMeta::normal_range)),
+            seen: range(quantiles.map(|quantiles| (quantiles.min, quantiles.max))),
+            contribution: format!("{:+.3}", pushed.contribution),
+            is_usual: known.is_none_or(|known| known.is_usual(pushed.value)),
+        }
+    }
+}
+
+impl NeighbourRow {
+    fn new(stored: &StoredPrediction, id: i64, names: &[&str]) -> Self {
+        let prediction = &stored.prediction;
+        let value = |name: &&str| {
+            let found = prediction.features.0.iter().find(|(other, _)| **other == **name);
+            let value = found.and_then(|(_, value)| *value);
+            value.map_or_else(|| String::from("\u{2013}"), |value| rounded(value, 3))
+        };
+        let is_itself = stored.id == id;
+        let link = format!("/ui/anomalies/{}", stored.id);
+        Self {
+            link: (prediction.is_anomaly && !is_itself).then_some(link),
+            measured: Moment::of(prediction.timestamp_us),
+            values: names.iter().map(value).collect(),
+            score: rounded(prediction.anomaly_score, 3),
+            is_anomaly: prediction.is_anomaly,
+            is_itself,
+        }
+    }
+}
+
+/// What would have been normal, a sentence a change.
+fn sentences(detector: &Detector, found: &Counterfactual) -> Vec<String> {
+    let features = &detector.meta().features;
+    let sentence = |change: &Change| {
+        let feature = features.iter().find(|feature| *feature.name == *change.feature)?;
+        let name = feature.plain_name();
+        let unit = feature.unit.as_deref().map_or(String::new(), |unit| format!(" {unit}"));
+        let [low, high] = [change.low, change.high].map(|end| feature.value_text(end));
+        Some(if low == high {
+            format!("{name} at {low}{unit}")
+        } else {
+            format!("{name} between {low} and {high}{unit}")
+        })
+    };
+    found.changes.iter().filter_map(sentence).collect()
+}
+
+fn event_text(prediction: &Prediction) -> String {
+    let event = SentEvent {
+        station_id: prediction.station_id.as_str(),
+        sequence: prediction.sequence,
+        timestamp: timestamp::format(prediction.timestamp_us),
+        features: &prediction.features,
+    };
+    serde_json::to_string_pretty(&event).expect("names, numbers and texts are JSON")
+}

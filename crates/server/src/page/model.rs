@@ -1,0 +1,319 @@
+//! `GET /ui/model`: by what events are judged, and whether that still fits.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use detector::{AlarmRule, Detector, FeatureMeta};
+use figures::number::{grouped, percent, rounded, significant};
+use figures::{Compared, Histogram};
+use sensor::timestamp;
+use store::{SampleQuery, Sampled};
+
+use super::assets::Links;
+use super::words::{Moment, lasting};
+use super::{Policy, page};
+use crate::api_error::ApiError;
+use crate::model::Model;
+use crate::query::{NoQuery, Query, QueryFaultKind};
+use crate::state::AppState;
+
+/// Events that the last day is judged by.
+const SAMPLE_LEN: u32 = 10_000;
+/// Features whose distributions are drawn.
+const FEATURES_DRAWN: usize = 12;
+const SCORE_BINS: usize = 50;
+const FEATURE_BINS: usize = 30;
+const DAY_US: i64 = 86_400_000_000;
+
+#[derive(Template)]
+#[template(path = "model.html")]
+struct ModelPage {
+    links: &'static Links,
+    version: String,
+    origin: &'static str,
+    age: String,
+    outcome: Option<Outcome>,
+    facts: Vec<(&'static str, String)>,
+    n_sampled: String,
+    sampled_until: Option<Moment>,
+    scores: String,
+    scores_sentence: String,
+    drifts: Vec<DriftRow>,
+    drawn: Vec<(String, String)>,
+    n_not_drawn: usize,
+}
+
+/// What came of a reload.
+struct Outcome {
+    is_good: bool,
+    text: String,
+}
+
+struct DriftRow {
+    title: String,
+    degree: &'static str,
+    symbol: &'static str,
+    then: String,
+    now: String,
+    psi: String,
+    ks: String,
+    sentence: String,
+}
+
+pub(super) async fn model(
+    State(state): State<AppState>,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    let outcome = query.take("reload", outcome_named);
+    query.finish()?;
+    let model = state.models.current();
+    let now_us = (state.clock)();
+    // The day before now, or the last day of a recording.
+    let newest_us = state.floor.now(now_us, |_| false).newest_us;
+    let until_us = newest_us.map_or(now_us, |newest_us| (newest_us + 1).min(now_us));
+    let features = &model.detector.meta().features;
+    let sampled = state
+        .store
+        .sample(SampleQuery {
+            since_us: until_us - DAY_US,
+            until_us,
+            len_max: SAMPLE_LEN,
+            features: features.iter().map(|feature| Arc::from(feature.name.as_str())).collect(),
+        })
+        .await?;
+    // Thousands of values are sorted and counted: not for a thread that others wait for.
+    let made = tokio::task::spawn_blocking(move || {
+        ModelPage::new(&model, &sampled, (until_us, now_us), outcome)
+    });
+    Ok(page(&made.await?, Policy::Strict))
+}
+
+/// Takes over the model that is in the folder, and shows what came of it.
+pub(super) async fn reload(
+    State(state): State<AppState>,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    let outcome = match state.models.reload().await {
+        Ok(_) => "done",
+        Err(ApiError::ModelUnusable(_)) => "refused",
+        Err(error) => return Err(error),
+    };
+    Ok(Redirect::to(&format!("/ui/model?reload={outcome}")).into_response())
+}
+
+fn outcome_named(text: &str) -> Result<Outcome, QueryFaultKind> {
+    match text {
+        "done" => Ok(Outcome {
+            is_good: true,
+            text: String::from("The model of the folder is in use."),
+        }),
+        "refused" => Ok(Outcome {
+            is_good: false,
+            text: String::from(
+                "The files in the folder cannot be used, and the model before goes on. The log of the server says why.",
+            ),
+        }),
+        _ => Err(QueryFaultKind::Choice),
+    }
+}
+
+impl ModelPage {
+    fn new(
+        model: &Model,
+        sampled: &[Sampled],
+        (until_us, now_us): (i64, i64),
+        outcome: Option<Outcome>,
+    ) -> Self {
+        let detector = &model.detector;
+        let meta = detector.meta();
+        let column = |index: usize| {
+            sampled.iter().map(move |sampled| sampled.values[index].unwrap_or(f64::NAN))
+        };
+        let features = meta.features.iter().enumerate();
+        let drifts = features.clone().map(|(index, feature)| DriftRow::new(feature, column(index)));
+        let drawn = features.clone().take(FEATURES_DRAWN);
+        let drawn = drawn.filter_map(|(index, feature)| {
+            Some((feature_histogram(feature, column(index))?, feature.title()))
+        });
+        let (scores, scores_sentence) = score_histogram(detector, sampled);
+        let trained_us = timestamp::parse(&meta.trained_at).ok();
+        Self {
+            links: Links::get(),
+            version: meta.model_version.clone(),
+            origin: model.origin.words(),
+            age: trained_us.map_or(String::new(), |us| lasting(us, now_us)),
+            outcome,
+            facts: facts(model),
+            n_sampled: grouped(sampled.len() as f64),
+            sampled_until: (!sampled.is_empty()).then(|| Moment::of(until_us)),
+            scores,
+            scores_sentence,
+            drifts: drifts.collect(),
+            drawn: drawn.collect(),
+            n_not_drawn: meta.features.len().saturating_sub(FEATURES_DRAWN),
+        }
+    }
+}
+
+fn facts(model: &Model) -> Vec<(&'static str, String)> {
+    let meta = model.detector.meta();
+    let forest = &meta.parameters;
+    let rule = match model.detector.alarm_rule() {
+        AlarmRule::FalseAlarmRate(rate) => {
+            format!("{} of normal events may be called anomalous", percent(rate))
+        }
+        AlarmRule::Contamination(share) => {
+            format!("{} of the training events lie above", percent(share))
+        }
+    };
+    vec![
+        ("Trained", meta.trained_at.clone()),
+        ("From", format!("{} events", grouped(meta.training_rows as f64))),
+        (
+            "Forest",
+            format!(
+                "{} trees of {} samples, {} features",
+                grouped(forest.n_trees as f64),
+                grouped(forest.sample_size as f64),
+                meta.features.len()
+            ),
+        ),
+        ("Seed", meta.seed.to_string()),
+        ("Threshold", format!("{}: {rule}", rounded(meta.threshold, 4))),
+        ("Scores with", model.detector.engine().to_string()),
+        ("In use since", timestamp::format(model.loaded_us)),
+        ("Checksum", meta.sha256.clone()),
+    ]
+}
+
+/// Scores of the training beside those of the last day.
+fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String) {
+    let meta = detector.meta();
+    let of_model = |sampled: &&Sampled| sampled.model_version == meta.model_version;
+    let recent: Vec<f64> =
+        sampled.iter().filter(of_model).map(|sampled| sampled.anomaly_score).collect();
+    let n_training = detector.n_calibration_scores() as f64;
+    let threshold = detector.threshold();
+    // From the lowest score of the training that is not rare, so that the picture is full.
+    let low = (0..100).map(|i| f64::from(i) / 100.0);
+    let is_below_most = |score: &f64| {
+        detector.n_calibration_scores_from(*score) as f64 >= 0.999 * n_training
+    };
+    let low = low.take_while(is_below_most).last().unwrap_or(0.0);
+    let highest = recent.iter().copied().fold(threshold, f64::max);
+    let high = (highest + 0.02).min(1.0).max(low + 0.1);
+    let edges = edges(low, high, SCORE_BINS);
+
+    let training: Vec<f64> = edges
+        .windows(2)
+        .map(|bin| {
+            let from = |score| detector.n_calibration_scores_from(score) as f64;
+            (from(bin[0]) - from(bin[1])) / n_training
+        })
+        .collect();
+    let now = shares(&edges, recent.iter().copied());
+    let histogram = Histogram {
+        title: "Scores of the training, and of the last day",
+        unit: "anomaly score",
+        edges: &edges,
+        shares: &training,
+        compared: (!recent.is_empty()).then_some(Compared {
+            bars: "training",
+            outline: "last day",
+            shares: &now,
+        }),
+        marks: &[(threshold, "threshold")],
+    };
+    let sentence = if recent.is_empty() {
+        String::from("Nothing was judged by this model in the last day.")
+    } else {
+        let n_above = recent.iter().filter(|score| **score >= threshold).count();
+        let asked = meta.false_alarm_rate.or(meta.contamination).unwrap_or_default();
+        format!(
+            "{} of the last day's events reach the threshold, and {} are to be expected by chance.",
+            percent(n_above as f64 / recent.len() as f64),
+            percent(asked)
+        )
+    };
+    (histogram.svg(), sentence)
+}
+
+/// Values of the training beside those of the last day.
+fn feature_histogram(
+    feature: &FeatureMeta,
+    recent: impl Iterator<Item = f64>,
+) -> Option<String> {
+    let quantiles = feature.quantiles.as_ref()?;
+    let recent: Vec<f64> = recent.filter(|value| value.is_finite()).collect();
+    let low = recent.iter().copied().fold(quantiles.min, f64::min);
+    let high = recent.iter().copied().fold(quantiles.max, f64::max);
+    let edges = edges(low, if high > low { high } else { low + 1.0 }, FEATURE_BINS);
+    let training: Vec<f64> = edges
+        .windows(2)
+        .map(|bin| Some(feature.share_up_to(bin[1])? - feature.share_up_to(bin[0])?))
+        .collect::<Option<_>>()?;
+    let now = shares(&edges, recent.iter().copied());
+    let title = format!("{} in training, and in the last day", feature.plain_name());
+    let histogram = Histogram {
+        title: &title,
+        unit: &feature.title(),
+        edges: &edges,
+        shares: &training,
+        compared: (!recent.is_empty()).then_some(Compared {
+            bars: "training",
+            outline: "last day",
+            shares: &now,
+        }),
+        marks: &[],
+    };
+    Some(histogram.svg())
+}
+
+fn edges(low: f64, high: f64, n_bins: usize) -> Vec<f64> {
+    (0..=n_bins).map(|index| low + (high - low) * index as f64 / n_bins as f64).collect()
+}
+
+/// Share of each bin; what lies outside counts for the outermost.
+fn shares(edges: &[f64], values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let n_bins = edges.len() - 1;
+    let mut counts = vec![0_u32; n_bins];
+    for value in values {
+        let bin = edges.partition_point(|edge| *edge <= value).saturating_sub(1);
+        counts[bin.min(n_bins - 1)] += 1;
+    }
+    let n: u32 = counts.iter().sum();
+    counts.into_iter().map(|count| f64::from(count) / f64::from(n.max(1))).collect()
+}
+
+impl DriftRow {
+    fn new(feature: &FeatureMeta, values: impl Iterator<Item = f64> + Clone) -> Self {
+        let (mut sum, mut n) = (0.0, 0.0);
+        for value in values.clone().filter(|value| !value.is_nan()) {
+            (sum, n) = (sum + value, n + 1.0);
+        }
+        let nothing = || String::from("\u{2013}");
+        let drift = feature.drift(values);
+        let degree = drift.map(|drift| drift.degree());
+        let has_values = drift.filter(|drift| drift.n_values > 0);
+        Self {
+            title: feature.title(),
+            degree: degree.map_or("unknown", |degree| degree.name()),
+            symbol: match degree.map(|degree| degree.name()) {
+                Some("stable") => "\u{25cf}",
+                Some("moved") => "\u{25c6}",
+                Some("different") => "\u{25b2}",
+                _ => "\u{25cb}",
+            },
+            then: feature.mean.map_or_else(nothing, significant),
+            now: if n > 0.0 { significant(sum / n) } else { nothing() },
+            psi: has_values.map_or_else(nothing, |drift| format!("{:.3}", drift.psi)),
+            ks: has_values.map_or_else(nothing, |drift| format!("{:.2}", drift.ks)),
+            sentence: degree.map_or_else(
+                || String::from("The model was trained before distributions were kept: train anew to compare."),
+                |degree| degree.to_string(),
+            ),
+        }
+    }
+}

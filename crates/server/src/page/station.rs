@@ -1,0 +1,336 @@
+//! `GET /ui/stations/{station_id}`: how one station went, and what is the matter with it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use detector::FeatureMeta;
+use figures::number::rounded;
+use figures::{Marker, Panel, Panels, Point};
+use sensor::{StationId, timestamp};
+use serde::Serialize;
+use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
+
+use super::assets::Links;
+use super::overview::{AnomalyRow, latest_anomalies};
+use super::words::{Moment, ago, in_path, lasting};
+use super::{Policy, page};
+use crate::api_error::ApiError;
+use crate::floor::StationNow;
+use crate::query::{Query, QueryFaultKind};
+use crate::state::AppState;
+
+/// Features that are drawn at once.
+const FEATURES_SHOWN: usize = 8;
+/// Parts of the time in the drawing that needs no script.
+const DRAWN_BUCKETS: u32 = 240;
+const ANOMALIES_SHOWN: u32 = 10;
+const EVENTS_SHOWN: u32 = 10;
+
+#[derive(Template)]
+#[template(path = "station.html")]
+struct StationPage {
+    links: &'static Links,
+    station_id: String,
+    path: String,
+    now: Option<Now>,
+    windows: Vec<WindowLink>,
+    /// The window and the feature that the page is about, for links that keep them.
+    window: &'static str,
+    chart: String,
+    drawing: String,
+    more_features: Vec<FeatureLink>,
+    is_decimated: bool,
+    anomalies: Vec<AnomalyRow>,
+    features: Vec<String>,
+    events: Vec<EventRow>,
+}
+
+/// How the station is.
+struct Now {
+    state: &'static str,
+    symbol: &'static str,
+    since: Option<Moment>,
+    lasting: String,
+    n_anomalies: u32,
+    n_events: u32,
+    ago: String,
+}
+
+struct WindowLink {
+    name: &'static str,
+    label: &'static str,
+    is_shown: bool,
+}
+
+/// A link to other features of the same station.
+struct FeatureLink {
+    label: String,
+    first: usize,
+    is_shown: bool,
+}
+
+struct EventRow {
+    measured: Moment,
+    values: Vec<String>,
+    score: String,
+    is_anomaly: bool,
+}
+
+/// What the script draws from.
+#[derive(Serialize)]
+struct Chart<'a> {
+    station_id: &'a str,
+    series: String,
+    since_ms: f64,
+    until_ms: f64,
+    /// Whether the window goes on to now.
+    is_live: bool,
+    threshold: f64,
+    features: Vec<ChartFeature<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChartFeature<'a> {
+    name: &'a str,
+    title: String,
+    /// What 98 of 100 values in training were.
+    normal: Option<(f64, f64)>,
+    /// What all values in training were.
+    seen: Option<(f64, f64)>,
+}
+
+/// A part of the past.
+struct Window {
+    name: &'static str,
+    label: &'static str,
+    /// `None` for everything.
+    us: Option<i64>,
+}
+
+const HOUR_US: i64 = 3_600_000_000;
+const DAY_US: i64 = 24 * HOUR_US;
+const WINDOWS: [Window; 6] = [
+    Window { name: "15m", label: "15 minutes", us: Some(HOUR_US / 4) },
+    Window { name: "1h", label: "hour", us: Some(HOUR_US) },
+    Window { name: "6h", label: "6 hours", us: Some(6 * HOUR_US) },
+    Window { name: "1d", label: "day", us: Some(DAY_US) },
+    Window { name: "7d", label: "week", us: Some(7 * DAY_US) },
+    Window { name: "all", label: "everything", us: None },
+];
+const WINDOW_DEFAULT: usize = 1;
+
+pub(super) async fn station(
+    State(state): State<AppState>,
+    Path(station_id): Path<String>,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    let window = query.take("window", window_named).unwrap_or(&WINDOWS[WINDOW_DEFAULT]);
+    let first = query.take("first", first_feature).unwrap_or(0);
+    query.finish()?;
+    let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
+    let events = state.store.events(of_station(&station_id, EVENTS_SHOWN)).await?;
+    let Some(newest) = events.first() else {
+        return Err(ApiError::NotFound);
+    };
+
+    let now_us = (state.clock)();
+    let newest_us = newest.prediction.timestamp_us;
+    let model = state.models.current();
+    let detector = &model.detector;
+    let all = &detector.meta().features;
+    let first = first.min(all.len().saturating_sub(1)) / FEATURES_SHOWN * FEATURES_SHOWN;
+    let shown = &all[first..all.len().min(first + FEATURES_SHOWN)];
+
+    // A recording ends when it does; a station that sends ends now.
+    let is_live = window.us.is_some_and(|us| newest_us > now_us - us);
+    let until_us = if is_live { now_us } else { newest_us + 1 };
+    let since_us = match window.us {
+        Some(us) => until_us - us,
+        None => oldest_us(&state, &station_id).await?.unwrap_or(newest_us),
+    };
+    let buckets = state
+        .store
+        .series(SeriesQuery {
+            station_id: station_id.clone(),
+            since_us,
+            until_us,
+            n_buckets: DRAWN_BUCKETS,
+            features: shown.iter().map(|feature| Arc::from(feature.name.as_str())).collect(),
+        })
+        .await?;
+    let anomalies = latest_anomalies(&state, Some(station_id.clone()), ANOMALIES_SHOWN).await?;
+
+    let chart = Chart {
+        station_id: station_id.as_str(),
+        series: format!("/stations/{}/series", in_path(station_id.as_str())),
+        since_ms: since_us as f64 / 1e3,
+        until_ms: until_us as f64 / 1e3,
+        is_live,
+        threshold: detector.threshold(),
+        features: shown.iter().map(ChartFeature::new).collect(),
+    };
+    let title = format!("Values and scores of {station_id}");
+    let panels = panels(shown, &buckets, detector.threshold());
+    let drawing = Panels { title: &title, since_us, until_us, panels: &panels };
+    let now = state.floor.now(now_us, |station| station.station_id == station_id);
+    Ok(page(
+        &StationPage {
+            links: Links::get(),
+            path: in_path(station_id.as_str()),
+            now: now.stations.first().map(|station| Now::new(station, now_us)),
+            windows: WINDOWS.iter().map(|known| known.link(window)).collect(),
+            window: window.name,
+            chart: serde_json::to_string(&chart).expect("names and numbers are JSON"),
+            drawing: drawing.svg(),
+            more_features: feature_links(all, first),
+            is_decimated: buckets.iter().any(|bucket| !bucket.is_whole),
+            anomalies: anomalies.iter().map(|stored| AnomalyRow::new(stored, &model)).collect(),
+            features: shown.iter().map(FeatureMeta::title).collect(),
+            events: events.iter().map(|stored| EventRow::new(stored, shown)).collect(),
+            station_id: station_id.to_string(),
+        },
+        Policy::Charts,
+    ))
+}
+
+fn window_named(text: &str) -> Result<&'static Window, QueryFaultKind> {
+    WINDOWS.iter().find(|window| window.name == text).ok_or(QueryFaultKind::Choice)
+}
+
+fn first_feature(text: &str) -> Result<usize, QueryFaultKind> {
+    text.parse().map_err(|_| QueryFaultKind::NotInteger)
+}
+
+fn of_station(station_id: &StationId, limit: u32) -> EventQuery {
+    EventQuery {
+        limit,
+        station_id: Some(station_id.clone()),
+        since_us: None,
+        until_us: None,
+        is_anomaly: None,
+        after: None,
+    }
+}
+
+/// When the first event that is kept of a station was measured.
+async fn oldest_us(state: &AppState, station_id: &StationId) -> Result<Option<i64>, ApiError> {
+    let beginning = store::EventKey {
+        station_id: station_id.clone(),
+        timestamp_us: timestamp::EARLIEST_US - 1,
+        sequence: 0,
+    };
+    let found = state.store.neighbours(beginning, 1).await?;
+    Ok(found.after.first().map(|stored| stored.prediction.timestamp_us))
+}
+
+impl Window {
+    fn link(&self, shown: &Self) -> WindowLink {
+        WindowLink { name: self.name, label: self.label, is_shown: self.name == shown.name }
+    }
+}
+
+impl Now {
+    fn new(station: &StationNow, now_us: i64) -> Self {
+        Self {
+            state: station.state.name(),
+            symbol: station.state.symbol(),
+            since: station.since_us.map(Moment::of),
+            lasting: station.since_us.map_or(String::new(), |since_us| lasting(since_us, now_us)),
+            n_anomalies: station.n_recent_anomalies,
+            n_events: station.n_recent,
+            ago: ago(station.latest.received_us, now_us),
+        }
+    }
+}
+
+impl<'a> ChartFeature<'a> {
+    fn new(feature: &'a FeatureMeta) -> Self {
+        let quantiles = feature.quantiles.as_ref();
+        Self {
+            name: &feature.name,
+            title: feature.title(),
+            normal: feature.normal_range(),
+            seen: quantiles.map(|quantiles| (quantiles.min, quantiles.max)),
+        }
+    }
+}
+
+/// Pages of features, where there are more than one.
+fn feature_links(all: &[FeatureMeta], first: usize) -> Vec<FeatureLink> {
+    if all.len() <= FEATURES_SHOWN {
+        return Vec::new();
+    }
+    let pages = all.chunks(FEATURES_SHOWN).enumerate().map(|(index, features)| {
+        let begin = index * FEATURES_SHOWN;
+        let label = match features {
+            [only] => only.plain_name().into_owned(),
+            [from, .., to] => format!("{} to {}", from.plain_name(), to.plain_name()),
+            [] => String::new(),
+        };
+        FeatureLink { label, first: begin, is_shown: begin == first }
+    });
+    pages.collect()
+}
+
+/// The drawing that needs no script: features, and the score below.
+fn panels(features: &[FeatureMeta], buckets: &[Bucket], threshold: f64) -> Vec<Panel> {
+    let points = |extent: &dyn Fn(&Bucket) -> Option<Extent>| -> Vec<Option<Point>> {
+        let point = |bucket: &Bucket| {
+            let Extent { min, max } = extent(bucket)?;
+            Some(Point { time_us: i64::midpoint(bucket.first_us, bucket.last_us), min, max })
+        };
+        buckets.iter().map(point).collect()
+    };
+    let markers = |extent: &dyn Fn(&Bucket) -> Option<f64>| -> Vec<Marker> {
+        let anomalous = buckets.iter().filter(|bucket| bucket.n_anomalies > 0);
+        let marker = |bucket: &Bucket| {
+            let time_us = i64::midpoint(bucket.first_us, bucket.last_us);
+            Some(Marker { time_us, value: extent(bucket)? })
+        };
+        anomalous.filter_map(marker).collect()
+    };
+    let mut panels = Vec::new();
+    for (index, feature) in features.iter().enumerate() {
+        panels.push(Panel {
+            name: feature.title(),
+            points: points(&|bucket| bucket.values[index]),
+            band: feature.normal_range(),
+            limit: None,
+            markers: markers(&|bucket| {
+                // What is farther from the usual is likelier the reason.
+                let Extent { min, max } = bucket.values[index]?;
+                let middle = feature.normal_range().map(|(low, high)| f64::midpoint(low, high));
+                let is_low = middle.is_some_and(|middle| middle - min > max - middle);
+                Some(if is_low { min } else { max })
+            }),
+        });
+    }
+    panels.push(Panel {
+        name: String::from("anomaly score"),
+        points: points(&|bucket| Some(bucket.score)),
+        band: None,
+        limit: Some((threshold, "threshold")),
+        markers: markers(&|bucket| Some(bucket.score.max)),
+    });
+    panels
+}
+
+impl EventRow {
+    fn new(stored: &StoredPrediction, features: &[FeatureMeta]) -> Self {
+        let prediction = &stored.prediction;
+        let value = |feature: &FeatureMeta| {
+            let values = &prediction.features.0;
+            let (_, value) = values.iter().find(|(name, _)| **name == *feature.name)?;
+            value.map(|value| feature.value_text(value))
+        };
+        let values = features.iter().map(|feature| value(feature).unwrap_or("\u{2013}".into()));
+        Self {
+            measured: Moment::of(prediction.timestamp_us),
+            values: values.collect(),
+            score: rounded(prediction.anomaly_score, 3),
+            is_anomaly: prediction.is_anomaly,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `GET /live`: tells those who watch how the stations are, as it changes.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use sensor::{StationId, timestamp};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use crate::api_error::{ApiError, Problem};
+use crate::floor::{Beat, StationNow, State as StationState};
+use crate::query::{self, Query};
+use crate::state::AppState;
+use crate::wire::{HealthStoreBody, LiveBody, LiveCounts, LiveStation};
+
+/// How many may watch at once.
+pub(crate) const STREAMS_MAX: usize = 64;
+/// Who has missed more beats than this, at four a second at most, begins anew.
+const MISSED_MAX: u64 = 240;
+/// Stations that a message names.
+const CHANGED_MAX: usize = 1_000;
+/// A line without meaning goes out so often, so that a client that has gone is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// How the stations are, as it changes
+///
+/// Server-sent events. A `snapshot` names all stations that are not normal, an `update` those whose
+/// state has changed since the message before, or since the one that `Last-Event-ID` names. Who has
+/// missed too much gets a snapshot. Numbers that always change come once a second, anomalies at once.
+#[utoipa::path(
+    get,
+    path = "/live",
+    tag = "events",
+    params(("station_id" = Option<String>, Query, description = "Only when this station has sent something")),
+    responses(
+        (status = 200, body = LiveBody, content_type = "text/event-stream"),
+        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "As many watch as may", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn live(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    let station_id = query.take("station_id", query::station_id);
+    query.finish()?;
+    let streams = std::sync::Arc::clone(&state.streams);
+    let permit = streams
+        .try_acquire_owned()
+        .map_err(|_| ApiError::TooManyStreams { most: STREAMS_MAX })?;
+    let last_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
+    let seen = last_id.and_then(|id| beat_of(id, state.floor.started_us()));
+    let watcher = Watcher::new(state, station_id, seen, permit);
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(watcher.messages()).keep_alive(keep_alive).into_response())
+}
+
+/// Somebody who watches.
+struct Watcher {
+    state: AppState,
+    bell: watch::Receiver<Beat>,
+    /// Only what concerns this station is told.
+    station_id: Option<StationId>,
+    /// The beat that the client knows; `None` when it knows nothing.
+    seen: Option<u64>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Watcher {
+    fn new(
+        state: AppState,
+        station_id: Option<StationId>,
+        seen: Option<u64>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        state.metrics.stream_opened();
+        let bell = state.floor.watch();
+        Self { state, bell, station_id, seen, _permit: permit }
+    }
+
+    /// Messages until the server stops.
+    fn messages(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        stream::unfold(self, |mut watcher| async move {
+            let message = watcher.next().await?;
+            Some((Ok(message), watcher))
+        })
+    }
+
+    /// The next message; `None` when there will be none.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if *self.bell.borrow_and_update() == Beat::Stop {
+                return None;
+            }
+            if let Some(message) = self.look() {
+                return Some(message);
+            }
+            self.bell.changed().await.ok()?;
+        }
+    }
+
+    /// What there is to tell now.
+    fn look(&mut self) -> Option<Event> {
+        let floor = &self.state.floor;
+        let beat = floor.last_beat();
+        let seen = self.seen.filter(|seen| (beat.saturating_sub(MISSED_MAX)..=beat).contains(seen));
+        if seen == Some(beat) {
+            return None;
+        }
+        self.seen = Some(beat);
+        let is_watched = |station: &StationNow| self.station_id.as_ref() == Some(&station.station_id);
+        let is_news = |station: &StationNow| match seen {
+            Some(seen) => station.changed > seen,
+            None => station.state != StationState::Normal,
+        };
+        let now = floor
+            .now((self.state.clock)(), |station| is_watched(station) || is_news(station));
+        if let (Some(_), Some(seen)) = (&self.station_id, seen) {
+            let has_moved = |station: &StationNow| station.arrived.max(station.changed) > seen;
+            if !now.stations.iter().any(|station| is_watched(station) && has_moved(station)) {
+                return None;
+            }
+        }
+
+        let totals = self.state.store.totals();
+        let changed: Vec<_> = now.stations.iter().filter(|station| is_news(station)).collect();
+        let body = LiveBody {
+            stations: LiveCounts {
+                normal: now.counts.normal,
+                anomaly: now.counts.anomaly,
+                silent: now.counts.silent,
+            },
+            events_per_second: now.rates.events_per_second,
+            anomalies_per_minute: now.rates.anomalies_per_minute,
+            store: HealthStoreBody { events: totals.events, anomalies: totals.anomalies },
+            has_more: now.has_more || changed.len() > CHANGED_MAX,
+            changed: changed.into_iter().take(CHANGED_MAX).map(told).collect(),
+        };
+        let id = format!("{}-{beat}", floor.started_us());
+        let kind = if seen.is_some() { "update" } else { "snapshot" };
+        let message = Event::default().event(kind).id(id).json_data(body);
+        Some(message.expect("names and numbers are JSON"))
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.state.metrics.stream_closed();
+    }
+}
+
+fn told(station: &StationNow) -> LiveStation {
+    LiveStation {
+        station_id: String::from(station.station_id.as_str()),
+        state: station.state.name(),
+        since: station.since_us.map(timestamp::format),
+        recent_anomalies: station.n_recent_anomalies,
+    }
+}
+
+/// The beat that an id of this server names.
+fn beat_of(id: &str, started_us: i64) -> Option<u64> {
+    let (started, beat) = id.split_once('-')?;
+    (started.parse() == Ok(started_us)).then(|| beat.parse().ok())?
+}

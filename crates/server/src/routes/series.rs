@@ -1,0 +1,90 @@
+//! `GET /stations/{station_id}/series`: how a station went, in as few numbers as a picture needs.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use sensor::{StationId, timestamp};
+use store::SeriesQuery;
+
+use crate::api_error::{ApiError, Problem};
+use crate::model::Model;
+use crate::query::{self, Query, QueryFaultKind};
+use crate::state::AppState;
+use crate::wire::{JsonLine, SeriesBody};
+
+/// Parts of the time, when nobody says how many.
+const POINTS_DEFAULT: u32 = 600;
+/// More than a screen can show.
+const POINTS_MAX: u32 = 4_000;
+/// Features of an answer.
+pub(crate) const FEATURES_MAX: usize = 16;
+
+/// How the values and scores of a station went
+///
+/// The time is cut into equal parts; each tells its lowest and highest values, so that a picture
+/// hides no peak.
+#[utoipa::path(
+    get,
+    path = "/stations/{station_id}/series",
+    tag = "events",
+    params(
+        ("station_id" = String, Path, description = "The station"),
+        ("since" = Option<String>, Query, description = "Measured at this time or later, RFC 3339; an hour before `until` unless told"),
+        ("until" = Option<String>, Query, description = "Measured before this time, RFC 3339; now unless told"),
+        ("points" = Option<u32>, Query, description = "Parts of the time, 1 to 4,000; 600 unless told"),
+        ("features" = Option<String>, Query, description = "Up to 16 names with commas between; the first 16 of the model unless told"),
+    ),
+    responses(
+        (status = 200, body = SeriesBody<'static>),
+        (status = 404, description = "No station can be called so", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It would take too long; ask for a shorter time", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn series(
+    State(state): State<AppState>,
+    Path(station_id): Path<String>,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    const HOUR_US: i64 = 3_600_000_000;
+    let model = state.models.current();
+    let n_buckets =
+        query.take("points", |text| query::limit(text, POINTS_MAX)).unwrap_or(POINTS_DEFAULT);
+    let until_us = query.take("until", query::time).unwrap_or((state.clock)());
+    let since_us = query.take("since", query::time).unwrap_or(until_us - HOUR_US);
+    let features = query
+        .take("features", |text| named(&model, text))
+        .unwrap_or_else(|| names(&model).take(FEATURES_MAX).collect());
+    query.finish()?;
+    let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
+
+    let wanted = SeriesQuery {
+        station_id: station_id.clone(),
+        since_us,
+        until_us,
+        n_buckets,
+        features: features.clone(),
+    };
+    let buckets = state.store.series(wanted).await?;
+    Ok(JsonLine(SeriesBody {
+        station_id: station_id.as_str(),
+        since: timestamp::format(since_us),
+        until: timestamp::format(until_us),
+        features: features.iter().map(|name| &**name).collect(),
+        buckets: buckets.into_iter().map(Into::into).collect(),
+    })
+    .into_response())
+}
+
+fn names(model: &Model) -> impl Iterator<Item = Arc<str>> {
+    model.detector.schema().features().iter().map(|feature| Arc::clone(&feature.name))
+}
+
+/// Features of the model by their names.
+fn named(model: &Model, text: &str) -> Result<Vec<Arc<str>>, QueryFaultKind> {
+    let known: Vec<Arc<str>> = names(model).collect();
+    let find = |name: &str| known.iter().find(|known| ***known == *name).map(Arc::clone);
+    let found: Option<Vec<_>> = text.split(',').map(find).collect();
+    found.filter(|found| found.len() <= FEATURES_MAX).ok_or(QueryFaultKind::Features)
+}
