@@ -114,9 +114,10 @@ impl FeatureMeta {
         let percentiles = self.percentiles.as_deref()?;
         let n_parts = percentiles.len().checked_sub(1).filter(|n| *n > 0)? as f64;
         let n_up_to = percentiles.partition_point(|percentile| *percentile <= value);
-        let (Some(&low), Some(&high)) =
-            (n_up_to.checked_sub(1).and_then(|last| percentiles.get(last)), percentiles.get(n_up_to))
-        else {
+        let (Some(&low), Some(&high)) = (
+            n_up_to.checked_sub(1).and_then(|last| percentiles.get(last)),
+            percentiles.get(n_up_to),
+        ) else {
             return Some(if n_up_to == 0 { 0.0 } else { 1.0 });
         };
         let part = (value - low) / (high - low);
@@ -230,7 +231,8 @@ mod tests {
     #[test]
     fn shares_of_the_training_are_known_between_percentiles() {
         let feature = feature(&even(0.0, 100.0, 10_000));
-        for (value, share) in [(-1.0, 0.0), (0.5, 0.005), (50.0, 0.5), (77.3, 0.773), (101.0, 1.0)] {
+        for (value, share) in [(-1.0, 0.0), (0.5, 0.005), (50.0, 0.5), (77.3, 0.773), (101.0, 1.0)]
+        {
             let found = feature.share_up_to(value).unwrap();
             assert!((found - share).abs() < 1e-3, "{value}: {found}");
         }

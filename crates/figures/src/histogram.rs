@@ -6,6 +6,8 @@ use crate::svg::{Drawing, Scale};
 /// How often which numbers are, beside how often they were.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Histogram<'a> {
+    /// How wide it is drawn, in the pixels of text: the page may stretch it.
+    pub width: f64,
     /// What it shows, in words.
     pub title: &'a str,
     /// What the numbers are, for their axis.
@@ -31,7 +33,6 @@ pub struct Compared<'a> {
     pub shares: &'a [f64],
 }
 
-const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 12.0;
@@ -50,11 +51,11 @@ impl Histogram<'_> {
         assert!(outline.is_empty() || outline.len() == self.shares.len(), "the same bins");
         let (first, last) = (self.edges[0], self.edges[self.edges.len() - 1]);
         let highest = self.shares.iter().chain(outline).fold(0.0_f64, |a, b| a.max(*b));
-        let x = Scale::new(first, last, (LEFT, WIDTH - RIGHT));
+        let x = Scale::new(first, last, (LEFT, self.width - RIGHT));
         let y = Scale::new(0.0, f64::max(highest, 1e-9), (HEIGHT - BOTTOM, TOP));
 
-        let mut drawing = Drawing::new(WIDTH, HEIGHT, self.title);
-        axes(&mut drawing, (x, y), self.unit);
+        let mut drawing = Drawing::new(self.width, HEIGHT, self.title);
+        self.draw_axes(&mut drawing, x, y);
         for (bin, share) in self.edges.windows(2).zip(self.shares) {
             let (left, right, top) = (x.place(bin[0]), x.place(bin[1]), y.place(*share));
             drawing.add(format_args!(
@@ -75,14 +76,30 @@ impl Histogram<'_> {
             legend(&mut drawing, compared);
         }
         for (number, name) in self.marks {
-            let place = x.place(*number).clamp(LEFT, WIDTH - RIGHT);
+            let place = x.place(*number).clamp(LEFT, self.width - RIGHT);
             drawing.line("mark", (place, TOP - 4.0), (place, HEIGHT - BOTTOM));
-            let is_right = place > WIDTH * 0.75;
+            let is_right = place > self.width * 0.75;
             let (class, x) =
                 if is_right { ("note end", place - 5.0) } else { ("note", place + 5.0) };
             drawing.write(x, TOP + 8.0, class, name);
         }
         drawing.end()
+    }
+
+    /// Lines and labels of shares on the left and of numbers below.
+    fn draw_axes(&self, drawing: &mut Drawing, x: Scale, y: Scale) {
+        let right = self.width - RIGHT;
+        for tick in y.ticks(3).0 {
+            drawing.line("grid", (LEFT, y.place(tick)), (right, y.place(tick)));
+            drawing.write(LEFT - 6.0, y.place(tick) + 4.0, "tick end", &percent(tick));
+        }
+        let (ticks, n_places) = x.ticks(if self.width < 500.0 { 4 } else { 7 });
+        for tick in ticks {
+            let text = format!("{tick:.n_places$}");
+            drawing.write(x.place(tick), HEIGHT - BOTTOM + 16.0, "tick middle", &text);
+        }
+        drawing.line("axis", (LEFT, HEIGHT - BOTTOM), (right, HEIGHT - BOTTOM));
+        drawing.write(f64::midpoint(LEFT, right), HEIGHT - 6.0, "unit middle", self.unit);
     }
 }
 
@@ -95,21 +112,6 @@ fn legend(drawing: &mut Drawing, compared: &Compared<'_>) {
     drawing.write(x + 20.0, 17.0, "note", compared.outline);
 }
 
-/// Lines and labels of shares on the left and of numbers below.
-fn axes(drawing: &mut Drawing, (x, y): (Scale, Scale), unit: &str) {
-    for tick in y.ticks(3).0 {
-        drawing.line("grid", (LEFT, y.place(tick)), (WIDTH - RIGHT, y.place(tick)));
-        drawing.write(LEFT - 6.0, y.place(tick) + 4.0, "tick end", &percent(tick));
-    }
-    let (ticks, n_places) = x.ticks(7);
-    for tick in ticks {
-        let text = format!("{tick:.n_places$}");
-        drawing.write(x.place(tick), HEIGHT - BOTTOM + 16.0, "tick middle", &text);
-    }
-    drawing.line("axis", (LEFT, HEIGHT - BOTTOM), (WIDTH - RIGHT, HEIGHT - BOTTOM));
-    drawing.write(f64::midpoint(LEFT, WIDTH - RIGHT), HEIGHT - 6.0, "unit middle", unit);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +119,7 @@ mod tests {
     #[test]
     fn bars_are_as_high_as_their_shares() {
         let histogram = Histogram {
+            width: 640.0,
             title: "t",
             unit: "u",
             edges: &[0.0, 1.0, 2.0],

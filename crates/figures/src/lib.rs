@@ -9,6 +9,7 @@
 //! use figures::Histogram;
 //!
 //! let histogram = Histogram {
+//!     width: 640.0,
 //!     title: "Scores of the training",
 //!     unit: "anomaly score",
 //!     edges: &[0.3, 0.4, 0.5, 0.6],

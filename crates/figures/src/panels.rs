@@ -176,8 +176,13 @@ mod tests {
             limit: Some((1.9, "threshold")),
             markers: vec![Marker { time_us: 1_000_000, value: 2.0 }],
         };
-        let empty =
-            Panel { points: Vec::new(), band: None, limit: None, markers: Vec::new(), ..panel };
+        let empty = Panel {
+            points: Vec::new(),
+            band: None,
+            limit: None,
+            markers: Vec::new(),
+            ..panel.clone()
+        };
         let panels = [panel, empty];
         let drawn = Panels { title: "t", since_us: 0, until_us: 4_000_000, panels: &panels }.svg();
         assert_eq!(drawn.matches("class=\"curve\"").count(), 2);

@@ -27,6 +27,9 @@ pub enum Fault {
 }
 
 const DROPOUT_DEPTH: f64 = 8.0;
+/// A bearing that wears out for good: deviations in the end, and events until then.
+const WEAR_SIZE: f64 = 6.0;
+const WEAR_LEN: u32 = 120;
 const TEMPERATURE: usize = 0;
 const SOUND: usize = 2;
 
@@ -117,6 +120,8 @@ pub(crate) struct Episode {
     /// In normal deviations, with the direction of the fault.
     size: f64,
     len: u32,
+    /// Whether it stays as it is after that.
+    is_for_good: bool,
     n_past: u32,
     /// The value that a stuck sensor repeats.
     stuck_at: Option<f64>,
@@ -133,7 +138,20 @@ impl Episode {
             _ => rng.random_range(3.0..6.0),
         };
         let size = if rng.random_bool(0.5) { magnitude } else { -magnitude };
-        Self { fault, sensor, size, len, n_past: 0, stuck_at: None }
+        Self { fault, sensor, size, len, is_for_good: false, n_past: 0, stuck_at: None }
+    }
+
+    /// A bearing that wears out and stays so.
+    pub(crate) fn wear() -> Self {
+        Self {
+            fault: Fault::BearingWear,
+            sensor: SOUND,
+            size: WEAR_SIZE,
+            len: WEAR_LEN,
+            is_for_good: true,
+            n_past: 0,
+            stuck_at: None,
+        }
     }
 
     pub(crate) fn fault(&self) -> Fault {
@@ -141,7 +159,7 @@ impl Episode {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.n_past >= self.len
+        self.n_past >= self.len && !self.is_for_good
     }
 
     /// What is measured instead of the normal values of event `index`.
@@ -151,7 +169,7 @@ impl Episode {
         index: u64,
         normal: [f64; N_FEATURES],
     ) -> [f64; N_FEATURES] {
-        self.n_past += 1;
+        self.n_past = self.len.min(self.n_past + 1);
         let progress = f64::from(self.n_past) / f64::from(self.len);
         let sensor = self.sensor;
         let deviations = |size: f64, sensor: usize| size * NORMAL_DEVIATIONS[sensor];

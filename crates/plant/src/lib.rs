@@ -40,14 +40,25 @@ pub struct PlantParams {
     pub n_stations: u32,
     /// Share of events that are measured under a fault, in the long run; 0 to 0.9.
     pub anomaly_rate: f64,
+    /// A station that falls ill and stays so.
+    pub worn: Option<WornStation>,
     /// Seed of noise and faults.
     pub seed: u64,
+}
+
+/// A station one of whose bearings wears out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WornStation {
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many healthy events it sends before.
+    pub from_index: u64,
 }
 
 impl Default for PlantParams {
     /// The first thirty events of this seed have a fault that stands out and one that does not yet.
     fn default() -> Self {
-        Self { n_stations: 4, anomaly_rate: 0.1, seed: 115 }
+        Self { n_stations: 4, anomaly_rate: 0.1, worn: None, seed: 115 }
     }
 }
 
@@ -79,6 +90,8 @@ struct SimulatedStation {
     rng: ChaCha8Rng,
     index: u64,
     episode: Option<Episode>,
+    /// The event with which a bearing begins to wear out.
+    worn_from: Option<u64>,
 }
 
 impl Plant {
@@ -91,7 +104,7 @@ impl Plant {
     ///
     /// Panics when there is no station, or the anomaly rate is not within its range.
     pub fn new(params: &PlantParams) -> Self {
-        let &PlantParams { n_stations, anomaly_rate, seed } = params;
+        let &PlantParams { n_stations, anomaly_rate, worn, seed } = params;
         assert!(n_stations > 0, "a plant has at least one station");
         assert!(
             (0.0..=Self::ANOMALY_RATE_MAX).contains(&anomaly_rate),
@@ -102,6 +115,7 @@ impl Plant {
             rng: station_rng(seed, number),
             index: 0,
             episode: None,
+            worn_from: worn.filter(|worn| worn.number == number).map(|worn| worn.from_index),
         });
         // With chance p, (1 - p) / p healthy events pass between faults of mean length L. They are
         // a share 1 - r of all for this p.
@@ -118,11 +132,15 @@ impl Iterator for Plant {
         self.next = (current + 1) % self.stations.len();
         let fault_chance = self.fault_chance;
 
-        let SimulatedStation { station, rng, index, episode } = &mut self.stations[current];
+        let SimulatedStation { station, rng, index, episode, worn_from } =
+            &mut self.stations[current];
         let normal = station.normal_values(*index, rng);
         // A new fault can follow an old one at once, or high rates could not be reached.
         if episode.as_ref().is_none_or(Episode::is_over) {
             *episode = rng.random_bool(fault_chance).then(|| Episode::draw(rng));
+        }
+        if *worn_from == Some(*index) {
+            *episode = Some(Episode::wear());
         }
         let (values, fault) = match episode {
             Some(episode) => (episode.apply(station, *index, normal), Some(episode.fault())),
@@ -146,7 +164,8 @@ impl Iterator for Plant {
 pub fn normal_events(count: usize, seed: u64) -> Vec<SensorEvent> {
     let schema = FeatureSchema::default();
     let ids: Vec<StationId> = (1..=N_STATIONS).map(station_id).collect();
-    let plant = Plant::new(&PlantParams { n_stations: N_STATIONS, anomaly_rate: 0.0, seed });
+    let healthy = PlantParams { n_stations: N_STATIONS, anomaly_rate: 0.0, worn: None, seed };
+    let plant = Plant::new(&healthy);
     plant
         .take(count)
         .map(|message| {

@@ -79,7 +79,7 @@ fn faults_take_the_share_of_events_that_was_asked_for() {
 
 #[test]
 fn every_fault_occurs_and_has_its_size() {
-    let params = PlantParams { n_stations: 1, anomaly_rate: 0.3, seed: 5 };
+    let params = PlantParams { n_stations: 1, anomaly_rate: 0.3, worn: None, seed: 5 };
     let messages: Vec<Message> = Plant::new(&params).take(20_000).collect();
     for fault in Fault::ALL {
         assert!(messages.iter().any(|message| message.fault == Some(fault)), "{fault}");
@@ -112,4 +112,21 @@ fn training_covers_whole_days_and_comes_in_order_of_time() {
     assert_eq!(of_one.len() as u64 % EVENTS_A_DAY, 0);
     assert!(events.is_sorted_by_key(SensorEvent::timestamp_us));
     assert_eq!(EVENT_INTERVAL_US * EVENTS_A_DAY.cast_signed(), 86_400_000_000);
+}
+
+#[test]
+fn a_worn_bearing_grows_worse_and_stays_so() {
+    let worn = Some(WornStation { number: 2, from_index: 50 });
+    let params = PlantParams { n_stations: 2, anomaly_rate: 0.0, worn, seed: 3 };
+    let messages: Vec<Message> = Plant::new(&params).take(1_000).collect();
+    let sound = |indices: std::ops::Range<u64>| {
+        let of_worn =
+            messages.iter().filter(|m| m.station_number == 2 && indices.contains(&m.index));
+        let values: Vec<f64> = of_worn.map(|message| message.values[2]).collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    };
+    assert!((sound(400..500) - sound(0..50) - 6.0 * NORMAL_DEVIATIONS[2]).abs() < 1.0);
+    assert!(sound(100..110) < sound(400..500) - 2.0, "it takes its time");
+    let is_ill = |message: &Message| message.station_number == 2 && message.index >= 50;
+    assert!(messages.iter().all(|m| (m.fault == Some(Fault::BearingWear)) == is_ill(m)));
 }

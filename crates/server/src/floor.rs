@@ -22,8 +22,8 @@ use crate::state::Clock;
 
 use pace::Pace;
 pub(crate) use pace::Rates;
-pub(crate) use station::{State, StationNow};
 use station::StationPast;
+pub(crate) use station::{State, StationNow};
 pub(crate) use strip::{STRIP_US, StripCells};
 
 /// Stations that are known one by one. More would make every look at the floor slow; they are

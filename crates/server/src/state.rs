@@ -73,7 +73,8 @@ impl AppState {
         let models = Models { slot, metrics: Arc::clone(&metrics), turn: Arc::default() };
         let body_room = Arc::new(Semaphore::new(BODIES_KIB_MAX));
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        let shared = Shared { models, store, floor, metrics, body_room, streams, clock, started_us };
+        let shared =
+            Shared { models, store, floor, metrics, body_room, streams, clock, started_us };
         Ok((Self(Arc::new(shared)), writer))
     }
 }

@@ -1,10 +1,11 @@
 //! What can be asked of the program.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Parser;
-use plant::{Plant, PlantParams};
+use plant::{Plant, PlantParams, WornStation};
 
 /// Sends events of a simulated plant to the server, and reports what was caught and missed.
 #[derive(Debug, Clone, Parser)]
@@ -47,6 +48,18 @@ pub struct Args {
     #[arg(long, value_name = "N", conflicts_with = "replay")]
     pub seed: Option<u64>,
 
+    /// Number of a station one of whose bearings wears out, for good
+    #[arg(long, value_name = "STATION", conflicts_with = "replay", value_parser = clap::value_parser!(u32).range(1..))]
+    pub worn_station: Option<u32>,
+
+    /// How many healthy events that station sends before
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "worn_station")]
+    pub worn_after: u64,
+
+    /// Begin so long ago, such as 90s, 30m or 1h: events of the past are sent at once, and then as time goes by
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["replay", "rate"], value_parser = time_span)]
+    pub backfill: Option<Duration>,
+
     /// Send the rows of a recording instead, plain or gzipped CSV
     #[arg(long, value_name = "FILE.csv")]
     pub replay: Option<PathBuf>,
@@ -87,7 +100,15 @@ impl Args {
         {
             bail!("--concurrency must be 1 to {CONCURRENCY_MAX}, not {concurrency}");
         }
-        let PlantParams { n_stations, anomaly_rate, .. } = self.plant();
+        if self.backfill.is_some() && self.interval == Some(0.0) {
+            bail!("--backfill needs an --interval above 0: how far events of the past are apart");
+        }
+        let PlantParams { n_stations, anomaly_rate, worn, .. } = self.plant();
+        if let Some(WornStation { number, .. }) = worn
+            && number > n_stations
+        {
+            bail!("--worn-station must be one of the {n_stations} stations, not {number}");
+        }
         if !(1..=STATIONS_MAX).contains(&n_stations) {
             bail!("--stations must be 1 to {STATIONS_MAX}, not {n_stations}");
         }
@@ -105,7 +126,28 @@ impl Args {
         PlantParams {
             n_stations: self.stations.unwrap_or(default.n_stations),
             anomaly_rate: self.anomaly_rate.unwrap_or(default.anomaly_rate),
+            worn: self
+                .worn_station
+                .map(|number| WornStation { number, from_index: self.worn_after }),
             seed: self.seed.unwrap_or(default.seed),
         }
+    }
+}
+
+/// Reads a time such as 90s, 30m or 1h.
+fn time_span(text: &str) -> Result<Duration, String> {
+    const DAYS_MAX: u64 = 366;
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let read = units.iter().find_map(|(unit, seconds)| {
+        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        count.checked_mul(*seconds)
+    });
+    match read {
+        Some(seconds) if (1..=DAYS_MAX * 86_400).contains(&seconds) => {
+            Ok(Duration::from_secs(seconds))
+        }
+        _ => Err(String::from(
+            "must be a number of seconds, minutes, hours or days, such as 90s, 30m, 1h or 2d",
+        )),
     }
 }

@@ -56,7 +56,7 @@ pub async fn run(
     recorder.write_titles(&health.model.features)?;
 
     let mut deliveries: JoinSet<Delivered> = JoinSet::new();
-    let started = Instant::now();
+    let (started, started_us) = (Instant::now(), clock());
     tokio::pin!(stop);
     for (index, mut message) in (0..).zip(messages) {
         let due = pace.due(started, index);
@@ -83,7 +83,8 @@ pub async fn run(
         };
         let Some(permit) = permit else { break };
         let sent = if args.rate.is_some() { due } else { Instant::now() };
-        let timestamp_us = *message.timestamp_us.get_or_insert_with(clock);
+        let measured_us = || pace.past_us(index).map_or_else(clock, |past_us| started_us + past_us);
+        let timestamp_us = *message.timestamp_us.get_or_insert_with(measured_us);
         let client = Arc::clone(&client);
         deliveries.spawn(async move {
             let result = client.deliver(&message.body(timestamp_us)).await;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use sensor::StationId;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 
@@ -167,7 +167,8 @@ pub(crate) fn sample(
     let mut statement = connection.prepare_cached(sql)?;
     let mut found = Vec::new();
     for station in &stations {
-        for (from_us, to_us) in parts(query.since_us, query.until_us, n_parts) {
+        let Some((first_us, last_us)) = span(connection, station, query)? else { continue };
+        for (from_us, to_us) in parts(first_us, last_us + 1, n_parts) {
             let row = statement.query_map(params![station, from_us, to_us], |row| {
                 Ok(Sampled {
                     values: values(row, 0, &query.features)?,
@@ -181,6 +182,26 @@ pub(crate) fn sample(
         }
     }
     Ok(found)
+}
+
+/// When the first and the last prediction of a station were measured, within the time of a query.
+fn span(
+    connection: &Connection,
+    station: &str,
+    query: &SampleQuery,
+) -> rusqlite::Result<Option<(i64, i64)>> {
+    let end = |order: &str| {
+        let sql = format!(
+            "SELECT timestamp_us FROM predictions
+             WHERE station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
+             ORDER BY timestamp_us {order} LIMIT 1"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        statement
+            .query_row(params![station, query.since_us, query.until_us], |row| row.get(0))
+            .optional()
+    };
+    Ok(end("ASC")?.zip(end("DESC")?))
 }
 
 /// Equal parts of a time, each from one moment up to another.

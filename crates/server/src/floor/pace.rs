@@ -3,7 +3,7 @@
 use store::Glance;
 
 /// Seconds that are remembered.
-const N_SECONDS: usize = 64;
+const N_SECONDS: u8 = 64;
 /// Seconds that rates of events are made of.
 const RATE_S: i64 = 10;
 /// Seconds that anomalies are counted over.
@@ -12,13 +12,13 @@ const MINUTE_S: i64 = 60;
 /// What arrived in each of the last seconds.
 #[derive(Debug)]
 pub(super) struct Pace {
-    seconds: [Second; N_SECONDS],
+    seconds: [OneSecond; N_SECONDS as usize],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Second {
+struct OneSecond {
     /// Which second since 1970.
-    second: i64,
+    number: i64,
     n_events: u64,
     n_anomalies: u64,
 }
@@ -34,20 +34,20 @@ pub(crate) struct Rates {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { seconds: [Second::default(); N_SECONDS] }
+        Self { seconds: [OneSecond::default(); N_SECONDS as usize] }
     }
 }
 
 impl Pace {
     pub(super) fn note(&mut self, glance: &Glance) {
-        let second = glance.received_us.div_euclid(1_000_000);
-        let slot = usize::try_from(second.rem_euclid(N_SECONDS as i64)).expect("it is a remainder");
+        let number = glance.received_us.div_euclid(1_000_000);
+        let slot = usize::try_from(number.rem_euclid(N_SECONDS.into())).expect("it is a remainder");
         let place = &mut self.seconds[slot];
-        if second < place.second {
+        if number < place.number {
             return;
         }
-        if second > place.second {
-            *place = Second { second, ..Second::default() };
+        if number > place.number {
+            *place = OneSecond { number, ..OneSecond::default() };
         }
         place.n_events += 1;
         place.n_anomalies += u64::from(glance.is_anomaly);
@@ -58,11 +58,11 @@ impl Pace {
         // The present second is not over, and would make the rate too small.
         let of_last = |n_seconds: i64| {
             let within = now - n_seconds..now;
-            self.seconds.iter().filter(move |place| within.contains(&place.second))
+            self.seconds.iter().filter(move |place| within.contains(&place.number))
         };
         let n_events: u64 = of_last(RATE_S).map(|place| place.n_events).sum();
         let is_of_minute = now - MINUTE_S + 1..=now;
-        let of_minute = self.seconds.iter().filter(|place| is_of_minute.contains(&place.second));
+        let of_minute = self.seconds.iter().filter(|place| is_of_minute.contains(&place.number));
         Rates {
             events_per_second: n_events as f64 / RATE_S as f64,
             anomalies_per_minute: of_minute.map(|place| place.n_anomalies).sum(),

@@ -39,7 +39,10 @@ impl Floor {
                 return Ok(());
             }
         }
-        tracing::info!(n_stations = n_known, "there are more stations; the pages begin without them");
+        tracing::info!(
+            n_stations = n_known,
+            "there are more stations; the pages begin without them"
+        );
         self.lock().has_more = true;
         Ok(())
     }
@@ -56,7 +59,7 @@ impl Floor {
                 station_id: station_id.clone(),
                 since_us: latest_us.saturating_sub(STRIP_US),
                 until_us: latest_us.saturating_add(1),
-                n_buckets: u32::try_from(N_CELLS).expect("a few"),
+                n_buckets: N_CELLS.into(),
                 features: Vec::new(),
             };
             match store.series(query).await {

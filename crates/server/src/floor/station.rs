@@ -194,7 +194,12 @@ mod tests {
         let glance = |second: f64| {
             #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
             let time_us = (second * 1e6) as i64;
-            Glance { timestamp_us: time_us, received_us: time_us, anomaly_score: 0.4, is_anomaly: false }
+            Glance {
+                timestamp_us: time_us,
+                received_us: time_us,
+                anomaly_score: 0.4,
+                is_anomaly: false,
+            }
         };
         let mut past = StationPast::new(&glance(0.0));
         for second in seconds {
@@ -214,7 +219,8 @@ mod tests {
         check_silent(&sent_at((0..10).map(f64::from)), 19);
         check_silent(&sent_at((0..10).map(|i| 60.0 * f64::from(i))), 540 + 180);
         // Batches of a hundred every minute: what comes together is no pause.
-        let batches = (0..5).flat_map(|i| (0..100).map(move |j| 60.0 * f64::from(i) + f64::from(j) / 1e3));
+        let batches =
+            (0..5).flat_map(|i| (0..100).map(move |j| 60.0 * f64::from(i) + f64::from(j) / 1e3));
         check_silent(&sent_at(batches), 240 + 180);
     }
 }

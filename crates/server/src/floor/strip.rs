@@ -1,19 +1,23 @@
 //! The last hour of a station in small parts.
 
 /// Parts of a strip.
-pub(crate) const N_CELLS: usize = 120;
+pub(crate) const N_CELLS: u16 = 120;
 /// Microseconds of a part: half a minute.
 pub(crate) const CELL_US: i64 = 30_000_000;
 /// Microseconds of a strip: an hour.
-pub(crate) const STRIP_US: i64 = CELL_US * N_CELLS as i64;
+pub(crate) const STRIP_US: i64 = CELL_US * LEN;
+
+/// The same number for calculating, and for lists.
+const LEN: i64 = N_CELLS as i64;
+const ARRAY_LEN: usize = N_CELLS as usize;
 
 /// The parts of an hour, the latest last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StripCells(pub(crate) [StripCell; N_CELLS]);
+pub(crate) struct StripCells(pub(crate) [StripCell; ARRAY_LEN]);
 
 impl Default for StripCells {
     fn default() -> Self {
-        Self([StripCell::default(); N_CELLS])
+        Self([StripCell::default(); ARRAY_LEN])
     }
 }
 
@@ -48,23 +52,23 @@ impl StripCell {
 #[derive(Debug)]
 pub(super) struct Strip {
     /// A part stands at its number modulo their count.
-    cells: [StripCell; N_CELLS],
+    cells: [StripCell; ARRAY_LEN],
     /// Number of the latest part.
     newest: i64,
 }
 
 impl Strip {
     pub(super) fn new(timestamp_us: i64) -> Self {
-        Self { cells: [StripCell::default(); N_CELLS], newest: number(timestamp_us) }
+        Self { cells: [StripCell::default(); ARRAY_LEN], newest: number(timestamp_us) }
     }
 
     pub(super) fn note(&mut self, timestamp_us: i64, anomaly_score: f64, is_anomaly: bool) {
         let number = number(timestamp_us);
-        if number <= self.newest - N_CELLS as i64 {
+        if number <= self.newest - LEN {
             return;
         }
         // What comes between now belongs to another hour.
-        let first_new = (self.newest + 1).max(number - N_CELLS as i64 + 1);
+        let first_new = (self.newest + 1).max(number - LEN + 1);
         for between in first_new..=number {
             self.cells[place(between)] = StripCell::default();
         }
@@ -75,12 +79,14 @@ impl Strip {
     /// The hour before a time.
     pub(super) fn before(&self, until_us: i64) -> StripCells {
         let last = number(until_us - 1);
-        let known = self.newest - N_CELLS as i64 + 1..=self.newest;
-        let cell = |index: usize| {
-            let number = last - (N_CELLS - 1 - index) as i64;
-            if known.contains(&number) { self.cells[place(number)] } else { StripCell::default() }
-        };
-        StripCells(std::array::from_fn(cell))
+        let known = self.newest - LEN + 1..=self.newest;
+        let mut cells = StripCells::default();
+        for (cell, number) in cells.0.iter_mut().zip(last - LEN + 1..=last) {
+            if known.contains(&number) {
+                *cell = self.cells[place(number)];
+            }
+        }
+        cells
     }
 }
 
@@ -89,7 +95,7 @@ fn number(timestamp_us: i64) -> i64 {
 }
 
 fn place(number: i64) -> usize {
-    usize::try_from(number.rem_euclid(N_CELLS as i64)).expect("it is a remainder")
+    usize::try_from(number.rem_euclid(LEN)).expect("it is a remainder")
 }
 
 #[cfg(test)]
@@ -97,7 +103,7 @@ mod tests {
     use super::*;
 
     fn filled(cells: &StripCells) -> Vec<usize> {
-        (0..N_CELLS).filter(|&index| cells.0[index].score().is_some()).collect()
+        (0..ARRAY_LEN).filter(|&index| cells.0[index].score().is_some()).collect()
     }
 
     #[test]

@@ -150,7 +150,8 @@ fn percent_of_normal(p_value: f64) -> String {
 }
 
 fn bar(pushed: &Attribution, known: Option<&FeatureMeta>) -> Bar {
-    let name = known.map_or_else(|| String::from(&*pushed.feature), |known| known.plain_name().into());
+    let name =
+        known.map_or_else(|| String::from(&*pushed.feature), |known| known.plain_name().into());
     Bar { name, size: pushed.contribution }
 }
 
@@ -168,10 +169,13 @@ impl ValueRow {
         };
         Self {
             name: known.map_or_else(|| String::from(&*pushed.feature), FeatureMeta::title),
-            value: known.map_or_else(|| plain(pushed.value), |known| match pushed.value {
-                Some(value) => known.value_text(value),
-                None => String::from("missing"),
-            }),
+            value: known.map_or_else(
+                || plain(pushed.value),
+                |known| match pushed.value {
+                    Some(value) => known.value_text(value),
+                    None => String::from("missing"),
+                },
+            ),
             normal: range(known.and_then(FeatureMeta::normal_range)),
             seen: range(quantiles.map(|quantiles| (quantiles.min, quantiles.max))),
             contribution: format!("{:+.3}", pushed.contribution),

@@ -65,7 +65,8 @@ impl Links {
 impl Asset {
     fn new(name: &'static str, content_type: &'static str, compressed: Bytes) -> Self {
         let digest = Sha256::digest(&compressed);
-        let digest = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let [first, ..] = digest.as_chunks::<8>().0 else { unreachable!("a digest has 32 bytes") };
+        let digest = format!("{:016x}", u64::from_be_bytes(*first));
         Self { name, content_type, digest, compressed }
     }
 

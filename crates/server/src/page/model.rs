@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
-use detector::{AlarmRule, Detector, FeatureMeta};
+use detector::{AlarmRule, Detector, DriftDegree, FeatureMeta};
 use figures::number::{grouped, percent, rounded, significant};
 use figures::{Compared, Histogram};
 use sensor::timestamp;
@@ -23,6 +23,9 @@ use crate::state::AppState;
 const SAMPLE_LEN: u32 = 10_000;
 /// Features whose distributions are drawn.
 const FEATURES_DRAWN: usize = 12;
+/// Widths of histograms in the page, so that their text is as large as its.
+const WIDTH: f64 = 640.0;
+const SMALL_WIDTH: f64 = 400.0;
 const SCORE_BINS: usize = 50;
 const FEATURE_BINS: usize = 30;
 const DAY_US: i64 = 86_400_000_000;
@@ -105,10 +108,9 @@ pub(super) async fn reload(
 
 fn outcome_named(text: &str) -> Result<Outcome, QueryFaultKind> {
     match text {
-        "done" => Ok(Outcome {
-            is_good: true,
-            text: String::from("The model of the folder is in use."),
-        }),
+        "done" => {
+            Ok(Outcome { is_good: true, text: String::from("The model of the folder is in use.") })
+        }
         "refused" => Ok(Outcome {
             is_good: false,
             text: String::from(
@@ -198,9 +200,8 @@ fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String)
     let threshold = detector.threshold();
     // From the lowest score of the training that is not rare, so that the picture is full.
     let low = (0..100).map(|i| f64::from(i) / 100.0);
-    let is_below_most = |score: &f64| {
-        detector.n_calibration_scores_from(*score) as f64 >= 0.999 * n_training
-    };
+    let is_below_most =
+        |score: &f64| detector.n_calibration_scores_from(*score) as f64 >= 0.999 * n_training;
     let low = low.take_while(is_below_most).last().unwrap_or(0.0);
     let highest = recent.iter().copied().fold(threshold, f64::max);
     let high = (highest + 0.02).min(1.0).max(low + 0.1);
@@ -215,6 +216,7 @@ fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String)
         .collect();
     let now = shares(&edges, recent.iter().copied());
     let histogram = Histogram {
+        width: WIDTH,
         title: "Scores of the training, and of the last day",
         unit: "anomaly score",
         edges: &edges,
@@ -241,10 +243,7 @@ fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String)
 }
 
 /// Values of the training beside those of the last day.
-fn feature_histogram(
-    feature: &FeatureMeta,
-    recent: impl Iterator<Item = f64>,
-) -> Option<String> {
+fn feature_histogram(feature: &FeatureMeta, recent: impl Iterator<Item = f64>) -> Option<String> {
     let quantiles = feature.quantiles.as_ref()?;
     let recent: Vec<f64> = recent.filter(|value| value.is_finite()).collect();
     let low = recent.iter().copied().fold(quantiles.min, f64::min);
@@ -257,6 +256,7 @@ fn feature_histogram(
     let now = shares(&edges, recent.iter().copied());
     let title = format!("{} in training, and in the last day", feature.plain_name());
     let histogram = Histogram {
+        width: SMALL_WIDTH,
         title: &title,
         unit: &feature.title(),
         edges: &edges,
@@ -299,12 +299,12 @@ impl DriftRow {
         let has_values = drift.filter(|drift| drift.n_values > 0);
         Self {
             title: feature.title(),
-            degree: degree.map_or("unknown", |degree| degree.name()),
-            symbol: match degree.map(|degree| degree.name()) {
-                Some("stable") => "\u{25cf}",
-                Some("moved") => "\u{25c6}",
-                Some("different") => "\u{25b2}",
-                _ => "\u{25cb}",
+            degree: degree.map_or("unknown", DriftDegree::name),
+            symbol: match degree {
+                Some(DriftDegree::Stable) => "\u{25cf}",
+                Some(DriftDegree::Moderate) => "\u{25c6}",
+                Some(DriftDegree::Large) => "\u{25b2}",
+                Some(DriftDegree::Unknown) | None => "\u{25cb}",
             },
             then: feature.mean.map_or_else(nothing, significant),
             now: if n > 0.0 { significant(sum / n) } else { nothing() },

@@ -154,8 +154,7 @@ pub(super) async fn overview(
     query.finish()?;
     let now_us = (state.clock)();
     let model = state.models.current();
-    let mut floor =
-        state.floor.now(now_us, |station| station.is_sick() || filter.finds(station));
+    let mut floor = state.floor.now(now_us, |station| station.is_sick() || filter.finds(station));
     // Who needs a look comes first.
     floor.stations.sort_by_key(|station| {
         let rank = match station.state {
@@ -166,7 +165,8 @@ pub(super) async fn overview(
         };
         (rank, std::cmp::Reverse(station.n_recent_anomalies))
     });
-    let sick: Vec<&StationNow> = floor.stations.iter().filter(|station| station.is_sick()).collect();
+    let sick: Vec<&StationNow> =
+        floor.stations.iter().filter(|station| station.is_sick()).collect();
     let mut cards = Vec::new();
     for station in sick.iter().take(CARDS_MAX) {
         cards.push(card(&state, station, &model, now_us).await?);
@@ -220,23 +220,31 @@ impl Headline {
         let Counts { normal, anomaly, silent } = counts;
         let total = counts.total();
         let (tone, state, text) = match (sick, total) {
-            (_, 0) => ("empty", StationState::Silent, String::from("No station has sent anything yet")),
+            (_, 0) => {
+                ("empty", StationState::Silent, String::from("No station has sent anything yet"))
+            }
             ([], _) if silent == total => {
                 ("caution", StationState::Silent, String::from("All stations are silent"))
             }
-            ([], _) if silent > 0 => ("caution", StationState::Silent, stations(silent, "is silent", "are silent")),
-            ([], 1) => ("calm", StationState::Normal, String::from("The station is normal")),
-            ([], _) if anomaly == 0 => {
-                ("calm", StationState::Normal, format!("All {} stations are normal", grouped(total as f64)))
+            ([], _) if silent > 0 => {
+                ("caution", StationState::Silent, stations(silent, "is silent", "are silent"))
             }
+            ([], 1) => ("calm", StationState::Normal, String::from("The station is normal")),
+            ([], _) if anomaly == 0 => (
+                "calm",
+                StationState::Normal,
+                format!("All {} stations are normal", grouped(total as f64)),
+            ),
             ([], _) => ("calm", StationState::Normal, String::from("No station is sick")),
             ([station], _) => {
                 let text = format!("{} is anomalous", station.station_id);
                 ("alarm", StationState::Anomaly, text)
             }
-            (sick, _) => {
-                ("alarm", StationState::Anomaly, stations(sick.len(), "is anomalous", "are anomalous"))
-            }
+            (sick, _) => (
+                "alarm",
+                StationState::Anomaly,
+                stations(sick.len(), "is anomalous", "are anomalous"),
+            ),
         };
         let parts = [(normal, "normal"), (anomaly, "anomalous"), (silent, "silent")];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
@@ -334,7 +342,10 @@ impl Row {
         let cells: Vec<Cell> = cells
             .0
             .iter()
-            .map(|cell| Cell { level: level(cell.score(), cell.is_anomaly, threshold), title: None })
+            .map(|cell| Cell {
+                level: level(cell.score(), cell.is_anomaly, threshold),
+                title: None,
+            })
             .collect();
         let title = match n_anomalous {
             0 => String::from("last hour: no anomaly"),

@@ -12,7 +12,7 @@ use sensor::{StationId, timestamp};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::api_error::{ApiError, Problem};
-use crate::floor::{Beat, StationNow, State as StationState};
+use crate::floor::{Beat, State as StationState, StationNow};
 use crate::query::{self, Query};
 use crate::state::AppState;
 use crate::wire::{HealthStoreBody, LiveBody, LiveCounts, LiveStation};
@@ -51,9 +51,8 @@ pub(crate) async fn live(
     let station_id = query.take("station_id", query::station_id);
     query.finish()?;
     let streams = std::sync::Arc::clone(&state.streams);
-    let permit = streams
-        .try_acquire_owned()
-        .map_err(|_| ApiError::TooManyStreams { most: STREAMS_MAX })?;
+    let permit =
+        streams.try_acquire_owned().map_err(|_| ApiError::TooManyStreams { most: STREAMS_MAX })?;
     let last_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let seen = last_id.and_then(|id| beat_of(id, state.floor.started_us()));
     let watcher = Watcher::new(state, station_id, seen, permit);
@@ -114,13 +113,14 @@ impl Watcher {
             return None;
         }
         self.seen = Some(beat);
-        let is_watched = |station: &StationNow| self.station_id.as_ref() == Some(&station.station_id);
+        let is_watched =
+            |station: &StationNow| self.station_id.as_ref() == Some(&station.station_id);
         let is_news = |station: &StationNow| match seen {
             Some(seen) => station.changed > seen,
             None => station.state != StationState::Normal,
         };
-        let now = floor
-            .now((self.state.clock)(), |station| is_watched(station) || is_news(station));
+        let now =
+            floor.now((self.state.clock)(), |station| is_watched(station) || is_news(station));
         if let (Some(_), Some(seen)) = (&self.station_id, seen) {
             let has_moved = |station: &StationNow| station.arrived.max(station.changed) > seen;
             if !now.stations.iter().any(|station| is_watched(station) && has_moved(station)) {

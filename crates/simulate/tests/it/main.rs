@@ -162,3 +162,27 @@ async fn impossible_wishes_are_refused_with_a_sentence() {
         assert!(simulate::Args::try_parse_from(["simulate"].iter().chain(&conflict)).is_err());
     }
 }
+
+#[tokio::test]
+async fn events_of_the_past_are_sent_at_once_with_their_times() {
+    let url = fake_server(|_| Some(("200 OK", String::from(NORMAL)))).await;
+    let args = ["--url", &url, "--backfill", "1h", "--interval", "60", "--count", "60"];
+    let (report, said) = simulate(&args).await;
+    assert_eq!(report.unwrap().stored, 60);
+    let times: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("2026-"))
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(times.len(), 60);
+    assert_eq!((times[0], times[59]), ("2026-11-22T11:00:00Z", "2026-11-22T11:59:00Z"));
+
+    for (wrong, said) in [
+        (&["--backfill", "1h", "--interval", "0"][..], "needs an --interval above 0"),
+        (&["--worn-station", "5"][..], "must be one of the 4 stations"),
+    ] {
+        let all = [&["--url", url.as_str()], wrong].concat();
+        let error = simulate(&all).await.0.unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}

@@ -105,13 +105,17 @@ async fn a_sample_is_spread_over_stations_and_time() {
     keep_all(&test.store, elsewhere).await;
     let query = SampleQuery {
         since_us: 500 * SECOND_US,
-        until_us: 1_000 * SECOND_US,
+        until_us: 2_000 * SECOND_US,
         len_max: 100,
         features: vec!["heat".into()],
     };
-    let found = test.store.sample(query).await.unwrap();
+    let found = test.store.sample(query.clone()).await.unwrap();
     let heats: Vec<_> = found.iter().map(|sampled| sampled.values[0].unwrap()).collect();
     let expected: Vec<_> = (0..50).map(|part| f64::from(500 + 10 * part)).collect();
     assert_eq!(heats, [expected.clone(), expected].concat());
     assert_eq!(found[0].model_version, event(0).prediction.model_version.to_string());
+    // What has less is taken whole, however short the time that it fills.
+    let found =
+        test.store.sample(SampleQuery { since_us: 990 * SECOND_US, ..query }).await.unwrap();
+    assert_eq!(found.len(), 20);
 }
