@@ -2,15 +2,18 @@
 //!
 //! [`Programs`] are built and found; a [`ServerProcess`] is started, asked how it is, and ended one
 //! way or another; a [`Connection`] sends requests over a socket and reads what comes back, without
-//! a library in between that would be kinder than clients are. [`event()`] writes events.
+//! a library in between that would be kinder than clients are. [`event()`] writes events. A
+//! [`Browser`] opens pages, clicks, and says what is to be seen.
 //!
 //! What it does not do: it judges nothing, and knows nothing of what is inside the programs.
 
+mod browser;
 mod connection;
 mod event;
 mod programs;
 mod server_process;
 
+pub use browser::{Browser, ColourScheme, Viewport};
 pub use connection::{Answer, Connection};
 pub use event::{event, request};
 pub use programs::{DISK_SHIM, Programs, compile_shim};

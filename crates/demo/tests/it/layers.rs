@@ -8,7 +8,8 @@ use crate::root;
 
 /// What the tests of `demo` may use besides: they look at what the programs wrote, and run those
 /// that the demo does not.
-const USED_BY_TESTS_OF_DEMO: [&str; 5] = ["detector", "plant", "recording", "score", "sensor"];
+const USED_BY_TESTS_OF_DEMO: [&str; 6] =
+    ["detector", "plant", "recording", "rig", "score", "sensor"];
 
 /// The arrows as ARCHITECTURE.md draws them: each crate, and what it uses.
 fn drawn() -> BTreeMap<String, Vec<String>> {

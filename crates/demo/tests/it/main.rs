@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod browser;
 mod documents;
 mod end_to_end;
 mod layers;

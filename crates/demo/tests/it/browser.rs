@@ -1,0 +1,249 @@
+//! The pages as a person meets them, in a browser without a window.
+//!
+//! Where there is no Chromium these tests pass and say so; with `REQUIRE_BROWSER=1` they fail.
+
+use std::time::Duration;
+
+use rig::{Browser, ColourScheme, Connection, Viewport};
+use sensor::timestamp;
+use tokio::task::block_in_place;
+
+use crate::{Plant, now_us};
+
+const DESK: Viewport = Viewport { width: 1_280, height: 900, scale: 1 };
+const PHONE: Viewport = Viewport { width: 375, height: 700, scale: 2 };
+
+/// As long as a name may be.
+const LONG_NAME: &str = "a-station-with-a-name-that-is-as-long-as-a-name-may-be-123456789";
+
+/// A browser, or `None` with the reason said.
+fn browser() -> Option<Browser> {
+    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
+    let (path, required) = (std::env::var_os("PATH"), std::env::var_os("REQUIRE_BROWSER"));
+    let Some(program) = Browser::find(&path.unwrap_or_default()) else {
+        assert!(required.is_none_or(|value| value != "1"), "Chromium is required and not there");
+        println!("skipped: Chromium is not installed");
+        return None;
+    };
+    Some(Browser::start(&program).unwrap())
+}
+
+/// Stations that send now.
+struct Stations {
+    connection: Connection,
+    sequence: u64,
+}
+
+impl Stations {
+    fn new(plant: &Plant) -> Self {
+        let addr = plant.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let connection = Connection::open(addr, Duration::from_secs(20)).unwrap();
+        Self { connection, sequence: 0 }
+    }
+
+    fn send(&mut self, station: &str, sound_db: f64) {
+        self.sequence += 1;
+        let event = serde_json::json!({
+            "station_id": station, "sequence": self.sequence, "timestamp": timestamp::format(now_us()),
+            "temperature_c": 70.1, "humidity_pct": 44.9, "sound_db": sound_db,
+        });
+        let answer = self.connection.predict(&event.to_string()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+}
+
+/// Nothing went wrong on the console, and nothing was asked of anybody else.
+#[track_caller]
+fn check_clean(browser: &Browser, plant: &Plant) {
+    assert_eq!(browser.errors(), [""; 0]);
+    let is_elsewhere = |url: &&String| {
+        !url.starts_with(&plant.url) && !url.starts_with("data:") && !url.starts_with("blob:")
+    };
+    let elsewhere: Vec<_> = browser.requests().iter().filter(is_elsewhere).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_station_turns_to_anomaly_before_the_eyes_of_whoever_watches() {
+    let Some(mut browser) = browser() else { return };
+    let plant = Plant::new(&[]).await;
+    block_in_place(|| {
+        let mut stations = Stations::new(&plant);
+        for round in 0..10 {
+            for station in ["press_1", "press_2", "quench"] {
+                stations.send(station, 65.0 + f64::from(round % 3));
+            }
+        }
+        browser.resize(DESK).unwrap();
+        browser.open(&plant.url).unwrap();
+        let state = |station: &str, state: &str| {
+            format!(
+                "document.getElementById('station-{station}').closest('tr').className === '{state}'"
+            )
+        };
+        browser.wait_until(&state("press_1", "normal")).unwrap();
+        browser
+            .wait_until(
+                "document.querySelector('h1').innerText.includes('All 3 stations are normal')",
+            )
+            .unwrap();
+
+        // It takes a second at most; another program may take the processors for one of the tries.
+        let took = ["press_1", "press_2", "quench"].map(|station| {
+            stations.send(station, 91.2);
+            browser.wait_until(&state(station, "anomaly")).unwrap()
+        });
+        assert!(took.iter().any(|took| *took < Duration::from_secs(1)), "{took:?}");
+
+        // Several anomalies are no chance: the page says which station, and why.
+        for _ in 0..3 {
+            stations.send("press_2", 91.2);
+        }
+        browser
+            .wait_until("document.querySelector('h1').innerText.includes('press_2 is anomalous')")
+            .unwrap();
+        let reason = browser.evaluate("document.querySelector('.card .reason').innerText").unwrap();
+        let reason = reason.as_str().unwrap();
+        assert!(reason.starts_with("sound 91.2 dB, normally 62.8 to 69.2"), "{reason}");
+
+        browser.click("#card-press_2").unwrap();
+        browser.wait_until("document.title === 'press_2'").unwrap();
+        browser
+            .wait_until("document.querySelectorAll('#chart .scatterlayer .trace').length === 8")
+            .unwrap();
+        browser.click("#anomalies td a").unwrap();
+        browser.wait_until("document.title === 'Anomaly of press_2'").unwrap();
+        let bars =
+            browser.evaluate("document.querySelectorAll('#attributions rect.bar').length").unwrap();
+        assert_eq!(bars, 3);
+        check_clean(&browser, &plant);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_fits_a_phone_and_both_colour_schemes() {
+    let Some(mut browser) = browser() else { return };
+    let plant = Plant::new(&[]).await;
+    block_in_place(|| {
+        let mut stations = Stations::new(&plant);
+        for _ in 0..5 {
+            stations.send(LONG_NAME, 91.2);
+        }
+        let id = stations.connection.get("/latest_anomalies?limit=1").unwrap().json()["next"]
+            .as_i64()
+            .unwrap();
+        let anomaly = format!("/ui/anomalies/{id}");
+        let station = &format!("/ui/stations/{LONG_NAME}");
+        for path in ["/", station, &anomaly, "/ui/model", "/no/such/page"] {
+            let mut grounds = Vec::new();
+            for scheme in [ColourScheme::Light, ColourScheme::Dark] {
+                browser.prefer(scheme).unwrap();
+                for viewport in [DESK, PHONE] {
+                    browser.resize(viewport).unwrap();
+                    browser.open(&format!("{}{path}", plant.url)).unwrap();
+                    let fits = "document.documentElement.scrollWidth <= innerWidth";
+                    assert_eq!(browser.evaluate(fits).unwrap(), true, "{path} at {viewport:?}");
+                }
+                let ground = "getComputedStyle(document.body).backgroundColor";
+                grounds.push(browser.evaluate(ground).unwrap());
+            }
+            assert_ne!(grounds[0], grounds[1], "{path}");
+        }
+        // The browser tells its console of the page that is not there.
+        assert_eq!(browser.errors().len(), 4, "{:?}", browser.errors());
+        assert!(
+            browser.errors().iter().all(|error| error.contains("404")),
+            "{:?}",
+            browser.errors()
+        );
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_whole_without_scripts_and_can_be_walked_with_the_keyboard() {
+    let Some(mut browser) = browser() else { return };
+    let plant = Plant::new(&[]).await;
+    block_in_place(|| {
+        let mut stations = Stations::new(&plant);
+        for _ in 0..5 {
+            stations.send("press_1", 91.2);
+        }
+        browser.resize(DESK).unwrap();
+        browser.open(&plant.url).unwrap();
+        // Past the link to the content and the three pages, the first thing is the sick station.
+        for _ in 0..5 {
+            browser.press("Tab").unwrap();
+        }
+        assert_eq!(browser.evaluate("document.activeElement.id").unwrap(), "card-press_1");
+        browser.press("Enter").unwrap();
+        browser.wait_until("document.title === 'press_1'").unwrap();
+        check_clean(&browser, &plant);
+
+        browser.run_scripts(false).unwrap();
+        browser.open(&format!("{}/ui/stations/press_1", plant.url)).unwrap();
+        let picture = browser
+            .evaluate("document.querySelectorAll('#chart svg.figure path.curve').length")
+            .unwrap();
+        assert_eq!(picture, 4, "the drawing of the server");
+        browser.open(&plant.url).unwrap();
+        let heading = browser.evaluate("document.querySelector('h1').innerText").unwrap();
+        assert_eq!(heading, "\u{25b2} press_1 is anomalous");
+        assert!(
+            browser
+                .evaluate("document.querySelector('time').innerText")
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .ends_with(" UTC")
+        );
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_look_like_scripts_are_text() {
+    let Some(mut browser) = browser() else { return };
+    let names = [
+        "<img src=x onerror=alert(1)>",
+        "</script><script>alert(2)</script>",
+        "\" onload=\"alert(3)",
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let csv = dir.path().join("hostile.csv");
+    let mut writer = csv::Writer::from_path(&csv).unwrap();
+    writer.write_record(names).unwrap();
+    for i in 0..300_u32 {
+        let row = [7, 11, 13].map(|factor| (i * factor % 97).to_string());
+        writer.write_record(row).unwrap();
+    }
+    writer.flush().unwrap();
+    let plant = Plant::new(&["--input", &crate::text(&csv)]).await;
+    block_in_place(|| {
+        let addr = plant.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let mut connection = Connection::open(addr, Duration::from_secs(20)).unwrap();
+        for sequence in 0..5 {
+            let event = serde_json::json!({
+                "station_id": "javascript:alert-4", "sequence": sequence, "timestamp": timestamp::format(now_us()),
+                names[0]: 1e6, names[1]: -1e6, names[2]: 1e6,
+            });
+            assert_eq!(connection.predict(&event.to_string()).unwrap().status, 200);
+        }
+        browser.resize(DESK).unwrap();
+        browser.open(&plant.url).unwrap();
+        let text = "document.body.innerText";
+        assert!(browser.evaluate(text).unwrap().as_str().unwrap().contains(names[0]));
+        browser.click("[id='card-javascript:alert-4']").unwrap();
+        browser.wait_until("document.title === 'javascript:alert-4'").unwrap();
+        browser
+            .wait_until("document.querySelectorAll('#chart .scatterlayer .trace').length === 8")
+            .unwrap();
+        let drawn = browser.evaluate("document.getElementById('chart').textContent").unwrap();
+        assert!(names.iter().all(|name| drawn.as_str().unwrap().contains(name)), "{drawn}");
+        browser.click("#anomalies td a").unwrap();
+        browser.wait_until("document.title.startsWith('Anomaly of')").unwrap();
+        browser.open(&format!("{}/ui/model", plant.url)).unwrap();
+        let elements =
+            browser.evaluate("document.querySelectorAll('img, script:not([src])').length").unwrap();
+        assert_eq!(elements, 0);
+        check_clean(&browser, &plant);
+    });
+}
