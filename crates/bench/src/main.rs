@@ -2,18 +2,6 @@
 
 use std::process::ExitCode;
 
-use bench::Args;
-use clap::Parser;
-
 fn main() -> ExitCode {
-    match bench::run(&Args::parse(), &mut std::io::stdout().lock()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "this is how a program ends that failed")]
-            {
-                eprintln!("error: {error:#}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    terminal::main(|args: bench::Args| bench::run(&args, &mut std::io::stdout().lock()))
 }

@@ -2,19 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use faults::Args;
+use anyhow::ensure;
 
 fn main() -> ExitCode {
-    match faults::run(&Args::parse(), &mut std::io::stdout().lock()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "this is how a program ends that failed")]
-            {
-                eprintln!("error: {error:#}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    terminal::main(|args: faults::Args| {
+        let has_passed = faults::run(&args, &mut std::io::stdout().lock())?;
+        ensure!(has_passed, "a promise was broken; see above which, and how");
+        Ok(())
+    })
 }

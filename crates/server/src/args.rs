@@ -89,6 +89,23 @@ pub struct ServeArgs {
     /// What to log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "SERVER_LOG")]
     pub log: LevelFilter,
+
+    /// Log warnings and errors only
+    #[arg(long, short, env = "SERVER_QUIET", value_parser = FalseyValueParser::new())]
+    pub quiet: bool,
+
+    /// How to write the log: for people, or a JSON object a line for programs
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "SERVER_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
 }
 
 /// What becomes of a damaged database at the start.
@@ -113,6 +130,11 @@ impl ServeArgs {
     /// How many connections one address may have.
     pub(crate) fn connections_per_address_max(&self) -> usize {
         self.connections_per_address_max.unwrap_or((self.connections_max * 3 / 4).max(1))
+    }
+
+    /// Down to which level the log goes.
+    pub fn log_level(&self) -> LevelFilter {
+        if self.quiet { self.log.min(LevelFilter::WARN) } else { self.log }
     }
 
     pub(crate) fn store_params(&self) -> StoreParams {

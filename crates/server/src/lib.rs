@@ -45,7 +45,7 @@ use crate::listen::ConnectionLimits;
 use crate::retention::Retentions;
 
 pub use api_error::ApiError;
-pub use args::{Args, Command, CorruptAction, Retention, ServeArgs, VerifyArgs};
+pub use args::{Args, Command, CorruptAction, LogFormat, Retention, ServeArgs, VerifyArgs};
 pub use model::{Model, Origin};
 pub use routes::router;
 pub use state::{AppState, Clock, Models};

@@ -1,12 +1,10 @@
 //! Serves predictions: `cargo run -p server -- --help`.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use clap::Parser;
-use server::{Args, Command, Models, ServeArgs, Server};
+use server::{Args, Command, LogFormat, Models, ServeArgs, Server};
 
 /// What one thread allocates for a prediction, another one frees, which this allocator does without
 /// locks: a fifth more events a second.
@@ -14,27 +12,21 @@ use server::{Args, Command, Models, ServeArgs, Server};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "this is how a program ends that failed")]
-            {
-                eprintln!("error: {error:#}");
-            }
-            ExitCode::FAILURE
+    terminal::main(|args: Args| {
+        begin_log(&args.serve);
+        match &args.command {
+            None => serve(&args.serve),
+            Some(Command::Verify(verify)) => server::verify(verify, &mut std::io::stdout().lock()),
         }
-    }
+    })
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_max_level(args.serve.log)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-    match &args.command {
-        None => serve(&args.serve),
-        Some(Command::Verify(verify)) => server::verify(verify, &mut std::io::stdout().lock()),
+fn begin_log(args: &ServeArgs) {
+    let log =
+        tracing_subscriber::fmt().with_max_level(args.log_level()).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => log.with_ansi(terminal::is_colourful(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }
 

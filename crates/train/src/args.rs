@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use detector::{AlarmRule, Params};
 
 /// Learns what is normal and writes the model that the server uses.
@@ -79,9 +79,68 @@ pub struct Args {
     #[arg(long)]
     pub time: bool,
 
+    /// Write no report.html beside the model
+    #[arg(long)]
+    pub no_report: bool,
+
+    /// Print nothing but warnings
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    /// How to print what was learnt: for people, or a JSON object a line for programs
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
     /// Learn and report, but write nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// How to print what was learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+impl Args {
+    /// A command that repeats the training.
+    pub(crate) fn command_line(&self) -> String {
+        let mut words = vec![String::from("train")];
+        let mut add = |name: &str, value: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/,".contains(&byte);
+            let is_plain = !value.is_empty() && value.bytes().all(is_plain);
+            // As a shell of Unix reads it.
+            let value =
+                if is_plain { value.into() } else { format!("'{}'", value.replace('\'', "'\\''")) };
+            words.push(format!("--{name} {value}"));
+        };
+        if let Some(input) = &self.input {
+            add("input", &input.display().to_string());
+        }
+        if let Some(features) = &self.features {
+            add("features", &features.join(","));
+        }
+        if let Some(schema) = &self.schema {
+            add("schema", &schema.display().to_string());
+        }
+        if self.max_bad_rows > 0 {
+            add("max-bad-rows", &self.max_bad_rows.to_string());
+        }
+        add("trees", &self.trees.to_string());
+        add("sample-size", &self.sample_size.to_string());
+        if let Some(max_features) = self.max_features {
+            add("max-features", &max_features.to_string());
+        }
+        add("seed", &self.seed.to_string());
+        match self.contamination {
+            Some(share) => add("contamination", &share.to_string()),
+            None => add("false-alarm-rate", &self.false_alarm_rate.to_string()),
+        }
+        words.join(" ")
+    }
 }
 
 fn default_false_alarm_rate() -> f64 {

@@ -81,9 +81,7 @@ impl TrainingData {
                     }
                 }
             }
-            if data.events.len().is_multiple_of(10_000) {
-                progress.set_message(format!("reading the data: {} rows", data.events.len()));
-            }
+            progress.inc(1);
         }
         if data.n_bad_rows > args.max_bad_rows {
             bail!(

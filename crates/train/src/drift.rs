@@ -1,6 +1,7 @@
 //! Does what is normal stay normal? A trial on the last fifth of the data.
 
 use detector::{AlarmRule, Detector, Params};
+use figures::number::percent;
 use sensor::SensorEvent;
 
 use crate::data::TrainingData;
@@ -42,6 +43,19 @@ impl Drift {
     /// Share of the events tried that were called anomalous.
     pub fn measured(&self) -> f64 {
         self.n_alarms as f64 / self.n_tried as f64
+    }
+
+    /// What somebody should know of a drift that is large.
+    pub fn warning(&self) -> Option<String> {
+        self.is_large().then(|| {
+            format!(
+                "the data drifts: {} of its last fifth would be called anomalous by a model of what came before, where {} \
+                 was asked for. What is normal changes in the course of this data, so expect false alarms of that order \
+                 in service. Learn from data that covers every normal state, and learn anew when the plant has changed.",
+                percent(self.measured()),
+                percent(self.asked)
+            )
+        })
     }
 
     /// Whether there are more than three times as many alarms as asked for.

@@ -1,13 +1,15 @@
 //! The program that learns: from a CSV of one's own, or from the simulated plant.
 //!
 //! [`run`] reads the [training data](TrainingData), drops what cannot teach anything, fits a
-//! [`Detector`], tries whether what is normal stays normal, writes three files, and says in plain
-//! words what it found.
+//! [`Detector`], tries whether what is normal stays normal, writes the model, a sample and a report,
+//! and says in plain words what it found.
 
 mod args;
 mod data;
 mod drift;
+mod report;
 mod summary;
+mod teller;
 mod timeline;
 mod timing;
 
@@ -16,15 +18,17 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use detector::{AlarmRule, Detector, Engine, ForestParams, Params, write_atomically};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use sensor::timestamp;
 
 use crate::summary::Summary;
+use crate::teller::Teller;
 use crate::timing::Timing;
 
-pub use args::Args;
+pub use args::{Args, LogFormat};
 pub use data::TrainingData;
 pub use drift::Drift;
+pub use report::REPORT_FILE;
 pub use timeline::Timeline;
 
 /// Some of the events learnt from, for people: a CSV that [`run`] writes to the data folder.
@@ -52,25 +56,25 @@ pub fn run(args: &Args, now_us: i64, out: &mut (dyn Write + Send)) -> anyhow::Re
 
 fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let started = Instant::now();
-    let progress = ProgressBar::no_length().with_style(
-        ProgressStyle::with_template("{spinner} {msg} {elapsed}")
-            .context("the progress bar has no such field")?,
-    );
-    progress.enable_steady_tick(std::time::Duration::from_millis(100));
-
+    let progress = if args.quiet { ProgressBar::hidden() } else { terminal::spinner("rows") };
     progress.set_message("reading the data");
     let data = TrainingData::read(args, &progress)?;
+    let mut teller = Teller::new(args, out);
     for warning in &data.warnings {
-        progress.suspend(|| writeln!(out, "warning: {warning}"))?;
+        progress.suspend(|| teller.warn(warning))?;
     }
 
+    progress.set_style(terminal::spinner_without_count());
     progress.set_message("growing the forest");
     let params = params(args);
     if args.time {
         let Timing { median_ms, min_ms } = Timing::measure(&data, &params.forest)?;
         progress.finish_and_clear();
         let n_threads = rayon::current_num_threads();
-        writeln!(out, "fit: median {median_ms:.3} ms, min {min_ms:.3} ms, threads {n_threads}")?;
+        writeln!(
+            teller.out,
+            "fit: median {median_ms:.3} ms, min {min_ms:.3} ms, threads {n_threads}"
+        )?;
         return Ok(());
     }
     let detector = Detector::fit(&data.schema, &data.events, &params, now_us)
@@ -79,12 +83,6 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let drift = Drift::measure(&data, &params, now_us);
     progress.finish_and_clear();
 
-    if !args.dry_run {
-        let sample = sample(&data).context("cannot put the sample into words")?;
-        write_atomically(&args.data_dir.join(SAMPLE_FILE), &sample)?;
-        // Last, so that a run that fails leaves no other model.
-        detector.save(&args.model_dir)?;
-    }
     let summary = Summary {
         args,
         data: &data,
@@ -93,7 +91,16 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         drift: drift.as_ref(),
         took: started.elapsed(),
     };
-    summary.write(out).context("cannot write the summary")
+    if !args.dry_run {
+        let sample = sample(&data).context("cannot put the sample into words")?;
+        write_atomically(&args.data_dir.join(SAMPLE_FILE), &sample)?;
+        // Last, so that a run that fails leaves no other model.
+        detector.save(&args.model_dir)?;
+        if !args.no_report {
+            write_atomically(&args.model_dir.join(REPORT_FILE), summary.report().as_bytes())?;
+        }
+    }
+    teller.tell(&summary).context("cannot write the summary")
 }
 
 fn params(args: &Args) -> Params {

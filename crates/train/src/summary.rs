@@ -11,6 +11,7 @@ use crate::SAMPLE_FILE;
 use crate::args::Args;
 use crate::data::TrainingData;
 use crate::drift::Drift;
+use crate::report::REPORT_FILE;
 use crate::timeline::Timeline;
 
 pub(crate) struct Summary<'a> {
@@ -102,35 +103,35 @@ impl Summary<'_> {
             grouped(meta.parameters.sample_size as f64),
             meta.seed
         )?;
+        let [first, rest @ ..] = &*self.expectations() else { return Ok(()) };
+        writeln!(out, "threshold    {:.4}, {first}", meta.threshold)?;
+        for (index, sentence) in rest.iter().enumerate() {
+            let title = if index == 0 { "false alarms" } else { "" };
+            writeln!(out, "{title:<12} {sentence}")?;
+        }
+        Ok(())
+    }
+
+    /// What the threshold is for, and how many false alarms there will be, in words.
+    pub(crate) fn expectations(&self) -> Vec<String> {
         match self.detector.alarm_rule() {
             AlarmRule::FalseAlarmRate(rate) => {
-                writeln!(
-                    out,
-                    "threshold    {:.4}, for a false-alarm rate of {}",
-                    meta.threshold,
-                    percent(rate)
-                )?;
-                writeln!(
-                    out,
-                    "false alarms about {} an hour at one event a second",
-                    rounded(rate * HOUR_S, 1)
-                )?;
+                let mut expected = vec![
+                    format!("for a false-alarm rate of {}", percent(rate)),
+                    format!("about {} an hour at one event a second", rounded(rate * HOUR_S, 1)),
+                ];
                 if let Some(events_an_hour) = self.events_an_hour() {
-                    writeln!(
-                        out,
-                        "             about {} an hour at the pace of the data, {} events an hour",
+                    expected.push(format!(
+                        "about {} an hour at the pace of the data, {} events an hour",
                         rounded(rate * events_an_hour, 1),
                         rounded(events_an_hour, 1)
-                    )?;
+                    ));
                 }
-                Ok(())
+                expected
             }
-            AlarmRule::Contamination(share) => writeln!(
-                out,
-                "threshold    {:.4}, above which {} of the training events lie",
-                meta.threshold,
-                percent(share)
-            ),
+            AlarmRule::Contamination(share) => {
+                vec![format!("above which {} of the training events lie", percent(share))]
+            }
         }
     }
 
@@ -153,6 +154,9 @@ impl Summary<'_> {
                 bytes(self.detector.encode().len() as u64)
             )?;
             writeln!(out, "             {}", model_dir.join(META_FILE).display())?;
+            if !self.args.no_report {
+                writeln!(out, "             {}", model_dir.join(REPORT_FILE).display())?;
+            }
             writeln!(out, "             {}", self.args.data_dir.join(SAMPLE_FILE).display())?;
         }
         writeln!(out, "took         {:.2} s", self.took.as_secs_f64())
@@ -171,17 +175,7 @@ impl Summary<'_> {
             "drift        learnt from the first {} rows, {measured} of the last {} are called anomalous ({asked} asked)",
             grouped(drift.n_learnt as f64),
             grouped(drift.n_tried as f64),
-        )?;
-        if drift.is_large() {
-            writeln!(
-                out,
-                "warning: the data drifts: {measured} of its last fifth would be called anomalous by a model of what came \
-                 before,\n         where {asked} was asked for. What is normal changes in the course of this data, so \
-                 expect\n         false alarms of that order in service. Learn from data that covers every normal state, \
-                 and\n         learn anew when the plant has changed."
-            )?;
-        }
-        Ok(())
+        )
     }
 }
 

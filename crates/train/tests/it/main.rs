@@ -39,9 +39,9 @@ impl Workshop {
         let folders = ["train", "--model-dir", &model_dir, "--data-dir", &data_dir];
         let args = train::Args::try_parse_from(folders.iter().chain(args))
             .map_err(|error| error.to_string())?;
-        let mut out = Vec::new();
+        let mut out = anstream::StripStream::new(Vec::new());
         train::run(&args, NOW_US, &mut out).map_err(|error| format!("{error:#}"))?;
-        Ok(String::from_utf8(out).unwrap())
+        Ok(String::from_utf8(out.into_inner()).unwrap())
     }
 
     fn detector(&self) -> Detector {
@@ -262,4 +262,52 @@ fn any_number_of_threads_learns_the_same() {
     let three = Workshop::new();
     three.train(&["--threads", "3"]).unwrap();
     assert!(one.detector().encode() == three.detector().encode());
+}
+
+#[test]
+fn the_report_is_one_file_that_says_what_was_learnt_and_how_to_repeat_it() {
+    let workshop = Workshop::new();
+    let hostile = workshop
+        .write("a b.csv", &rows(300).replace("a,b,fixed", "<script>alert(1)</script>,b,fixed"));
+    workshop.train(&["--input", &hostile, "--trees", "20"]).unwrap();
+    let report = fs::read_to_string(workshop.path("models/report.html")).unwrap();
+    assert!(!report.contains("<script") && report.contains("&lt;script&gt;alert(1)"), "{report}");
+    for outside in ["http://", "https://", "src=", "href="] {
+        assert!(!report.contains(outside), "{outside}");
+    }
+    // A histogram of scores and one of each feature, and the only pair that there is.
+    assert_eq!(report.matches("<svg").count(), 4);
+    let meta = workshop.detector().meta().clone();
+    let command =
+        format!("train --input &#39;{hostile}&#39; --trees 20 --sample-size 2048 --seed 42");
+    for part in [&meta.model_version, &meta.sha256, "left out: the same in every row", &command] {
+        assert!(report.contains(part), "{part}");
+    }
+
+    let without = Workshop::new();
+    let said = without.train(&["--no-report"]).unwrap();
+    assert!(
+        !without.path("models/report.html").exists() && !said.contains("report.html"),
+        "{said}"
+    );
+}
+
+#[test]
+fn programs_are_told_in_json_and_the_quiet_hardly_anything() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("a.csv", &rows(300));
+    let said = workshop.train(&["--input", &csv, "--log-format", "json"]).unwrap();
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (lines.len(), &lines[0]["level"], &lines[1]["rows"]),
+        (2, &"WARN".into(), &300.into())
+    );
+    assert_eq!(lines[1]["model_version"], *workshop.detector().meta().model_version);
+    for file in lines[1]["files"].as_array().unwrap() {
+        assert!(Path::new(file.as_str().unwrap()).exists(), "{file}");
+    }
+
+    assert_eq!(workshop.train(&["--quiet"]).unwrap(), "");
+    let said = workshop.train(&["--quiet", "--input", &csv]).unwrap();
+    assert!(said.starts_with("warning: left out") && said.lines().count() == 1, "{said}");
 }

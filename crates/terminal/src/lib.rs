@@ -1,0 +1,175 @@
+//! How programs speak to people: errors, colours, progress, completions and manual pages.
+//!
+//! A program is [`main`] with what it does. What it prints goes through [`stdout()`], which leaves
+//! out the colours where nobody would see them: in files, in pipes, and where `NO_COLOR` says so. So
+//! whoever writes may use a [`style`](mod@style) everywhere.
+//!
+//! What it does not do: it decides nothing, and reads no configuration but that of the terminal.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anstream::AutoStream;
+use anyhow::Context as _;
+use clap::{Command, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::Shell;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How words look that people should not overlook.
+pub mod style {
+    use anstyle::{AnsiColor, Style};
+
+    /// Something has failed.
+    pub const ERROR: Style = AnsiColor::Red.on_default().bold();
+    /// Somebody should know.
+    pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+    /// An event is an anomaly.
+    pub const ANOMALY: Style = AnsiColor::Red.on_default().bold();
+    /// A title.
+    pub const TITLE: Style = Style::new().bold();
+    /// What need not be read.
+    pub const QUIET: Style = Style::new().dimmed();
+}
+
+/// What every program does for shells and manuals, beside its work.
+#[derive(Debug, Clone, Subcommand)]
+enum ShellCommand {
+    /// Prints completions for a shell, to be put where that looks for them
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Prints the manual page, such as for `man -l -`
+    Man,
+}
+
+/// A program: reads its arguments, does its work, and ends with 0 when it is done, with 1 when it
+/// failed, and with 2 when it was asked wrongly.
+pub fn main<Args: Parser>(run: impl FnOnce(Args) -> anyhow::Result<()>) -> ExitCode {
+    let command = with_shell_commands(Args::command());
+    let matches = command.clone().get_matches();
+    exit_code(match ShellCommand::from_arg_matches(&matches) {
+        Ok(shell) => shell.write(command, &mut io::stdout()),
+        Err(_) => Args::from_arg_matches(&matches).map_err(Into::into).and_then(run),
+    })
+}
+
+fn with_shell_commands(command: Command) -> Command {
+    ShellCommand::augment_subcommands(command)
+        .subcommand_required(false)
+        .subcommand_negates_reqs(true)
+        .args_conflicts_with_subcommands(true)
+}
+
+impl ShellCommand {
+    fn write(&self, mut command: Command, out: &mut dyn Write) -> anyhow::Result<()> {
+        let name = String::from(command.get_name());
+        let mut text = Vec::new();
+        match self {
+            Self::Completions { shell } => {
+                clap_complete::generate(*shell, &mut command, name, &mut text);
+            }
+            Self::Man => clap_mangen::Man::new(command).render(&mut text)?,
+        }
+        out.write_all(&text).context("cannot write to standard output")
+    }
+}
+
+/// Standard output, which leaves out colours where nobody would see them.
+pub fn stdout() -> AutoStream<io::Stdout> {
+    AutoStream::auto(io::stdout())
+}
+
+/// Whether somebody would see colours there.
+pub fn is_colourful(stream: &impl anstream::stream::RawStream) -> bool {
+    AutoStream::choice(stream) != anstream::ColorChoice::Never
+}
+
+/// Tells what failed, if anything did.
+fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads no more has what they wanted.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where even this cannot be written, the code says enough.
+            let _ = write_error(&error, &mut AutoStream::auto(io::stderr()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write_error(error: &anyhow::Error, out: &mut dyn Write) -> io::Result<()> {
+    let red = style::ERROR;
+    writeln!(out, "{red}error:{red:#} {error:#}")
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let is_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.root_cause().downcast_ref().is_some_and(is_pipe)
+}
+
+/// A spinner on standard error for work whose end is not known: what is done, how many of what, how
+/// fast.
+pub fn spinner(things: &'static str) -> ProgressBar {
+    let template = format!("{{spinner}} {{msg}} {{human_pos}} {things}, {{per_sec}}, {{elapsed}}");
+    let style = ProgressStyle::with_template(&template).expect("the template names known fields");
+    let progress = ProgressBar::no_length().with_style(style);
+    progress.enable_steady_tick(std::time::Duration::from_millis(100));
+    progress
+}
+
+/// The same without a count, for the next part of the work.
+pub fn spinner_without_count() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("the fields are known")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    /// Tries things out.
+    #[derive(Debug, Parser)]
+    #[command(name = "tryout", version)]
+    struct Args {
+        /// How loud
+        #[arg(long)]
+        loudness: u32,
+    }
+
+    fn printed(shell: &ShellCommand) -> String {
+        let mut out = Vec::new();
+        shell.write(with_shell_commands(Args::command()), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn completions_and_manual_know_the_flags() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let text = printed(&ShellCommand::Completions { shell });
+            assert!(text.contains("tryout") && text.contains("loudness"), "{shell}: {text}");
+        }
+        let manual = printed(&ShellCommand::Man);
+        assert!(manual.contains(".TH tryout") && manual.contains("How loud"), "{manual}");
+    }
+
+    #[test]
+    fn shells_are_served_without_what_the_work_needs() {
+        let command = with_shell_commands(Args::command());
+        assert!(command.clone().try_get_matches_from(["tryout", "completions", "fish"]).is_ok());
+        assert!(command.clone().try_get_matches_from(["tryout"]).is_err());
+        let matches = command.try_get_matches_from(["tryout", "--loudness", "3"]).unwrap();
+        assert!(ShellCommand::from_arg_matches(&matches).is_err());
+        assert_eq!(Args::from_arg_matches(&matches).unwrap().loudness, 3);
+    }
+
+    #[test]
+    fn an_error_is_told_with_all_its_causes() {
+        let error = anyhow::anyhow!("no such file").context("cannot read `x`");
+        let mut out = anstream::StripStream::new(Vec::new());
+        write_error(&error, &mut out).unwrap();
+        assert_eq!(out.into_inner(), b"error: cannot read `x`: no such file\n");
+    }
+}

@@ -1,0 +1,265 @@
+//! The training as a file for people: what was learnt, from what, and what to expect of it.
+
+use detector::{AlarmRule, Detector, FeatureMeta};
+use figures::number::{grouped, percent, rounded, significant};
+use figures::{Dot, Histogram, Report, Scatter};
+use sensor::{SensorEvent, timestamp};
+
+use crate::data::TrainingData;
+use crate::drift::Drift;
+use crate::summary::Summary;
+
+/// The report that [`run`](crate::run) writes beside the model.
+pub const REPORT_FILE: &str = "report.html";
+
+/// Events that are drawn as dots.
+const DOTS: usize = 1_500;
+/// Pairs of features that are drawn.
+const PAIRS: usize = 6;
+/// Features that pairs are looked for among: all pairs of more would take long.
+const PAIRED_FEATURES: usize = 24;
+/// Features whose distribution is drawn.
+const DISTRIBUTIONS: usize = 24;
+const N_BINS: usize = 40;
+/// How wide histograms are drawn: three fit beside each other.
+const WIDTH: f64 = 330.0;
+
+impl Summary<'_> {
+    /// The report as HTML.
+    pub(crate) fn report(&self) -> String {
+        let meta = self.detector.meta();
+        let mut report = Report::new(&format!("Model {}", meta.model_version));
+        report.paragraph(&format!(
+            "An isolation forest that has learnt what is normal from {}. An event is called an anomaly when its score is \
+             at least {}.",
+            self.data.source,
+            rounded(meta.threshold, 4)
+        ));
+        for warning in &self.data.warnings {
+            report.warning(warning);
+        }
+        if let Some(warning) = self.drift.and_then(Drift::warning) {
+            report.warning(&warning);
+        }
+        report.facts(self.facts());
+
+        report.heading("Scores and false alarms");
+        let expectations = self.expectations();
+        let names = ["threshold", "false alarms", ""];
+        report.facts(names.into_iter().zip(expectations));
+        report.figures([(score_histogram(self.detector), String::from(
+            "Scores of the training events, each by trees that have not learnt it: what a normal event of later gets.",
+        ))]);
+
+        report.heading("Features");
+        let titles = [
+            "feature",
+            "mean",
+            "deviation",
+            "lowest",
+            "1 %",
+            "median",
+            "99 %",
+            "highest",
+            "missing",
+        ];
+        let features = meta.features.iter().enumerate();
+        report.table(&titles, features.clone().map(|(index, feature)| self.row(index, feature)));
+        let drawn = features.take(DISTRIBUTIONS).filter_map(|(index, feature)| {
+            Some((distribution(self.data, index, feature)?, feature.title()))
+        });
+        report.figures(drawn);
+        if meta.features.len() > DISTRIBUTIONS {
+            let n_more = meta.features.len() - DISTRIBUTIONS;
+            report.paragraph(&format!("{n_more} more features are in the table only."));
+        }
+
+        let pairs = pairs(self.data);
+        if !pairs.is_empty() {
+            report.heading("Pairs of features");
+            report.paragraph(
+                "Each dot is an event of the training, the darker the higher its score; a cross is one that the model \
+                 would call an anomaly. Of many features, the pairs that hang together most are shown.",
+            );
+            report.figures(self.scatters(&pairs));
+        }
+
+        report.heading("The same again");
+        report.paragraph("Equal data, parameters and seed give an equal model, on any machine:");
+        report.code(&self.args.command_line());
+        report.facts([
+            ("checksum", meta.sha256.clone()),
+            ("program", meta.versions.program.clone()),
+            ("format", meta.versions.format.to_string()),
+        ]);
+        report.end()
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let meta = self.detector.meta();
+        let mut facts = vec![
+            ("trained", meta.trained_at.clone()),
+            (
+                "rows",
+                format!(
+                    "{} learnt, {} bad",
+                    grouped(self.data.events.len() as f64),
+                    grouped(self.data.n_bad_rows as f64)
+                ),
+            ),
+        ];
+        if let Some(timeline) = &self.timeline {
+            let [first, last] = [timeline.first_us, timeline.last_us].map(timestamp::format);
+            facts.push(("measured", format!("{first} to {last}")));
+            facts.push(("stations", grouped(timeline.n_stations as f64)));
+        }
+        let forest = &meta.parameters;
+        facts.push((
+            "forest",
+            format!(
+                "{} trees of {} samples, seed {}",
+                grouped(forest.n_trees as f64),
+                grouped(forest.sample_size as f64),
+                meta.seed
+            ),
+        ));
+        facts
+    }
+
+    fn row(&self, index: usize, feature: &FeatureMeta) -> Vec<String> {
+        let number = |value: Option<f64>| value.map_or(String::from("\u{2013}"), significant);
+        let quantiles = feature.quantiles.as_ref();
+        let n_missing = column(self.data, index).filter(|value| value.is_nan()).count();
+        vec![
+            feature.title(),
+            number(feature.mean),
+            number(feature.standard_deviation),
+            number(quantiles.map(|quantiles| quantiles.min)),
+            number(quantiles.map(|quantiles| quantiles.p01)),
+            number(quantiles.map(|quantiles| quantiles.p50)),
+            number(quantiles.map(|quantiles| quantiles.p99)),
+            number(quantiles.map(|quantiles| quantiles.max)),
+            grouped(n_missing as f64),
+        ]
+    }
+
+    fn scatters(&self, pairs: &[(usize, usize)]) -> Vec<(String, String)> {
+        let events = &self.data.events;
+        let n_dots = events.len().min(DOTS);
+        let drawn: Vec<SensorEvent> =
+            (0..n_dots).map(|dot| events[dot * events.len() / n_dots].clone()).collect();
+        let scores = self.detector.scores(&drawn);
+        let threshold = self.detector.threshold();
+        let lowest = scores.iter().copied().fold(threshold, f64::min);
+        let features = &self.detector.meta().features;
+        let scatter = |&(x, y): &(usize, usize)| {
+            let dots: Vec<Dot> = drawn
+                .iter()
+                .zip(&scores)
+                .map(|(event, score)| Dot {
+                    x: event.values()[x],
+                    y: event.values()[y],
+                    weight: (score - lowest) / f64::max(threshold - lowest, 1e-9),
+                    is_marked: self.detector.is_anomaly(event.values()),
+                })
+                .collect();
+            let [x_unit, y_unit] = [x, y].map(|index| features[index].title());
+            let title = format!("{y_unit} over {x_unit}");
+            let svg =
+                Scatter { title: &title, x_unit: &x_unit, y_unit: &y_unit, dots: &dots }.svg();
+            (svg, title)
+        };
+        pairs.iter().map(scatter).collect()
+    }
+}
+
+/// Values of a feature, in the order of the events.
+fn column(data: &TrainingData, index: usize) -> impl Iterator<Item = f64> + '_ {
+    data.events.iter().map(move |event| event.values()[index])
+}
+
+fn score_histogram(detector: &Detector) -> String {
+    let n = detector.n_calibration_scores() as f64;
+    let from = |score: f64| detector.n_calibration_scores_from(score) as f64;
+    let hundredths = || (0..=100).map(|hundredth| f64::from(hundredth) / 100.0);
+    let low = hundredths().take_while(|score| from(*score) >= n).last().unwrap_or(0.0);
+    let high = hundredths().find(|score| from(*score) == 0.0).unwrap_or(1.0);
+    let high = high.max(detector.threshold() + 0.01).min(1.0);
+    let edges = edges(low, high);
+    let share = |bin: &[f64]| (from(bin[0]) - from(bin[1])) / n;
+    let mark = match detector.alarm_rule() {
+        AlarmRule::FalseAlarmRate(rate) => format!("threshold: {}", percent(rate)),
+        AlarmRule::Contamination(_) => String::from("threshold"),
+    };
+    Histogram {
+        width: 2.0 * WIDTH,
+        title: "Scores of the training events",
+        unit: "anomaly score",
+        edges: &edges,
+        shares: &edges.windows(2).map(share).collect::<Vec<_>>(),
+        compared: None,
+        marks: &[(detector.threshold(), &mark)],
+    }
+    .svg()
+}
+
+fn distribution(data: &TrainingData, index: usize, feature: &FeatureMeta) -> Option<String> {
+    let quantiles = feature.quantiles.as_ref()?;
+    let edges = edges(quantiles.min, quantiles.max);
+    let mut counts = [0_u32; N_BINS];
+    for value in column(data, index).filter(|value| !value.is_nan()) {
+        let bin = edges.partition_point(|edge| *edge <= value).saturating_sub(1);
+        counts[bin.min(N_BINS - 1)] += 1;
+    }
+    let n = f64::from(counts.iter().sum::<u32>());
+    Some(
+        Histogram {
+            width: WIDTH,
+            title: &format!("Values of {} in training", feature.plain_name()),
+            unit: &feature.title(),
+            edges: &edges,
+            shares: &counts.iter().map(|count| f64::from(*count) / n).collect::<Vec<_>>(),
+            compared: None,
+            marks: &[],
+        }
+        .svg(),
+    )
+}
+
+/// Where bins begin and end, from the lowest number to the highest.
+fn edges(low: f64, high: f64) -> Vec<f64> {
+    let width = if high > low { high - low } else { 1.0 };
+    (0..=N_BINS).map(|index| low + width * index as f64 / N_BINS as f64).collect()
+}
+
+/// The pairs of features that hang together most, by the size of their correlation.
+fn pairs(data: &TrainingData) -> Vec<(usize, usize)> {
+    let n_features = data.schema.len().min(PAIRED_FEATURES);
+    let mut pairs: Vec<(usize, usize)> =
+        (0..n_features).flat_map(|y| (0..y).map(move |x| (x, y))).collect();
+    pairs.sort_by(|a, b| {
+        let size = |&(x, y): &(usize, usize)| correlation(data, x, y).abs();
+        size(b).total_cmp(&size(a))
+    });
+    pairs.truncate(PAIRS);
+    pairs
+}
+
+/// Pearson's correlation of two features where both are present; 0 where there is none.
+fn correlation(data: &TrainingData, x: usize, y: usize) -> f64 {
+    let both = || {
+        let pairs = column(data, x).zip(column(data, y));
+        // As many as tell which pairs hang together.
+        let step = (data.events.len() / DOTS).max(1);
+        pairs.step_by(step).filter(|(x, y)| x.is_finite() && y.is_finite())
+    };
+    let n = both().count() as f64;
+    let (mean_x, mean_y) = both().fold((0.0, 0.0), |(a, b), (x, y)| (a + x / n, b + y / n));
+    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+    for (x, y) in both() {
+        let (dx, dy) = (x - mean_x, y - mean_y);
+        (xx, yy, xy) = (xx + dx * dx, yy + dy * dy, xy + dx * dy);
+    }
+    let correlation = xy / (xx * yy).sqrt();
+    if correlation.is_finite() { correlation } else { 0.0 }
+}
