@@ -12,6 +12,8 @@ use anyhow::Context as _;
 use clap::Parser;
 use serde::Deserialize;
 use server::Server;
+use simulate::View;
+use terminal::style::TITLE;
 use tokio::sync::oneshot;
 
 /// Trains a model, serves it, sends events of a simulated plant with faults, and shows what was
@@ -19,13 +21,17 @@ use tokio::sync::oneshot;
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Args {
-    /// Leave the server running afterwards, until Ctrl-C
+    /// Let the plant go on until Ctrl-C, one of its stations sick, for a look at the pages of the server
     #[arg(long)]
     pub keep: bool,
 
     /// How many events to send
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "keep")]
     pub count: u64,
+
+    /// How to show events while they are sent: by itself, a view on a terminal and nothing elsewhere
+    #[arg(long, value_name = "VIEW", value_enum, default_value_t = View::Auto)]
+    pub view: View,
 }
 
 /// How many of the latest anomalies are shown.
@@ -43,35 +49,43 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let scratch = tempfile::tempdir().context("cannot make a folder to work in")?;
-    writeln!(out, "== train: learns what is normal from a simulated plant\n")?;
+    title(out, "train: learns what is normal from a simulated plant")?;
     train::run(&train_args(scratch.path()), clock(), out)?;
 
     let server = Server::bind(&server_args(scratch.path()), clock).await?;
     let url = format!("http://{}", server.addr()?);
     let (stop_server, stopped) = oneshot::channel();
     let server = tokio::spawn(server.run(async { drop(stopped.await) }));
-    writeln!(out, "\n== server: listening on {url}\n")?;
+    title(out, &format!("server: listening on {url}"))?;
 
-    writeln!(
-        out,
-        "== simulate: {} events of eight stations, some of them under a fault\n",
-        args.count
-    )?;
-    tokio::pin!(stop);
-    let report = simulate::run(&simulate_args(&url, args.count), clock, out, &mut stop).await?;
-
-    writeln!(out, "\n== latest anomalies, and what pushed their score most\n")?;
-    for anomaly in latest_anomalies(&url).await? {
-        writeln!(out, "{}", anomaly.line())?;
-    }
-
-    if args.keep && !report.interrupted {
-        writeln!(out, "\n== the server goes on: {url}/latest_anomalies (Ctrl-C stops it)")?;
-        stop.await;
+    if args.keep {
+        title(
+            out,
+            &format!(
+                "simulate: eight stations since an hour ago, and a bearing of one wears out\n\n   \
+                 open {url} in a browser; Ctrl-C ends it"
+            ),
+        )?;
+        simulate::run(&endless_args(args, &url), clock, out, stop).await?;
+    } else {
+        let events = format!(
+            "simulate: {} events of eight stations, some of them under a fault",
+            args.count
+        );
+        title(out, &events)?;
+        simulate::run(&simulate_args(args, &url), clock, out, stop).await?;
+        title(out, "latest anomalies, and what pushed their score most")?;
+        for anomaly in latest_anomalies(&url).await? {
+            writeln!(out, "{}", anomaly.line())?;
+        }
     }
     // The server may have ended by itself, and then says why.
     let _ = stop_server.send(());
     server.await.context("the server panicked")?
+}
+
+fn title(out: &mut dyn Write, text: &str) -> std::io::Result<()> {
+    writeln!(out, "\n{TITLE}== {text}{TITLE:#}\n")
 }
 
 fn train_args(scratch: &Path) -> train::Args {
@@ -94,21 +108,25 @@ fn server_args(scratch: &Path) -> server::ServeArgs {
     }
 }
 
-fn simulate_args(url: &str, count: u64) -> simulate::Args {
-    let count = count.to_string();
+fn simulate_args(args: &Args, url: &str) -> simulate::Args {
+    let count = args.count.to_string();
+    plant_args(args, url, &["--count", &count, "--interval", "0"])
+}
+
+/// A station in eight sends every four seconds; the sick one began to wear out twenty minutes ago.
+fn endless_args(args: &Args, url: &str) -> simulate::Args {
+    let endless = u32::MAX.to_string();
+    let past = ["--backfill", "1h", "--interval", "0.5", "--count", &endless];
+    let sick = ["--worn-station", "3", "--worn-after", "600", "--anomaly-rate", "0.002"];
+    plant_args(args, url, &[past.as_slice(), sick.as_slice()].concat())
+}
+
+fn plant_args(args: &Args, url: &str, further: &[&str]) -> simulate::Args {
     let url = format!("{url}/predict");
-    simulate::Args::parse_from([
-        "simulate",
-        "--url",
-        &url,
-        "--count",
-        &count,
-        "--stations",
-        "8",
-        "--interval",
-        "0",
-        "--quiet",
-    ])
+    let common = ["simulate", "--url", &url, "--stations", "8"];
+    let parsed = simulate::Args::parse_from(common.iter().chain(further));
+    // Lines would be too many to be read.
+    simulate::Args { view: args.view, quiet: args.view == View::Auto, ..parsed }
 }
 
 /// What is of interest in `GET /latest_anomalies`.

@@ -1,22 +1,17 @@
 //! Shows the system at work: `cargo demo`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use clap::Parser;
 
 fn main() -> ExitCode {
-    match show(&demo::Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "this is how a program ends that failed")]
-            {
-                eprintln!("error: {error:#}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    terminal::main(|args: demo::Args| {
+        let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        let view = if is_terminal { args.view.on_terminal(true) } else { args.view };
+        show(&demo::Args { view, ..args })
+    })
 }
 
 fn show(args: &demo::Args) -> anyhow::Result<()> {
@@ -29,7 +24,7 @@ fn show(args: &demo::Args) -> anyhow::Result<()> {
                 std::future::pending::<()>().await;
             }
         };
-        demo::run(args, now_us, &mut std::io::stdout(), interrupted).await
+        demo::run(args, now_us, &mut terminal::stdout(), interrupted).await
     })
 }
 

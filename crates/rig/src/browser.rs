@@ -1,6 +1,6 @@
 //! A browser without a window, driven as a person would, and asked what it shows.
 //!
-//! It is Chromium, which takes orders over a web socket (the Chrome DevTools Protocol).
+//! It is Chromium, which takes orders over a web socket (the Chrome `DevTools` Protocol).
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
@@ -120,12 +120,12 @@ impl Browser {
             tungstenite::client(&url, stream).context("the browser takes no orders")?;
         let (session, heard) = (String::new(), Heard::default());
         let mut browser = Self { child, socket, session, last_order: 0, heard, _profile: profile };
-        let target = browser.order("Target.createTarget", json!({"url": "about:blank"}))?;
+        let target = browser.order("Target.createTarget", &json!({"url": "about:blank"}))?;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let session = browser.order("Target.attachToTarget", attach)?;
+        let session = browser.order("Target.attachToTarget", &attach)?;
         browser.session = text(&session["sessionId"]);
         for domain in ["Page", "Runtime", "Network", "Log"] {
-            browser.order(&format!("{domain}.enable"), json!({}))?;
+            browser.order(&format!("{domain}.enable"), &json!({}))?;
         }
         Ok(browser)
     }
@@ -137,7 +137,7 @@ impl Browser {
     /// Fails when the page cannot be reached, or not in time.
     pub fn open(&mut self, url: &str) -> anyhow::Result<()> {
         self.heard.events.clear();
-        let opened = self.order("Page.navigate", json!({"url": url}))?;
+        let opened = self.order("Page.navigate", &json!({"url": url}))?;
         if let Some(error) = opened["errorText"].as_str() {
             bail!("cannot open {url}: {error}");
         }
@@ -169,7 +169,7 @@ impl Browser {
     /// Fails when the expression does.
     pub fn evaluate(&mut self, expression: &str) -> anyhow::Result<Value> {
         let order = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let mut answer = self.order("Runtime.evaluate", order)?;
+        let mut answer = self.order("Runtime.evaluate", &order)?;
         if let Some(exception) = answer.get("exceptionDetails") {
             bail!("`{expression}` fails: {exception}");
         }
@@ -207,7 +207,7 @@ impl Browser {
         for (kind, n_buttons) in [("mousePressed", 1), ("mouseReleased", 0)] {
             let order = json!({"type": kind, "x": place[0], "y": place[1], "button": "left",
                                "buttons": n_buttons, "clickCount": 1});
-            self.order("Input.dispatchMouseEvent", order)?;
+            self.order("Input.dispatchMouseEvent", &order)?;
         }
         Ok(())
     }
@@ -222,7 +222,7 @@ impl Browser {
         for kind in ["keyDown", "keyUp"] {
             let order = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code,
                                "text": if kind == "keyDown" { text } else { "" }});
-            self.order("Input.dispatchKeyEvent", order)?;
+            self.order("Input.dispatchKeyEvent", &order)?;
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Browser {
     pub fn resize(&mut self, viewport: Viewport) -> anyhow::Result<()> {
         let Viewport { width, height, scale } = viewport;
         let order = json!({"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600});
-        self.order("Emulation.setDeviceMetricsOverride", order).map(drop)
+        self.order("Emulation.setDeviceMetricsOverride", &order).map(drop)
     }
 
     /// Prefers light or dark.
@@ -246,7 +246,7 @@ impl Browser {
     pub fn prefer(&mut self, scheme: ColourScheme) -> anyhow::Result<()> {
         let value = if scheme == ColourScheme::Dark { "dark" } else { "light" };
         let features = json!([{"name": "prefers-color-scheme", "value": value}]);
-        self.order("Emulation.setEmulatedMedia", json!({"features": features})).map(drop)
+        self.order("Emulation.setEmulatedMedia", &json!({"features": features})).map(drop)
     }
 
     /// Runs no scripts from the next page on, or runs them again.
@@ -255,7 +255,7 @@ impl Browser {
     ///
     /// Fails when the browser does.
     pub fn run_scripts(&mut self, is_on: bool) -> anyhow::Result<()> {
-        self.order("Emulation.setScriptExecutionDisabled", json!({"value": !is_on})).map(drop)
+        self.order("Emulation.setScriptExecutionDisabled", &json!({"value": !is_on})).map(drop)
     }
 
     /// A picture of what is to be seen, as PNG.
@@ -264,7 +264,7 @@ impl Browser {
     ///
     /// Fails when the browser does.
     pub fn screenshot(&mut self) -> anyhow::Result<Vec<u8>> {
-        let picture = self.order("Page.captureScreenshot", json!({"format": "png"}))?;
+        let picture = self.order("Page.captureScreenshot", &json!({"format": "png"}))?;
         let data = picture["data"].as_str().context("the browser gives no picture")?;
         base64::engine::general_purpose::STANDARD.decode(data).context("the picture is damaged")
     }
@@ -280,7 +280,7 @@ impl Browser {
     }
 
     /// Gives an order and waits for its answer.
-    fn order(&mut self, method: &str, params: Value) -> anyhow::Result<Value> {
+    fn order(&mut self, method: &str, params: &Value) -> anyhow::Result<Value> {
         self.last_order += 1;
         let id = self.last_order;
         let mut order = json!({"id": id, "method": method, "params": params});
@@ -314,7 +314,7 @@ impl Browser {
         let method = message["method"].as_str().unwrap_or_default();
         match method {
             "Network.requestWillBeSent" => {
-                self.heard.requests.push(text(&params["request"]["url"]))
+                self.heard.requests.push(text(&params["request"]["url"]));
             }
             "Runtime.exceptionThrown" => {
                 self.heard.errors.push(params["exceptionDetails"].to_string());

@@ -22,8 +22,10 @@ impl Programs {
         let own = std::env::current_exe().context("cannot tell where this program is")?;
         let dir = own.parent().context("this program is in no folder")?.to_owned();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let packages = ["server", "train", "simulate"].into_iter().flat_map(|name| ["-p", name]);
         let status = Command::new("cargo")
-            .args(["build", "--release", "--quiet", "--package", "server", "--package", "train"])
+            .args(["build", "--release", "--quiet"])
+            .args(packages)
             .current_dir(root)
             .status()
             .context("cannot run cargo")?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use plant::{Plant, PlantParams, WornStation};
 
 /// Sends events of a simulated plant to the server, and reports what was caught and missed.
@@ -64,13 +64,45 @@ pub struct Args {
     #[arg(long, value_name = "FILE.csv")]
     pub replay: Option<PathBuf>,
 
-    /// Print no line an event, only the report
+    /// Print nothing while events are sent, only the report
     #[arg(long, short)]
     pub quiet: bool,
+
+    /// How to show events while they are sent: a view that stays in its place, or a line each; by itself, a view on a
+    /// terminal and lines elsewhere
+    #[arg(long, value_name = "VIEW", value_enum, default_value_t = View::Auto, conflicts_with_all = ["quiet", "json"])]
+    pub view: View,
+
+    /// Also write the report as one HTML file, with the truth beside what was called an anomaly over time
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 
     /// Print the report as JSON, and nothing else
     #[arg(long)]
     pub json: bool,
+}
+
+/// How events are shown while they are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum View {
+    /// A view on a terminal, lines elsewhere
+    Auto,
+    /// A view that stays in its place, on standard error
+    Live,
+    /// A line an event
+    Lines,
+}
+
+impl View {
+    /// What is meant, where it is known whether events are shown on a terminal.
+    #[must_use]
+    pub fn on_terminal(self, is_terminal: bool) -> Self {
+        match self {
+            Self::Auto if is_terminal => Self::Live,
+            Self::Auto => Self::Lines,
+            view => view,
+        }
+    }
 }
 
 /// Numbers beyond these are slips of the hand.

@@ -6,6 +6,8 @@
 
 mod args;
 mod client;
+mod html;
+mod live_view;
 mod pace;
 mod recorder;
 mod report;
@@ -24,7 +26,7 @@ use crate::client::Client;
 use crate::pace::Pace;
 use crate::recorder::{Delivered, Recorder};
 
-pub use args::Args;
+pub use args::{Args, View};
 pub use client::http_client;
 pub use report::{Confusion, Detection, LatencyMs, Report};
 
@@ -52,7 +54,7 @@ pub async fn run(
     let health = client.health().await?;
     let messages = source::messages(args, &health.model.features)?;
     let pace = Pace::new(args);
-    let mut recorder = Recorder::new(args, messages.len, out)?;
+    let mut recorder = Recorder::new(args, messages.len, out);
     recorder.write_titles(&health.model.features)?;
 
     let mut deliveries: JoinSet<Delivered> = JoinSet::new();

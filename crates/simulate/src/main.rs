@@ -1,22 +1,16 @@
 //! Sends events: `cargo run -p simulate -- --help`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use clap::Parser;
 
 fn main() -> ExitCode {
-    match simulate(&simulate::Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "this is how a program ends that failed")]
-            {
-                eprintln!("error: {error:#}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    terminal::main(|args: simulate::Args| {
+        let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        simulate(&simulate::Args { view: args.view.on_terminal(is_terminal), ..args })
+    })
 }
 
 fn simulate(args: &simulate::Args) -> anyhow::Result<()> {
@@ -29,7 +23,7 @@ fn simulate(args: &simulate::Args) -> anyhow::Result<()> {
                 std::future::pending::<()>().await;
             }
         };
-        simulate::run(args, now_us, &mut std::io::stdout(), interrupted).await.map(drop)
+        simulate::run(args, now_us, &mut terminal::stdout(), interrupted).await.map(drop)
     })
 }
 

@@ -4,16 +4,16 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sensor::timestamp;
+use terminal::style::ANOMALY;
 
-use crate::args::Args;
+use crate::args::{Args, View};
 use crate::client::{Delivery, Outcome, Undelivered};
+use crate::html::{History, Seen};
+use crate::live_view::LiveView;
 use crate::report::{LatencyMs, Report};
 use crate::source::Message;
 
-/// Longer runs show a progress bar instead of a line an event.
-const LINES_MAX: u64 = 1_000;
 /// More values would not fit a line.
 const VALUES_SHOWN: usize = 4;
 
@@ -26,54 +26,59 @@ pub(crate) struct Delivered {
 }
 
 pub(crate) struct Recorder<'a> {
+    args: &'a Args,
     out: &'a mut (dyn Write + Send),
-    json: bool,
-    lines: bool,
-    progress: ProgressBar,
+    view: Option<LiveView>,
     report: Report,
+    /// Kept for the report as a file.
+    history: Option<History>,
     took_us: Vec<u64>,
     /// Why the first event that could not be delivered was not.
     gone: Option<anyhow::Error>,
 }
 
 impl<'a> Recorder<'a> {
-    pub(crate) fn new(
-        args: &Args,
-        n_messages: u64,
-        out: &'a mut (dyn Write + Send),
-    ) -> anyhow::Result<Self> {
-        let is_long = n_messages > LINES_MAX;
-        let target =
-            if is_long { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style =
-            ProgressStyle::with_template("{wide_bar} {pos} of {len} events, {per_sec}, {eta} left")
-                .context("the progress bar has no such field")?;
-        Ok(Self {
+    pub(crate) fn new(args: &'a Args, n_messages: u64, out: &'a mut (dyn Write + Send)) -> Self {
+        let is_silent = args.quiet || args.json;
+        Self {
+            args,
             out,
-            json: args.json,
-            lines: !is_long && !args.json && !args.quiet,
-            progress: ProgressBar::with_draw_target(Some(n_messages), target).with_style(style),
+            view: (args.view == View::Live && !is_silent).then(|| LiveView::new(n_messages)),
             report: Report::default(),
+            history: args.report.as_ref().map(|_| History::default()),
             took_us: Vec::new(),
             gone: None,
-        })
+        }
+    }
+
+    /// Whether events are told line by line.
+    fn has_lines(&self) -> bool {
+        self.view.is_none() && !self.args.quiet && !self.args.json
+    }
+
+    /// Writes to the output, without running into the view.
+    fn write(&mut self, text: &str) -> anyhow::Result<()> {
+        let out = &mut self.out;
+        let mut write = || writeln!(out, "{text}").context("cannot write to standard output");
+        match &self.view {
+            Some(view) => view.suspend(write),
+            None => write(),
+        }
     }
 
     pub(crate) fn write_titles(&mut self, features: &[String]) -> anyhow::Result<()> {
-        if self.lines {
-            let shown = features
-                .iter()
-                .take(VALUES_SHOWN)
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join("  ");
-            writeln!(
-                self.out,
-                "{:<27}  {:<12}  {shown:<39}  {:<6}  {:<7}  truth",
-                "time", "station", "score", "label"
-            )?;
+        if !self.has_lines() {
+            return Ok(());
         }
-        Ok(())
+        let shown: Vec<&str> = features.iter().take(VALUES_SHOWN).map(String::as_str).collect();
+        self.write(&format!(
+            "{:<27}  {:<12}  {:<39}  {:<6}  {:<7}  truth",
+            "time",
+            "station",
+            shown.join("  "),
+            "score",
+            "label"
+        ))
     }
 
     /// Whether nothing more is to be sent.
@@ -83,47 +88,72 @@ impl<'a> Recorder<'a> {
 
     pub(crate) fn interrupt(&mut self) -> anyhow::Result<()> {
         self.report.interrupted = true;
-        if !self.json {
-            self.progress.suspend(|| {
-                writeln!(self.out, "interrupted; the report is about what was sent until then")
-            })?;
+        if self.args.json {
+            return Ok(());
         }
-        Ok(())
+        self.write("interrupted; the report is about what was sent until then")
     }
 
     pub(crate) fn note(&mut self, delivered: Delivered) -> anyhow::Result<()> {
         let Delivered { message, result, took } = delivered;
-        self.progress.inc(1);
-        match result {
+        match &result {
             Ok(delivery) => {
                 self.took_us.push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-                self.report.note(&message, &delivery);
-                if self.lines {
-                    writeln!(self.out, "{}", line(&message, &delivery.outcome))?;
+                self.report.note(&message, delivery);
+                self.remember(&message, &delivery.outcome);
+                if self.has_lines() {
+                    self.write(&line(&message, &delivery.outcome))?;
                 }
             }
-            Err(Undelivered { n_tries, error }) => {
-                self.report.note_failure(n_tries);
-                self.gone.get_or_insert(error);
-            }
+            Err(Undelivered { n_tries, .. }) => self.report.note_failure(*n_tries),
+        }
+        let outcome = result.as_ref().ok().map(|delivery| &delivery.outcome);
+        if let Some(view) = &mut self.view {
+            view.note(&message, outcome, &self.report);
+        }
+        if let Err(Undelivered { error, .. }) = result {
+            self.gone.get_or_insert(error);
         }
         Ok(())
     }
 
+    fn remember(&mut self, message: &Message, outcome: &Outcome) {
+        let (Some(history), Outcome::Answered { is_anomaly, .. }) = (&mut self.history, outcome)
+        else {
+            return;
+        };
+        let seen = Seen {
+            timestamp_us: message.timestamp_us.unwrap_or_default(),
+            is_anomalous: message.is_anomaly,
+            is_called: *is_anomaly,
+        };
+        history.note(&message.station_id, seen);
+    }
+
     /// Writes the report, of a run that had to leave `n_unanswered` events.
     pub(crate) fn finish(mut self, n_unanswered: u64, took: Duration) -> anyhow::Result<Report> {
-        self.progress.finish_and_clear();
+        if let Some(view) = &self.view {
+            view.end();
+        }
         for _ in 0..n_unanswered {
             self.report.note_failure(1);
         }
         self.report.seconds = took.as_secs_f64();
         self.report.latency_ms = LatencyMs::of(&mut self.took_us);
-        if self.json {
+        if let (Some(path), Some(history)) = (&self.args.report, &self.history) {
+            let page = history.page(&self.report, &self.args.url);
+            std::fs::write(path, page)
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
+        }
+        if self.args.json {
             let text =
                 serde_json::to_string_pretty(&self.report).context("cannot write the report")?;
             writeln!(self.out, "{text}")?;
         } else {
             write!(self.out, "{}", self.report)?;
+            if let Some(path) = &self.args.report {
+                writeln!(self.out, "report       {}", path.display())?;
+            }
         }
         if self.report.sent > 0 && self.report.refused == self.report.sent {
             bail!(
@@ -157,9 +187,13 @@ fn line(message: &Message, outcome: &Outcome) -> String {
     }
     let answer = match outcome {
         Outcome::Answered { anomaly_score, is_anomaly, duplicate } => {
-            let label = if *is_anomaly { "ANOMALY" } else { "normal" };
+            let label = if *is_anomaly {
+                format!("{ANOMALY}ANOMALY{ANOMALY:#}")
+            } else {
+                String::from("normal ")
+            };
             let repeated = if *duplicate { " (sent before)" } else { "" };
-            format!("{anomaly_score:.4}  {label:<7}{repeated}")
+            format!("{anomaly_score:.4}  {label}{repeated}")
         }
         Outcome::Refused { status, code } => format!("refused: {status} {code}"),
     };

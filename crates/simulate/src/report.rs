@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use comfy_table::{CellAlignment, Table, presets};
+use figures::number::grouped;
 use serde::Serialize;
 
 use crate::client::{Delivery, Outcome};
@@ -106,6 +108,29 @@ impl Report {
         }
     }
 
+    /// The truth against what was called, for a table.
+    pub(crate) fn confusion_rows(&self) -> Vec<Vec<String>> {
+        let Confusion { true_positives, false_positives, false_negatives, true_negatives } =
+            self.confusion;
+        let row = |name: &str, anomalies: u64, normal: u64| {
+            vec![String::from(name), grouped(anomalies as f64), grouped(normal as f64)]
+        };
+        vec![
+            row("anomalous", true_positives, false_negatives),
+            row("normal", false_positives, true_negatives),
+        ]
+    }
+
+    /// What was caught by cause, for a table.
+    pub(crate) fn cause_rows(&self) -> Vec<Vec<String>> {
+        let row = |(cause, seen): (&String, &Detection)| {
+            let counts = [seen.events, seen.detected, seen.events - seen.detected];
+            let counts = counts.map(|count| grouped(count as f64));
+            [cause.clone()].into_iter().chain(counts).collect()
+        };
+        self.detection.iter().map(row).collect()
+    }
+
     /// An event that got no answer, however often it was sent.
     pub(crate) fn note_failure(&mut self, n_tries: u32) {
         self.sent += 1;
@@ -145,6 +170,17 @@ fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
+/// A table for a terminal, names to the left and numbers to the right.
+fn table(titles: &[&str], rows: Vec<Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(titles.to_vec());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.add_rows(rows);
+    table
+}
+
 /// Causes that hide from whoever sees one event at a time.
 const WITHOUT_TRACE: [&str; 2] = ["lost_correlation", "stuck_sensor"];
 
@@ -168,15 +204,10 @@ impl fmt::Display for Report {
             )?;
         }
         if self.confusion.total() > 0 {
-            let Confusion { true_positives, false_positives, false_negatives, true_negatives } =
-                self.confusion;
             writeln!(
                 f,
-                "truth        anomalous: {true_positives:>6} caught       {false_negatives:>6} missed"
-            )?;
-            writeln!(
-                f,
-                "             normal:    {false_positives:>6} false alarms {true_negatives:>6} left alone"
+                "{}",
+                table(&["", "called anomalies", "called normal"], self.confusion_rows())
             )?;
             writeln!(
                 f,
@@ -186,9 +217,8 @@ impl fmt::Display for Report {
                 percent(self.false_alarm_rate)
             )?;
         }
-        for (index, (cause, Detection { events, detected })) in self.detection.iter().enumerate() {
-            let title = if index == 0 { "caught" } else { "" };
-            writeln!(f, "{title:<12} {cause:<17} {detected:>6} of {events} events")?;
+        if !self.detection.is_empty() {
+            writeln!(f, "{}", table(&["cause", "events", "caught", "missed"], self.cause_rows()))?;
         }
         let is_hidden = |cause: &&str| {
             self.detection.get(*cause).is_some_and(|seen| seen.detected < seen.events)

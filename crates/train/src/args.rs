@@ -15,6 +15,7 @@ use detector::{AlarmRule, Params};
 /// Without arguments it learns from 10,000 events of a simulated plant.
 #[derive(Debug, Clone, Parser)]
 #[command(version, allow_negative_numbers = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     /// A CSV of normal events to learn from, plain or gzipped; its first line names the columns
     #[arg(long, value_name = "FILE.csv")]

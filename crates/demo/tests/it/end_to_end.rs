@@ -74,6 +74,48 @@ async fn the_demo_ends_with_a_report_and_anomalies_with_their_reasons() {
     }
 }
 
+/// Hands on what is written.
+struct Told(tokio::sync::mpsc::UnboundedSender<String>);
+
+impl std::io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.send(String::from_utf8(bytes.to_vec()).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_that_is_kept_shows_which_station_is_sick_since_when_and_why() {
+    let args = demo::Args::parse_from(["demo", "--keep"]);
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let mut page = String::new();
+    let stop = async {
+        let mut said = String::new();
+        let url = loop {
+            let piece: String = told.recv().await.unwrap();
+            said += &piece;
+            if let Some((_, rest)) = said.split_once("open http://")
+                && let Some((address, _)) = rest.split_once(" in a browser")
+            {
+                break format!("http://{address}");
+            }
+        };
+        // The hour is being sent; the page tells when it has come far enough.
+        let client = simulate::http_client().unwrap();
+        while !page.contains("station_003 is anomalous") {
+            page = client.get(&url).send().await.unwrap().text().await.unwrap();
+        }
+    };
+    demo::run(&args, now_us, &mut Told(tell), stop).await.unwrap();
+    let card = page.split("id=\"card-station_003\"").nth(1).unwrap();
+    let card = card.split("</article>").next().unwrap();
+    assert!(card.contains("Since <time") && card.contains(", normally "), "{card}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plant_does_not_send_to_a_model_of_other_machines() {
     let dir = tempfile::tempdir().unwrap();

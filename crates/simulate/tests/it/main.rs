@@ -55,9 +55,9 @@ async fn read_request(stream: &mut TcpStream) -> String {
 
 async fn simulate(args: &[&str]) -> (anyhow::Result<Report>, String) {
     let args = simulate::Args::parse_from(["simulate"].iter().chain(args));
-    let mut out = Vec::new();
+    let mut out = anstream::StripStream::new(Vec::new());
     let result = simulate::run(&args, || NOW_US, &mut out, std::future::pending()).await;
-    (result, String::from_utf8(out).unwrap())
+    (result, String::from_utf8(out.into_inner()).unwrap())
 }
 
 #[tokio::test]
@@ -185,4 +185,41 @@ async fn events_of_the_past_are_sent_at_once_with_their_times() {
         let error = simulate(&all).await.0.unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+#[tokio::test]
+async fn the_report_as_a_file_shows_truth_and_detection() {
+    let url = fake_server(|n| {
+        let is_anomaly = n % 10 == 0;
+        Some(("200 OK", format!(r#"{{"anomaly_score":0.4,"is_anomaly":{is_anomaly}}}"#)))
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.html").display().to_string();
+    let args = ["--url", &url, "--count", "100", "--interval", "0", "--quiet", "--report", &path];
+    let (report, said) = simulate(&args).await;
+    let report = report.unwrap();
+    assert!(
+        said.contains("called anomalies") && said.contains(&format!("report       {path}")),
+        "{said}"
+    );
+    let html = std::fs::read_to_string(&path).unwrap();
+    // Two strips for each of four stations, and everything within the file.
+    assert_eq!(html.matches("<svg").count(), 8);
+    assert!(!html.contains("src=") && !html.contains("<script"));
+    let n_missed = report.confusion.false_negatives;
+    assert!(html.contains(&format!(
+        "<td>anomalous</td>\n<td>{}</td>\n<td>{n_missed}</td>",
+        report.confusion.true_positives
+    )));
+}
+
+#[test]
+fn a_view_is_for_terminals_unless_somebody_says_otherwise() {
+    use simulate::View;
+    assert_eq!(View::Auto.on_terminal(true), View::Live);
+    assert_eq!(View::Auto.on_terminal(false), View::Lines);
+    assert_eq!(View::Lines.on_terminal(true), View::Lines);
+    let both = ["simulate", "--json", "--view", "live"];
+    assert!(simulate::Args::try_parse_from(both).is_err());
 }
