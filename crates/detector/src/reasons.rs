@@ -126,9 +126,8 @@ impl FeatureMeta {
         match self.normal_range() {
             // The ends of a range are rough: a place fewer is enough.
             Some((low, high)) => {
-                let [low, high] =
-                    [low, high].map(|end| rounded(end, self.n_places().saturating_sub(1)));
-                format!("{measured}, normally {low} to {high}")
+                let n_places = self.n_places().saturating_sub(1);
+                format!("{measured}, normally {low:.n_places$} to {high:.n_places$}")
             }
             None => format!("{measured}, always missing in training"),
         }

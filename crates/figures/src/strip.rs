@@ -34,7 +34,9 @@ pub enum Level {
     Raised,
     /// Nearly too much.
     High,
-    /// Too much.
+    /// Too much, but only for once.
+    Alarm,
+    /// Too much, and not for once.
     Alarming,
 }
 
@@ -47,6 +49,7 @@ impl Level {
             Self::Usual => 5,
             Self::Raised => 9,
             Self::High => 13,
+            Self::Alarm => 17,
             Self::Alarming => HEIGHT,
         }
     }
@@ -57,6 +60,7 @@ impl Level {
             Self::Usual => "usual",
             Self::Raised => "raised",
             Self::High => "high",
+            Self::Alarm => "alarm",
             Self::Alarming => "alarming",
         }
     }

@@ -115,7 +115,7 @@
       });
       traces.push({
         ...anomalies(buckets, marked), yaxis: axis, type: "scatter", mode: "markers", name: "anomaly",
-        marker: { color: colour.alarm, symbol: "x-thin", size: 9, line: { color: colour.alarm, width: 2 } },
+        marker: { color: colour.alarm, symbol: "x-thin", size: 6, line: { color: colour.alarm, width: 1.6 } },
       });
       return axis;
     };

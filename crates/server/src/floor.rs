@@ -167,8 +167,10 @@ impl Floor {
         self.lock().beat - 1
     }
 
-    /// A bell for somebody who watches.
+    /// A bell for somebody who watches from now on: what has happened until now belongs to a beat that
+    /// is over.
     pub(crate) fn watch(&self) -> watch::Receiver<Beat> {
+        self.lock().beat += 1;
         self.bell.subscribe()
     }
 

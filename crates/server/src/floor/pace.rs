@@ -9,6 +9,9 @@ const RATE_S: i64 = 10;
 /// Seconds that anomalies are counted over.
 const MINUTE_S: i64 = 60;
 
+/// Events that come later than this count when they come.
+const LATE_MAX_US: i64 = 3_600_000_000;
+
 /// What arrived in each of the last seconds.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -40,7 +43,19 @@ impl Default for Pace {
 
 impl Pace {
     pub(super) fn note(&mut self, glance: &Glance) {
-        let number = glance.received_us.div_euclid(1_000_000);
+        self.count(glance.received_us, |second| second.n_events += 1);
+        if glance.is_anomaly {
+            // What comes an hour late is no news of this minute; a recording is, whenever it was made.
+            let late_us = glance.received_us - glance.timestamp_us;
+            let is_late = (0..=LATE_MAX_US).contains(&late_us);
+            let when_us = if is_late { glance.timestamp_us } else { glance.received_us };
+            self.count(when_us, |second| second.n_anomalies += 1);
+        }
+    }
+
+    /// Counts in the second of a time, unless that is forgotten.
+    fn count(&mut self, time_us: i64, count: impl FnOnce(&mut OneSecond)) {
+        let number = time_us.div_euclid(1_000_000);
         let slot = usize::try_from(number.rem_euclid(N_SECONDS.into())).expect("it is a remainder");
         let place = &mut self.seconds[slot];
         if number < place.number {
@@ -49,8 +64,7 @@ impl Pace {
         if number > place.number {
             *place = OneSecond { number, ..OneSecond::default() };
         }
-        place.n_events += 1;
-        place.n_anomalies += u64::from(glance.is_anomaly);
+        count(place);
     }
 
     pub(super) fn rates(&self, now_us: i64) -> Rates {
@@ -88,5 +102,16 @@ mod tests {
         assert_eq!(rates, Rates { events_per_second: 10.0, anomalies_per_minute: 6 });
         assert_eq!(pace.rates(end_us + 5_000_000).events_per_second, 5.0);
         assert_eq!(pace.rates(end_us + 100_000_000), Rates::default());
+
+        let anomaly = |timestamp_us| Glance {
+            timestamp_us,
+            received_us: end_us,
+            anomaly_score: 0.7,
+            is_anomaly: true,
+        };
+        pace.note(&anomaly(end_us - 600_000_000));
+        assert_eq!(pace.rates(end_us).anomalies_per_minute, 6, "of ten minutes ago");
+        pace.note(&anomaly(0));
+        assert_eq!(pace.rates(end_us).anomalies_per_minute, 7, "of a recording");
     }
 }

@@ -221,6 +221,6 @@ mod tests {
         // Batches of a hundred every minute: what comes together is no pause.
         let batches =
             (0..5).flat_map(|i| (0..100).map(move |j| 60.0 * f64::from(i) + f64::from(j) / 1e3));
-        check_silent(&sent_at(batches), 240 + 180);
+        check_silent(&sent_at(batches), 240 + 179);
     }
 }

@@ -26,8 +26,8 @@ impl Default for StripCells {
 pub(crate) struct StripCell {
     /// The highest score in 254ths, from 1; 0 when nothing was measured.
     score: u8,
-    /// Whether there was an anomaly.
-    pub(crate) is_anomaly: bool,
+    /// Anomalies, up to 255.
+    pub(crate) n_anomalies: u8,
 }
 
 impl StripCell {
@@ -44,7 +44,7 @@ impl StripCell {
         )]
         let score = (anomaly_score.clamp(0.0, 1.0) * 254.0) as u8 + 1;
         self.score = self.score.max(score);
-        self.is_anomaly |= is_anomaly;
+        self.n_anomalies = self.n_anomalies.saturating_add(is_anomaly.into());
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
         }
         let cells = strip.before(STRIP_US);
         assert_eq!(filled(&cells), [0, 1, 100, 119]);
-        assert!(cells.0[100].is_anomaly && !cells.0[1].is_anomaly);
+        assert_eq!((cells.0[100].n_anomalies, cells.0[1].n_anomalies), (1, 0));
         assert!((cells.0[0].score().unwrap() - 0.5).abs() < 0.005);
         assert_eq!(filled(&strip.before(STRIP_US + 10 * CELL_US)), [90, 109]);
         assert_eq!(filled(&strip.before(3 * STRIP_US)), [0; 0]);

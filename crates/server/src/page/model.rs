@@ -38,6 +38,8 @@ struct ModelPage {
     origin: &'static str,
     age: String,
     outcome: Option<Outcome>,
+    trained: Option<Moment>,
+    loaded: Moment,
     facts: Vec<(&'static str, String)>,
     n_sampled: String,
     sampled_until: Option<Moment>,
@@ -147,6 +149,8 @@ impl ModelPage {
             origin: model.origin.words(),
             age: trained_us.map_or(String::new(), |us| lasting(us, now_us)),
             outcome,
+            trained: trained_us.map(Moment::of),
+            loaded: Moment::of(model.loaded_us),
             facts: facts(model),
             n_sampled: grouped(sampled.len() as f64),
             sampled_until: (!sampled.is_empty()).then(|| Moment::of(until_us)),
@@ -171,7 +175,6 @@ fn facts(model: &Model) -> Vec<(&'static str, String)> {
         }
     };
     vec![
-        ("Trained", meta.trained_at.clone()),
         ("From", format!("{} events", grouped(meta.training_rows as f64))),
         (
             "Forest",
@@ -185,7 +188,6 @@ fn facts(model: &Model) -> Vec<(&'static str, String)> {
         ("Seed", meta.seed.to_string()),
         ("Threshold", format!("{}: {rule}", rounded(meta.threshold, 4))),
         ("Scores with", model.detector.engine().to_string()),
-        ("In use since", timestamp::format(model.loaded_us)),
         ("Checksum", meta.sha256.clone()),
     ]
 }

@@ -338,13 +338,24 @@ async fn tiles(
 impl Row {
     fn new(station: &StationNow, cells: &StripCells, threshold: f64, now_us: i64) -> Self {
         let station_id = station.station_id.as_str();
-        let n_anomalous = cells.0.iter().filter(|cell| cell.is_anomaly).count();
-        let cells: Vec<Cell> = cells
+        let has_anomaly =
+            |index: usize| cells.0.get(index).is_some_and(|cell| cell.n_anomalies > 0);
+        let n_anomalous = (0..cells.0.len()).filter(|&index| has_anomaly(index)).count();
+        let drawn: Vec<Cell> = cells
             .0
             .iter()
-            .map(|cell| Cell {
-                level: level(cell.score(), cell.is_anomaly, threshold),
-                title: None,
+            .enumerate()
+            .map(|(index, cell)| {
+                // An anomaly without another beside it may be chance.
+                let is_alone = cell.n_anomalies < 2
+                    && !has_anomaly(index + 1)
+                    && !index.checked_sub(1).is_some_and(has_anomaly);
+                let level = match cell.n_anomalies {
+                    0 => level(cell.score(), threshold),
+                    _ if is_alone => Level::Alarm,
+                    _ => Level::Alarming,
+                };
+                Cell { level, title: None }
             })
             .collect();
         let title = match n_anomalous {
@@ -360,17 +371,16 @@ impl Row {
                 0 => String::new(),
                 n => format!("{n} of its last {}", station.n_recent),
             },
-            strip: Strip { title: &title, cells: &cells }.svg(),
+            strip: Strip { title: &title, cells: &drawn }.svg(),
             score: format!("{:.2}", station.latest.anomaly_score),
             ago: ago(station.latest.received_us, now_us),
         }
     }
 }
 
-/// How high a score is, as a part of the threshold.
-fn level(score: Option<f64>, is_anomaly: bool, threshold: f64) -> Level {
+/// How high a score without an anomaly is, as a part of the threshold.
+fn level(score: Option<f64>, threshold: f64) -> Level {
     match score {
-        _ if is_anomaly => Level::Alarming,
         None => Level::Nothing,
         Some(score) if score < 0.8 * threshold => Level::Usual,
         Some(score) if score < 0.9 * threshold => Level::Raised,

@@ -108,7 +108,7 @@ impl Watcher {
     fn look(&mut self) -> Option<Event> {
         let floor = &self.state.floor;
         let beat = floor.last_beat();
-        let seen = self.seen.filter(|seen| (beat.saturating_sub(MISSED_MAX)..=beat).contains(seen));
+        let seen = self.seen.filter(|seen| can_go_on(*seen, beat));
         if seen == Some(beat) {
             return None;
         }
@@ -168,4 +168,29 @@ fn told(station: &StationNow) -> LiveStation {
 fn beat_of(id: &str, started_us: i64) -> Option<u64> {
     let (started, beat) = id.split_once('-')?;
     (started.parse() == Ok(started_us)).then(|| beat.parse().ok())?
+}
+
+/// Whether a client that knows everything up to a beat needs no snapshot.
+fn can_go_on(seen: u64, beat: u64) -> bool {
+    (beat.saturating_sub(MISSED_MAX)..=beat).contains(&seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_taken_from_this_server_only() {
+        assert_eq!(beat_of("1795348800000000-17", 1_795_348_800_000_000), Some(17));
+        for id in ["1795348800000001-17", "17", "1795348800000000-", "-17", "x-1", ""] {
+            assert_eq!(beat_of(id, 1_795_348_800_000_000), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn who_has_missed_too_much_begins_anew() {
+        assert!(can_go_on(0, 0) && can_go_on(0, MISSED_MAX) && can_go_on(5, 5));
+        assert!(!can_go_on(0, MISSED_MAX + 1), "too late");
+        assert!(!can_go_on(6, 5), "not yet");
+    }
 }

@@ -7,10 +7,11 @@ use serde_json::Value;
 use crate::TestApp;
 
 /// Every route, and its method.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 22] = [
     ("/events", "get"),
     ("/health", "get"),
     ("/latest_anomalies", "get"),
+    ("/live", "get"),
     ("/livez", "get"),
     ("/metrics", "get"),
     ("/model", "get"),
@@ -19,6 +20,7 @@ const ROUTES: [(&str, &str); 20] = [
     ("/predict/batch", "post"),
     ("/readyz", "get"),
     ("/stations", "get"),
+    ("/stations/{station_id}/series", "get"),
     ("/v2", "get"),
     ("/v2/health/live", "get"),
     ("/v2/health/ready", "get"),
@@ -50,7 +52,10 @@ async fn the_document_describes_every_route_and_no_other() {
         let operation = &document["paths"][path][method];
         assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{path}");
         // It is served, and by this method only: a parameter that nobody knows is refused by it.
-        let path = path.replace("{name}", "isoforest").replace("{version}", "none");
+        let path = path
+            .replace("{station_id}", "press")
+            .replace("{name}", "isoforest")
+            .replace("{version}", "none");
         let ask = async |method: &str| {
             let uri = format!("{path}?no_such_parameter=1");
             let request = Request::builder().method(method).uri(uri).header("host", "test");

@@ -7,7 +7,9 @@ mod batches;
 mod documents;
 mod inference;
 mod lists;
+mod live;
 mod operations;
+mod pages;
 #[cfg(unix)]
 mod process;
 mod socket;

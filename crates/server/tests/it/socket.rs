@@ -12,10 +12,18 @@ use tokio::task::JoinHandle;
 
 use crate::{GOOD, NOW_US};
 
-struct Running {
-    addr: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) addr: SocketAddr,
     stop: oneshot::Sender<()>,
     server: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Stops the server, and waits until it has ended well.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.server.await.unwrap().unwrap();
+    }
 }
 
 fn args(dir: &Path, addr: &str) -> ServeArgs {
@@ -28,7 +36,7 @@ async fn start(dir: &Path) -> Running {
 }
 
 /// The catalogue of hostile requests has times of today.
-async fn start_now(dir: &Path) -> Running {
+pub(crate) async fn start_now(dir: &Path) -> Running {
     #[expect(clippy::disallowed_methods, reason = "the clock enters here")]
     start_at(dir, || sensor::timestamp::from_system_time(std::time::SystemTime::now())).await
 }
@@ -43,7 +51,7 @@ async fn start_at(dir: &Path, clock: server::Clock) -> Running {
 }
 
 /// Sends bytes and reads until the server closes the connection.
-async fn talk(addr: SocketAddr, request: &str) -> String {
+pub(crate) async fn talk(addr: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -52,7 +60,7 @@ async fn talk(addr: SocketAddr, request: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-fn post(headers: &str, body: &str) -> String {
+pub(crate) fn post(headers: &str, body: &str) -> String {
     format!(
         "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n{headers}\r\n\r\n{body}"
     )

@@ -1,0 +1,233 @@
+//! Pages for people, and what they are made of.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+
+use crate::{Answer, GOOD, HOT, TestApp, model};
+
+async fn page(app: &TestApp, path: &str) -> Answer {
+    let request = Request::get(path).header("host", "test").header("accept", "text/html,*/*");
+    app.send(request.body(Body::empty()).unwrap()).await
+}
+
+/// Five stations; `press` has sent anomalies, the others have not.
+async fn app() -> TestApp {
+    let app = TestApp::new();
+    for (station, template) in
+        [("press", HOT), ("quench", GOOD), ("saw:1", GOOD), ("saw:2", GOOD), ("lathe", GOOD)]
+    {
+        for second in 0..5 {
+            let event = template
+                .replace("station_001", station)
+                .replace("2026-01-02T03:04:05Z", &format!("2026-11-22T11:59:5{second}Z"));
+            assert_eq!(app.predict(&event).await.status, 200);
+        }
+    }
+    app
+}
+
+/// The path behind the first link that begins like this.
+fn link<'a>(page: &'a str, begin: &str) -> &'a str {
+    let (_, rest) = page.split_once(&format!("href=\"{begin}")).unwrap();
+    let len = begin.len() + rest.find('"').unwrap();
+    let at = page.find(&format!("\"{begin}")).unwrap() + 1;
+    page.get(at..at + len).unwrap()
+}
+
+#[tokio::test]
+async fn the_overview_says_who_is_sick_and_why() {
+    let app = app().await;
+    let overview = page(&app, "/").await;
+    assert_eq!(overview.status, 200);
+    assert!(overview.text.contains("press is anomalous</h1>"), "{}", overview.text);
+    assert!(overview.text.contains("4 normal, 1 anomalous"));
+    assert!(
+        overview.text.contains("temperature 90.5 °C, normally 67.1 to 73.0"),
+        "{}",
+        overview.text
+    );
+    assert!(overview.text.contains("5 of its last 5 events are anomalies"));
+    // The sick one stands first.
+    let rows: Vec<&str> = overview.text.split("id=\"station-").skip(1).collect();
+    assert!(rows.len() == 5 && rows[0].starts_with("press\""));
+
+    let found = async |query: &str| {
+        let answer = page(&app, &format!("/?{query}")).await;
+        answer.text.matches("id=\"station-").count()
+    };
+    assert_eq!(found("q=saw").await, 2);
+    assert_eq!((found("state=anomaly").await, found("state=normal&q=s").await), (1, 2));
+    assert_eq!(
+        (found("limit=3").await, found("q=nobody").await, found("state=&q=").await),
+        (3, 0, 5)
+    );
+    assert_eq!(page(&app, "/?state=sick").await.status, 422);
+    assert_eq!(page(&app, "/?nobody=knows").await.status, 422);
+}
+
+#[tokio::test]
+async fn an_empty_floor_says_what_to_do() {
+    let overview = page(&TestApp::new(), "/").await;
+    assert!(overview.text.contains("No station has sent anything yet"));
+    assert!(overview.text.contains("cargo run -p simulate"));
+}
+
+#[tokio::test]
+async fn a_station_and_its_anomalies_have_pages() {
+    let app = app().await;
+    let station = page(&app, "/ui/stations/press").await;
+    assert_eq!(station.text.matches("class=\"curve\"").count(), 4, "three features and the score");
+    assert!(station.text.contains("90.5"));
+    for window in ["15m", "1h", "6h", "1d", "7d", "all"] {
+        assert_eq!(page(&app, &format!("/ui/stations/press?window={window}")).await.status, 200);
+    }
+    let anomaly = page(&app, link(&station.text, "/ui/anomalies/")).await;
+    for part in [
+        "temperature 90.5 °C, normally",
+        "rect class=\"bar unusual\"",
+        "What would have been normal",
+        "<strong>temperature between ",
+        "anomaly (this one)",
+        "&quot;temperature_c&quot;: 90.5",
+    ] {
+        assert!(
+            anomaly.text.contains(part) || anomaly.text.contains(&part.replace("&quot;", "&#34;")),
+            "{part}: {}",
+            anomaly.text
+        );
+    }
+    for missing in
+        ["/ui/stations/nobody", "/ui/stations/%3Cb%3E", "/ui/anomalies/999", "/ui/anomalies/x"]
+    {
+        let answer = page(&app, missing).await;
+        assert_eq!(answer.status, 404, "{missing}");
+        assert!(answer.text.contains("<h1>Not Found</h1>"), "{missing}");
+    }
+    assert_eq!(page(&app, "/ui/stations/press?window=9y").await.status, 422);
+}
+
+#[tokio::test]
+async fn the_page_of_the_model_compares_the_last_day_and_takes_over_another() {
+    let app = app().await;
+    let before = page(&app, "/ui/model").await.text;
+    for part in ["25 events of the day up to", "There are too few values", "Scores of the training"]
+    {
+        assert!(before.contains(part), "{part}: {before}");
+    }
+    let reload = async || {
+        let request = Request::post("/ui/model/reload").header("host", "test");
+        app.send(request.body(Body::empty()).unwrap()).await
+    };
+    let refused = reload().await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.headers["location"]),
+        (303, &"/ui/model?reload=refused".parse().unwrap())
+    );
+    let other = model(43).detector;
+    other.save(app.dir.path()).unwrap();
+    let taken = reload().await;
+    let after = page(&app, taken.headers["location"].to_str().unwrap()).await.text;
+    assert!(
+        after.contains("The model of the folder is in use.")
+            && after.contains(&other.meta().model_version)
+    );
+}
+
+#[tokio::test]
+async fn pages_may_do_nothing_but_what_this_server_gives() {
+    let app = app().await;
+    let anomaly = link(&page(&app, "/").await.text, "/ui/anomalies/").to_owned();
+    for path in ["/", "/ui/stations/press", &anomaly, "/ui/model", "/nothing"] {
+        let answer = page(&app, path).await;
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; "), "{path}: {policy}");
+        // The chart library sets styles; scripts of the page itself are never run.
+        assert_eq!(
+            policy.contains("style-src 'self' 'unsafe-inline'"),
+            path == "/ui/stations/press"
+        );
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
+        let inline = answer
+            .text
+            .split("<script")
+            .skip(1)
+            .filter(|rest| !rest.starts_with(" src=\"/assets/"));
+        assert_eq!(inline.count(), 0, "{path}");
+        for forbidden in [" style=", " onclick", "javascript:", "http://", "https://"] {
+            assert!(!answer.text.contains(forbidden), "{path}: {forbidden}");
+        }
+    }
+    // Programs get problems as before.
+    let answer = app.get("/nothing").await;
+    assert_eq!(
+        (answer.headers["content-type"].to_str().unwrap(), &answer.body["code"]),
+        ("application/problem+json", &json!("not_found"))
+    );
+}
+
+#[tokio::test]
+async fn assets_are_compressed_and_cached_under_their_digest() {
+    let app = app().await;
+    let station = page(&app, "/ui/stations/press").await.text;
+    let overview = page(&app, "/").await.text;
+    assert!(
+        station.contains("/plotly.js\"") && !overview.contains("plotly"),
+        "only where there are charts"
+    );
+    let plotly = station.split('"').find(|text| text.ends_with("/plotly.js")).unwrap();
+    let plain = app.get(plotly).await;
+    assert!(plain.text.starts_with("/**\n* plotly.js v3."), "{}", plain.text.get(..60).unwrap());
+    assert_eq!(plain.headers["cache-control"], "public, max-age=31536000, immutable");
+    let request =
+        Request::get(plotly).header("host", "test").header("accept-encoding", "br, gzip;q=0.8");
+    let response =
+        tower::ServiceExt::oneshot(app.router.clone(), request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let compressed = axum::body::to_bytes(response.into_body(), 1 << 23).await.unwrap();
+    assert!(compressed.starts_with(&[0x1f, 0x8b]) && compressed.len() * 3 < plain.text.len());
+
+    let mut parts = plotly.split('/');
+    let digest = parts.nth(2).unwrap();
+    let other = if digest.starts_with('0') {
+        digest.replacen('0', "1", 1)
+    } else {
+        format!("0{}", digest.get(1..).unwrap())
+    };
+    assert_eq!(app.get(&plotly.replace(digest, &other)).await.status, 404);
+    assert_eq!(app.get(&plotly.replace("plotly.js", "secret")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_series_tells_the_extremes_of_each_part_of_the_time() {
+    let app = app().await;
+    let series = async |query: &str| app.get(&format!("/stations/press/series{query}")).await;
+    let whole = series("?points=1").await.body;
+    assert_eq!(whole["features"], json!(["temperature_c", "humidity_pct", "sound_db"]));
+    assert_eq!(whole["buckets"].as_array().unwrap().len(), 1);
+    let bucket = &whole["buckets"][0];
+    assert_eq!(
+        (&bucket["events"], &bucket["anomalies"], &bucket["is_whole"]),
+        (&json!(5), &json!(5), &json!(true))
+    );
+    assert_eq!(bucket["values"][0], json!([90.5, 90.5]));
+    let part = series("?since=2026-11-22T11:59:52Z&until=2026-11-22T11:59:54Z&features=sound_db")
+        .await
+        .body;
+    assert_eq!(part["buckets"].as_array().unwrap().len(), 2);
+    assert_eq!(part["buckets"][0]["values"], json!([[66.1, 66.1]]));
+    assert_eq!(app.get("/stations/nobody/series").await.body["buckets"], json!([]));
+    for wrong in
+        ["?points=0", "?points=4001", "?features=colour", "?features=", "?since=now", "?x=1"]
+    {
+        assert_eq!(series(wrong).await.status, 422, "{wrong}");
+    }
+    assert_eq!(app.get("/stations/%3Cb%3E/series").await.status, 404);
+    assert_eq!(
+        series("?since=2026-11-22T11:59:54Z&until=2026-11-22T11:59:52Z").await.body["buckets"],
+        Value::Array(vec![])
+    );
+}
