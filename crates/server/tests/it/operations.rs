@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use axum::body::Body;
+use axum::http::Request;
 use clap::CommandFactory as _;
+use serde_json::Value;
 use server::Args;
 
 use crate::{GOOD, HOT, TestApp};
@@ -27,6 +30,100 @@ fn message(call: &str) -> String {
     let joined = literal.split("\\\n").map(str::trim_start).collect::<String>();
     let parts = joined.split(['{', '}', '`', ';', ':']).map(str::trim);
     parts.max_by_key(|part| part.len()).unwrap().into()
+}
+
+/// A metric, and the labels that it is asked by.
+#[derive(Debug, PartialEq)]
+struct Asked<'a> {
+    name: &'a str,
+    labels: Vec<&'a str>,
+}
+
+/// The metrics of this server that an expression of `PromQL` asks for.
+fn asked(expression: &str) -> Vec<Asked<'_>> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    expression
+        .match_indices("iot_")
+        .map(|(begin, _)| {
+            let rest = expression.split_at(begin).1;
+            let (name, rest) = rest.split_at(rest.find(|c| !is_of_name(c)).unwrap_or(rest.len()));
+            let matchers = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
+            let labels = matchers.into_iter().flat_map(|matchers| matchers.split(','));
+            let label = |matcher: &'_ str| matcher.find(['=', '!', '~']);
+            let labels = labels.filter_map(|m| label(m).map(|len| m.split_at(len).0)).collect();
+            Asked { name, labels }
+        })
+        .collect()
+}
+
+/// All texts under a key, however deep.
+fn texts<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(object) => {
+            found.extend(object.get(key).and_then(Value::as_str));
+            object.values().for_each(|value| texts(value, key, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| texts(value, key, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn expressions_are_taken_apart() {
+    let found = asked(r#"sum(rate(iot_a_total{x="1",y=~"2"}[5m])) / iot_b > iot_c{z!="{{z}}"}"#);
+    let names: Vec<_> = found.iter().map(|asked| (asked.name, asked.labels.clone())).collect();
+    assert_eq!(names, [("iot_a_total", vec!["x", "y"]), ("iot_b", vec![]), ("iot_c", vec!["z"])]);
+}
+
+#[tokio::test]
+async fn dashboards_and_alerts_ask_for_what_there_is() {
+    let app = TestApp::new();
+    for event in [GOOD, GOOD, HOT, "{}"] {
+        app.predict(event).await;
+    }
+    app.send(Request::post("/model/reload").header("host", "test").body(Body::empty()).unwrap())
+        .await;
+    let metrics = app.get("/metrics").await.text;
+    let has = |Asked { name, labels }: &Asked<'_>| {
+        // Prometheus adds these itself.
+        let own = labels.iter().filter(|label| !["instance", "job"].contains(label));
+        let own: Vec<String> = own.map(|label| format!("{label}=\"")).collect();
+        metrics.lines().any(|line| {
+            let rest = line.strip_prefix(name);
+            let is_meant = rest.is_some_and(|rest| rest.starts_with(['{', ' ']));
+            is_meant && own.iter().all(|label| line.contains(label.as_str()))
+        })
+    };
+
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/grafana");
+    let dashboard = fs::read_to_string(folder.join("dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let alerts = fs::read_to_string(folder.join("alerts.yaml")).unwrap();
+    let mut expressions = Vec::new();
+    texts(&dashboard, "expr", &mut expressions);
+    texts(&dashboard, "query", &mut expressions);
+    let n_panels = dashboard["panels"].as_array().unwrap().len();
+    let of_alerts = alerts.lines().filter_map(|line| line.trim_start().strip_prefix("expr: "));
+    let of_alerts: Vec<&str> = of_alerts.map(|text| text.trim_matches('\'')).collect();
+    assert_eq!(of_alerts.len(), alerts.matches("- uid: ").count());
+    expressions.extend(of_alerts);
+    let mut asked_for: Vec<Asked<'_>> = expressions.iter().flat_map(|text| asked(text)).collect();
+    assert!(asked_for.len() > n_panels, "{asked_for:?}");
+    let missing: Vec<_> = asked_for.iter().filter(|asked| !has(asked)).collect();
+    assert!(missing.is_empty(), "{missing:?}\n{metrics}");
+
+    let prometheus = fs::read_to_string(folder.join("../prometheus.yml")).unwrap();
+    let job = prometheus.split("job_name: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert!(alerts.contains(&format!("up{{job=\"{job}\"}}")), "{job}");
+
+    // And what is told is asked for: each metric has its place.
+    asked_for.sort_by_key(|asked| asked.name);
+    let told = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let unasked: Vec<&str> = told
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| !asked_for.iter().any(|asked| asked.name.starts_with(name)))
+        .collect();
+    assert!(unasked.is_empty(), "no panel and no alert has {unasked:?}");
 }
 
 #[tokio::test]
