@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use clap::Parser as _;
@@ -166,7 +167,7 @@ async fn the_readme_shows_what_the_programs_print() {
         let words = words(&command);
         let program = if words[0] == "cargo" { words[3].as_str() } else { words[0].as_str() };
         let arguments = words.iter().skip_while(|word| *word != "--").skip(1).cloned();
-        let mut out = Vec::new();
+        let mut out = anstream::StripStream::new(Vec::new());
         match program {
             "train" => {
                 let all = ["train".into()].into_iter().chain(folders.clone()).chain(arguments);
@@ -209,12 +210,14 @@ async fn the_readme_shows_what_the_programs_print() {
                         .body(words[index + 1].clone()),
                     None => client.get(url),
                 };
-                out = request.send().await.unwrap().bytes().await.unwrap().to_vec();
+                let answer = request.send().await.unwrap().bytes().await.unwrap();
+                out.write_all(&answer).unwrap();
             }
             other => panic!("the README runs `{other}`, which this test does not know"),
         }
-        let printed =
-            String::from_utf8(out).unwrap().replace(&format!("{}/", dir.path().display()), "");
+        let printed = String::from_utf8(out.into_inner())
+            .unwrap()
+            .replace(&format!("{}/", dir.path().display()), "");
         let mut printed = printed.lines().map(masked);
         for expected in output.iter().filter(|line| *line != "...") {
             assert!(
