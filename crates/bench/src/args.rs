@@ -1,5 +1,6 @@
 //! What can be asked of the program.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +19,8 @@ pub struct Args {
 pub enum Subject {
     /// Events a second, how long they wait, and what it takes of memory
     Serve(ServeArgs),
+    /// How long it takes until a page is to be seen, of a thousand stations and a million events
+    Pages(PagesArgs),
 }
 
 /// How to measure the server.
@@ -30,4 +33,20 @@ pub struct ServeArgs {
     /// The file whose section on serving is written anew
     #[arg(long, value_name = "FILE", default_value = "BENCHMARKS.md")]
     pub output: PathBuf,
+}
+
+/// How to measure the pages; needs Chromium.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PagesArgs {
+    /// Write no file
+    #[arg(long)]
+    pub quick: bool,
+
+    /// The file whose section on pages is written anew
+    #[arg(long, value_name = "FILE", default_value = "BENCHMARKS.md")]
+    pub output: PathBuf,
+
+    /// Where programs are looked for
+    #[arg(long, value_name = "FOLDERS", env = "PATH", hide_env_values = true)]
+    pub search_path: OsString,
 }

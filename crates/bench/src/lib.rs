@@ -10,21 +10,24 @@
 mod args;
 mod events;
 mod generator;
+mod pages;
 mod peer;
 mod report;
 mod serve;
 
 use std::io::Write;
+use std::time::SystemTime;
 
 pub use args::{Args, Subject};
 
-/// Measures what the arguments ask for.
+/// Measures what the arguments ask for; events are of the time `now`.
 ///
 /// # Errors
 ///
 /// Fails when a program cannot be built or started, or a load cannot be brought to bear.
-pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn run(args: &Args, now: SystemTime, out: &mut dyn Write) -> anyhow::Result<()> {
     match &args.subject {
         Subject::Serve(args) => serve::run(args, out),
+        Subject::Pages(args) => pages::run(args, now, out),
     }
 }

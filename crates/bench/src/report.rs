@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context as _;
 
@@ -14,27 +15,44 @@ pub(crate) struct Figure {
     pub(crate) measured: String,
 }
 
-/// The heading of the section that is written; it goes to the end of the file.
-const HEADING: &str = "## Serving";
-
 /// Tells a figure.
 pub(crate) fn tell(out: &mut dyn Write, figure: &Figure) -> std::io::Result<()> {
     writeln!(out, "{:<58} {:<44} (wanted: {})", figure.what, figure.measured, figure.wanted)?;
     out.flush()
 }
 
-/// Writes the section of a file anew, and leaves what stands before it.
-pub(crate) fn write(path: &Path, preface: &str, figures: &[Figure]) -> anyhow::Result<()> {
+/// Writes the section of a file anew, and leaves what stands before and after it.
+pub(crate) fn write(
+    path: &Path,
+    heading: &str,
+    preface: &str,
+    figures: &[Figure],
+) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read `{}`", path.display()))?;
-    let before = text.split(HEADING).next().unwrap_or_default().trim_end();
-    let mut section =
-        format!("{before}\n\n{HEADING}\n\n{preface}\n\n| | wanted | measured |\n|---|---|---|\n");
+    let (before, old) = text.split_once(heading).unwrap_or((&text, ""));
+    let after = old.find("\n## ").map_or("", |end| old.split_at(end).1);
+    let mut section = format!(
+        "{}\n\n{heading}\n\n{preface}\n\n| | wanted | measured |\n|---|---|---|\n",
+        before.trim_end()
+    );
     for figure in figures {
         writeln!(section, "| {} | {} | {} |", figure.what, figure.wanted, figure.measured)
             .expect("a string can be written to");
     }
+    section += after;
     std::fs::write(path, section).with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+/// On what it is measured, and of which commit.
+pub(crate) fn machine() -> anyhow::Result<String> {
+    let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown processor", |(_, model)| model.trim());
+    let n_cores = std::thread::available_parallelism().context("no processor")?;
+    let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let commit = commit.map(|done| String::from_utf8_lossy(&done.stdout).trim().to_owned());
+    Ok(format!("- machine: {model}, {n_cores} cores\n- commit {}", commit.unwrap_or_default()))
 }
 
 /// The middle one of some numbers.
@@ -51,13 +69,13 @@ mod tests {
     fn a_section_is_written_anew_and_what_stands_before_it_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("B.md");
-        std::fs::write(&path, "# A\n\nbefore\n\n## Serving\n\nold\n").unwrap();
+        std::fs::write(&path, "# A\n\nbefore\n\n## Serving\n\nold\n\n## Pages\n\nafter\n").unwrap();
         let figure = Figure { what: "w", wanted: "1", measured: "2".into() };
-        write(&path, "new", &[figure]).unwrap();
+        write(&path, "## Serving", "new", &[figure]).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
-            "# A\n\nbefore\n\n## Serving\n\nnew\n\n| | wanted | measured |\n|---|---|---|\n| w | 1 | 2 |\n"
+            "# A\n\nbefore\n\n## Serving\n\nnew\n\n| | wanted | measured |\n|---|---|---|\n| w | 1 | 2 |\n\n## Pages\n\nafter\n"
         );
     }
 }

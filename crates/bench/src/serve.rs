@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -48,7 +47,7 @@ pub(crate) fn run(args: &ServeArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     tell(start)?;
 
     if !args.quick {
-        report::write(&args.output, &bench.preface()?, &figures)?;
+        report::write(&args.output, "## Serving", &bench.preface()?, &figures)?;
     }
     Ok(())
 }
@@ -272,23 +271,15 @@ impl Bench {
 
     /// On what, and how.
     fn preface(&self) -> anyhow::Result<String> {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let cpu_info = read("/proc/cpuinfo");
-        let model =
-            cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-        let model = model.map_or("unknown processor", |(_, model)| model.trim());
-        let n_cores = std::thread::available_parallelism().context("no processor")?;
-        let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-        let commit = commit.map(|done| String::from_utf8_lossy(&done.stdout).trim().to_owned());
         Ok(format!(
             "Written by `cargo run --release -p bench -- serve`: the release server with full durability, and one thread \
              that sends events of {N_STATIONS} stations, on the same machine.\n\
              Medians of 5 rounds where a range is given; `/livez` is asked in turn with events, over as many connections. \
              Latencies count from when a request was due.\n\n\
-             - machine: {model}, {n_cores} cores; a sync of 16 KiB takes {:.2} ms\n\
-             - commit {}",
+             {}\n\
+             - a sync of 16 KiB takes {:.2} ms",
+            report::machine()?,
             sync_us(self.scratch.path())? / 1e3,
-            commit.unwrap_or_default()
         ))
     }
 }

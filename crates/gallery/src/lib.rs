@@ -5,7 +5,7 @@
 //!
 //! What it does not do: it tests nothing. Times in the pictures are those of the run.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,10 @@ pub struct Args {
     /// Where to write the pictures
     #[arg(long, value_name = "DIR", default_value = "docs/images")]
     pub output: PathBuf,
+
+    /// Where programs are looked for
+    #[arg(long, value_name = "FOLDERS", env = "PATH", hide_env_values = true)]
+    pub search_path: OsString,
 }
 
 const SEED: u64 = 42;
@@ -44,8 +48,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Errors
 ///
 /// Fails when there is no browser, a program cannot be built or run, or a page does not come.
-pub fn run(args: &Args, search_path: &OsStr, out: &mut dyn Write) -> anyhow::Result<()> {
-    let browser = Browser::find(search_path)
+pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
+    let browser = Browser::find(&args.search_path)
         .context("there is no Chromium; install one, such as with `apt-get install chromium`")?;
     let programs = Programs::build()?;
     let scratch = tempfile::tempdir().context("cannot make a folder to work in")?;

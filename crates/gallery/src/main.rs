@@ -3,7 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    #[expect(clippy::disallowed_methods, reason = "the environment enters here")]
-    let search_path = std::env::var_os("PATH").unwrap_or_default();
-    terminal::main(|args: gallery::Args| gallery::run(&args, &search_path, &mut terminal::stdout()))
+    terminal::main(|args: gallery::Args| gallery::run(&args, &mut terminal::stdout()))
 }

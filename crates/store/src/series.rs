@@ -79,7 +79,7 @@ pub struct Sampled {
 }
 
 /// Rows that a series reads at most, shared by its buckets.
-const SERIES_ROWS_MAX: u32 = 400_000;
+const SERIES_ROWS_MAX: u32 = 200_000;
 
 impl Extent {
     fn of(value: f64) -> Self {
