@@ -319,6 +319,16 @@ impl Detector {
         self.parts.calibration.sums.len()
     }
 
+    /// The lowest and the highest of the calibration's scores.
+    pub fn calibration_score_range(&self) -> (f64, f64) {
+        let (Some(&most_anomalous), Some(&least_anomalous)) =
+            (self.parts.calibration.sums.first(), self.parts.calibration.sums.last())
+        else {
+            unreachable!("a calibration has a path sum")
+        };
+        (self.parts.forest.score(least_anomalous), self.parts.forest.score(most_anomalous))
+    }
+
     /// How many of the calibration's scores are at least this one.
     pub fn n_calibration_scores_from(&self, score: f64) -> usize {
         let sums = &self.parts.calibration.sums;

@@ -1,6 +1,6 @@
 //! Figures: numbers as people read them, and pictures of them.
 //!
-//! [`number`] writes counts, shares and durations. A [`Histogram`], a [`Scatter`], [`Panels`] over
+//! [`number`] writes counts, shares and durations; [`Bins`] count. A [`Histogram`], a [`Scatter`], [`Panels`] over
 //! time, a [`Strip`] and signed [`Bars`] draw themselves as SVG that needs no script, follows the
 //! colours of its page through [`STYLE`], light and dark, and says in words what it shows. A
 //! [`Report`] puts them into one HTML file that needs nothing else.
@@ -20,9 +20,10 @@
 //! assert!(histogram.svg().starts_with("<svg"));
 //! ```
 //!
-//! What it does not do: it counts nothing, reads nothing, and knows nothing of stations or models.
+//! What it does not do: it reads nothing, and knows nothing of stations or models.
 
 mod bars;
+mod bins;
 mod histogram;
 pub mod number;
 mod panels;
@@ -32,6 +33,7 @@ mod strip;
 mod svg;
 
 pub use bars::{Bar, Bars};
+pub use bins::Bins;
 pub use histogram::{Compared, Histogram};
 pub use panels::{Marker, Panel, Panels, Point};
 pub use report::Report;

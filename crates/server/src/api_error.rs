@@ -8,7 +8,6 @@ use serde::Serialize;
 use store::{KeepError, ReadError};
 use utoipa::ToSchema;
 
-use crate::page;
 use crate::query::InvalidQuery;
 use crate::wire::JsonLine;
 
@@ -270,7 +269,7 @@ impl ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// The problem travels beside the response until [`write_problem`] writes it down.
+    /// The problem travels beside the response until the gate writes it down.
     fn into_response(self) -> Response {
         // What a client can bring about at will is no error of ours.
         let is_refusal = matches!(self, Self::Read(ReadError::Busy | ReadError::TimeLimit));
@@ -287,34 +286,38 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Writes down the problem of an answer that has any, as a page for those who read pages.
-pub(crate) fn write_problem(response: &mut Response, request_id: &str, is_for_people: bool) {
-    let is_bare = |response: &Response| {
+impl Problem {
+    /// Takes the problem of an answer that has any, for it to be written down; the request gets its
+    /// number.
+    pub(crate) fn take(response: &mut Response, request_id: &str) -> Option<Self> {
         let status = response.status();
-        let is_json =
-            response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
-        (status.is_client_error() || status.is_server_error()) && !is_json
-    };
-    let problem = match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => problem,
-        None if is_bare(response) => Problem::bare(response.status()),
-        None => return,
-    };
-    let problem = Problem { request_id: request_id.into(), ..problem };
-    tracing::debug!(
-        request.id = request_id,
-        code = problem.code,
-        status = problem.status,
-        "refused a request"
-    );
-    let (mut parts, body) = if is_for_people {
-        page::problem(&problem).into_parts()
-    } else {
-        JsonLine(problem).into_response().into_parts()
-    };
-    if !is_for_people {
-        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let is_bare = |response: &Response| {
+            let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == JSON);
+            (status.is_client_error() || status.is_server_error()) && !is_json
+        };
+        let problem = match response.extensions_mut().remove::<Self>() {
+            Some(problem) => problem,
+            None if is_bare(response) => Self::bare(status),
+            None => return None,
+        };
+        tracing::debug!(
+            request.id = request_id,
+            code = problem.code,
+            status = problem.status,
+            "refused a request"
+        );
+        Some(Self { request_id: request_id.into(), ..problem })
     }
-    response.headers_mut().extend(parts.headers);
-    *response.body_mut() = body;
 }
+
+impl IntoResponse for Problem {
+    /// The document, for programs.
+    fn into_response(self) -> Response {
+        let mut response = JsonLine(self).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    }
+}
+
+const JSON: &str = "application/json";

@@ -10,9 +10,10 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::api_error;
+use crate::api_error::Problem;
 use crate::framing;
 use crate::metrics::Metrics;
+use crate::page;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,7 +31,12 @@ pub(crate) async fn pass(
         Err(error) => error.into_response(),
     };
     let request_id = next_request_id();
-    api_error::write_problem(&mut response, &request_id, is_for_people);
+    if let Some(problem) = Problem::take(&mut response, &request_id) {
+        let written = if is_for_people { page::problem(&problem) } else { problem.into_response() };
+        let (parts, body) = written.into_parts();
+        response.headers_mut().extend(parts.headers);
+        *response.body_mut() = body;
+    }
     let value = HeaderValue::from_str(&request_id).expect("hex digits are a header value");
     response.headers_mut().insert(REQUEST_ID, value);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);

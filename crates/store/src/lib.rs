@@ -44,7 +44,7 @@ use crate::reader::Readers;
 use crate::writer::{Job, Scribe};
 
 pub use error::{KeepError, OpenError, ReadError, Trouble};
-pub use query::{AnomalyQuery, EventKey, EventQuery, Glance, Neighbours, Station, StationQuery};
+pub use query::{AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery};
 pub use retention::{Place, Sweep, Swept};
 pub use series::{Bucket, Extent, SampleQuery, Sampled, SeriesQuery};
 pub use verify::{Verification, VerifyError, verify};
@@ -120,6 +120,19 @@ pub struct StoredPrediction {
     pub id: i64,
     /// The prediction.
     pub prediction: Prediction,
+}
+
+/// What is to be known of a prediction at a glance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Glance {
+    /// When the event was measured, in microseconds since 1970.
+    pub timestamp_us: i64,
+    /// When it arrived.
+    pub received_us: i64,
+    /// In (0, 1]; higher is more anomalous.
+    pub anomaly_score: f64,
+    /// Whether it is called anomalous.
+    pub is_anomaly: bool,
 }
 
 /// How many predictions are kept.

@@ -7,8 +7,7 @@ use rusqlite::{Row, params};
 use sensor::{FeatureValues, Fingerprint, Prediction, StationId};
 use sha2::{Digest as _, Sha256};
 
-use crate::query::Glance;
-use crate::{Arrival, NewPrediction, StoredPrediction};
+use crate::{Arrival, Glance, NewPrediction, StoredPrediction};
 
 /// The columns of a prediction in the order in which [`read`] takes them.
 pub(crate) const COLUMNS: &str = "id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 use sensor::StationId;
 
-use crate::StoredPrediction;
 use crate::error::ReadError;
 use crate::prediction_row::{self, COLUMNS};
+use crate::{Glance, StoredPrediction};
 
 /// Which anomalies to read, the last to arrive first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,19 +67,6 @@ pub struct Station {
     pub latest: StoredPrediction,
     /// The anomaly that arrived last, if there is any.
     pub latest_anomaly: Option<StoredPrediction>,
-}
-
-/// What is to be known of a prediction at a glance.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Glance {
-    /// When the event was measured, in microseconds since 1970.
-    pub timestamp_us: i64,
-    /// When it arrived.
-    pub received_us: i64,
-    /// In (0, 1]; higher is more anomalous.
-    pub anomaly_score: f64,
-    /// Whether it is called anomalous.
-    pub is_anomaly: bool,
 }
 
 /// The predictions around one of a station, by the time of measuring.

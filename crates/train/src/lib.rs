@@ -28,11 +28,13 @@ use crate::timing::Timing;
 pub use args::{Args, LogFormat};
 pub use data::TrainingData;
 pub use drift::Drift;
-pub use report::REPORT_FILE;
 pub use timeline::Timeline;
 
 /// Some of the events learnt from, for people: a CSV that [`run`] writes to the data folder.
 pub const SAMPLE_FILE: &str = "training_sample.csv";
+
+/// What was learnt, for people: a page that [`run`] writes beside the model.
+pub const REPORT_FILE: &str = "report.html";
 
 /// Number of rows of the sample.
 const SAMPLE_ROWS: usize = 200;

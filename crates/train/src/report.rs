@@ -2,15 +2,12 @@
 
 use detector::{AlarmRule, Detector, FeatureMeta};
 use figures::number::{grouped, percent, rounded, significant};
-use figures::{Dot, Histogram, Report, Scatter};
+use figures::{Bins, Dot, Histogram, Report, Scatter};
 use sensor::{SensorEvent, timestamp};
 
 use crate::data::TrainingData;
 use crate::drift::Drift;
 use crate::summary::Summary;
-
-/// The report that [`run`](crate::run) writes beside the model.
-pub const REPORT_FILE: &str = "report.html";
 
 /// Events that are drawn as dots.
 const DOTS: usize = 1_500;
@@ -20,7 +17,7 @@ const PAIRS: usize = 6;
 const PAIRED_FEATURES: usize = 24;
 /// Features whose distribution is drawn.
 const DISTRIBUTIONS: usize = 24;
-const N_BINS: usize = 40;
+const N_BINS: u32 = 40;
 /// How wide histograms are drawn: three fit beside each other.
 const WIDTH: f64 = 330.0;
 
@@ -179,14 +176,10 @@ fn column(data: &TrainingData, index: usize) -> impl Iterator<Item = f64> + '_ {
 }
 
 fn score_histogram(detector: &Detector) -> String {
+    let (low, high) = detector.calibration_score_range();
+    let bins = Bins::new(low, high.max(detector.threshold()), N_BINS);
     let n = detector.n_calibration_scores() as f64;
-    let from = |score: f64| detector.n_calibration_scores_from(score) as f64;
-    let hundredths = || (0..=100).map(|hundredth| f64::from(hundredth) / 100.0);
-    let low = hundredths().take_while(|score| from(*score) >= n).last().unwrap_or(0.0);
-    let high = hundredths().find(|score| from(*score) == 0.0).unwrap_or(1.0);
-    let high = high.max(detector.threshold() + 0.01).min(1.0);
-    let edges = edges(low, high);
-    let share = |bin: &[f64]| (from(bin[0]) - from(bin[1])) / n;
+    let share_below = |score| 1.0 - detector.n_calibration_scores_from(score) as f64 / n;
     let mark = match detector.alarm_rule() {
         AlarmRule::FalseAlarmRate(rate) => format!("threshold: {}", percent(rate)),
         AlarmRule::Contamination(_) => String::from("threshold"),
@@ -195,8 +188,8 @@ fn score_histogram(detector: &Detector) -> String {
         width: 2.0 * WIDTH,
         title: "Scores of the training events",
         unit: "anomaly score",
-        edges: &edges,
-        shares: &edges.windows(2).map(share).collect::<Vec<_>>(),
+        edges: bins.edges(),
+        shares: &bins.shares_of(share_below),
         compared: None,
         marks: &[(detector.threshold(), &mark)],
     }
@@ -205,31 +198,20 @@ fn score_histogram(detector: &Detector) -> String {
 
 fn distribution(data: &TrainingData, index: usize, feature: &FeatureMeta) -> Option<String> {
     let quantiles = feature.quantiles.as_ref()?;
-    let edges = edges(quantiles.min, quantiles.max);
-    let mut counts = [0_u32; N_BINS];
-    for value in column(data, index).filter(|value| !value.is_nan()) {
-        let bin = edges.partition_point(|edge| *edge <= value).saturating_sub(1);
-        counts[bin.min(N_BINS - 1)] += 1;
-    }
-    let n = f64::from(counts.iter().sum::<u32>());
+    let bins = Bins::new(quantiles.min, quantiles.max, N_BINS);
+    let shares = bins.shares(column(data, index).filter(|value| !value.is_nan()));
     Some(
         Histogram {
             width: WIDTH,
             title: &format!("Values of {} in training", feature.plain_name()),
             unit: &feature.title(),
-            edges: &edges,
-            shares: &counts.iter().map(|count| f64::from(*count) / n).collect::<Vec<_>>(),
+            edges: bins.edges(),
+            shares: &shares,
             compared: None,
             marks: &[],
         }
         .svg(),
     )
-}
-
-/// Where bins begin and end, from the lowest number to the highest.
-fn edges(low: f64, high: f64) -> Vec<f64> {
-    let width = if high > low { high - low } else { 1.0 };
-    (0..=N_BINS).map(|index| low + width * index as f64 / N_BINS as f64).collect()
 }
 
 /// The pairs of features that hang together most, by the size of their correlation.

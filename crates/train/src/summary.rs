@@ -7,12 +7,11 @@ use detector::{ARTEFACT_FILE, AlarmRule, Detector, FeatureMeta, META_FILE};
 use figures::number::{bytes, grouped, percent, rounded, significant};
 use sensor::timestamp;
 
-use crate::SAMPLE_FILE;
 use crate::args::Args;
 use crate::data::TrainingData;
 use crate::drift::Drift;
-use crate::report::REPORT_FILE;
 use crate::timeline::Timeline;
+use crate::{REPORT_FILE, SAMPLE_FILE};
 
 pub(crate) struct Summary<'a> {
     pub(crate) args: &'a Args,

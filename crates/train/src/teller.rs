@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 use terminal::style::WARNING;
 
-use crate::SAMPLE_FILE;
 use crate::args::{Args, LogFormat};
-use crate::report::REPORT_FILE;
 use crate::summary::Summary;
+use crate::{REPORT_FILE, SAMPLE_FILE};
 
 /// Where a training tells what it has to say.
 pub(crate) struct Teller<'a> {

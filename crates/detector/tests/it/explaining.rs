@@ -99,6 +99,10 @@ fn scores_of_the_calibration_are_counted_from_any_score_on() {
     let n = detector.n_calibration_scores();
     assert_eq!(detector.n_calibration_scores_from(0.0), n);
     assert_eq!(detector.n_calibration_scores_from(1.01), 0);
+    let (lowest, highest) = detector.calibration_score_range();
+    assert!(0.0 < lowest && lowest < highest && highest <= 1.0);
+    assert_eq!(detector.n_calibration_scores_from(lowest), n);
+    assert_eq!(detector.n_calibration_scores_from(highest + 1e-9), 0);
     let n_anomalous = detector.n_calibration_scores_from(detector.threshold());
     assert!(n_anomalous > 0 && n_anomalous <= n / 100, "{n_anomalous} of {n}");
 }

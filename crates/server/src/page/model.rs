@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use detector::{AlarmRule, Detector, DriftDegree, FeatureMeta};
 use figures::number::{grouped, percent, rounded, significant};
-use figures::{Compared, Histogram};
+use figures::{Bins, Compared, Histogram};
 use sensor::timestamp;
 use store::{SampleQuery, Sampled};
 
@@ -26,8 +26,8 @@ const FEATURES_DRAWN: usize = 12;
 /// Widths of histograms in the page, so that their text is as large as its.
 const WIDTH: f64 = 640.0;
 const SMALL_WIDTH: f64 = 400.0;
-const SCORE_BINS: usize = 50;
-const FEATURE_BINS: usize = 30;
+const SCORE_BINS: u32 = 50;
+const FEATURE_BINS: u32 = 30;
 const DAY_US: i64 = 86_400_000_000;
 
 #[derive(Template)]
@@ -198,36 +198,20 @@ fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String)
     let of_model = |sampled: &&Sampled| sampled.model_version == meta.model_version;
     let recent: Vec<f64> =
         sampled.iter().filter(of_model).map(|sampled| sampled.anomaly_score).collect();
-    let n_training = detector.n_calibration_scores() as f64;
     let threshold = detector.threshold();
-    // From the lowest score of the training that is not rare, so that the picture is full.
-    let low = (0..100).map(|i| f64::from(i) / 100.0);
-    let is_below_most =
-        |score: &f64| detector.n_calibration_scores_from(*score) as f64 >= 0.999 * n_training;
-    let low = low.take_while(is_below_most).last().unwrap_or(0.0);
-    let highest = recent.iter().copied().fold(threshold, f64::max);
-    let high = (highest + 0.02).min(1.0).max(low + 0.1);
-    let edges = edges(low, high, SCORE_BINS);
-
-    let training: Vec<f64> = edges
-        .windows(2)
-        .map(|bin| {
-            let from = |score| detector.n_calibration_scores_from(score) as f64;
-            (from(bin[0]) - from(bin[1])) / n_training
-        })
-        .collect();
-    let now = shares(&edges, recent.iter().copied());
+    let (low, high) = detector.calibration_score_range();
+    let high = recent.iter().copied().fold(high.max(threshold), f64::max);
+    let bins = Bins::new(low, high, SCORE_BINS);
+    let n_training = detector.n_calibration_scores() as f64;
+    let share_below = |score| 1.0 - detector.n_calibration_scores_from(score) as f64 / n_training;
+    let now = bins.shares(recent.iter().copied());
     let histogram = Histogram {
         width: WIDTH,
         title: "Scores of the training, and of the last day",
         unit: "anomaly score",
-        edges: &edges,
-        shares: &training,
-        compared: (!recent.is_empty()).then_some(Compared {
-            bars: "training",
-            outline: "last day",
-            shares: &now,
-        }),
+        edges: bins.edges(),
+        shares: &bins.shares_of(share_below),
+        compared: last_day(&now),
         marks: &[(threshold, "threshold")],
     };
     let sentence = if recent.is_empty() {
@@ -250,43 +234,28 @@ fn feature_histogram(feature: &FeatureMeta, recent: impl Iterator<Item = f64>) -
     let recent: Vec<f64> = recent.filter(|value| value.is_finite()).collect();
     let low = recent.iter().copied().fold(quantiles.min, f64::min);
     let high = recent.iter().copied().fold(quantiles.max, f64::max);
-    let edges = edges(low, if high > low { high } else { low + 1.0 }, FEATURE_BINS);
-    let training: Vec<f64> = edges
-        .windows(2)
-        .map(|bin| Some(feature.share_up_to(bin[1])? - feature.share_up_to(bin[0])?))
-        .collect::<Option<_>>()?;
-    let now = shares(&edges, recent.iter().copied());
+    let bins = Bins::new(low, high, FEATURE_BINS);
     let title = format!("{} in training, and in the last day", feature.plain_name());
+    // Without percentiles nothing is known of the training.
+    feature.percentiles.as_ref()?;
+    let share_below = |value| feature.share_up_to(value).unwrap_or_default();
+    let now = bins.shares(recent.iter().copied());
     let histogram = Histogram {
         width: SMALL_WIDTH,
         title: &title,
         unit: &feature.title(),
-        edges: &edges,
-        shares: &training,
-        compared: (!recent.is_empty()).then_some(Compared {
-            bars: "training",
-            outline: "last day",
-            shares: &now,
-        }),
+        edges: bins.edges(),
+        shares: &bins.shares_of(share_below),
+        compared: last_day(&now),
         marks: &[],
     };
     Some(histogram.svg())
 }
 
-fn edges(low: f64, high: f64, n_bins: usize) -> Vec<f64> {
-    (0..=n_bins).map(|index| low + (high - low) * index as f64 / n_bins as f64).collect()
-}
-
-/// Share of each bin; what lies outside counts for the outermost.
-fn shares(edges: &[f64], values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let n_bins = edges.len() - 1;
-    let mut counts = vec![0_u32; n_bins];
-    for value in values {
-        let bin = edges.partition_point(|edge| *edge <= value).saturating_sub(1);
-        counts[bin.min(n_bins - 1)] += 1;
-    }
-    let n: u32 = counts.iter().sum();
-    counts.into_iter().map(|count| f64::from(count) / f64::from(n.max(1))).collect()
+/// The last day as an outline, if anything was measured.
+fn last_day(shares: &[f64]) -> Option<Compared<'_>> {
+    let is_empty = shares.iter().all(|share| *share == 0.0);
+    (!is_empty).then_some(Compared { bars: "training", outline: "last day", shares })
 }
 
 impl DriftRow {
