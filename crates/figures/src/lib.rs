@@ -38,7 +38,7 @@ pub use histogram::{Compared, Histogram};
 pub use panels::{Marker, Panel, Panels, Point};
 pub use report::Report;
 pub use scatter::{Dot, Scatter};
-pub use strip::{Cell, Level, Strip};
+pub use strip::{Level, Strip};
 pub use svg::escaped;
 
 /// The colours of all figures, for the page that they are on.

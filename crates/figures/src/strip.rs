@@ -10,19 +10,10 @@ pub struct Strip<'a> {
     /// What it shows, in words.
     pub title: &'a str,
     /// The cells from left to right.
-    pub cells: &'a [Cell],
+    pub cells: &'a [Level],
 }
 
-/// A part of the time.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Cell {
-    /// How high it is.
-    pub level: Level,
-    /// What is to be known of it.
-    pub title: Option<String>,
-}
-
-/// How high a cell is; also by its colour, but never by that alone.
+/// How high a cell is: told by its height as well as by its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
     /// There is nothing to show.
@@ -76,23 +67,15 @@ impl Strip<'_> {
         );
         let mut x = 0;
         for alike in self.cells.chunk_by(|a, b| a == b) {
-            let Cell { level, title } = &alike[0];
-            let height = level.height();
+            let (level, height) = (alike[0], alike[0].height());
             write!(
                 text,
-                "<rect class=\"{}\" x=\"{x}\" y=\"{}\" width=\"{}\" height=\"{height}\"",
+                "<rect class=\"{}\" x=\"{x}\" y=\"{}\" width=\"{}\" height=\"{height}\"/>",
                 level.class(),
                 HEIGHT - height,
                 alike.len()
             )
             .expect("a string takes everything");
-            match title {
-                Some(title) => {
-                    write!(text, "><title>{}</title></rect>", escaped(title))
-                        .expect("a string takes everything");
-                }
-                None => text.push_str("/>"),
-            }
             x += alike.len();
         }
         text.push_str("</svg>");
@@ -106,15 +89,12 @@ mod tests {
 
     #[test]
     fn neighbours_that_are_alike_become_one() {
-        let cell = |level| Cell { level, title: None };
-        let mut cells = vec![cell(Level::Usual); 100];
-        cells[40] = Cell { level: Level::Alarming, title: Some("a < b".into()) };
-        let svg = Strip { title: "t", cells: &cells }.svg();
+        let mut cells = vec![Level::Usual; 100];
+        cells[40] = Level::Alarming;
+        let svg = Strip { title: "a < b", cells: &cells }.svg();
         assert_eq!(svg.matches("<rect").count(), 3);
-        assert!(
-            svg.contains("x=\"40\" y=\"0\" width=\"1\" height=\"20\"><title>a &lt; b</title>"),
-            "{svg}"
-        );
+        assert!(svg.contains("x=\"40\" y=\"0\" width=\"1\" height=\"20\"/>"), "{svg}");
         assert!(svg.contains("x=\"41\" y=\"15\" width=\"59\""), "{svg}");
+        assert!(svg.contains("aria-label=\"a &lt; b\""), "{svg}");
     }
 }

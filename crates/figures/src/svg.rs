@@ -53,18 +53,15 @@ impl Drawing {
         ));
     }
 
-    /// A line through points, if there are any.
+    /// A line through the points that can be drawn, if there are any.
     pub(crate) fn path(&mut self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) {
-        for (index, (x, y)) in points.into_iter().enumerate() {
-            if index == 0 {
-                self.add(format_args!("<path class=\"{class}\" d=\"M{x:.1} {y:.1}"));
-            } else {
-                self.add(format_args!("L{x:.1} {y:.1}"));
-            }
+        let mut drawn = points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+        let Some((x, y)) = drawn.next() else { return };
+        self.add(format_args!("<path class=\"{class}\" d=\"M{x:.1} {y:.1}"));
+        for (x, y) in drawn {
+            self.add(format_args!("L{x:.1} {y:.1}"));
         }
-        if self.text.ends_with(|last: char| last.is_ascii_digit()) {
-            self.text.push_str("\"/>");
-        }
+        self.text.push_str("\"/>");
     }
 
     pub(crate) fn end(mut self) -> String {

@@ -4,8 +4,9 @@
 (() => {
   const element = document.getElementById("chart");
   if (!element || !window.Plotly) return;
-  const chart = JSON.parse(element.dataset.chart);
-  const names = chart.features.map((feature) => feature.name).join(",");
+  let chart = JSON.parse(element.dataset.chart);
+  const resetButton = document.getElementById("chart-reset");
+  const partialNote = document.getElementById("chart-partial");
   const PANEL_PX = 132;
 
   // Colours are those of the page, as the browser resolves them.
@@ -29,23 +30,31 @@
     return asUtc + new Date(near).getTimezoneOffset() * 60000;
   };
 
+  const points = () => Math.max(200, Math.min(1600, Math.round(element.clientWidth)));
+
   async function load(sinceMs, untilMs) {
     const query = new URLSearchParams({
       since: new Date(sinceMs).toISOString(),
       until: new Date(untilMs).toISOString(),
-      points: String(Math.max(200, Math.min(1600, Math.round(element.clientWidth)))),
+      points: String(points()),
+      first: String(chart.first),
     });
-    if (names) query.set("features", names);
-    const answer = await fetch(chart.series + "?" + query);
+    const answer = await fetch(chart.series + "?" + query, { signal: AbortSignal.timeout(15000) });
     if (!answer.ok) throw new Error("the series cannot be read: " + answer.status);
     return answer.json();
   }
 
-  // A bucket is drawn as its lowest and its highest value.
-  function line(buckets, extent) {
+  // A bucket is drawn as its lowest and its highest value; a line does not bridge a silence.
+  function line(buckets, extent, gapMs) {
     const x = [];
     const y = [];
+    let lastMs = Infinity;
     for (const bucket of buckets) {
+      if (bucket.first_ms - lastMs > gapMs) {
+        x.push(local(lastMs + 1));
+        y.push(null);
+      }
+      lastMs = bucket.last_ms;
       const middle = local((bucket.first_ms + bucket.last_ms) / 2);
       const ends = extent(bucket);
       if (!ends) {
@@ -60,6 +69,13 @@
       }
     }
     return { x, y };
+  }
+
+  // Several times the usual time between two buckets.
+  function gap(buckets) {
+    const between = buckets.slice(1).map((bucket, index) => bucket.first_ms - buckets[index].last_ms);
+    between.sort((a, b) => a - b);
+    return between.length ? 5 * between[Math.floor(between.length / 2)] : Infinity;
   }
 
   function anomalies(buckets, value) {
@@ -88,7 +104,8 @@
       font: { color: colour.quiet, family: "system-ui, sans-serif", size: 12 },
       showlegend: false,
       hovermode: "x",
-      dragmode: "pan",
+      // A finger scrolls the page; a mouse moves the time.
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "pan",
       uirevision: "kept",
       shapes: [],
       annotations: [],
@@ -97,20 +114,21 @@
         linecolor: colour.quiet, hoverformat: "%H:%M:%S.%L",
       },
     };
-    const gap = 0.28 / n;
+    const room = 0.28 / n;
+    const gapMs = gap(buckets);
     const draw = (index, title, extent, marked) => {
       const axis = index === 0 ? "y" : "y" + (index + 1);
       const top = 1 - index / n;
       layout["yaxis" + (index === 0 ? "" : index + 1)] = {
-        domain: [1 - (index + 1) / n + (index === n - 1 ? 0 : gap / 2), top - gap / 2],
+        domain: [1 - (index + 1) / n + (index === n - 1 ? 0 : room / 2), top - room / 2],
         gridcolor: colour.grid, zeroline: false, nticks: 4, fixedrange: false,
       };
       layout.annotations.push({
-        text: "<b>" + escape(title) + "</b>", xref: "paper", yref: "paper", x: 0, y: top - gap / 2,
+        text: "<b>" + escape(title) + "</b>", xref: "paper", yref: "paper", x: 0, y: top - room / 2,
         xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: colour.ink, size: 12 },
       });
       traces.push({
-        ...line(buckets, extent), yaxis: axis, type: "scatter", mode: "lines", name: escape(title), connectgaps: false,
+        ...line(buckets, extent, gapMs), yaxis: axis, type: "scatter", mode: "lines", name: escape(title), connectgaps: false,
         line: { color: colour.series, width: 1.4 },
       });
       traces.push({
@@ -147,29 +165,43 @@
   }
 
   const config = {
-    responsive: true, displaylogo: false, scrollZoom: true,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    responsive: true, displaylogo: false, scrollZoom: false, doubleClick: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "resetScale2d"],
   };
 
   let shown = null;
   let range = [chart.since_ms, chart.until_ms];
   let isZoomed = false;
   let turn = 0;
+  let drawnUntilMs = -Infinity;
 
   async function draw() {
     const mine = ++turn;
     const series = await load(range[0], range[1]);
     if (mine !== turn) return;
     shown = series.buckets;
-    const { traces, layout } = figure(shown, range);
-    if (!element.classList.contains("js-plotly-plot")) element.replaceChildren();
-    await Plotly.react(element, traces, layout, config);
+    drawnUntilMs = range[1];
+    const isFirst = !element.classList.contains("js-plotly-plot");
+    if (isFirst) element.replaceChildren();
+    await react();
+    if (isFirst) begin();
+    partialNote.hidden = shown.every((bucket) => bucket.is_whole);
+    document.getElementById("chart-utc")?.remove();
   }
 
-  function redrawColours() {
-    if (!shown) return;
+  function react() {
     const { traces, layout } = figure(shown, range);
-    Plotly.react(element, traces, layout, config);
+    return Plotly.react(element, traces, layout, config);
+  }
+
+  // Where it cannot be drawn, what was drawn before stays, and the next refresh tries again.
+  const tryToDraw = () => draw().catch((error) => console.warn(error.message));
+
+  function showAll() {
+    isZoomed = false;
+    resetButton.hidden = true;
+    range = [chart.since_ms, chart.until_ms];
+    tryToDraw();
   }
 
   function begin() {
@@ -177,33 +209,27 @@
     element.on("plotly_relayout", (change) => {
       const from = change["xaxis.range[0]"] ?? change["xaxis.range"]?.[0];
       const to = change["xaxis.range[1]"] ?? change["xaxis.range"]?.[1];
-      if (change["xaxis.autorange"]) {
-        range = [chart.since_ms, chart.until_ms];
-        isZoomed = false;
-      } else if (from !== undefined && to !== undefined) {
-        range = [fromLocal(from), fromLocal(to)];
-        isZoomed = true;
-      } else {
-        return;
-      }
+      if (from === undefined || to === undefined) return;
+      range = [fromLocal(from), fromLocal(to)];
+      isZoomed = true;
+      resetButton.hidden = false;
       clearTimeout(timer);
-      timer = setTimeout(() => draw().catch(() => {}), 200);
+      timer = setTimeout(tryToDraw, 200);
     });
-    element.on("plotly_doubleclick", () => {
-      range = [chart.since_ms, chart.until_ms];
-      isZoomed = false;
-      draw().catch(() => {});
-      return false;
-    });
-    document.addEventListener("page:refreshed", () => {
-      if (!chart.is_live || isZoomed) return;
-      const width = chart.until_ms - chart.since_ms;
-      range = [Date.now() - width, Date.now()];
-      draw().catch(() => {});
-    });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawColours);
+    element.on("plotly_doubleclick", showAll);
+    resetButton.addEventListener("click", showAll);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", react);
   }
 
-  // Where it cannot be drawn, the drawing of the server stays.
-  draw().then(begin, () => {});
+  // The window of the server goes on; a new drawing is worth it when it has gone on by a pixel.
+  document.addEventListener("page:refreshed", (event) => {
+    if (event.detail) chart = JSON.parse(event.detail);
+    if (shown && (!chart.is_live || isZoomed)) return;
+    const pixelMs = Math.max(1000, (chart.until_ms - chart.since_ms) / points());
+    if (shown && chart.until_ms - drawnUntilMs < pixelMs) return;
+    range = [chart.since_ms, chart.until_ms];
+    tryToDraw();
+  });
+
+  tryToDraw();
 })();

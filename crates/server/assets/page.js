@@ -2,9 +2,6 @@
 "use strict";
 
 (() => {
-  const root = document.documentElement;
-  root.classList.add("scripted");
-
   // Times: local, with the date where it is not today's, and UTC at hand.
   const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
@@ -19,45 +16,71 @@
     }
   }
 
-  // A part of the page takes the place of its older self; who has the focus keeps it.
+  // A part of the page takes the place of its older self; focus and scrolled tables stay as they are.
   function replace(part, newer) {
     localize(newer);
     if (part.innerHTML === newer.innerHTML && part.className === newer.className) return;
     const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+    const scrolled = [...part.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
     const adopted = document.adoptNode(newer);
     part.className = adopted.className;
     part.replaceChildren(...adopted.childNodes);
+    part.querySelectorAll(".scroll").forEach((box, index) => {
+      box.scrollLeft = scrolled[index] ?? 0;
+    });
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 
+  // What somebody is pressing or has selected is not taken away.
+  let isPressed = false;
+  addEventListener("pointerdown", () => (isPressed = true));
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => (isPressed = false)));
+
+  function isHeld() {
+    const selection = getSelection();
+    return isPressed || (selection && !selection.isCollapsed);
+  }
+
+  const connection = document.getElementById("connection");
+
+  function tell(text) {
+    if (connection.textContent !== text) connection.textContent = text;
+    connection.hidden = text === "";
+  }
+
+  const ANSWER_TIMEOUT_MS = 15000;
   let isLoading = false;
   let isWanted = false;
 
   async function refresh() {
-    if (isLoading) {
+    if (isLoading || isHeld()) {
       isWanted = true;
+      if (!isLoading) schedule();
       return;
     }
     isLoading = true;
+    isWanted = false;
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-      if (answer.ok) {
-        const newer = new DOMParser().parseFromString(await answer.text(), "text/html");
-        for (const part of document.querySelectorAll("[data-live][id]")) {
-          const found = newer.getElementById(part.id);
-          if (found) replace(part, found);
-        }
-        document.title = newer.title;
-        document.dispatchEvent(new CustomEvent("page:refreshed"));
+      const answer = await fetch(location.href, {
+        headers: { accept: "text/html", "x-refresh": "1" },
+        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+      });
+      if (!answer.ok) throw new Error("status " + answer.status);
+      const newer = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const chart = newer.getElementById("chart")?.dataset.chart;
+      for (const part of document.querySelectorAll("[data-live][id]")) {
+        const found = newer.getElementById(part.id);
+        if (found) replace(part, found);
       }
-    } catch {
-      // The stream tells whether the server is there.
+      document.title = newer.title;
+      tell("");
+      document.dispatchEvent(new CustomEvent("page:refreshed", { detail: chart }));
+    } catch (error) {
+      tell("Not up to date (" + error.message + "). Trying again.");
+      isWanted = true;
     } finally {
       isLoading = false;
-      if (isWanted) {
-        isWanted = false;
-        schedule();
-      }
+      if (isWanted) schedule();
     }
   }
 
@@ -73,40 +96,41 @@
     }, PAUSE_MS);
   }
 
+  // The stream is open only while somebody looks: browsers open few connections to a server at once.
+  const RETRY_MS = 5000;
+  let source = null;
+  let retry = 0;
+
   function watch() {
+    clearTimeout(retry);
+    if (source || document.hidden) return;
     const station = document.querySelector("[data-watch]")?.dataset.watch;
     const query = station ? "?station_id=" + encodeURIComponent(station) : "";
-    const source = new EventSource("/live" + query);
-    const connection = document.getElementById("connection");
-    const tell = (text) => {
-      connection.textContent = text;
-      connection.hidden = text === "";
-    };
-    let isFirst = true;
-    source.addEventListener("snapshot", () => {
-      // The page was made a moment ago.
-      if (!isFirst) schedule();
-      isFirst = false;
-    });
+    source = new EventSource("/live" + query);
+    // Between the making of the page and the beginning of the stream something may have happened.
+    source.addEventListener("snapshot", schedule);
     source.addEventListener("update", schedule);
     source.addEventListener("open", () => tell(""));
     source.addEventListener("error", () => {
       const isOver = source.readyState === EventSource.CLOSED;
       tell(isOver ? "Not live: too many watch, or the server has gone. Trying again." : "The server does not answer. Trying again.");
       if (isOver) {
-        source.close();
-        setTimeout(watch, 5000);
+        unwatch();
+        retry = setTimeout(watch, RETRY_MS);
       }
     });
-    addEventListener("pagehide", () => source.close(), { once: true });
+  }
+
+  function unwatch() {
+    source?.close();
+    source = null;
   }
 
   localize(document);
   if (document.querySelector("[data-live]")) {
     watch();
-    document.addEventListener("visibilitychange", schedule);
-    addEventListener("pageshow", (event) => {
-      if (event.persisted) location.reload();
-    });
+    document.addEventListener("visibilitychange", () => (document.hidden ? unwatch() : watch()));
+    addEventListener("pagehide", unwatch);
+    addEventListener("pageshow", (event) => event.persisted && watch());
   }
 })();

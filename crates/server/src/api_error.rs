@@ -93,7 +93,7 @@ pub(crate) struct Problem {
     /// What became of the event, where that is not plain: `not_stored` or `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
-    errors: Vec<ProblemItem>,
+    pub(crate) errors: Vec<ProblemItem>,
     /// The detail again, where the inference protocol looks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -104,9 +104,9 @@ pub(crate) struct Problem {
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct ProblemItem {
-    pointer: String,
+    pub(crate) pointer: String,
     code: &'static str,
-    detail: String,
+    pub(crate) detail: String,
 }
 
 impl ApiError {

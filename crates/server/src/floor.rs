@@ -29,6 +29,10 @@ pub(crate) use strip::{STRIP_US, StripCells};
 /// Stations that are known one by one. More would make every look at the floor slow; they are
 /// judged and kept like the others, and `GET /stations` lists them.
 pub(crate) const STATIONS_MAX: usize = 10_000;
+/// A station that was silent for so long is none any more: a week.
+const FORGOTTEN_AFTER_US: i64 = 7 * 86_400_000_000;
+/// Where there is no room for another station, one makes room that was silent for so long: an hour.
+const MAKES_ROOM_AFTER_US: i64 = 3_600_000_000;
 /// Time between two looks at whether somebody has to be told.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// Time between two beats when nothing is urgent: numbers change all the time.
@@ -155,6 +159,18 @@ impl Floor {
         }
     }
 
+    /// One station at a moment, if it is known.
+    pub(crate) fn station(&self, station_id: &StationId, now_us: i64) -> Option<StationNow> {
+        let stations = self.lock();
+        let past = stations.by_id.get(station_id);
+        past.map(|past| past.now(station_id, now_us))
+    }
+
+    /// The latest time of measuring.
+    pub(crate) fn newest_us(&self) -> Option<i64> {
+        self.lock().newest_us
+    }
+
     /// The hour before `until_us` of a station.
     pub(crate) fn strip(&self, station_id: &StationId, until_us: i64) -> StripCells {
         let stations = self.lock();
@@ -211,11 +227,12 @@ impl Stations {
     fn note(&mut self, arrival: &Arrival<'_>) {
         let Arrival { station_id, glance } = arrival;
         self.pace.note(glance);
-        self.newest_us = self.newest_us.max(Some(glance.timestamp_us));
+        // Not the time of a station whose clock is ahead.
+        self.newest_us = self.newest_us.max(Some(glance.timestamp_us.min(glance.received_us)));
         self.has_changed = true;
         if let Some(past) = self.by_id.get_mut(station_id) {
             self.is_urgent |= past.note(glance, self.beat);
-        } else if self.by_id.len() < STATIONS_MAX {
+        } else if self.by_id.len() < STATIONS_MAX || self.make_room(glance.received_us) {
             let mut past = StationPast::new(glance);
             past.note(glance, self.beat);
             self.by_id.insert((*station_id).clone(), past);
@@ -225,8 +242,21 @@ impl Stations {
         }
     }
 
+    /// Forgets the station that was silent for longest, if any was for long enough.
+    fn make_room(&mut self, now_us: i64) -> bool {
+        let silent = self.by_id.iter().map(|(id, past)| (past.received_us(), id));
+        let Some((received_us, station_id)) = silent.min() else { return false };
+        let is_long = received_us < now_us - MAKES_ROOM_AFTER_US;
+        if is_long {
+            let station_id = station_id.clone();
+            self.by_id.remove(&station_id);
+        }
+        is_long
+    }
+
     /// The beat that it is time for, if it is.
     fn beat(&mut self, now_us: i64, since_last: Duration) -> Option<u64> {
+        self.by_id.retain(|_, past| past.received_us() > now_us - FORGOTTEN_AFTER_US);
         // Time makes stations silent, without anything arriving.
         for past in self.by_id.values_mut() {
             self.is_urgent |= past.look(now_us, self.beat);
@@ -322,5 +352,51 @@ mod tests {
         }
         let now = floor.now(SECOND_US, |_| false);
         assert_eq!((now.counts.total(), now.has_more), (STATIONS_MAX, true));
+        // One that was silent for long makes room for another.
+        arrive(&floor, "late", 2 * 3_600, false);
+        assert!(floor.station(&station("late"), 0).is_some());
+        assert_eq!(floor.now(SECOND_US, |_| false).counts.total(), STATIONS_MAX);
+    }
+
+    #[test]
+    fn a_station_that_is_gone_is_forgotten_after_a_week() {
+        let floor = Floor::new(0);
+        arrive(&floor, "gone", 0, true);
+        arrive(&floor, "here", 7 * 86_400, false);
+        floor.lock().beat(7 * 86_400 * SECOND_US, Duration::ZERO);
+        assert!(floor.station(&station("gone"), 0).is_none());
+        assert!(floor.station(&station("here"), 0).is_some());
+    }
+
+    #[test]
+    fn wrong_clocks_freeze_nothing() {
+        let floor = Floor::new(0);
+        let name = station("a");
+        let arrive_with = |timestamp_s: i64, received_s: i64, anomaly_score: f64| {
+            let glance = Glance {
+                timestamp_us: timestamp_s * SECOND_US,
+                received_us: received_s * SECOND_US,
+                anomaly_score,
+                is_anomaly: false,
+            };
+            floor.note(&[Arrival { station_id: &name, glance }]);
+        };
+        // The clock of the station is 23 hours ahead, once.
+        arrive_with(100_000, 17_000, 0.3);
+        arrive_with(17_001, 17_001, 0.4);
+        let now = floor.station(&name, 17_002 * SECOND_US).unwrap();
+        assert_eq!((now.latest.anomaly_score, now.latest.received_us), (0.4, 17_001 * SECOND_US));
+        assert_eq!(floor.newest_us(), Some(17_001 * SECOND_US));
+        let strip = floor.strip(&name, 17_002 * SECOND_US);
+        assert!(strip.0[119].score().is_some());
+
+        // The clock of the server is set back by an hour.
+        for second in 0..20 {
+            arrive_with(13_400 + second, 13_400 + second, 0.4);
+        }
+        let now_us = 13_420 * SECOND_US;
+        assert_eq!(floor.now(now_us, |_| true).rates.events_per_second, 1.0);
+        assert_eq!(floor.station(&name, now_us).unwrap().state, State::Normal);
+        assert_eq!(floor.station(&name, now_us + 11 * SECOND_US).unwrap().state, State::Silent);
     }
 }

@@ -2,12 +2,15 @@
 
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::api_error::ApiError;
 
 /// The longest path and query.
 const URI_LEN_MAX: usize = 2 * 1024;
+
+/// Where the page is from that makes a browser send something.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses requests that two programs could understand differently, or that are too long.
 pub(crate) fn check(request: &Request) -> Result<(), ApiError> {
@@ -49,6 +52,14 @@ fn fault(request: &Request) -> Option<ApiError> {
             StatusCode::BAD_REQUEST,
             "duplicate_header",
             "there must be one Content-Type header",
+        );
+    }
+    let fetch_site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
+    if request.method() == Method::POST && fetch_site == Some(b"cross-site") {
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "a page of another site cannot send anything here",
         );
     }
     if headers.contains_key(TRANSFER_ENCODING) {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::ACCEPT;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -15,6 +15,8 @@ use crate::framing;
 use crate::metrics::Metrics;
 use crate::page;
 
+/// What a browser asks for something as.
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(crate) async fn pass(
@@ -25,7 +27,7 @@ pub(crate) async fn pass(
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let is_for_people = is_for_people(&request);
+    let is_for_people = is_for_people(&request, route.as_ref().map(MatchedPath::as_str));
     let mut response = match framing::check(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
@@ -44,10 +46,12 @@ pub(crate) async fn pass(
     response
 }
 
-/// Whether a person reads the answer, in a browser.
-fn is_for_people(request: &Request) -> bool {
-    let accepts = request.headers().get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
-    accepts.is_some_and(|accepted| accepted.contains("text/html"))
+/// Whether a person reads a refusal, in a browser: programs that take HTML, too, still get documents.
+fn is_for_people(request: &Request, route: Option<&str>) -> bool {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let takes_pages = header(ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
+    let is_page = route.is_none_or(page::is_page) || header(FETCH_DEST) == Some("document");
+    takes_pages && is_page && [Method::GET, Method::HEAD].contains(request.method())
 }
 
 /// A number that no other request of this process has.

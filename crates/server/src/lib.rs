@@ -33,6 +33,7 @@ mod state;
 mod verify;
 mod wire;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,7 +79,13 @@ impl Server {
         let database = (&*path, &args.store_params());
         let (state, writer) = AppState::open(model, args.model_dir.clone(), database, clock)
             .context("cannot keep predictions; choose another folder with --data-dir")?;
-        state.floor.recall(&state.store).await.context("cannot read what was kept before")?;
+        if let Err(error) = state.floor.recall(&state.store, clock()).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(
+                error,
+                "the pages begin without what was kept before: it could not be read"
+            );
+        }
         let listener = listen::bind(args.addr).with_context(|| {
             format!(
                 "cannot listen on {}; stop the program that does, if there is one, or choose another with --addr",
@@ -122,10 +129,11 @@ impl Server {
         {
             let (store, clock) = (state.store.clone(), state.clock);
             let sweeping = retention::keep_sweeping(store.clone(), retentions, clock);
-            let beating = async {
-                floor.recall_strips(&store).await;
-                floor.keep_beating(clock).await
+            let recalling = async {
+                floor.recall_details(&store).await;
+                std::future::pending::<Infallible>().await
             };
+            let beating = floor.keep_beating(clock);
             let shutdown = async {
                 shutdown.await;
                 // Streams would go on for ever.
@@ -134,10 +142,11 @@ impl Server {
             // The router takes a handle of the store with it, and the block the others: without any,
             // the writer ends.
             let serving = listen::serve(listener, router(state), limits, metrics, shutdown);
-            tokio::pin!(sweeping, beating, serving);
+            tokio::pin!(sweeping, recalling, beating, serving);
             tokio::select! {
                 () = &mut serving => {}
                 never = &mut sweeping => match never {},
+                never = &mut recalling => match never {},
                 never = &mut beating => match never {},
                 () = writer.ended() => {
                     bail!("the writer of the database has panicked; start the server again");

@@ -14,7 +14,8 @@ mod words;
 use askama::Template;
 use axum::Router;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -34,6 +35,11 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/ui/model", get(model::model))
         .route("/ui/model/reload", post(model::reload))
         .route("/assets/{digest}/{name}", get(assets::asset))
+}
+
+/// Whether a route leads to a page.
+pub(crate) fn is_page(route: &str) -> bool {
+    route == "/" || route.starts_with("/ui/")
 }
 
 /// What a page may do in the browser.
@@ -63,12 +69,13 @@ impl Policy {
 /// A page as an answer.
 fn page(template: &impl Template, policy: Policy) -> Response {
     let html = template.render().expect("templates have no part that can fail");
-    let headers: [(HeaderName, HeaderValue); 5] = [
+    let headers: [(HeaderName, HeaderValue); 6] = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CONTENT_SECURITY_POLICY, policy.header()),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (VARY, HeaderValue::from_static("accept")),
     ];
     (headers, html).into_response()
 }

@@ -56,9 +56,6 @@ pub enum QueryFaultKind {
     /// The value is no place in a list.
     #[error("must be the `next` of an answer")]
     Cursor,
-    /// The value does not name features of the model.
-    #[error("must be up to 16 names of the model's features, with commas between them")]
-    Features,
     /// The value is none of some words.
     #[error("must be one of the words that the page offers")]
     Choice,
@@ -89,7 +86,6 @@ impl QueryFaultKind {
             Self::NotInteger => "not_integer",
             Self::LimitRange { .. } => "limit_range",
             Self::Cursor => "cursor",
-            Self::Features => "features",
             Self::Choice => "choice",
             Self::NotBoolean => "not_boolean",
             Self::StationId(kind) => sensor::FaultKind::StationId(kind).code(),
@@ -170,6 +166,11 @@ pub(crate) fn limit(text: &str, most: u32) -> Result<u32, QueryFaultKind> {
 pub(crate) fn integer(text: &str) -> Result<i64, QueryFaultKind> {
     let is_plain = !text.starts_with('+');
     text.parse().ok().filter(|_| is_plain).ok_or(QueryFaultKind::NotInteger)
+}
+
+/// A position, from 0.
+pub(crate) fn index(text: &str) -> Result<usize, QueryFaultKind> {
+    usize::try_from(integer(text)?).map_err(|_| QueryFaultKind::NotInteger)
 }
 
 pub(crate) fn boolean(text: &str) -> Result<bool, QueryFaultKind> {

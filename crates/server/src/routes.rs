@@ -28,6 +28,7 @@ use crate::query::NoQuery;
 use crate::state::AppState;
 
 pub(crate) use live::STREAMS_MAX;
+pub(crate) use series::FEATURES_MAX;
 
 /// What `/openapi.json` says beside the routes.
 #[derive(OpenApi)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use figures::number::{grouped, percent, rounded};
-use figures::{Cell, Level, Report as Page, Strip};
+use figures::{Level, Report as Page, Strip};
 use sensor::{StationId, timestamp};
 
 use crate::report::Report;
@@ -111,8 +111,8 @@ impl History {
     }
 }
 
-fn cells(seen: &[Seen], (first_us, last_us): (i64, i64), is_high: fn(&Seen) -> bool) -> Vec<Cell> {
-    let mut cells = vec![Cell::default(); N_CELLS];
+fn cells(seen: &[Seen], (first_us, last_us): (i64, i64), is_high: fn(&Seen) -> bool) -> Vec<Level> {
+    let mut cells = vec![Level::default(); N_CELLS];
     let width_us = (last_us - first_us).max(1) as f64;
     for seen in seen {
         let share = (seen.timestamp_us - first_us) as f64 / width_us;
@@ -123,7 +123,7 @@ fn cells(seen: &[Seen], (first_us, last_us): (i64, i64), is_high: fn(&Seen) -> b
         )]
         let index = ((share * N_CELLS as f64) as usize).min(N_CELLS - 1);
         let level = if is_high(seen) { Level::Alarming } else { Level::Usual };
-        cells[index].level = cells[index].level.max(level);
+        cells[index] = cells[index].max(level);
     }
     cells
 }

@@ -344,6 +344,19 @@ impl Store {
         self.readers.read(move |connection| query::glances(connection, &query, len_max)).await
     }
 
+    /// The last `len_max` predictions of a station at a glance, the last to be measured first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn past(
+        &self,
+        station_id: StationId,
+        len_max: u32,
+    ) -> Result<Vec<Glance>, ReadError> {
+        self.readers.read(move |connection| query::past(connection, &station_id, len_max)).await
+    }
+
     /// How the values and scores of a station went.
     ///
     /// # Errors

@@ -111,7 +111,9 @@ pub(crate) fn anomaly(
     let sql = format!(
         "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_id WHERE is_anomaly AND id = ?1"
     );
-    Ok(connection.prepare_cached(&sql)?.query_row([id], prediction_row::read).optional()?)
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query_map([id], prediction_row::read)?.filter_map(readable);
+    Ok(found.next().transpose()?)
 }
 
 pub(crate) fn neighbours(
@@ -143,29 +145,39 @@ pub(crate) fn glances(
     query: &StationQuery,
     len_max: u32,
 ) -> Result<Vec<(StationId, Vec<Glance>)>, ReadError> {
-    let sql = "
-        SELECT timestamp_us, received_us, anomaly_score, is_anomaly FROM predictions
-        WHERE station_id = ?1 ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2";
-    let mut statement = connection.prepare_cached(sql)?;
     let mut found = Vec::new();
     let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
     while found.len() < query.limit as usize
         && let Some(name) = next_station(connection, &last)?
     {
         if let Ok(station_id) = StationId::parse(&name) {
-            let rows = statement.query_map(params![name, len_max], |row| {
-                Ok(Glance {
-                    timestamp_us: row.get(0)?,
-                    received_us: row.get(1)?,
-                    anomaly_score: row.get(2)?,
-                    is_anomaly: row.get(3)?,
-                })
-            })?;
-            found.push((station_id, rows.collect::<Result<_, _>>()?));
+            let glances = past(connection, &station_id, len_max)?;
+            found.push((station_id, glances));
         }
         last = name;
     }
     Ok(found)
+}
+
+/// The last predictions of a station at a glance, the last to be measured first.
+pub(crate) fn past(
+    connection: &Connection,
+    station_id: &StationId,
+    len_max: u32,
+) -> Result<Vec<Glance>, ReadError> {
+    let sql = "
+        SELECT timestamp_us, received_us, anomaly_score, is_anomaly FROM predictions
+        WHERE station_id = ?1 ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![station_id.as_str(), len_max], |row| {
+        Ok(Glance {
+            timestamp_us: row.get(0)?,
+            received_us: row.get(1)?,
+            anomaly_score: row.get(2)?,
+            is_anomaly: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Leaves out a row that is damaged, so that the others can be read.

@@ -37,7 +37,7 @@ pub struct Bucket {
     pub n_events: u32,
     /// How many of those are anomalies.
     pub n_anomalies: u32,
-    /// Whether these are all that there are: of very many, a bucket reads the first.
+    /// Whether these are all that there are: of very many, a bucket reads the first, and anomalies.
     pub is_whole: bool,
     /// Their scores.
     pub score: Extent,
@@ -80,6 +80,8 @@ pub struct Sampled {
 
 /// Rows that a series reads at most, shared by its buckets.
 const SERIES_ROWS_MAX: u32 = 200_000;
+/// Anomalies that are read besides, where buckets are not whole.
+const SERIES_ANOMALIES_MAX: u32 = 10_000;
 
 impl Extent {
     fn of(value: f64) -> Self {
@@ -105,7 +107,7 @@ impl Bucket {
     }
 
     fn add(&mut self, row: &SeriesRow) {
-        self.last_us = row.timestamp_us;
+        self.last_us = self.last_us.max(row.timestamp_us);
         self.n_events += 1;
         self.n_anomalies += u32::from(row.is_anomaly);
         self.score = self.score.with(row.anomaly_score);
@@ -144,7 +146,39 @@ pub(crate) fn series(
         }
         buckets.extend(bucket);
     }
+    if buckets.iter().any(|bucket| !bucket.is_whole) {
+        add_anomalies(connection, query, &mut buckets)?;
+    }
     Ok(buckets)
+}
+
+/// Adds anomalies that buckets have not come to, the latest of them at least: a picture may leave out
+/// much, but not what it is looked at for.
+fn add_anomalies(
+    connection: &Connection,
+    query: &SeriesQuery,
+    buckets: &mut [Bucket],
+) -> Result<(), ReadError> {
+    let sql = "
+        SELECT timestamp_us, features, anomaly_score, is_anomaly
+        FROM predictions INDEXED BY anomalies_by_station
+        WHERE is_anomaly AND station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
+        ORDER BY id DESC LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let parameters =
+        params![query.station_id.as_str(), query.since_us, query.until_us, SERIES_ANOMALIES_MAX];
+    let rows = statement.query_map(parameters, |row| SeriesRow::read(row, &query.features))?;
+    // How far each bucket has read.
+    let ends: Vec<i64> = buckets.iter().map(|bucket| bucket.last_us).collect();
+    for row in rows.filter_map(readable) {
+        let row = row?;
+        let index = buckets.partition_point(|bucket| bucket.first_us <= row.timestamp_us);
+        let Some(index) = index.checked_sub(1) else { continue };
+        if !buckets[index].is_whole && row.timestamp_us > ends[index] {
+            buckets[index].add(&row);
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn sample(

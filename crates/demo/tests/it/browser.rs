@@ -103,7 +103,7 @@ async fn a_station_turns_to_anomaly_before_the_eyes_of_whoever_watches() {
             stations.send("press_2", 91.2);
         }
         browser
-            .wait_until("document.querySelector('h1').innerText.includes('press_2 is anomalous')")
+            .wait_until("document.querySelector('h1').innerText.includes('press_2 is sick')")
             .unwrap();
         let reason = browser.evaluate("document.querySelector('.card .reason').innerText").unwrap();
         let reason = reason.as_str().unwrap();
@@ -190,7 +190,7 @@ async fn pages_are_whole_without_scripts_and_can_be_walked_with_the_keyboard() {
         assert_eq!(picture, 4, "the drawing of the server");
         browser.open(&plant.url).unwrap();
         let heading = browser.evaluate("document.querySelector('h1').innerText").unwrap();
-        assert_eq!(heading, "\u{25b2} press_1 is anomalous");
+        assert_eq!(heading, "\u{25b2} press_1 is sick");
         assert!(
             browser
                 .evaluate("document.querySelector('time').innerText")

@@ -106,7 +106,7 @@ async fn the_demo_that_is_kept_shows_which_station_is_sick_since_when_and_why() 
         };
         // The hour is being sent; the page tells when it has come far enough.
         let client = simulate::http_client().unwrap();
-        while !page.contains("station_003 is anomalous") {
+        while !page.contains("station_003 is sick") {
             page = client.get(&url).send().await.unwrap().text().await.unwrap();
         }
     };

@@ -58,10 +58,12 @@ impl Pace {
         let number = time_us.div_euclid(1_000_000);
         let slot = usize::try_from(number.rem_euclid(N_SECONDS.into())).expect("it is a remainder");
         let place = &mut self.seconds[slot];
-        if number < place.number {
+        // What lies far ahead is of a clock that was wrong.
+        let ahead = place.number - number;
+        if (1..=N_SECONDS.into()).contains(&ahead) {
             return;
         }
-        if number > place.number {
+        if ahead != 0 {
             *place = OneSecond { number, ..OneSecond::default() };
         }
         count(place);

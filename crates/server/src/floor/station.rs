@@ -5,12 +5,12 @@ use store::Glance;
 
 use super::strip::{Strip, StripCells};
 
-/// Events that say how a station is.
-pub(crate) const RECENT_LEN: u32 = 20;
+/// Events that say how a station is; so many normal ones end a row of anomalies.
+pub(super) const RECENT_LEN: u32 = 20;
 /// A station whose last events, so many, are all normal has got over a single alarm.
 const PASSED_AFTER: u32 = 5;
 /// So many anomalies among the recent events are no chance.
-pub(crate) const SICK_FROM: u32 = 3;
+const SICK_FROM: u32 = 3;
 /// A station is silent when nothing came for so many of its longest recent pauses...
 const SILENT_GAPS: i64 = 3;
 /// ... and at least so long.
@@ -51,7 +51,7 @@ pub(crate) struct StationNow {
     pub(crate) n_recent_anomalies: u32,
     /// Recent events, up to [`RECENT_LEN`].
     pub(crate) n_recent: u32,
-    /// Its last event.
+    /// The event that arrived last.
     pub(crate) latest: Glance,
     /// The beat before which its last event arrived.
     pub(crate) arrived: u64,
@@ -69,9 +69,8 @@ impl StationNow {
 /// What is remembered of a station.
 #[derive(Debug)]
 pub(super) struct StationPast {
-    /// The event that was measured last.
+    /// The event that arrived last.
     latest: Glance,
-    received_us: i64,
     /// A bit an event, 1 for an anomaly, the last to arrive in the lowest.
     recent: u32,
     n_recent: u32,
@@ -90,12 +89,11 @@ impl StationPast {
     pub(super) fn new(first: &Glance) -> Self {
         Self {
             latest: *first,
-            received_us: first.received_us,
             recent: 0,
             n_recent: 0,
             since_us: None,
             gap_us: 0,
-            strip: Strip::new(first.timestamp_us),
+            strip: Strip::new(first.timestamp_us.min(first.received_us)),
             told: State::Normal,
             arrived: 0,
             changed: 0,
@@ -112,27 +110,43 @@ impl StationPast {
         } else if self.recent_anomalies() == 0 {
             self.since_us = None;
         }
-        let gap_us = glance.received_us - self.received_us;
+        let gap_us = glance.received_us - self.latest.received_us;
         if gap_us >= TOGETHER_US {
             self.gap_us = gap_us.max(self.gap_us - self.gap_us / 8);
         }
-        self.received_us = self.received_us.max(glance.received_us);
-        if glance.timestamp_us >= self.latest.timestamp_us {
-            self.latest = *glance;
-        }
-        self.strip.note(glance.timestamp_us, glance.anomaly_score, glance.is_anomaly);
+        self.latest = *glance;
+        // A station whose clock is ahead is shown as of now.
+        let measured_us = glance.timestamp_us.min(glance.received_us);
+        self.strip.note(measured_us, glance.anomaly_score, glance.is_anomaly);
         self.arrived = beat;
         glance.is_anomaly | self.tell(self.state(glance.received_us), beat)
     }
 
-    /// Adds to the past what the strip does not know yet.
-    pub(super) fn recall(&mut self, timestamp_us: i64, anomaly_score: f64, is_anomaly: bool) {
-        self.strip.note(timestamp_us, anomaly_score, is_anomaly);
+    /// Takes in what is kept of a part of its last hour.
+    pub(super) fn recall_part(&mut self, timestamp_us: i64, anomaly_score: f64, n_anomalies: u32) {
+        self.strip.recall(timestamp_us, anomaly_score, n_anomalies);
+    }
+
+    /// Takes in since when its present anomalies go on, where they began before what is remembered.
+    pub(super) fn recall_since(&mut self, since_us: i64) {
+        self.since_us = self.since_us.map(|known_us| known_us.min(since_us));
     }
 
     /// Looks whether time has made it silent; says whether its state has changed.
     pub(super) fn look(&mut self, now_us: i64, beat: u64) -> bool {
+        // After a clock was set back, what came before counts from now.
+        self.latest.received_us = self.latest.received_us.min(now_us);
         self.tell(self.state(now_us), beat)
+    }
+
+    /// When it was heard of last, in microseconds since 1970.
+    pub(super) fn received_us(&self) -> i64 {
+        self.latest.received_us
+    }
+
+    /// Whether there are anomalies among its recent events.
+    pub(super) fn has_recent_anomalies(&self) -> bool {
+        self.recent_anomalies() > 0
     }
 
     pub(super) fn now(&self, station_id: &StationId, now_us: i64) -> StationNow {
@@ -152,8 +166,9 @@ impl StationPast {
         self.strip.before(until_us)
     }
 
-    pub(super) fn latest_us(&self) -> i64 {
-        self.latest.timestamp_us
+    /// When the hour of its strip begins and ends.
+    pub(super) fn strip_span(&self) -> (i64, i64) {
+        self.strip.span()
     }
 
     fn tell(&mut self, state: State, beat: u64) -> bool {
@@ -166,7 +181,7 @@ impl StationPast {
 
     fn state(&self, now_us: i64) -> State {
         let silent_after_us = (SILENT_GAPS * self.gap_us).max(SILENT_MIN_US);
-        if now_us - self.received_us > silent_after_us {
+        if now_us - self.latest.received_us > silent_after_us {
             State::Silent
         } else if self.recent & ones(PASSED_AFTER) != 0 || self.recent_anomalies() >= SICK_FROM {
             State::Anomaly

@@ -76,6 +76,22 @@ impl Strip {
         self.cells[place(number)].add(anomaly_score, is_anomaly);
     }
 
+    /// Takes in what is kept of a whole part, of which something may be known already.
+    pub(super) fn recall(&mut self, timestamp_us: i64, anomaly_score: f64, n_anomalies: u32) {
+        let number = number(timestamp_us);
+        if !(self.newest - LEN + 1..=self.newest).contains(&number) {
+            return;
+        }
+        let cell = &mut self.cells[place(number)];
+        cell.add(anomaly_score, false);
+        cell.n_anomalies = cell.n_anomalies.max(u8::try_from(n_anomalies).unwrap_or(u8::MAX));
+    }
+
+    /// When the hour of the latest part begins and ends.
+    pub(super) fn span(&self) -> (i64, i64) {
+        ((self.newest - LEN + 1) * CELL_US, (self.newest + 1) * CELL_US)
+    }
+
     /// The hour before a time.
     pub(super) fn before(&self, until_us: i64) -> StripCells {
         let last = number(until_us - 1);
@@ -124,6 +140,14 @@ mod tests {
         strip.note(5 * CELL_US, 0.9, false);
         let cells = strip.before(131 * CELL_US);
         assert_eq!(filled(&cells), [39, 89, 108, 119]);
+        // What is read again is not counted twice.
+        strip.recall(100 * CELL_US, 0.6, 1);
+        strip.recall(119 * CELL_US, 0.6, 3);
+        strip.recall(5 * CELL_US, 0.6, 3);
+        let recalled = strip.before(131 * CELL_US);
+        assert_eq!(filled(&recalled), filled(&cells));
+        assert_eq!((recalled.0[89].n_anomalies, recalled.0[108].n_anomalies), (1, 3));
+        assert_eq!(strip.span(), (11 * CELL_US, 131 * CELL_US));
         strip.note(10_000 * CELL_US, 0.1, false);
         assert_eq!(filled(&strip.before(10_001 * CELL_US)), [119]);
     }

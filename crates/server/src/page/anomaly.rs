@@ -1,5 +1,7 @@
 //! `GET /ui/anomalies/{id}`: one anomaly, and all that is known about why.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -11,7 +13,7 @@ use serde::Serialize;
 use store::{EventKey, StoredPrediction};
 
 use super::assets::Links;
-use super::words::{Moment, in_path};
+use super::words::{Moment, anomaly_link, station_link};
 use super::{Policy, page};
 use crate::api_error::ApiError;
 use crate::query::NoQuery;
@@ -110,15 +112,19 @@ pub(super) async fn anomaly(
     let title = |name: &&str| known(name).map_or_else(|| String::from(*name), FeatureMeta::title);
     let itself = std::iter::once(&stored);
     let in_order = around.before.iter().chain(itself).chain(&around.after);
-    let counterfactual = is_present_model
-        .then(|| detector.row(&prediction.features))
-        .flatten()
-        .and_then(|values| detector.counterfactual(&values));
+    let counterfactual = match detector.row(&prediction.features).filter(|_| is_present_model) {
+        Some(values) => {
+            // Hundreds of walks through the forest: not for a thread that others wait for.
+            let model = Arc::clone(&model);
+            tokio::task::spawn_blocking(move || model.detector.counterfactual(&values)).await?
+        }
+        None => None,
+    };
     Ok(page(
         &AnomalyPage {
             links: Links::get(),
             station_id: prediction.station_id.to_string(),
-            station_link: format!("/ui/stations/{}", in_path(prediction.station_id.as_str())),
+            station_link: station_link(&prediction.station_id),
             measured: Moment::of(prediction.timestamp_us),
             reason: meta.reasons(prediction),
             score: rounded(prediction.anomaly_score, 4),
@@ -193,7 +199,7 @@ impl NeighbourRow {
             value.map_or_else(|| String::from("\u{2013}"), |value| rounded(value, 3))
         };
         let is_itself = stored.id == id;
-        let link = format!("/ui/anomalies/{}", stored.id);
+        let link = anomaly_link(stored.id);
         Self {
             link: (prediction.is_anomaly && !is_itself).then_some(link),
             measured: Moment::of(prediction.timestamp_us),

@@ -76,7 +76,7 @@ pub(super) async fn model(
     let model = state.models.current();
     let now_us = (state.clock)();
     // The day before now, or the last day of a recording.
-    let newest_us = state.floor.now(now_us, |_| false).newest_us;
+    let newest_us = state.floor.newest_us();
     let until_us = newest_us.map_or(now_us, |newest_us| (newest_us + 1).min(now_us));
     let features = &model.detector.meta().features;
     let sampled = state

@@ -4,12 +4,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use figures::number::{bytes, grouped, rounded};
-use figures::{Cell, Level, Strip};
+use figures::{Level, Strip};
 use sensor::{StationId, timestamp};
 use store::{AnomalyQuery, StoredPrediction};
 
 use super::assets::Links;
-use super::words::{Moment, ago, in_path, lasting};
+use super::words::{Moment, Run, ago, anomaly_link, in_url, lasting, station_link};
 use super::{Policy, page};
 use crate::api_error::ApiError;
 use crate::floor::{Counts, FloorNow, STRIP_US, State as StationState, StationNow, StripCells};
@@ -55,8 +55,7 @@ struct Headline {
 struct Card {
     station_id: String,
     link: String,
-    since: Option<Moment>,
-    lasting: String,
+    run: Option<Run>,
     n_anomalies: u32,
     n_events: u32,
     is_silent: bool,
@@ -94,12 +93,11 @@ pub(super) struct AnomalyRow {
 impl AnomalyRow {
     pub(super) fn new(stored: &StoredPrediction, model: &Model) -> Self {
         let prediction = &stored.prediction;
-        let station_id = prediction.station_id.as_str();
         Self {
-            link: format!("/ui/anomalies/{}", stored.id),
+            link: anomaly_link(stored.id),
             measured: Moment::of(prediction.timestamp_us),
-            station_id: station_id.into(),
-            station_link: format!("/ui/stations/{}", in_path(station_id)),
+            station_id: prediction.station_id.to_string(),
+            station_link: station_link(&prediction.station_id),
             score: rounded(prediction.anomaly_score, 3),
             reason: model.detector.meta().reasons(prediction),
         }
@@ -130,6 +128,12 @@ impl Filter {
     fn finds(&self, station: &StationNow) -> bool {
         self.state.is_none_or(|state| state == station.state)
             && station.station_id.as_str().contains(&self.search)
+    }
+
+    /// The same with up to a thousand stations.
+    fn with_all(&self) -> String {
+        let state = self.state.map_or("", StationState::name);
+        format!("/?limit={LIST_LIMIT_MAX}&state={state}&q={}", in_url(&self.search))
     }
 
     fn is(&self, name: &str) -> bool {
@@ -237,7 +241,7 @@ impl Headline {
             ),
             ([], _) => ("calm", StationState::Normal, String::from("No station is sick")),
             ([station], _) => {
-                let text = format!("{} is anomalous", station.station_id);
+                let text = format!("{} is sick", station.station_id);
                 ("alarm", StationState::Anomaly, text)
             }
             (sick, _) => (
@@ -246,7 +250,7 @@ impl Headline {
                 stations(sick.len(), "is anomalous", "are anomalous"),
             ),
         };
-        let parts = [(normal, "normal"), (anomaly, "anomalous"), (silent, "silent")];
+        let parts = [(normal, "normal"), (anomaly, "with an anomaly now"), (silent, "silent")];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
         let parts: Vec<String> =
             parts.map(|(count, name)| format!("{} {name}", grouped(count as f64))).collect();
@@ -267,12 +271,10 @@ async fn card(
 ) -> Result<Card, ApiError> {
     let latest = latest_anomalies(state, Some(station.station_id.clone()), 1).await?;
     let latest = latest.first().map(|stored| AnomalyRow::new(stored, model));
-    let station_id = station.station_id.as_str();
     Ok(Card {
-        station_id: station_id.into(),
-        link: format!("/ui/stations/{}", in_path(station_id)),
-        since: station.since_us.map(Moment::of),
-        lasting: station.since_us.map_or(String::new(), |since_us| lasting(since_us, now_us)),
+        station_id: station.station_id.to_string(),
+        link: station_link(&station.station_id),
+        run: Run::of(station, now_us),
         n_anomalies: station.n_recent_anomalies,
         n_events: station.n_recent,
         is_silent: station.state == StationState::Silent,
@@ -311,7 +313,7 @@ async fn tiles(
         Tile {
             name: "Answer time",
             value: latency.map_or(String::from("\u{2013}"), |LatencyNow { p50_s, .. }| ms(p50_s)),
-            detail: latency.map_or(String::from("nothing was sent lately"), |latency| {
+            detail: latency.map_or(String::from("no single event came lately"), |latency| {
                 format!("half are faster; p99 {}", ms(latency.p99_s))
             }),
         },
@@ -337,11 +339,10 @@ async fn tiles(
 
 impl Row {
     fn new(station: &StationNow, cells: &StripCells, threshold: f64, now_us: i64) -> Self {
-        let station_id = station.station_id.as_str();
         let has_anomaly =
             |index: usize| cells.0.get(index).is_some_and(|cell| cell.n_anomalies > 0);
         let n_anomalous = (0..cells.0.len()).filter(|&index| has_anomaly(index)).count();
-        let drawn: Vec<Cell> = cells
+        let drawn: Vec<Level> = cells
             .0
             .iter()
             .enumerate()
@@ -350,12 +351,11 @@ impl Row {
                 let is_alone = cell.n_anomalies < 2
                     && !has_anomaly(index + 1)
                     && !index.checked_sub(1).is_some_and(has_anomaly);
-                let level = match cell.n_anomalies {
+                match cell.n_anomalies {
                     0 => level(cell.score(), threshold),
                     _ if is_alone => Level::Alarm,
                     _ => Level::Alarming,
-                };
-                Cell { level, title: None }
+                }
             })
             .collect();
         let title = match n_anomalous {
@@ -363,8 +363,8 @@ impl Row {
             n => format!("last hour: anomalies in {n} of 120 half-minutes"),
         };
         Self {
-            station_id: station_id.into(),
-            link: format!("/ui/stations/{}", in_path(station_id)),
+            station_id: station.station_id.to_string(),
+            link: station_link(&station.station_id),
             state: station.state.name(),
             symbol: station.state.symbol(),
             detail: match station.n_recent_anomalies {

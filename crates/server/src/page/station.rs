@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
 use detector::FeatureMeta;
 use figures::number::rounded;
@@ -14,15 +15,16 @@ use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
 
 use super::assets::Links;
 use super::overview::{AnomalyRow, latest_anomalies};
-use super::words::{Moment, ago, in_path, lasting};
+use super::words::{Moment, Run, ago, in_url};
 use super::{Policy, page};
 use crate::api_error::ApiError;
 use crate::floor::StationNow;
-use crate::query::{Query, QueryFaultKind};
+use crate::query::{self, Query, QueryFaultKind};
+use crate::routes::FEATURES_MAX;
 use crate::state::AppState;
 
-/// Features that are drawn at once.
-const FEATURES_SHOWN: usize = 8;
+/// What a script says that keeps a page up to date.
+const REFRESH: HeaderName = HeaderName::from_static("x-refresh");
 /// Parts of the time in the drawing that needs no script.
 const DRAWN_BUCKETS: u32 = 240;
 const ANOMALIES_SHOWN: u32 = 10;
@@ -36,12 +38,12 @@ struct StationPage {
     path: String,
     now: Option<Now>,
     windows: Vec<WindowLink>,
-    /// The window and the feature that the page is about, for links that keep them.
+    /// The window and the first feature that the page is about, for links that keep them.
     window: &'static str,
+    first: usize,
     chart: String,
     drawing: String,
     more_features: Vec<FeatureLink>,
-    is_decimated: bool,
     anomalies: Vec<AnomalyRow>,
     features: Vec<String>,
     events: Vec<EventRow>,
@@ -51,8 +53,7 @@ struct StationPage {
 struct Now {
     state: &'static str,
     symbol: &'static str,
-    since: Option<Moment>,
-    lasting: String,
+    run: Option<Run>,
     n_anomalies: u32,
     n_events: u32,
     ago: String,
@@ -81,8 +82,10 @@ struct EventRow {
 /// What the script draws from.
 #[derive(Serialize)]
 struct Chart<'a> {
-    station_id: &'a str,
+    /// Where its numbers are.
     series: String,
+    /// Index of the first feature.
+    first: usize,
     since_ms: f64,
     until_ms: f64,
     /// Whether the window goes on to now.
@@ -124,10 +127,11 @@ const WINDOW_DEFAULT: usize = 1;
 pub(super) async fn station(
     State(state): State<AppState>,
     Path(station_id): Path<String>,
+    headers: HeaderMap,
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let window = query.take("window", window_named).unwrap_or(&WINDOWS[WINDOW_DEFAULT]);
-    let first = query.take("first", first_feature).unwrap_or(0);
+    let first = query.take("first", query::index).unwrap_or(0);
     query.finish()?;
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
     let events = state.store.events(of_station(&station_id, EVENTS_SHOWN)).await?;
@@ -140,8 +144,8 @@ pub(super) async fn station(
     let model = state.models.current();
     let detector = &model.detector;
     let all = &detector.meta().features;
-    let first = first.min(all.len().saturating_sub(1)) / FEATURES_SHOWN * FEATURES_SHOWN;
-    let shown = &all[first..all.len().min(first + FEATURES_SHOWN)];
+    let first = first.min(all.len().saturating_sub(1)) / FEATURES_MAX * FEATURES_MAX;
+    let shown = &all[first..all.len().min(first + FEATURES_MAX)];
 
     // A recording ends when it does; a station that sends ends now.
     let is_live = window.us.is_some_and(|us| newest_us > now_us - us);
@@ -150,21 +154,25 @@ pub(super) async fn station(
         Some(us) => until_us - us,
         None => oldest_us(&state, &station_id).await?.unwrap_or(newest_us),
     };
-    let buckets = state
-        .store
-        .series(SeriesQuery {
+    // A script that keeps the page up to date draws by itself.
+    let is_drawn = !headers.contains_key(REFRESH);
+    let buckets = if is_drawn {
+        let wanted = SeriesQuery {
             station_id: station_id.clone(),
             since_us,
             until_us,
             n_buckets: DRAWN_BUCKETS,
             features: shown.iter().map(|feature| Arc::from(feature.name.as_str())).collect(),
-        })
-        .await?;
+        };
+        state.store.series(wanted).await?
+    } else {
+        Vec::new()
+    };
     let anomalies = latest_anomalies(&state, Some(station_id.clone()), ANOMALIES_SHOWN).await?;
 
     let chart = Chart {
-        station_id: station_id.as_str(),
-        series: format!("/stations/{}/series", in_path(station_id.as_str())),
+        series: format!("/stations/{}/series", in_url(station_id.as_str())),
+        first,
         since_ms: since_us as f64 / 1e3,
         until_ms: until_us as f64 / 1e3,
         is_live,
@@ -174,18 +182,18 @@ pub(super) async fn station(
     let title = format!("Values and scores of {station_id}");
     let panels = panels(shown, &buckets, detector.threshold());
     let drawing = Panels { title: &title, since_us, until_us, panels: &panels };
-    let now = state.floor.now(now_us, |station| station.station_id == station_id);
+    let now = state.floor.station(&station_id, now_us);
     Ok(page(
         &StationPage {
             links: Links::get(),
-            path: in_path(station_id.as_str()),
-            now: now.stations.first().map(|station| Now::new(station, now_us)),
+            path: in_url(station_id.as_str()),
+            now: now.map(|station| Now::new(&station, now_us)),
             windows: WINDOWS.iter().map(|known| known.link(window)).collect(),
             window: window.name,
             chart: serde_json::to_string(&chart).expect("names and numbers are JSON"),
-            drawing: drawing.svg(),
+            drawing: if is_drawn { drawing.svg() } else { String::new() },
+            first,
             more_features: feature_links(all, first),
-            is_decimated: buckets.iter().any(|bucket| !bucket.is_whole),
             anomalies: anomalies.iter().map(|stored| AnomalyRow::new(stored, &model)).collect(),
             features: shown.iter().map(FeatureMeta::title).collect(),
             events: events.iter().map(|stored| EventRow::new(stored, shown)).collect(),
@@ -197,10 +205,6 @@ pub(super) async fn station(
 
 fn window_named(text: &str) -> Result<&'static Window, QueryFaultKind> {
     WINDOWS.iter().find(|window| window.name == text).ok_or(QueryFaultKind::Choice)
-}
-
-fn first_feature(text: &str) -> Result<usize, QueryFaultKind> {
-    text.parse().map_err(|_| QueryFaultKind::NotInteger)
 }
 
 fn of_station(station_id: &StationId, limit: u32) -> EventQuery {
@@ -236,8 +240,7 @@ impl Now {
         Self {
             state: station.state.name(),
             symbol: station.state.symbol(),
-            since: station.since_us.map(Moment::of),
-            lasting: station.since_us.map_or(String::new(), |since_us| lasting(since_us, now_us)),
+            run: Run::of(station, now_us),
             n_anomalies: station.n_recent_anomalies,
             n_events: station.n_recent,
             ago: ago(station.latest.received_us, now_us),
@@ -259,11 +262,11 @@ impl<'a> ChartFeature<'a> {
 
 /// Pages of features, where there are more than one.
 fn feature_links(all: &[FeatureMeta], first: usize) -> Vec<FeatureLink> {
-    if all.len() <= FEATURES_SHOWN {
+    if all.len() <= FEATURES_MAX {
         return Vec::new();
     }
-    let pages = all.chunks(FEATURES_SHOWN).enumerate().map(|(index, features)| {
-        let begin = index * FEATURES_SHOWN;
+    let pages = all.chunks(FEATURES_MAX).enumerate().map(|(index, features)| {
+        let begin = index * FEATURES_MAX;
         let label = match features {
             [only] => only.plain_name().into_owned(),
             [from, .., to] => format!("{} to {}", from.plain_name(), to.plain_name()),
@@ -276,12 +279,22 @@ fn feature_links(all: &[FeatureMeta], first: usize) -> Vec<FeatureLink> {
 
 /// The drawing that needs no script: features, and the score below.
 fn panels(features: &[FeatureMeta], buckets: &[Bucket], threshold: f64) -> Vec<Panel> {
+    let gap_us = gap_us(buckets);
     let points = |extent: &dyn Fn(&Bucket) -> Option<Extent>| -> Vec<Option<Point>> {
         let point = |bucket: &Bucket| {
             let Extent { min, max } = extent(bucket)?;
             Some(Point { time_us: i64::midpoint(bucket.first_us, bucket.last_us), min, max })
         };
-        buckets.iter().map(point).collect()
+        let mut points = Vec::new();
+        let mut last_us = None;
+        for bucket in buckets {
+            if last_us.is_some_and(|last_us| bucket.first_us - last_us > gap_us) {
+                points.push(None);
+            }
+            points.push(point(bucket));
+            last_us = Some(bucket.last_us);
+        }
+        points
     };
     let markers = |extent: &dyn Fn(&Bucket) -> Option<f64>| -> Vec<Marker> {
         let anomalous = buckets.iter().filter(|bucket| bucket.n_anomalies > 0);
@@ -315,6 +328,14 @@ fn panels(features: &[FeatureMeta], buckets: &[Bucket], threshold: f64) -> Vec<P
         markers: markers(&|bucket| Some(bucket.score.max)),
     });
     panels
+}
+
+/// A time without events that a line must not bridge: several times the usual one between buckets.
+fn gap_us(buckets: &[Bucket]) -> i64 {
+    let between = buckets.windows(2).map(|pair| pair[1].first_us - pair[0].last_us);
+    let mut between: Vec<i64> = between.collect();
+    between.sort_unstable();
+    between.get(between.len() / 2).map_or(i64::MAX, |usual_us| usual_us.saturating_mul(5))
 }
 
 impl EventRow {

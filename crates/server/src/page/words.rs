@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use figures::number::duration;
 use form_urlencoded::byte_serialize;
-use sensor::timestamp;
+use sensor::{StationId, timestamp};
 
-use crate::floor::State;
+use crate::floor::{State, StationNow};
 
 /// A moment: for machines, and for people who have no script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,20 @@ impl Moment {
     }
 }
 
+/// How a station's present anomalies go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) since: Moment,
+    pub(super) lasting: String,
+}
+
+impl Run {
+    pub(super) fn of(station: &StationNow, now_us: i64) -> Option<Self> {
+        let since_us = station.since_us?;
+        Some(Self { since: Moment::of(since_us), lasting: lasting(since_us, now_us) })
+    }
+}
+
 /// How long ago something was; a little of the future counts as now.
 pub(super) fn ago(then_us: i64, now_us: i64) -> String {
     format!("{} ago", lasting(then_us, now_us))
@@ -33,8 +47,18 @@ pub(super) fn lasting(since_us: i64, now_us: i64) -> String {
     duration(Duration::from_micros(now_us.saturating_sub(since_us).try_into().unwrap_or(0)))
 }
 
-/// A text as a part of a path.
-pub(super) fn in_path(text: &str) -> String {
+/// The page of a station.
+pub(super) fn station_link(station_id: &StationId) -> String {
+    format!("/ui/stations/{}", in_url(station_id.as_str()))
+}
+
+/// The page of an anomaly.
+pub(super) fn anomaly_link(id: i64) -> String {
+    format!("/ui/anomalies/{id}")
+}
+
+/// A text as a part of a path or query.
+pub(super) fn in_url(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
@@ -60,6 +84,8 @@ mod tests {
         assert_eq!(moment.iso, "2026-11-22T12:00:00.123456Z");
         assert_eq!(ago(0, 61_000_000), "1 min ago");
         assert_eq!(ago(5, 0), "0 s ago");
-        assert_eq!(in_path("a b/ü?"), "a%20b%2F%C3%BC%3F");
+        assert_eq!(in_url("a b/ü?"), "a%20b%2F%C3%BC%3F");
+        let station_id = StationId::parse("hall:1.press").unwrap();
+        assert_eq!(station_link(&station_id), "/ui/stations/hall%3A1.press");
     }
 }

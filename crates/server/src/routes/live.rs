@@ -36,7 +36,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
     get,
     path = "/live",
     tag = "events",
-    params(("station_id" = Option<String>, Query, description = "Only when this station has sent something")),
+    params(("station_id" = Option<String>, Query, description = "Of this station only, and only when it has sent something")),
     responses(
         (status = 200, body = LiveBody, content_type = "text/event-stream"),
         (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -64,7 +64,7 @@ pub(crate) async fn live(
 struct Watcher {
     state: AppState,
     bell: watch::Receiver<Beat>,
-    /// Only what concerns this station is told.
+    /// Only this station is told of, and only when it has sent something.
     station_id: Option<StationId>,
     /// The beat that the client knows; `None` when it knows nothing.
     seen: Option<u64>,
@@ -113,23 +113,22 @@ impl Watcher {
             return None;
         }
         self.seen = Some(beat);
-        let is_watched =
-            |station: &StationNow| self.station_id.as_ref() == Some(&station.station_id);
+        let is_watched = |station: &StationNow| {
+            self.station_id.as_ref().is_none_or(|id| *id == station.station_id)
+        };
         let is_news = |station: &StationNow| match seen {
             Some(seen) => station.changed > seen,
             None => station.state != StationState::Normal,
         };
-        let now =
-            floor.now((self.state.clock)(), |station| is_watched(station) || is_news(station));
-        if let (Some(_), Some(seen)) = (&self.station_id, seen) {
-            let has_moved = |station: &StationNow| station.arrived.max(station.changed) > seen;
-            if !now.stations.iter().any(|station| is_watched(station) && has_moved(station)) {
+        let now_us = (self.state.clock)();
+        if let (Some(station_id), Some(seen)) = (&self.station_id, seen) {
+            let station = floor.station(station_id, now_us)?;
+            if station.arrived.max(station.changed) <= seen {
                 return None;
             }
         }
-
+        let now = floor.now(now_us, |station| is_watched(station) && is_news(station));
         let totals = self.state.store.totals();
-        let changed: Vec<_> = now.stations.iter().filter(|station| is_news(station)).collect();
         let body = LiveBody {
             stations: LiveCounts {
                 normal: now.counts.normal,
@@ -139,8 +138,8 @@ impl Watcher {
             events_per_second: now.rates.events_per_second,
             anomalies_per_minute: now.rates.anomalies_per_minute,
             store: HealthStoreBody { events: totals.events, anomalies: totals.anomalies },
-            has_more: now.has_more || changed.len() > CHANGED_MAX,
-            changed: changed.into_iter().take(CHANGED_MAX).map(told).collect(),
+            has_more: now.has_more || now.stations.len() > CHANGED_MAX,
+            changed: now.stations.iter().take(CHANGED_MAX).map(told).collect(),
         };
         let id = format!("{}-{beat}", floor.started_us());
         let kind = if seen.is_some() { "update" } else { "snapshot" };

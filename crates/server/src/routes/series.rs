@@ -8,8 +8,7 @@ use sensor::{StationId, timestamp};
 use store::SeriesQuery;
 
 use crate::api_error::{ApiError, Problem};
-use crate::model::Model;
-use crate::query::{self, Query, QueryFaultKind};
+use crate::query::{self, Query};
 use crate::state::AppState;
 use crate::wire::{JsonLine, SeriesBody};
 
@@ -17,13 +16,13 @@ use crate::wire::{JsonLine, SeriesBody};
 const POINTS_DEFAULT: u32 = 600;
 /// More than a screen can show.
 const POINTS_MAX: u32 = 4_000;
-/// Features of an answer.
-pub(crate) const FEATURES_MAX: usize = 16;
+/// Features of an answer, and of a chart.
+pub(crate) const FEATURES_MAX: usize = 8;
 
 /// How the values and scores of a station went
 ///
-/// The time is cut into equal parts; each tells its lowest and highest values, so that a picture
-/// hides no peak.
+/// The time is cut into equal parts; each tells its lowest and highest values. Of very many events a
+/// part tells of some, among them all anomalies, and says so.
 #[utoipa::path(
     get,
     path = "/stations/{station_id}/series",
@@ -33,7 +32,7 @@ pub(crate) const FEATURES_MAX: usize = 16;
         ("since" = Option<String>, Query, description = "Measured at this time or later, RFC 3339; an hour before `until` unless told"),
         ("until" = Option<String>, Query, description = "Measured before this time, RFC 3339; now unless told"),
         ("points" = Option<u32>, Query, description = "Parts of the time, 1 to 4,000; 600 unless told"),
-        ("features" = Option<String>, Query, description = "Up to 16 names with commas between; the first 16 of the model unless told"),
+        ("first" = Option<u32>, Query, description = "Index of the first of up to 8 features of the model, 0 unless told"),
     ),
     responses(
         (status = 200, body = SeriesBody<'static>),
@@ -53,10 +52,10 @@ pub(crate) async fn series(
         query.take("points", |text| query::limit(text, POINTS_MAX)).unwrap_or(POINTS_DEFAULT);
     let until_us = query.take("until", query::time).unwrap_or((state.clock)());
     let since_us = query.take("since", query::time).unwrap_or(until_us - HOUR_US);
-    let features = query
-        .take("features", |text| named(&model, text))
-        .unwrap_or_else(|| names(&model).take(FEATURES_MAX).collect());
+    let first = query.take("first", query::index).unwrap_or(0);
     query.finish()?;
+    let features = model.detector.schema().features().iter().skip(first).take(FEATURES_MAX);
+    let features: Vec<Arc<str>> = features.map(|feature| Arc::clone(&feature.name)).collect();
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
 
     let wanted = SeriesQuery {
@@ -75,16 +74,4 @@ pub(crate) async fn series(
         buckets: buckets.into_iter().map(Into::into).collect(),
     })
     .into_response())
-}
-
-fn names(model: &Model) -> impl Iterator<Item = Arc<str>> {
-    model.detector.schema().features().iter().map(|feature| Arc::clone(&feature.name))
-}
-
-/// Features of the model by their names.
-fn named(model: &Model, text: &str) -> Result<Vec<Arc<str>>, QueryFaultKind> {
-    let known: Vec<Arc<str>> = names(model).collect();
-    let find = |name: &str| known.iter().find(|known| ***known == *name).map(Arc::clone);
-    let found: Option<Vec<_>> = text.split(',').map(find).collect();
-    found.filter(|found| found.len() <= FEATURES_MAX).ok_or(QueryFaultKind::Features)
 }

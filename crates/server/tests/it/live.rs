@@ -134,11 +134,15 @@ async fn who_watches_one_station_hears_of_it_alone() {
     predict(&running, GOOD).await;
     let mut stream = Stream::open(running.addr, "/live?station_id=station_001", "").await;
     assert_eq!(stream.next().await.kind, "snapshot");
-    // A station that is not meant turns to anomaly first.
+    // Another station turns to anomaly, which others hear of.
+    let mut all = Stream::open(running.addr, "/live", "").await;
     predict(&running, &HOT.replace("station_001", "station_002")).await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    all.next_about("station_002").await;
     predict(&running, HOT).await;
-    stream.next_about("station_001").await;
+    let message = stream.next().await;
+    let changed = message.data["changed"].as_array().unwrap();
+    assert_eq!((message.kind.as_str(), changed.len()), ("update", 1));
+    assert_eq!(changed[0]["station_id"], "station_001");
     drop(stream);
     assert!(
         socket::talk(

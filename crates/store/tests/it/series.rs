@@ -84,6 +84,7 @@ async fn of_very_many_events_a_bucket_says_that_it_read_a_part() {
     let at_once = (0..500).map(|index| {
         let mut new = event(index);
         new.prediction.timestamp_us = 7 * SECOND_US;
+        new.prediction.is_anomaly = false;
         new
     });
     keep_all(&test.store, at_once.chain((600..700).map(event))).await;
@@ -91,6 +92,26 @@ async fn of_very_many_events_a_bucket_says_that_it_read_a_part() {
     assert_eq!((found[0].n_events, found[0].is_whole), (200, false));
     assert_eq!(found.len(), 101);
     assert!(found[1..].iter().all(|bucket| bucket.is_whole && bucket.n_events == 1));
+}
+
+#[tokio::test]
+async fn no_anomaly_is_hidden_however_many_events_there_are() {
+    let test = TestStore::new();
+    // A thousand a second, and an anomaly at the end of each.
+    let events = (0..10_000_u64).map(|index| {
+        let mut new = event(index);
+        new.prediction.timestamp_us = index.cast_signed() * SECOND_US / 1_000;
+        new.prediction.is_anomaly = index % 1_000 == 999;
+        new.prediction.anomaly_score = if new.prediction.is_anomaly { 0.99 } else { 0.4 };
+        new
+    });
+    keep_all(&test.store, events).await;
+    let found = test.store.series(query(1_000)).await.unwrap();
+    assert_eq!(found.len(), 10);
+    for bucket in found {
+        assert_eq!((bucket.is_whole, bucket.n_anomalies, bucket.score.max), (false, 1, 0.99));
+        assert_eq!(bucket.n_events, 201);
+    }
 }
 
 #[tokio::test]
