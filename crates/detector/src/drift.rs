@@ -62,8 +62,8 @@ impl DriftDegree {
         match self {
             Self::Unknown => "unknown",
             Self::Stable => "stable",
-            Self::Moderate => "moved",
-            Self::Large => "different",
+            Self::Moderate => "moderate",
+            Self::Large => "large",
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use figures::number::{places_of, rounded};
-use sensor::Prediction;
+use figures::number::{places_of, readable};
+use sensor::{Attribution, Prediction};
 
 use crate::meta::{FeatureMeta, ModelMeta};
 
@@ -13,6 +13,13 @@ const UNUSUAL_NAMED: usize = 4;
 const USUAL_NAMED: usize = 3;
 
 impl ModelMeta {
+    /// Whether a model of this version judges as this one does: the day of its training does not
+    /// matter.
+    pub fn is_of(&self, model_version: &str) -> bool {
+        let checksum = |version: &str| version.rsplit('-').next().map(String::from);
+        checksum(model_version) == checksum(&self.model_version)
+    }
+
     /// Why an event of this model is an anomaly: which values are not as in training, and which are,
     /// such as `sound 91.2 dB, normally 58 to 74; temperature as usual`.
     ///
@@ -23,7 +30,7 @@ impl ModelMeta {
             let known = self.features.iter().find(|feature| feature.name == *attribution.feature);
             (known, attribution)
         });
-        if *prediction.model_version != *self.model_version {
+        if !self.is_of(&prediction.model_version) {
             let named = pushed.filter(|(_, pushed)| pushed.contribution > 0.0);
             let named = named.map(|(known, pushed)| match known {
                 Some(known) => known.with_value(pushed.value),
@@ -37,7 +44,7 @@ impl ModelMeta {
 
         let (mut unusual, mut usual) = (Vec::new(), Vec::new());
         for (feature, attribution) in pushed.filter_map(|(known, pushed)| Some((known?, pushed))) {
-            if feature.is_usual(attribution.value) {
+            if feature.is_usual(attribution) {
                 usual.push((feature, attribution));
             } else {
                 unusual.push(feature.unusual(attribution.value));
@@ -92,7 +99,7 @@ impl FeatureMeta {
 
     /// A value as a person writes it, with as many places as tell the values of the training apart.
     pub fn value_text(&self, value: f64) -> String {
-        rounded(value, self.n_places())
+        readable(value, self.n_places())
     }
 
     /// A value with its unit.
@@ -108,13 +115,31 @@ impl FeatureMeta {
         self.normal_range().map_or(2, |(low, high)| places_of(high - low))
     }
 
-    /// Whether a value is as most were in training.
-    pub fn is_usual(&self, value: Option<f64>) -> bool {
-        match (value, self.normal_range()) {
+    /// Whether a value is as most were in training; a missing one is when it pushed the score towards
+    /// normal.
+    pub fn is_usual(&self, attribution: &Attribution) -> bool {
+        match (attribution.value, self.normal_range()) {
             (Some(value), Some((low, high))) => low <= value && value <= high,
-            (None, Some(_)) | (Some(_), None) => false,
-            (None, None) => true,
+            (Some(_), None) => false,
+            (None, _) => attribution.contribution <= 0.0,
         }
+    }
+
+    /// The ends of a range: rough, a place fewer than a value has, unless that would hide that the value
+    /// lies outside.
+    fn range_text(&self, low: f64, high: f64, value: Option<f64>) -> [String; 2] {
+        let rough = self.n_places().saturating_sub(1);
+        let at = |end: f64, n_places: usize| format!("{end:.n_places$}");
+        let parsed = |text: String| text.parse::<f64>().unwrap_or_default();
+        let seems_inside = value.is_some_and(|value| {
+            (parsed(at(low, rough))..=parsed(at(high, rough))).contains(&value)
+        });
+        let is_short = low.abs().max(high.abs()) < 1e9;
+        [low, high].map(|end| match (is_short, seems_inside) {
+            (false, _) => readable(end, rough),
+            (true, false) => at(end, rough),
+            (true, true) => at(end, self.n_places()),
+        })
     }
 
     fn with_value(&self, value: Option<f64>) -> String {
@@ -124,10 +149,9 @@ impl FeatureMeta {
     fn unusual(&self, value: Option<f64>) -> String {
         let measured = self.with_value(value);
         match self.normal_range() {
-            // The ends of a range are rough: a place fewer is enough.
             Some((low, high)) => {
-                let n_places = self.n_places().saturating_sub(1);
-                format!("{measured}, normally {low:.n_places$} to {high:.n_places$}")
+                let [low, high] = self.range_text(low, high, value);
+                format!("{measured}, normally {low} to {high}")
             }
             None => format!("{measured}, always missing in training"),
         }
@@ -141,7 +165,8 @@ fn is_written_as(unit: &str, end: &str) -> bool {
 }
 
 fn value_of(name: &str, value: Option<f64>) -> String {
-    value.map_or_else(|| format!("{name} missing"), |value| format!("{name} {}", rounded(value, 3)))
+    value
+        .map_or_else(|| format!("{name} missing"), |value| format!("{name} {}", readable(value, 3)))
 }
 
 /// `a`, `a and b`, `a, b and c`.
@@ -181,6 +206,12 @@ mod tests {
         feature.unit = Some(String::from("dB"));
         assert_eq!(feature.unusual(Some(91.234)), "sound 91.2 dB, normally 58 to 74");
         assert_eq!(feature.unusual(None), "sound missing, normally 58 to 74");
-        assert!(feature.is_usual(Some(60.0)) && !feature.is_usual(Some(58.1)));
+        assert_eq!(feature.unusual(Some(73.9)), "sound 73.9 dB, normally 58.2 to 73.8");
+        assert_eq!(feature.unusual(Some(1e300)), "sound 1e300 dB, normally 58 to 74");
+        let is_usual = |value: Option<f64>, contribution: f64| {
+            feature.is_usual(&Attribution { feature: "sound_db".into(), value, contribution })
+        };
+        assert!(is_usual(Some(60.0), 0.1) && !is_usual(Some(58.1), 0.1));
+        assert!(is_usual(None, -0.1) && !is_usual(None, 0.1));
     }
 }

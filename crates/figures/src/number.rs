@@ -50,6 +50,20 @@ pub fn rounded(number: f64, n_places: usize) -> String {
     String::from(if text == "-0" { "0" } else { text })
 }
 
+/// A number with at most so many places, or in powers of ten where it is too large or too small for
+/// them: 91.2, 1.5e12, 3e-9.
+pub fn readable(number: f64, n_places: usize) -> String {
+    let text = rounded(number, n_places);
+    let is_lost = number != 0.0 && text == "0";
+    if number.abs() >= 1e9 || is_lost {
+        let text = format!("{number:.2e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        return format!("{digits}e{power}");
+    }
+    text
+}
+
 /// How many places tell values of a range apart well: its width has about three digits.
 pub fn places_of(width: f64) -> usize {
     if !width.is_finite() || width <= 0.0 {
@@ -115,6 +129,10 @@ mod tests {
         assert_eq!(
             [36.0, 0.83, -0.04, 100.0].map(|number| rounded(number, 1)),
             ["36", "0.8", "0", "100"]
+        );
+        assert_eq!(
+            [91.234, 1.5e12, -3e-9, 1e300, 0.0].map(|number| readable(number, 1)),
+            ["91.2", "1.5e12", "-3e-9", "1e300", "0"]
         );
         assert_eq!([1_200.0, 16.0, 0.5, 1e-300, 0.0, f64::NAN].map(places_of), [0, 1, 3, 9, 2, 2]);
         assert_eq!(

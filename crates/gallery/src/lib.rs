@@ -68,17 +68,24 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make `{}`", args.output.display()))?;
     let mut camera =
         Camera { browser: Browser::start(&browser)?, output: args.output.clone(), out };
-    let chart = "document.querySelectorAll('#chart .scatterlayer .trace').length > 0";
-    let station = format!("{url}/ui/stations/{sick}");
-    camera.take("overview", &url, DESK, ColourScheme::Light, "true")?;
-    camera.take("overview-dark", &url, DESK, ColourScheme::Dark, "true")?;
-    camera.take("overview-phone", &url, PHONE, ColourScheme::Light, "true")?;
-    camera.take("station", &station, DESK, ColourScheme::Light, chart)?;
-    let page = format!("{url}/ui/anomalies/{anomaly}");
-    camera.take("anomaly", &page, DESK, ColourScheme::Light, "true")?;
-    camera.take("model", &format!("{url}/ui/model"), DESK, ColourScheme::Light, "true")?;
-    let report = format!("file://{}", models.join("report.html").display());
-    camera.take("report", &report, DESK, ColourScheme::Light, "true")
+    let overview = Picture { name: "overview", url: url.clone(), ..Picture::default() };
+    camera.take(&overview)?;
+    camera.take(&Picture {
+        name: "overview-dark",
+        scheme: ColourScheme::Dark,
+        ..overview.clone()
+    })?;
+    camera.take(&Picture { name: "overview-phone", viewport: PHONE, ..overview })?;
+    camera.take(&Picture {
+        name: "station",
+        url: format!("{url}/ui/stations/{sick}"),
+        is_ready: "document.querySelectorAll('#chart .scatterlayer .trace').length > 0",
+        ..Picture::default()
+    })?;
+    let page = |name, url| Picture { name, url, ..Picture::default() };
+    camera.take(&page("anomaly", format!("{url}/ui/anomalies/{anomaly}")))?;
+    camera.take(&page("model", format!("{url}/ui/model")))?;
+    camera.take(&page("report", format!("file://{}", models.join("report.html").display())))
 }
 
 /// The simulation, which goes on until this is dropped.
@@ -124,6 +131,29 @@ fn wait_for_hour(connection: &mut Connection) -> anyhow::Result<()> {
     }
 }
 
+/// What a picture is to show.
+#[derive(Debug, Clone)]
+struct Picture {
+    name: &'static str,
+    url: String,
+    viewport: Viewport,
+    scheme: ColourScheme,
+    /// What is true about the page when it is time.
+    is_ready: &'static str,
+}
+
+impl Default for Picture {
+    fn default() -> Self {
+        Self {
+            name: "",
+            url: String::new(),
+            viewport: DESK,
+            scheme: ColourScheme::Light,
+            is_ready: "true",
+        }
+    }
+}
+
 /// A browser that takes pictures.
 struct Camera<'a> {
     browser: Browser,
@@ -132,17 +162,10 @@ struct Camera<'a> {
 }
 
 impl Camera<'_> {
-    /// Takes a picture of a page when something about it is true.
-    fn take(
-        &mut self,
-        name: &str,
-        url: &str,
-        viewport: Viewport,
-        scheme: ColourScheme,
-        is_ready: &str,
-    ) -> anyhow::Result<()> {
-        self.browser.resize(viewport)?;
-        self.browser.prefer(scheme)?;
+    fn take(&mut self, picture: &Picture) -> anyhow::Result<()> {
+        let Picture { name, url, viewport, scheme, is_ready } = picture;
+        self.browser.resize(*viewport)?;
+        self.browser.prefer(*scheme)?;
         self.browser.open(url)?;
         self.browser.wait_until(is_ready)?;
         let path = self.output.join(name).with_extension("png");

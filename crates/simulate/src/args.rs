@@ -1,6 +1,6 @@
 //! What can be asked of the program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -131,6 +131,13 @@ impl Args {
             && !(1..=CONCURRENCY_MAX).contains(&concurrency)
         {
             bail!("--concurrency must be 1 to {CONCURRENCY_MAX}, not {concurrency}");
+        }
+        if let Some(path) = &self.report {
+            // Better now than after an hour's run.
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if path.is_dir() || !folder.is_none_or(Path::is_dir) {
+                bail!("--report `{}` is no file in a folder that there is", path.display());
+            }
         }
         if self.backfill.is_some() && self.interval == Some(0.0) {
             bail!("--backfill needs an --interval above 0: how far events of the past are apart");

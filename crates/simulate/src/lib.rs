@@ -85,7 +85,8 @@ pub async fn run(
         };
         let Some(permit) = permit else { break };
         let sent = if args.rate.is_some() { due } else { Instant::now() };
-        let measured_us = || pace.past_us(index).map_or_else(clock, |past_us| started_us + past_us);
+        let measured_us =
+            || pace.measured_us(index).map_or_else(clock, |measured_us| started_us + measured_us);
         let timestamp_us = *message.timestamp_us.get_or_insert_with(measured_us);
         let client = Arc::clone(&client);
         deliveries.spawn(async move {

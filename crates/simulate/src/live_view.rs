@@ -17,8 +17,6 @@ use crate::source::Message;
 const SCORES: usize = 64;
 /// Anomalies that are listed.
 const ANOMALIES: usize = 6;
-/// Features of an anomaly that are shown.
-const VALUES_SHOWN: usize = 4;
 /// Heights of the sparkline.
 const HEIGHTS: [char; 8] = [
     '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}',
@@ -113,10 +111,9 @@ fn height(score: f64) -> char {
 fn anomaly(message: &Message, score: f64) -> String {
     let time = message.timestamp_us.map(timestamp::format).unwrap_or_default();
     let time = time.split('T').nth(1).and_then(|time| time.get(..8)).unwrap_or_default();
-    let value = |value: Option<f64>| value.map_or(String::from("-"), |value| format!("{value:.2}"));
-    let values = message.features.0.iter().take(VALUES_SHOWN);
+    let (shown, _) = message.shown();
     let values: Vec<String> =
-        values.map(|(name, number)| format!("{name} {}", value(*number))).collect();
+        shown.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
     format!(
         "{QUIET}{time}{QUIET:#}  {}  {ANOMALY}{score:.3}{ANOMALY:#}  {}  {QUIET}{}{QUIET:#}",
         message.station_id,

@@ -16,8 +16,9 @@ const RATE_CONCURRENCY_DEFAULT: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Pace {
     interval_s: f64,
-    /// How long ago the first event was due when sending begins.
-    backfill_s: f64,
+    /// How long ago the first event was due when sending begins; `None` when events are measured as
+    /// they are sent.
+    backfill_s: Option<f64>,
     permits: Arc<Semaphore>,
 }
 
@@ -30,7 +31,7 @@ impl Pace {
             (None, None) => INTERVAL_DEFAULT_S,
         };
         let default = if args.rate.is_some() { RATE_CONCURRENCY_DEFAULT } else { 1 };
-        let backfill_s = args.backfill.map_or(0.0, |backfill| backfill.as_secs_f64());
+        let backfill_s = args.backfill.map(|backfill| backfill.as_secs_f64());
         Self {
             interval_s,
             backfill_s,
@@ -43,16 +44,16 @@ impl Pace {
         started + Duration::from_secs_f64(self.seconds_from_start(index).max(0.0))
     }
 
-    /// When event `index` of the past is measured, in microseconds from the start; `None` for one
-    /// that is measured when it is sent.
-    pub(crate) fn past_us(&self, index: u64) -> Option<i64> {
-        let seconds = self.seconds_from_start(index);
+    /// When event `index` is measured, in microseconds from the start, where that does not depend on
+    /// when it is sent.
+    pub(crate) fn measured_us(&self, index: u64) -> Option<i64> {
+        self.backfill_s?;
         #[expect(clippy::cast_possible_truncation, reason = "at most some years")]
-        (seconds < 0.0).then_some((seconds * 1e6) as i64)
+        Some((self.seconds_from_start(index) * 1e6) as i64)
     }
 
     fn seconds_from_start(&self, index: u64) -> f64 {
-        self.interval_s * index as f64 - self.backfill_s
+        self.interval_s * index as f64 - self.backfill_s.unwrap_or_default()
     }
 
     /// Waits until another event may be under way; it may until the permit is dropped.

@@ -14,8 +14,8 @@ use crate::live_view::LiveView;
 use crate::report::{LatencyMs, Report};
 use crate::source::Message;
 
-/// More values would not fit a line.
-const VALUES_SHOWN: usize = 4;
+/// More names would not fit a line.
+const NAMES_SHOWN: usize = 4;
 
 /// A message that is through with, one way or the other.
 pub(crate) struct Delivered {
@@ -70,7 +70,7 @@ impl<'a> Recorder<'a> {
         if !self.has_lines() {
             return Ok(());
         }
-        let shown: Vec<&str> = features.iter().take(VALUES_SHOWN).map(String::as_str).collect();
+        let shown: Vec<&str> = features.iter().take(NAMES_SHOWN).map(String::as_str).collect();
         self.write(&format!(
             "{:<27}  {:<12}  {:<39}  {:<6}  {:<7}  truth",
             "time",
@@ -140,21 +140,14 @@ impl<'a> Recorder<'a> {
         }
         self.report.seconds = took.as_secs_f64();
         self.report.latency_ms = LatencyMs::of(&mut self.took_us);
-        if let (Some(path), Some(history)) = (&self.args.report, &self.history) {
-            let page = history.page(&self.report, &self.args.url);
-            std::fs::write(path, page)
-                .with_context(|| format!("cannot write `{}`", path.display()))?;
-        }
         if self.args.json {
             let text =
                 serde_json::to_string_pretty(&self.report).context("cannot write the report")?;
             writeln!(self.out, "{text}")?;
         } else {
             write!(self.out, "{}", self.report)?;
-            if let Some(path) = &self.args.report {
-                writeln!(self.out, "report       {}", path.display())?;
-            }
         }
+        self.write_page()?;
         if self.report.sent > 0 && self.report.refused == self.report.sent {
             bail!(
                 "the server refused every event; see its reason above, and whether --url ends with /predict"
@@ -169,20 +162,28 @@ impl<'a> Recorder<'a> {
     }
 }
 
+impl Recorder<'_> {
+    /// Writes the report as a file, if it is wanted.
+    fn write_page(&mut self) -> anyhow::Result<()> {
+        let (Some(path), Some(history)) = (&self.args.report, &self.history) else {
+            return Ok(());
+        };
+        let page = history.page(&self.report, &self.args.url);
+        std::fs::write(path, page).with_context(|| format!("cannot write `{}`", path.display()))?;
+        if !self.args.json {
+            writeln!(self.out, "report       {}", path.display())?;
+        }
+        Ok(())
+    }
+}
+
 /// One line about one event: time, station, values, score, label, and what was the matter.
 fn line(message: &Message, outcome: &Outcome) -> String {
     let time = message.timestamp_us.map(timestamp::format).unwrap_or_default();
-    let mut values: Vec<String> = message
-        .features
-        .0
-        .iter()
-        .take(VALUES_SHOWN)
-        .map(|(name, value)| {
-            let text = value.map_or(String::from("-"), |value| format!("{value:.2}"));
-            format!("{text:>width$}", width = name.len())
-        })
-        .collect();
-    if message.features.0.len() > VALUES_SHOWN {
+    let (shown, has_more) = message.shown();
+    let aligned = |(name, value): &(&str, String)| format!("{value:>width$}", width = name.len());
+    let mut values: Vec<String> = shown.iter().map(aligned).collect();
+    if has_more {
         values.push(String::from("..."));
     }
     let answer = match outcome {

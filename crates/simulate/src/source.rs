@@ -108,7 +108,18 @@ fn recorded(path: &Path, wanted: &[String]) -> anyhow::Result<Vec<Message>> {
     Ok(messages)
 }
 
+/// More values would not fit a line.
+const VALUES_SHOWN: usize = 4;
+
 impl Message {
+    /// Its first names and values, as people read them, and whether there are more.
+    pub(crate) fn shown(&self) -> (Vec<(&str, String)>, bool) {
+        let text = |value: Option<f64>| value.map_or(String::from("-"), |v| format!("{v:.2}"));
+        let FeatureValues(values) = &self.features;
+        let shown = values.iter().take(VALUES_SHOWN).map(|(name, value)| (&**name, text(*value)));
+        (shown.collect(), values.len() > VALUES_SHOWN)
+    }
+
     /// The event as JSON, measured at this time.
     pub(crate) fn body(&self, timestamp_us: i64) -> String {
         #[derive(Serialize)]

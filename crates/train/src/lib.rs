@@ -14,7 +14,9 @@ mod timeline;
 mod timing;
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
+use std::{fs, io};
 
 use anyhow::Context as _;
 use detector::{AlarmRule, Detector, Engine, ForestParams, Params, write_atomically};
@@ -96,13 +98,24 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     if !args.dry_run {
         let sample = sample(&data).context("cannot put the sample into words")?;
         write_atomically(&args.data_dir.join(SAMPLE_FILE), &sample)?;
-        // Last, so that a run that fails leaves no other model.
+        let report = args.model_dir.join(REPORT_FILE);
+        // What stands there is about another model.
+        remove(&report).with_context(|| format!("cannot remove `{}`", report.display()))?;
         detector.save(&args.model_dir)?;
         if !args.no_report {
-            write_atomically(&args.model_dir.join(REPORT_FILE), summary.report().as_bytes())?;
+            write_atomically(&report, summary.report().as_bytes())
+                .context("the model is written, but not its report")?;
         }
     }
     teller.tell(&summary).context("cannot write the summary")
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn params(args: &Args) -> Params {

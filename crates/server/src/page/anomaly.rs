@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use detector::{Change, Counterfactual, Detector, FeatureMeta};
-use figures::number::{percent, rounded};
+use figures::number::{percent, readable, rounded};
 use figures::{Bar, Bars};
 use sensor::{Attribution, Prediction, timestamp};
 use serde::Serialize;
@@ -94,7 +94,7 @@ pub(super) async fn anomaly(
     let model = state.models.current();
     let detector = &model.detector;
     let meta = detector.meta();
-    let is_present_model = *prediction.model_version == *meta.model_version;
+    let is_present_model = meta.is_of(&prediction.model_version);
     let known = |name: &str| {
         let is_meant = |feature: &&FeatureMeta| feature.name == name;
         meta.features.iter().find(is_meant).filter(|_| is_present_model)
@@ -171,7 +171,7 @@ impl ValueRow {
         };
         let quantiles = known.and_then(|known| known.quantiles.as_ref());
         let plain = |value: Option<f64>| {
-            value.map_or_else(|| String::from("missing"), |value| rounded(value, 4))
+            value.map_or_else(|| String::from("missing"), |value| readable(value, 4))
         };
         Self {
             name: known.map_or_else(|| String::from(&*pushed.feature), FeatureMeta::title),
@@ -185,7 +185,7 @@ impl ValueRow {
             normal: range(known.and_then(FeatureMeta::normal_range)),
             seen: range(quantiles.map(|quantiles| (quantiles.min, quantiles.max))),
             contribution: format!("{:+.3}", pushed.contribution),
-            is_usual: known.is_none_or(|known| known.is_usual(pushed.value)),
+            is_usual: known.is_none_or(|known| known.is_usual(pushed)),
         }
     }
 }
@@ -196,7 +196,7 @@ impl NeighbourRow {
         let value = |name: &&str| {
             let found = prediction.features.0.iter().find(|(other, _)| **other == **name);
             let value = found.and_then(|(_, value)| *value);
-            value.map_or_else(|| String::from("\u{2013}"), |value| rounded(value, 3))
+            value.map_or_else(|| String::from("\u{2013}"), |value| readable(value, 3))
         };
         let is_itself = stored.id == id;
         let link = anomaly_link(stored.id);

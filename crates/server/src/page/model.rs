@@ -195,7 +195,7 @@ fn facts(model: &Model) -> Vec<(&'static str, String)> {
 /// Scores of the training beside those of the last day.
 fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String) {
     let meta = detector.meta();
-    let of_model = |sampled: &&Sampled| sampled.model_version == meta.model_version;
+    let of_model = |sampled: &&Sampled| meta.is_of(&sampled.model_version);
     let recent: Vec<f64> =
         sampled.iter().filter(of_model).map(|sampled| sampled.anomaly_score).collect();
     let threshold = detector.threshold();

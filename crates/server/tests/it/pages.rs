@@ -227,3 +227,48 @@ async fn a_series_tells_the_extremes_of_each_part_of_the_time() {
         Value::Array(vec![])
     );
 }
+
+#[tokio::test]
+async fn programs_that_take_pages_too_get_documents() {
+    let app = TestApp::new();
+    let ask = async |method: &str, path: &str, headers: &[(&str, &str)]| {
+        let mut request = Request::builder().method(method).uri(path).header("host", "test");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.header("content-type", "application/json");
+        let answer = app.send(request.body(Body::from("{}")).unwrap()).await;
+        String::from(answer.headers["content-type"].to_str().unwrap())
+    };
+    // As a client in Java asks when nobody tells it otherwise.
+    let java = ("accept", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2");
+    let problem = "application/problem+json";
+    assert_eq!(ask("POST", "/predict", &[java]).await, problem);
+    assert_eq!(ask("GET", "/events?limit=0", &[java]).await, problem);
+    let navigation = ("sec-fetch-dest", "document");
+    let page = "text/html; charset=utf-8";
+    assert_eq!(ask("GET", "/events?limit=0", &[java, navigation]).await, page);
+    assert_eq!(ask("GET", "/?limit=0", &[java]).await, page);
+    assert_eq!(ask("GET", "/nothing", &[java]).await, page);
+}
+
+#[tokio::test]
+async fn a_bad_parameter_is_named_on_the_page() {
+    let answer = page(&TestApp::new(), "/?limit=abc&q=x").await;
+    assert_eq!(answer.status, 422);
+    assert!(answer.text.contains("<code>limit</code> must be a whole number"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_send_anything() {
+    let app = TestApp::new();
+    let post = async |site: &str| {
+        let request = Request::post("/ui/model/reload").header("host", "test");
+        let request = request.header("sec-fetch-site", site).body(Body::empty()).unwrap();
+        app.send(request).await.status.as_u16()
+    };
+    assert_eq!(
+        (post("cross-site").await, post("same-origin").await, post("none").await),
+        (403, 303, 303)
+    );
+}

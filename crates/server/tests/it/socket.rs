@@ -250,3 +250,43 @@ async fn hostile_requests_get_the_answers_that_are_listed() {
     let told = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success() && told.contains(" 0 failed"), "{told}");
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_be_read_stops_no_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start_now(dir.path()).await;
+    for first in (0..20_000).step_by(1_000) {
+        let lines: Vec<String> = (first..first + 1_000)
+            .map(|n| GOOD.replace(r#""sequence":1"#, &format!(r#""sequence":{n}"#)))
+            .collect();
+        let body = lines.join("\n");
+        let request = format!(
+            "POST /predict/batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-ndjson\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        assert!(talk(running.addr, &request).await.contains("200 OK"));
+    }
+    running.stop().await;
+    let path = dir.path().join("events.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    for page in bytes.chunks_exact_mut(4_096).skip(8) {
+        page[..200].fill(0x5A);
+    }
+    std::fs::write(&path, bytes).unwrap();
+
+    // The writer finds the damage with the next event, and the next start puts the database aside.
+    let running = start_now(dir.path()).await;
+    let overview =
+        talk(running.addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(overview.contains("No station has sent anything yet"), "{overview}");
+    assert!(
+        talk(running.addr, &post(&format!("Content-Length: {}", GOOD.len()), GOOD))
+            .await
+            .contains(" 503 ")
+    );
+    running.stop().await;
+    let running = start_now(dir.path()).await;
+    assert!(dir.path().join("events.db.corrupt-1").exists());
+    running.stop().await;
+}

@@ -290,6 +290,9 @@ fn the_report_is_one_file_that_says_what_was_learnt_and_how_to_repeat_it() {
         !without.path("models/report.html").exists() && !said.contains("report.html"),
         "{said}"
     );
+    // A report of another model does not stay.
+    workshop.train(&["--no-report"]).unwrap();
+    assert!(!workshop.path("models/report.html").exists());
 }
 
 #[test]
