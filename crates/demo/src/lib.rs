@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::Write;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -29,6 +29,14 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "keep")]
     pub count: u64,
 
+    /// Also write the report of the simulation as one HTML file
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+
+    /// Print the report of the simulation as JSON, and nothing else
+    #[arg(long, conflicts_with = "view")]
+    pub json: bool,
+
     /// How to show events while they are sent: by itself, a view on a terminal and nothing elsewhere
     #[arg(long, value_name = "VIEW", value_enum, default_value_t = View::Auto)]
     pub view: View,
@@ -49,39 +57,47 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let scratch = tempfile::tempdir().context("cannot make a folder to work in")?;
-    title(out, "train: learns what is normal from a simulated plant")?;
-    train::run(&train_args(scratch.path()), clock(), out)?;
+    let mut voice = Voice { out, nowhere: io::sink(), is_json: args.json };
+    title(voice.words(), "train: learns what is normal from a simulated plant")?;
+    train::run(&train_args(scratch.path()), clock(), voice.words())?;
 
     let server = Server::bind(&server_args(scratch.path()), clock).await?;
     let url = format!("http://{}", server.addr()?);
     let (stop_server, stopped) = oneshot::channel();
     let server = tokio::spawn(server.run(async { drop(stopped.await) }));
-    title(out, &format!("server: listening on {url}"))?;
+    title(voice.words(), &format!("server: listening on {url}"))?;
 
     if args.keep {
-        title(
-            out,
-            &format!(
-                "simulate: eight stations since an hour ago, and a bearing of one wears out\n\n   \
-                 open {url} in a browser; Ctrl-C ends it"
-            ),
-        )?;
-        simulate::run(&endless_args(args, &url), clock, out, stop).await?;
+        let what = "eight stations since an hour ago, and a bearing of one wears out";
+        let hint = format!("open {url} in a browser; Ctrl-C ends it");
+        title(voice.words(), &format!("simulate: {what}\n\n   {hint}"))?;
+        simulate::run(&endless_args(args, &url), clock, voice.out, stop).await?;
     } else {
-        let events = format!(
-            "simulate: {} events of eight stations, some of them under a fault",
-            args.count
-        );
-        title(out, &events)?;
-        simulate::run(&simulate_args(args, &url), clock, out, stop).await?;
-        title(out, "latest anomalies, and what pushed their score most")?;
+        let what = format!("{} events of eight stations, some of them under a fault", args.count);
+        title(voice.words(), &format!("simulate: {what}"))?;
+        simulate::run(&simulate_args(args, &url), clock, voice.out, stop).await?;
+        title(voice.words(), "latest anomalies, and what pushed their score most")?;
         for anomaly in latest_anomalies(&url).await? {
-            writeln!(out, "{}", anomaly.line())?;
+            writeln!(voice.words(), "{}", anomaly.line())?;
         }
     }
     // The server may have ended by itself, and then says why.
     let _ = stop_server.send(());
     server.await.context("the server panicked")?
+}
+
+/// Where the demo speaks: programs hear the report alone.
+struct Voice<'a> {
+    out: &'a mut (dyn Write + Send),
+    nowhere: io::Sink,
+    is_json: bool,
+}
+
+impl Voice<'_> {
+    /// Where what is for people goes.
+    fn words(&mut self) -> &mut (dyn Write + Send) {
+        if self.is_json { &mut self.nowhere } else { self.out }
+    }
 }
 
 fn title(out: &mut dyn Write, text: &str) -> std::io::Result<()> {
@@ -126,7 +142,14 @@ fn plant_args(args: &Args, url: &str, further: &[&str]) -> simulate::Args {
     let common = ["simulate", "--url", &url, "--stations", "8"];
     let parsed = simulate::Args::parse_from(common.iter().chain(further));
     // Lines would be too many to be read.
-    simulate::Args { view: args.view, quiet: args.view == View::Auto, ..parsed }
+    let quiet = args.view == View::Auto;
+    simulate::Args {
+        view: args.view,
+        quiet,
+        json: args.json,
+        report: args.report.clone(),
+        ..parsed
+    }
 }
 
 /// What is of interest in `GET /latest_anomalies`.

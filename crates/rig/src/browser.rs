@@ -19,7 +19,8 @@ use tungstenite::{Message, WebSocket};
 /// A browser with one tab. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Browser {
-    child: Child,
+    // Ends with the browser, also where its start fails half-way.
+    _process: Process,
     socket: WebSocket<TcpStream>,
     /// Which tab orders go to.
     session: String,
@@ -27,6 +28,10 @@ pub struct Browser {
     heard: Heard,
     _profile: TempDir,
 }
+
+/// The process of a browser. It is killed when this is dropped.
+#[derive(Debug)]
+struct Process(Child);
 
 /// What the tab has told without being asked.
 #[derive(Debug, Default)]
@@ -100,6 +105,7 @@ impl Browser {
             .spawn()
             .with_context(|| format!("cannot run `{}`", program.display()))?;
         let mut log = BufReader::new(child.stderr.take().expect("it was asked for"));
+        let process = Process(child);
         let mut line = String::new();
         let url = loop {
             line.clear();
@@ -119,7 +125,8 @@ impl Browser {
         let (socket, _) =
             tungstenite::client(&url, stream).context("the browser takes no orders")?;
         let (session, heard) = (String::new(), Heard::default());
-        let mut browser = Self { child, socket, session, last_order: 0, heard, _profile: profile };
+        let mut browser =
+            Self { _process: process, socket, session, last_order: 0, heard, _profile: profile };
         let target = browser.order("Target.createTarget", &json!({"url": "about:blank"}))?;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = browser.order("Target.attachToTarget", &attach)?;
@@ -249,6 +256,15 @@ impl Browser {
         self.order("Emulation.setEmulatedMedia", &json!({"features": features})).map(drop)
     }
 
+    /// Lives in another time zone, such as `Asia/Kolkata`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no such zone.
+    pub fn live_in(&mut self, time_zone: &str) -> anyhow::Result<()> {
+        self.order("Emulation.setTimezoneOverride", &json!({"timezoneId": time_zone})).map(drop)
+    }
+
     /// Runs no scripts from the next page on, or runs them again.
     ///
     /// # Errors
@@ -331,11 +347,11 @@ impl Browser {
     }
 }
 
-impl Drop for Browser {
+impl Drop for Process {
     fn drop(&mut self) {
         // It may be gone already, and nobody could do anything about a failure.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use store::{OnCorrupt, StoreParams};
+use terminal::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Judges events that stations send, keeps every prediction, and answers over HTTP; GET /docs shows what can be asked.
@@ -97,15 +98,6 @@ pub struct ServeArgs {
     /// How to write the log: for people, or a JSON object a line for programs
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "SERVER_LOG_FORMAT")]
     pub log_format: LogFormat,
-}
-
-/// How a log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    Text,
-    /// A JSON object a line
-    Json,
 }
 
 /// What becomes of a damaged database at the start.

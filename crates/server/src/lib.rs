@@ -46,10 +46,10 @@ use crate::listen::ConnectionLimits;
 use crate::retention::Retentions;
 
 pub use api_error::ApiError;
-pub use args::{Args, Command, CorruptAction, LogFormat, Retention, ServeArgs, VerifyArgs};
+pub use args::{Args, Command, CorruptAction, Retention, ServeArgs, VerifyArgs};
 pub use model::{Model, Origin};
 pub use routes::router;
-pub use state::{AppState, Clock, Models};
+pub use state::{AppState, Clock, Models, Parts};
 pub use verify::verify;
 
 /// A server that has its port, its model and its database, and does not answer yet.
@@ -75,9 +75,14 @@ impl Server {
         limits::survive_file_size_limit().context("cannot watch for a limit on files")?;
         limits::allow_open_files(args.connections_max);
         let model = Model::load(&args.model_dir, args.require_model, clock())?;
-        let path = args.data_dir.join(DATABASE_FILE);
-        let database = (&*path, &args.store_params());
-        let (state, writer) = AppState::open(model, args.model_dir.clone(), database, clock)
+        let parts = Parts {
+            model,
+            model_dir: args.model_dir.clone(),
+            database: &args.data_dir.join(DATABASE_FILE),
+            store_params: &args.store_params(),
+            clock,
+        };
+        let (state, writer) = AppState::open(parts)
             .context("cannot keep predictions; choose another folder with --data-dir")?;
         if let Err(error) = state.floor.recall(&state.store, clock()).await {
             let error: &dyn std::error::Error = &error;

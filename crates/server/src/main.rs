@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use server::{Args, Command, LogFormat, Models, ServeArgs, Server};
+use server::{Args, Command, Models, ServeArgs, Server};
+use terminal::LogFormat;
 
 /// What one thread allocates for a prediction, another one frees, which this allocator does without
 /// locks: a fifth more events a second.
@@ -12,13 +13,18 @@ use server::{Args, Command, LogFormat, Models, ServeArgs, Server};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    terminal::main(|args: Args| {
-        begin_log(&args.serve);
-        match &args.command {
-            None => serve(&args.serve),
-            Some(Command::Verify(verify)) => server::verify(verify, &mut std::io::stdout().lock()),
-        }
-    })
+    terminal::main_with_log(
+        |args: &Args| args.serve.log_format,
+        |args| {
+            begin_log(&args.serve);
+            match &args.command {
+                None => serve(&args.serve),
+                Some(Command::Verify(verify)) => {
+                    server::verify(verify, &mut std::io::stdout().lock())
+                }
+            }
+        },
+    )
 }
 
 fn begin_log(args: &ServeArgs) {

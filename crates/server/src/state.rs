@@ -21,6 +21,21 @@ pub type Clock = fn() -> i64;
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<Shared>);
 
+/// What an [`AppState`] is made of.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// What judges events at first.
+    pub model: Model,
+    /// Where another model is loaded from when one is asked for.
+    pub model_dir: PathBuf,
+    /// The file that predictions are kept in.
+    pub database: &'a Path,
+    /// How it is opened.
+    pub store_params: &'a StoreParams,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
 /// What [`AppState`] points at.
 #[derive(Debug)]
 pub struct Shared {
@@ -48,24 +63,17 @@ pub struct Models {
 impl AppState {
     /// Opens the database and brings the parts together; the server counts as started now.
     ///
-    /// `model_dir` is where another model is loaded from when one is asked for.
-    ///
     /// # Errors
     ///
     /// Fails when the database cannot be opened.
-    pub fn open(
-        model: Model,
-        model_dir: PathBuf,
-        database: (&Path, &StoreParams),
-        clock: Clock,
-    ) -> Result<(Self, Writer), OpenError> {
+    pub fn open(parts: Parts<'_>) -> Result<(Self, Writer), OpenError> {
+        let Parts { model, model_dir, database, store_params, clock } = parts;
         let metrics = Arc::new(Metrics::new());
         metrics.model_in_use(&model);
         let started_us = clock();
         let floor = Arc::new(Floor::new(started_us));
         let (counted, noted) = (Arc::clone(&metrics), Arc::clone(&floor));
-        let (path, params) = database;
-        let (store, writer) = Store::open(path, params, move |report| {
+        let (store, writer) = Store::open(database, store_params, move |report| {
             counted.committed(report);
             noted.note(&report.arrivals);
         })?;

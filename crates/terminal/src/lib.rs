@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anstream::AutoStream;
 use anyhow::Context as _;
-use clap::{Command, FromArgMatches as _, Parser, Subcommand};
+use clap::{Command, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -31,7 +31,8 @@ pub mod style {
     pub const QUIET: Style = Style::new().dimmed();
 }
 
-/// What every program does for shells and manuals, beside its work.
+// What every program does for shells and manuals, beside its work. A doc comment would become the
+// purpose of the program.
 #[derive(Debug, Clone, Subcommand)]
 enum ShellCommand {
     /// Prints completions for a shell, to be put where that looks for them
@@ -43,15 +44,38 @@ enum ShellCommand {
     Man,
 }
 
+/// How a program tells what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line, for programs
+    Json,
+}
+
 /// A program: reads its arguments, does its work, and ends with 0 when it is done, with 1 when it
 /// failed, and with 2 when it was asked wrongly.
 pub fn main<Args: Parser>(run: impl FnOnce(Args) -> anyhow::Result<()>) -> ExitCode {
+    main_with_log(|_| LogFormat::Text, run)
+}
+
+/// The same for a program whose arguments say how it tells what happens.
+pub fn main_with_log<Args: Parser>(
+    log_format: impl FnOnce(&Args) -> LogFormat,
+    run: impl FnOnce(Args) -> anyhow::Result<()>,
+) -> ExitCode {
     let command = with_shell_commands(Args::command());
     let matches = command.clone().get_matches();
-    exit_code(match ShellCommand::from_arg_matches(&matches) {
-        Ok(shell) => shell.write(command, &mut io::stdout()),
-        Err(_) => Args::from_arg_matches(&matches).map_err(Into::into).and_then(run),
-    })
+    if let Ok(shell) = ShellCommand::from_arg_matches(&matches) {
+        return exit_code(shell.write(command, &mut io::stdout()), LogFormat::Text);
+    }
+    match Args::from_arg_matches(&matches) {
+        Ok(args) => {
+            let log_format = log_format(&args);
+            exit_code(run(args), log_format)
+        }
+        Err(error) => exit_code(Err(error.into()), LogFormat::Text),
+    }
 }
 
 fn with_shell_commands(command: Command) -> Command {
@@ -86,22 +110,32 @@ pub fn is_colourful(stream: &impl anstream::stream::RawStream) -> bool {
 }
 
 /// Tells what failed, if anything did.
-fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+fn exit_code(result: anyhow::Result<()>, log_format: LogFormat) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // Who reads no more has what they wanted.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Where even this cannot be written, the code says enough.
-            let _ = write_error(&error, &mut AutoStream::auto(io::stderr()));
+            let _ = write_error(&error, log_format, &mut AutoStream::auto(io::stderr()));
             ExitCode::FAILURE
         }
     }
 }
 
-fn write_error(error: &anyhow::Error, out: &mut dyn Write) -> io::Result<()> {
+fn write_error(
+    error: &anyhow::Error,
+    log_format: LogFormat,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let red = style::ERROR;
-    writeln!(out, "{red}error:{red:#} {error:#}")
+    match log_format {
+        LogFormat::Text => writeln!(out, "{red}error:{red:#} {error:#}"),
+        LogFormat::Json => {
+            let line = serde_json::json!({"level": "ERROR", "message": format!("{error:#}")});
+            writeln!(out, "{line}")
+        }
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -152,6 +186,9 @@ mod tests {
             assert!(text.contains("tryout") && text.contains("loudness"), "{shell}: {text}");
         }
         let manual = printed(&ShellCommand::Man);
+        assert!(manual.contains("tryout \\- Tries things out"), "{manual}");
+        let help = with_shell_commands(Args::command()).render_long_help().to_string();
+        assert!(help.starts_with("Tries things out"), "{help}");
         assert!(manual.contains(".TH tryout") && manual.contains("How loud"), "{manual}");
     }
 
@@ -169,7 +206,13 @@ mod tests {
     fn an_error_is_told_with_all_its_causes() {
         let error = anyhow::anyhow!("no such file").context("cannot read `x`");
         let mut out = anstream::StripStream::new(Vec::new());
-        write_error(&error, &mut out).unwrap();
-        assert_eq!(out.into_inner(), b"error: cannot read `x`: no such file\n");
+        write_error(&error, LogFormat::Text, &mut out).unwrap();
+        write_error(&error, LogFormat::Json, &mut out).unwrap();
+        let written = String::from_utf8(out.into_inner()).unwrap();
+        let lines: Vec<&str> = written.lines().collect();
+        let message = "cannot read `x`: no such file";
+        assert_eq!(lines[0], format!("error: {message}"));
+        let json: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
+        assert_eq!((&json["level"], &json["message"]), (&"ERROR".into(), &message.into()));
     }
 }

@@ -7,8 +7,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use detector::{AlarmRule, Params};
+use terminal::LogFormat;
 
 /// Learns what is normal and writes the model that the server uses.
 ///
@@ -95,15 +96,6 @@ pub struct Args {
     /// Learn and report, but write nothing
     #[arg(long)]
     pub dry_run: bool,
-}
-
-/// How to print what was learnt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    Text,
-    /// A JSON object a line
-    Json,
 }
 
 impl Args {

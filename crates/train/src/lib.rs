@@ -27,7 +27,7 @@ use crate::summary::Summary;
 use crate::teller::Teller;
 use crate::timing::Timing;
 
-pub use args::{Args, LogFormat};
+pub use args::Args;
 pub use data::TrainingData;
 pub use drift::Drift;
 pub use timeline::Timeline;

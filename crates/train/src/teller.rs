@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
+use terminal::LogFormat;
 use terminal::style::WARNING;
 
-use crate::args::{Args, LogFormat};
+use crate::args::Args;
 use crate::summary::Summary;
 use crate::{REPORT_FILE, SAMPLE_FILE};
 

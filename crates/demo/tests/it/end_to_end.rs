@@ -74,6 +74,20 @@ async fn the_demo_ends_with_a_report_and_anomalies_with_their_reasons() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_hear_the_report_of_the_demo_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = dir.path().join("demo.html");
+    let report_text = report.display().to_string();
+    let args = ["demo", "--count", "100", "--json", "--report", &report_text];
+    let mut out = Vec::new();
+    let args = demo::Args::parse_from(args);
+    demo::run(&args, now_us, &mut out, std::future::pending()).await.unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(said["stored"], 100);
+    assert!(std::fs::read_to_string(report).unwrap().contains("station_008 truth"));
+}
+
 /// Hands on what is written.
 struct Told(tokio::sync::mpsc::UnboundedSender<String>);
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use server::AppState;
+use server::{AppState, Parts};
 
 use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model, router};
 
@@ -344,8 +344,14 @@ async fn more_events_than_may_wait_are_refused_with_503() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.db");
     let params = store::StoreParams { queue_len_max: 1, ..store::StoreParams::default() };
-    let (state, writer) =
-        AppState::open(model(42), dir.path().to_owned(), (&path, &params), || NOW_US).unwrap();
+    let parts = Parts {
+        model: model(42),
+        model_dir: dir.path().to_owned(),
+        database: &path,
+        store_params: &params,
+        clock: || NOW_US,
+    };
+    let (state, writer) = AppState::open(parts).unwrap();
     let app = std::sync::Arc::new(TestApp { router: server::router(state), dir, writer });
 
     // Another program holds the database, so nothing can be written for the moment.

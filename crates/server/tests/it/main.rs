@@ -22,7 +22,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use detector::{Detector, ForestParams, Params};
 use sensor::FeatureSchema;
 use serde_json::Value;
-use server::{AppState, Model, Origin};
+use server::{AppState, Model, Origin, Parts};
 use store::{StoreParams, Writer};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -86,10 +86,14 @@ impl TestApp {
 }
 
 fn router(dir: &Path, model: &Model) -> (Router, Writer) {
-    let path = dir.join("events.db");
-    let database = (&*path, &StoreParams::default());
-    let (state, writer) =
-        AppState::open(model.clone(), dir.to_owned(), database, || NOW_US).unwrap();
+    let parts = Parts {
+        model: model.clone(),
+        model_dir: dir.to_owned(),
+        database: &dir.join("events.db"),
+        store_params: &StoreParams::default(),
+        clock: || NOW_US,
+    };
+    let (state, writer) = AppState::open(parts).unwrap();
     (server::router(state), writer)
 }
 
