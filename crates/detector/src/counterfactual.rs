@@ -42,17 +42,30 @@ impl Detector {
     pub fn counterfactual(&self, values: &[f64]) -> Option<Counterfactual> {
         let contributions = self.contributions(values);
         let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_by(|&a, &b| contributions[b].total_cmp(&contributions[a]));
-        order.truncate(CHANGES_MAX);
+        order.sort_by(|&a, &b| {
+            // What was never seen in training is to be changed, whatever else is.
+            let unseen = (self.is_unseen(b, values[b]), self.is_unseen(a, values[a]));
+            unseen.0.cmp(&unseen.1).then(contributions[b].total_cmp(&contributions[a]))
+        });
+        let n_unseen = order.iter().filter(|&&i| self.is_unseen(i, values[i])).count();
+        order.truncate(CHANGES_MAX.max(n_unseen));
 
-        let alone = order.iter().find_map(|&feature| self.normal_change(values, feature));
+        // One change is best, where it leaves nothing that is unseen.
+        let singles = match n_unseen {
+            0 => &order[..],
+            1 => &order[..1],
+            _ => &[],
+        };
+        let alone = singles.iter().find_map(|&feature| self.normal_change(values, feature));
         if let Some(change) = alone {
             return Some(Counterfactual { changes: vec![change] });
         }
         let mut changed = values.to_vec();
         let mut changes = Vec::new();
-        for feature in order {
-            if let Some(change) = self.normal_change(&changed, feature) {
+        for (index, feature) in order.into_iter().enumerate() {
+            if index + 1 >= n_unseen
+                && let Some(change) = self.normal_change(&changed, feature)
+            {
                 changes.push(change);
                 return Some(Counterfactual { changes });
             }
@@ -64,16 +77,28 @@ impl Detector {
         None
     }
 
+    /// Whether the training had no value as low or as high.
+    fn is_unseen(&self, feature: usize, value: f64) -> bool {
+        let quantiles = self.meta().features[feature].quantiles.as_ref();
+        quantiles.is_some_and(|seen| value < seen.min || value > seen.max)
+    }
+
     /// The values of one feature that make an event normal: those around the usual ones.
     fn normal_change(&self, values: &[f64], feature: usize) -> Option<Change> {
         let percentiles = self.meta().features[feature].percentiles.as_ref()?;
+        // The percentiles, and what lies half-way between them.
+        let grid: Vec<f64> = percentiles
+            .windows(2)
+            .flat_map(|pair| [pair[0], f64::midpoint(pair[0], pair[1])])
+            .chain(percentiles.last().copied())
+            .collect();
         let mut changed = values.to_vec();
         let mut is_normal = |value: f64| {
             changed[feature] = value;
             !self.is_anomaly(&changed)
         };
-        let normal: Vec<bool> = percentiles.iter().map(|&value| is_normal(value)).collect();
-        let middle = percentiles.len() / 2;
+        let normal: Vec<bool> = grid.iter().map(|&value| is_normal(value)).collect();
+        let middle = grid.len() / 2;
         let nearest =
             (0..normal.len()).filter(|&i| normal[i]).min_by_key(|i| i.abs_diff(middle))?;
         let first = (0..nearest).rev().take_while(|&i| normal[i]).last().unwrap_or(nearest);
@@ -89,11 +114,11 @@ impl Detector {
             }
             inside
         };
-        let below = first.checked_sub(1).and_then(|index| percentiles.get(index));
+        let below = first.checked_sub(1).and_then(|index| grid.get(index));
         Some(Change {
             feature: self.name(feature),
-            low: edge(percentiles[first], below),
-            high: edge(percentiles[last], percentiles.get(last + 1)),
+            low: edge(grid[first], below),
+            high: edge(grid[last], grid.get(last + 1)),
         })
     }
 

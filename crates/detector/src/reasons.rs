@@ -74,12 +74,19 @@ impl ModelMeta {
     }
 }
 
+/// Values with so many places are written in powers of ten.
+const SMALL_PLACES: usize = 7;
+/// More places are no help to anybody.
+const MANY_PLACES: usize = 12;
+
 impl FeatureMeta {
-    /// The name as a person says it: `sound` for `sound_db`, whose unit is dB.
+    /// The name as a person says it: `sound` for `sound_db`, whose unit is dB. Without a unit, it stays as
+    /// it is: its end may tell the unit.
     pub fn plain_name(&self) -> Cow<'_, str> {
         let plain = match (&self.unit, self.name.rsplit_once('_')) {
+            (None, _) => return Cow::from(&self.name),
             (Some(unit), Some((front, last))) if is_written_as(unit, last) => front,
-            _ => &self.name,
+            (Some(_), _) => &self.name,
         };
         if plain.contains('_') { plain.replace('_', " ").into() } else { plain.into() }
     }
@@ -99,7 +106,22 @@ impl FeatureMeta {
 
     /// A value as a person writes it, with as many places as tell the values of the training apart.
     pub fn value_text(&self, value: f64) -> String {
-        readable(value, self.n_places())
+        let n_places = self.n_places();
+        if n_places < SMALL_PLACES { readable(value, n_places) } else { format!("{value:.3e}") }
+    }
+
+    /// The ends of a range as people write them, neither beyond the range: rounded towards its middle,
+    /// with more places where it would be empty otherwise.
+    pub fn range_within(&self, low: f64, high: f64) -> (String, String) {
+        for n_places in self.n_places()..=MANY_PLACES {
+            let factor = 10_f64.powi(i32::try_from(n_places).unwrap_or_default());
+            let (inner_low, inner_high) =
+                ((low * factor).ceil() / factor, (high * factor).floor() / factor);
+            if inner_low <= inner_high {
+                return (readable(inner_low, n_places), readable(inner_high, n_places));
+            }
+        }
+        (low.to_string(), high.to_string())
     }
 
     /// A value with its unit.
@@ -134,9 +156,9 @@ impl FeatureMeta {
         let seems_inside = value.is_some_and(|value| {
             (parsed(at(low, rough))..=parsed(at(high, rough))).contains(&value)
         });
-        let is_short = low.abs().max(high.abs()) < 1e9;
+        let is_short = low.abs().max(high.abs()) < 1e9 && self.n_places() < SMALL_PLACES;
         [low, high].map(|end| match (is_short, seems_inside) {
-            (false, _) => readable(end, rough),
+            (false, _) => self.value_text(end),
             (true, false) => at(end, rough),
             (true, true) => at(end, self.n_places()),
         })
@@ -195,7 +217,7 @@ mod tests {
         assert_eq!(feature("oil_pressure_bar", Some("bar")), "oil pressure");
         assert_eq!(feature("flow_rate", Some("l/min")), "flow rate");
         assert_eq!(feature("Current", None), "Current");
-        assert_eq!(feature("sound_db", None), "sound db");
+        assert_eq!(feature("vibration_mm_s", None), "vibration_mm_s");
     }
 
     #[test]

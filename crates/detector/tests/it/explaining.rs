@@ -84,6 +84,41 @@ fn several_values_are_changed_where_one_is_not_enough() {
 }
 
 #[test]
+fn what_is_said_to_be_normal_is_normal_as_it_is_written() {
+    let detector = detector();
+    let mut n_checked = 0;
+    for event in events(3_000, 5) {
+        if !detector.is_anomaly(event.values()) {
+            continue;
+        }
+        let Some(found) = detector.counterfactual(event.values()) else { continue };
+        let mut changed = event.values().to_vec();
+        for change in &found.changes {
+            let features = &detector.meta().features;
+            let index = features.iter().position(|f| *f.name == *change.feature).unwrap();
+            let (low, high) = features[index].range_within(change.low, change.high);
+            for end in [low, high] {
+                changed[index] = end.parse().unwrap();
+                n_checked += 1;
+            }
+            let is_last = change == found.changes.last().unwrap();
+            assert!(!is_last || !detector.is_anomaly(&changed), "{found:?}");
+        }
+    }
+    assert!(n_checked > 20, "{n_checked}");
+}
+
+#[test]
+fn nothing_is_said_to_be_normal_beside_what_was_never_seen() {
+    let detector = detector();
+    let values = [85.0, 45.0, 91.0];
+    let found = detector.counterfactual(&values).unwrap();
+    let mut changed: Vec<&str> = found.changes.iter().map(|change| &*change.feature).collect();
+    changed.sort_unstable();
+    assert_eq!(changed, ["sound_db", "temperature_c"]);
+}
+
+#[test]
 fn a_row_is_made_of_the_values_of_a_prediction() {
     let detector = detector();
     let prediction = detector.assess(&event(&[70.0, 45.0, 66.0]));
