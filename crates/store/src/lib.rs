@@ -395,6 +395,11 @@ impl Store {
         self.backlog.is_full()
     }
 
+    /// Why predictions cannot be kept at present, as the writer last knew; `None` when they can.
+    pub fn failure(&self) -> Option<KeepError> {
+        lock(&self.status).failure
+    }
+
     /// How many predictions are kept, as the writer last knew.
     pub fn totals(&self) -> Totals {
         lock(&self.status).totals

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::types::Type;
 use rusqlite::{Row, params};
-use sensor::{FeatureValues, Fingerprint, Prediction, StationId};
+use sensor::{FeatureValues, Fingerprint, Prediction, StationId, timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Arrival, Glance, NewPrediction, StoredPrediction};
@@ -211,7 +211,7 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
     let model_version: String = row.get(10)?;
     let prediction = Prediction {
         station_id: StationId::parse(&station_id).map_err(|error| conversion_error(1, error))?,
-        timestamp_us: row.get(2)?,
+        timestamp_us: time(row, 2)?,
         sequence: row.get(3)?,
         features: from_json(row, 4)?,
         anomaly_score: row.get(5)?,
@@ -223,6 +223,21 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
     };
     Ok(StoredPrediction { id: row.get(0)?, prediction })
 }
+
+/// Reads a time that an event can have: in a damaged row, it may be any number.
+pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
+    let time_us = row.get(column)?;
+    let is_possible = (timestamp::EARLIEST_US..=LATEST_US).contains(&time_us);
+    is_possible.then_some(time_us).ok_or_else(|| conversion_error(column, ImpossibleTime))
+}
+
+/// The end of the year 9999.
+const LATEST_US: i64 = 253_402_300_799_999_999;
+
+/// A time that no event has.
+#[derive(Debug, thiserror::Error)]
+#[error("a time is not possible")]
+struct ImpossibleTime;
 
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("names and numbers are JSON")

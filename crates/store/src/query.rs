@@ -171,13 +171,13 @@ pub(crate) fn past(
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![station_id.as_str(), len_max], |row| {
         Ok(Glance {
-            timestamp_us: row.get(0)?,
-            received_us: row.get(1)?,
+            timestamp_us: prediction_row::time(row, 0)?,
+            received_us: prediction_row::time(row, 1)?,
             anomaly_score: row.get(2)?,
             is_anomaly: row.get(3)?,
         })
     })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
 }
 
 /// Leaves out a row that is damaged, so that the others can be read.
@@ -252,27 +252,35 @@ pub(crate) fn stations(
     while found.len() < query.limit as usize
         && let Some(name) = next_station(connection, &last)?
     {
-        found.push(station(connection, &name)?);
+        found.extend(station(connection, &name)?);
         last = name;
     }
     Ok(found)
 }
 
-fn station(connection: &Connection, name: &str) -> Result<Station, ReadError> {
-    let latest = format!(
+/// Damaged rows at the end of a station that are passed over.
+const DAMAGED_MAX: u32 = 16;
+
+/// A station, unless all of its last rows are damaged.
+fn station(connection: &Connection, name: &str) -> Result<Option<Station>, ReadError> {
+    let first_readable = |sql: String| -> Result<Option<StoredPrediction>, ReadError> {
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query_map(params![name, DAMAGED_MAX], prediction_row::read)?;
+        Ok(rows.find_map(readable).transpose()?)
+    };
+    let latest = first_readable(format!(
         "SELECT {COLUMNS} FROM predictions WHERE station_id = ?1
-         ORDER BY timestamp_us DESC, sequence DESC LIMIT 1"
-    );
-    let latest = connection.prepare_cached(&latest)?.query_row([name], prediction_row::read)?;
-    let latest_anomaly = format!(
+         ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2"
+    ))?;
+    let latest_anomaly = first_readable(format!(
         "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_station
-         WHERE is_anomaly AND station_id = ?1 ORDER BY id DESC LIMIT 1"
-    );
-    let latest_anomaly = connection
-        .prepare_cached(&latest_anomaly)?
-        .query_row([name], prediction_row::read)
-        .optional()?;
-    Ok(Station { station_id: latest.prediction.station_id.clone(), latest, latest_anomaly })
+         WHERE is_anomaly AND station_id = ?1 ORDER BY id DESC LIMIT ?2"
+    ))?;
+    Ok(latest.map(|latest| Station {
+        station_id: latest.prediction.station_id.clone(),
+        latest,
+        latest_anomaly,
+    }))
 }
 
 /// The name after this one: a step in the tree of keys, however many predictions a station has.

@@ -119,9 +119,9 @@ fn give_space_back(connection: &Connection, path: &Path) -> Result<(), OpenError
     if found == INCREMENTAL {
         return Ok(());
     }
+    let n_pages: i32 = number("PRAGMA page_count")?;
     // Of an empty file, this is how it will be.
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").map_err(sqlite_error)?;
-    let n_pages: i32 = number("PRAGMA page_count")?;
     if n_pages > 0 {
         tracing::info!("rewriting `{}` once, so that it can give space back", path.display());
         connection.execute_batch("VACUUM").map_err(sqlite_error)?;

@@ -303,9 +303,13 @@ impl<'de> Visitor<'de> for Picked<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut values = vec![None; self.0.len()];
-        while let Some(index) = map.next_key_seed(IndexOf(self.0))? {
+        let mut expected = 0;
+        while let Some(index) = map.next_key_seed(IndexOf { names: self.0, expected })? {
             match index {
-                Some(index) => values[index] = map.next_value()?,
+                Some(index) => {
+                    values[index] = map.next_value()?;
+                    expected = index + 1;
+                }
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -314,7 +318,11 @@ impl<'de> Visitor<'de> for Picked<'_> {
 }
 
 /// Reads a name as its place among others, if it has one.
-struct IndexOf<'a>(&'a [Arc<str>]);
+struct IndexOf<'a> {
+    names: &'a [Arc<str>],
+    /// Where it is looked for first: mostly, names come in their order.
+    expected: usize,
+}
 
 impl<'de> DeserializeSeed<'de> for IndexOf<'_> {
     type Value = Option<usize>;
@@ -332,7 +340,11 @@ impl Visitor<'_> for IndexOf<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|feature| **feature == *name))
+        let is_meant = |feature: &Arc<str>| **feature == *name;
+        if self.names.get(self.expected).is_some_and(is_meant) {
+            return Ok(Some(self.expected));
+        }
+        Ok(self.names.iter().position(is_meant))
     }
 }
 
