@@ -37,7 +37,7 @@
       since: new Date(sinceMs).toISOString(),
       until: new Date(untilMs).toISOString(),
       points: String(points()),
-      first: String(chart.first),
+      features: chart.indices,
     });
     const answer = await fetch(chart.series + "?" + query, { signal: AbortSignal.timeout(15000) });
     if (!answer.ok) throw new Error("the series cannot be read: " + answer.status);
@@ -223,7 +223,16 @@
 
   // The window of the server goes on; a new drawing is worth it when it has gone on by a pixel.
   document.addEventListener("page:refreshed", (event) => {
-    if (event.detail) chart = JSON.parse(event.detail);
+    if (event.detail) {
+      const newer = JSON.parse(event.detail);
+      const names = (of) => JSON.stringify(of.features);
+      // Another model knows other features; and what matters most may be others now.
+      if (names(newer) !== names(chart)) {
+        chart = newer;
+        drawnUntilMs = -Infinity;
+      }
+      chart = newer;
+    }
     if (shown && (!chart.is_live || isZoomed)) return;
     const pixelMs = Math.max(1000, (chart.until_ms - chart.since_ms) / points());
     if (shown && chart.until_ms - drawnUntilMs < pixelMs) return;

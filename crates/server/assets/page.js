@@ -3,7 +3,7 @@
 
 (() => {
   // Times: local, with the date where it is not today's, and UTC at hand.
-  const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
   function localize(within) {
@@ -43,9 +43,18 @@
 
   const connection = document.getElementById("connection");
 
-  function tell(text) {
+  const root = document.documentElement;
+  const STALE_AFTER_MS = 8000;
+  let lastNews = new Date();
+
+  // What a page says is worth little when it is old, and it has to look so from afar.
+  function tell(trouble) {
+    if (trouble === "") lastNews = new Date();
+    const isStale = new Date() - lastNews > STALE_AFTER_MS;
+    root.classList.toggle("stale", isStale);
+    const text = isStale ? "No news since " + timeFormat.format(lastNews) + ": " + trouble : trouble;
     if (connection.textContent !== text) connection.textContent = text;
-    connection.hidden = text === "";
+    connection.hidden = trouble === "";
   }
 
   const ANSWER_TIMEOUT_MS = 15000;
@@ -76,7 +85,7 @@
       tell("");
       document.dispatchEvent(new CustomEvent("page:refreshed", { detail: chart }));
     } catch (error) {
-      tell("Not up to date (" + error.message + "). Trying again.");
+      tell("this page cannot be brought up to date (" + error.message + "); trying again.");
       isWanted = true;
     } finally {
       isLoading = false;
@@ -113,7 +122,7 @@
     source.addEventListener("open", () => tell(""));
     source.addEventListener("error", () => {
       const isOver = source.readyState === EventSource.CLOSED;
-      tell(isOver ? "Not live: too many watch, or the server has gone. Trying again." : "The server does not answer. Trying again.");
+      tell(isOver ? "too many watch, or the server has gone; trying again." : "the server does not answer; trying again.");
       if (isOver) {
         unwatch();
         retry = setTimeout(watch, RETRY_MS);

@@ -1,5 +1,8 @@
 //! Everything that is refused, as `application/problem+json` (RFC 9457).
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -35,6 +38,9 @@ pub enum ApiError {
     /// There is nothing at this path.
     #[error("there is nothing here; GET /docs shows what there is")]
     NotFound,
+    /// What a page is about is not kept.
+    #[error("{0}")]
+    NotKept(&'static str),
     /// Another event has the same station, time and sequence number.
     #[error("another event has the same station, time and sequence number")]
     Conflict,
@@ -115,7 +121,7 @@ impl ApiError {
             Self::InvalidEvent(invalid) if invalid.malformed().is_some() => StatusCode::BAD_REQUEST,
             Self::InvalidEvent(_) | Self::InvalidQuery(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Framing { status, .. } => *status,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotKept(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict | Self::ModelUnusable(_) => StatusCode::CONFLICT,
             Self::NotABatch | Self::Inference(_) => StatusCode::BAD_REQUEST,
@@ -136,7 +142,7 @@ impl ApiError {
             }
             Self::InvalidQuery(_) => "invalid_query",
             Self::Framing { code, .. } => code,
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::NotKept(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "sequence_conflict",
             Self::NotABatch => "not_a_batch",
@@ -274,8 +280,7 @@ impl IntoResponse for ApiError {
         // What a client can bring about at will is no error of ours.
         let is_refusal = matches!(self, Self::Read(ReadError::Busy | ReadError::TimeLimit));
         if matches!(self, Self::Panic(_) | Self::Read(_)) && !is_refusal {
-            let error: &dyn std::error::Error = &self;
-            tracing::error!(error, "a request failed");
+            log_failure(&self);
         }
         let mut response = self.status().into_response();
         if let Some(seconds) = self.retry_after_s() {
@@ -283,6 +288,18 @@ impl IntoResponse for ApiError {
         }
         response.extensions_mut().insert(self.problem());
         response
+    }
+}
+
+/// Logs what failed here, but not more than once a second: many may ask while a disk is away.
+fn log_failure(failure: &ApiError) {
+    const PAUSE: Duration = Duration::from_secs(1);
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|last| last.elapsed() >= PAUSE) {
+        *last = Some(Instant::now());
+        let error: &dyn std::error::Error = failure;
+        tracing::error!(error, "a request failed");
     }
 }
 

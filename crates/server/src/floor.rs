@@ -15,16 +15,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sensor::StationId;
-use store::Arrival;
+use store::{Arrival, Glance};
 use tokio::sync::watch;
 
 use crate::state::Clock;
 
 use pace::Pace;
 pub(crate) use pace::Rates;
-use station::StationPast;
 pub(crate) use station::{State, StationNow};
-pub(crate) use strip::{STRIP_US, StripCells};
+use station::{StationPast, sick_from};
+pub(crate) use strip::{STRIP_US, StripCell, StripCells};
 
 /// Stations that are known one by one. More would make every look at the floor slow; they are
 /// judged and kept like the others, and `GET /stations` lists them.
@@ -33,6 +33,8 @@ pub(crate) const STATIONS_MAX: usize = 10_000;
 const FORGOTTEN_AFTER_US: i64 = 7 * 86_400_000_000;
 /// Where there is no room for another station, one makes room that was silent for so long: an hour.
 const MAKES_ROOM_AFTER_US: i64 = 3_600_000_000;
+/// For a station with an anomaly, it is enough to be silent for so long: ten seconds.
+const ANOMALY_NEEDS_ROOM_US: i64 = 10_000_000;
 /// Time between two looks at whether somebody has to be told.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// Time between two beats when nothing is urgent: numbers change all the time.
@@ -71,6 +73,10 @@ struct Stations {
     newest_us: Option<i64>,
     /// Whether stations were left out because there were too many.
     has_more: bool,
+    /// Share of normal events that are called anomalous.
+    alarm_rate: f64,
+    /// How many anomalies among its recent events make a station sick.
+    sick_from: u32,
 }
 
 /// How many stations are in which state.
@@ -79,6 +85,8 @@ pub(crate) struct Counts {
     pub(crate) normal: usize,
     pub(crate) anomaly: usize,
     pub(crate) silent: usize,
+    /// Of those with an anomaly, how many are sick.
+    pub(crate) sick: usize,
 }
 
 impl Counts {
@@ -86,8 +94,9 @@ impl Counts {
         self.normal + self.anomaly + self.silent
     }
 
-    fn add(&mut self, state: State) {
-        *match state {
+    fn add(&mut self, station: &StationNow) {
+        self.sick += usize::from(station.is_sick);
+        *match station.state {
             State::Normal => &mut self.normal,
             State::Anomaly => &mut self.anomaly,
             State::Silent => &mut self.silent,
@@ -117,6 +126,8 @@ impl Floor {
             is_urgent: false,
             newest_us: None,
             has_more: false,
+            alarm_rate: 0.0,
+            sick_from: sick_from(0.0, 1),
         };
         let bell = watch::Sender::new(Beat::Look(0));
         Self { stations: Mutex::new(stations), bell, started_us }
@@ -125,6 +136,13 @@ impl Floor {
     /// Names this floor, so that beats of another one are not taken for its own.
     pub(crate) fn started_us(&self) -> i64 {
         self.started_us
+    }
+
+    /// Events are judged by a model that calls this share of normal ones anomalous.
+    pub(crate) fn judged_at(&self, alarm_rate: f64) {
+        let mut stations = self.lock();
+        stations.alarm_rate = alarm_rate;
+        stations.weigh();
     }
 
     /// Takes in what was stored.
@@ -144,8 +162,8 @@ impl Floor {
         let mut counts = Counts::default();
         let mut wanted = Vec::new();
         for (station_id, past) in &stations.by_id {
-            let station = past.now(station_id, now_us);
-            counts.add(station.state);
+            let station = past.now(station_id, now_us, stations.sick_from);
+            counts.add(&station);
             if is_wanted(&station) {
                 wanted.push(station);
             }
@@ -163,7 +181,7 @@ impl Floor {
     pub(crate) fn station(&self, station_id: &StationId, now_us: i64) -> Option<StationNow> {
         let stations = self.lock();
         let past = stations.by_id.get(station_id);
-        past.map(|past| past.now(station_id, now_us))
+        past.map(|past| past.now(station_id, now_us, stations.sick_from))
     }
 
     /// The latest time of measuring.
@@ -231,22 +249,30 @@ impl Stations {
         self.newest_us = self.newest_us.max(Some(glance.timestamp_us.min(glance.received_us)));
         self.has_changed = true;
         if let Some(past) = self.by_id.get_mut(station_id) {
-            self.is_urgent |= past.note(glance, self.beat);
-        } else if self.by_id.len() < STATIONS_MAX || self.make_room(glance.received_us) {
+            self.is_urgent |= past.note(glance, self.beat, self.sick_from);
+        } else if self.by_id.len() < STATIONS_MAX || self.make_room(glance) {
             let mut past = StationPast::new(glance);
-            past.note(glance, self.beat);
+            past.note(glance, self.beat, self.sick_from);
             self.by_id.insert((*station_id).clone(), past);
+            self.weigh();
             self.is_urgent = true;
         } else {
             self.has_more = true;
         }
     }
 
-    /// Forgets the station that was silent for longest, if any was for long enough.
-    fn make_room(&mut self, now_us: i64) -> bool {
-        let silent = self.by_id.iter().map(|(id, past)| (past.received_us(), id));
-        let Some((received_us, station_id)) = silent.min() else { return false };
-        let is_long = received_us < now_us - MAKES_ROOM_AFTER_US;
+    /// Says how many anomalies are no chance, of as many stations as there are.
+    fn weigh(&mut self) {
+        self.sick_from = sick_from(self.alarm_rate, self.by_id.len());
+    }
+
+    /// Forgets the station that was heard of longest ago, if that is long enough; an anomaly need not
+    /// wait for its place.
+    fn make_room(&mut self, glance: &Glance) -> bool {
+        let heard_of = self.by_id.iter().map(|(id, past)| (past.received_us(), id));
+        let Some((received_us, station_id)) = heard_of.min() else { return false };
+        let after_us = if glance.is_anomaly { ANOMALY_NEEDS_ROOM_US } else { MAKES_ROOM_AFTER_US };
+        let is_long = received_us < glance.received_us - after_us;
         if is_long {
             let station_id = station_id.clone();
             self.by_id.remove(&station_id);
@@ -259,7 +285,7 @@ impl Stations {
         self.by_id.retain(|_, past| past.received_us() > now_us - FORGOTTEN_AFTER_US);
         // Time makes stations silent, without anything arriving.
         for past in self.by_id.values_mut() {
-            self.is_urgent |= past.look(now_us, self.beat);
+            self.is_urgent |= past.look(now_us, self.beat, self.sick_from);
         }
         let is_time = self.is_urgent
             || (self.has_changed && since_last >= CALM_PAUSE)
@@ -275,8 +301,6 @@ impl Stations {
 
 #[cfg(test)]
 mod tests {
-    use store::Glance;
-
     use super::*;
 
     const SECOND_US: i64 = 1_000_000;
@@ -304,13 +328,15 @@ mod tests {
             }
         }
         let now = floor.now(30 * SECOND_US, |_| true);
-        assert_eq!(now.counts, Counts { normal: 1, anomaly: 1, silent: 1 });
+        assert_eq!(now.counts, Counts { normal: 1, anomaly: 1, silent: 1, sick: 1 });
         let states: Vec<_> = now.stations.iter().map(|station| station.state).collect();
         assert_eq!(states, [State::Normal, State::Anomaly, State::Silent]);
         assert_eq!(now.stations[1].since_us, Some(20 * SECOND_US));
         assert_eq!((now.stations[1].n_recent_anomalies, now.stations[1].n_recent), (10, 20));
         assert_eq!(now.newest_us, Some(29 * SECOND_US));
-        assert_eq!(floor.now(90 * SECOND_US, |_| false).counts.silent, 3);
+        // Silence does not heal a sick station, for an hour.
+        let silent = |second: i64| floor.now(second * SECOND_US, |_| false).counts.silent;
+        assert_eq!((silent(90), silent(29 + 3_600), silent(29 + 3_601)), (2, 2, 3));
     }
 
     #[test]
@@ -352,7 +378,9 @@ mod tests {
         }
         let now = floor.now(SECOND_US, |_| false);
         assert_eq!((now.counts.total(), now.has_more), (STATIONS_MAX, true));
-        // One that was silent for long makes room for another.
+        // One that was silent for long makes room for another, and sooner for an anomaly.
+        arrive(&floor, "ill", 12, true);
+        assert!(floor.station(&station("ill"), 0).is_some());
         arrive(&floor, "late", 2 * 3_600, false);
         assert!(floor.station(&station("late"), 0).is_some());
         assert_eq!(floor.now(SECOND_US, |_| false).counts.total(), STATIONS_MAX);

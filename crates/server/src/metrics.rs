@@ -16,6 +16,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use sensor::{InvalidEvent, Prediction, StationId};
 use store::{CommitReport, Kept, Store};
 
+use crate::floor::Counts;
 use crate::latency::{LatencyNow, RecentLatency};
 use crate::model::{Model, ReloadError};
 
@@ -47,6 +48,7 @@ pub(crate) struct Metrics {
     commit_failures: Counter,
     stored_predictions: Gauge,
     stored_anomalies: Gauge,
+    stations: Family<StateLabels, Gauge>,
     model_info: Family<ModelLabels, Gauge>,
     model_reloads: Family<OutcomeLabels, Counter>,
 }
@@ -79,6 +81,11 @@ struct StationLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ModelLabels {
     version: String,
     origin: &'static str,
@@ -88,6 +95,15 @@ struct ModelLabels {
 /// From 0.1 ms to 13 s.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(1e-4, 2.0, 18))
+}
+
+/// What has not happened yet is 0: who watches for the first time should see it.
+fn outcomes<const N: usize>(all: [&'static str; N]) -> Family<OutcomeLabels, Counter> {
+    let family = Family::default();
+    for outcome in all {
+        drop(family.get_or_create(&OutcomeLabels { outcome }));
+    }
+    family
 }
 
 /// Registers a metric and gives it.
@@ -132,7 +148,7 @@ impl Metrics {
                 r,
                 "predictions",
                 "Valid events by what became of their prediction",
-                Family::default(),
+                outcomes(["stored", "duplicate", "conflict", "unreadable", "failed"]),
             ),
             events_refused: known(
                 r,
@@ -186,28 +202,36 @@ impl Metrics {
             stored_predictions: known(
                 r,
                 "stored_predictions",
-                "Predictions in the database",
+                "Predictions kept",
                 Gauge::default(),
             ),
-            stored_anomalies: known(
+            stored_anomalies: known(r, "stored_anomalies", "Anomalies kept", Gauge::default()),
+            stations: known(
                 r,
-                "stored_anomalies",
-                "Anomalies in the database",
-                Gauge::default(),
+                "stations",
+                "Stations by how they are; the sick are among those with an anomaly",
+                Family::default(),
             ),
             model_info: known(r, "model_info", "The model in use", Family::default()),
             model_reloads: known(
                 r,
                 "model_reloads",
                 "Attempts to take over another model",
-                Family::default(),
+                outcomes(["replaced", "refused"]),
             ),
             registry,
         }
     }
 
     /// Everything as text, at this moment.
-    pub(crate) fn encode(&self, store: &Store) -> String {
+    pub(crate) fn encode(&self, store: &Store, stations: Counts) -> String {
+        let Counts { normal, anomaly, silent, sick } = stations;
+        for (state, count) in
+            [("normal", normal), ("anomaly", anomaly), ("silent", silent), ("sick", sick)]
+        {
+            let gauge = self.stations.get_or_create(&StateLabels { state });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.queue_len.set(gauge(store.queue_len() as u64));
         let totals = store.totals();

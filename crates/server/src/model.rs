@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
-use detector::{ARTEFACT_FILE, Detector, Engine, LoadError, Params};
+use detector::{ARTEFACT_FILE, AlarmRule, Detector, Engine, LoadError, Params};
 use sensor::FeatureSchema;
 
 use crate::state::Clock;
@@ -78,6 +78,13 @@ impl Model {
         Ok(loaded.map(|detector| Self { detector, origin: Origin::File, loaded_us: now_us }))
     }
 
+    /// Share of normal events that are called anomalous.
+    pub(crate) fn alarm_rate(&self) -> f64 {
+        match self.detector.alarm_rule() {
+            AlarmRule::FalseAlarmRate(rate) | AlarmRule::Contamination(rate) => rate,
+        }
+    }
+
     /// The name of the model.
     pub fn version(&self) -> &str {
         &self.detector.meta().model_version
@@ -140,7 +147,7 @@ impl ModelSlot {
         tracing::info!(
             model.version = model.version(),
             previous.version = self.current().version(),
-            "another model is in use"
+            "the model of the folder is in use"
         );
         self.current.store(Arc::new(model));
         Ok(())

@@ -5,10 +5,13 @@
 //! `templates` only place it, so that everything is escaped in one place.
 
 mod anomaly;
+mod anomaly_rows;
 mod assets;
 mod model;
 mod overview;
 mod station;
+mod strip;
+mod values;
 mod words;
 
 use askama::Template;

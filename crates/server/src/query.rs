@@ -173,6 +173,11 @@ pub(crate) fn index(text: &str) -> Result<usize, QueryFaultKind> {
     usize::try_from(integer(text)?).map_err(|_| QueryFaultKind::NotInteger)
 }
 
+/// Positions, with commas between.
+pub(crate) fn indices(text: &str) -> Result<Vec<usize>, QueryFaultKind> {
+    text.split(',').map(index).collect()
+}
+
 pub(crate) fn boolean(text: &str) -> Result<bool, QueryFaultKind> {
     text.parse().map_err(|_| QueryFaultKind::NotBoolean)
 }

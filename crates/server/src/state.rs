@@ -56,6 +56,7 @@ pub struct Shared {
 pub struct Models {
     slot: Arc<ModelSlot>,
     metrics: Arc<Metrics>,
+    floor: Arc<Floor>,
     /// Reloads take turns.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -72,13 +73,19 @@ impl AppState {
         metrics.model_in_use(&model);
         let started_us = clock();
         let floor = Arc::new(Floor::new(started_us));
+        floor.judged_at(model.alarm_rate());
         let (counted, noted) = (Arc::clone(&metrics), Arc::clone(&floor));
         let (store, writer) = Store::open(database, store_params, move |report| {
             counted.committed(report);
             noted.note(&report.arrivals);
         })?;
         let slot = Arc::new(ModelSlot::new(model, model_dir, clock));
-        let models = Models { slot, metrics: Arc::clone(&metrics), turn: Arc::default() };
+        let models = Models {
+            slot,
+            metrics: Arc::clone(&metrics),
+            floor: Arc::clone(&floor),
+            turn: Arc::default(),
+        };
         let body_room = Arc::new(Semaphore::new(BODIES_KIB_MAX));
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let shared =
@@ -125,6 +132,7 @@ impl Models {
         }
         let model = self.current();
         self.metrics.model_in_use(&model);
+        self.floor.judged_at(model.alarm_rate());
         Ok(model)
     }
 }

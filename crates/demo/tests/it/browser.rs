@@ -91,12 +91,13 @@ async fn a_station_turns_to_anomaly_before_the_eyes_of_whoever_watches() {
             )
             .unwrap();
 
-        // It takes a second at most; another program may take the processors for one of the tries.
+        // It takes a second at most; another program may take the processors during one of the tries.
         let took = ["press_1", "press_2", "quench"].map(|station| {
             stations.send(station, 91.2);
-            browser.wait_until(&state(station, "anomaly")).unwrap()
+            browser.wait_until(&state(station, "single")).unwrap()
         });
-        assert!(took.iter().any(|took| *took < Duration::from_secs(1)), "{took:?}");
+        let n_soon = took.iter().filter(|took| **took < Duration::from_secs(1)).count();
+        assert!(n_soon >= 2, "{took:?}");
 
         // Several anomalies are no chance: the page says which station, and why.
         for _ in 0..3 {

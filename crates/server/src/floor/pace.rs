@@ -22,7 +22,10 @@ pub(super) struct Pace {
 struct OneSecond {
     /// Which second since 1970.
     number: i64,
+    /// Events that arrived.
     n_events: u64,
+    /// Events, and anomalies among them, that count in this second.
+    n_counted: u64,
     n_anomalies: u64,
 }
 
@@ -33,6 +36,8 @@ pub(crate) struct Rates {
     pub(crate) events_per_second: f64,
     /// Anomalies of the last minute.
     pub(crate) anomalies_per_minute: u64,
+    /// Events that these are among.
+    pub(crate) events_per_minute: u64,
 }
 
 impl Default for Pace {
@@ -44,13 +49,14 @@ impl Default for Pace {
 impl Pace {
     pub(super) fn note(&mut self, glance: &Glance) {
         self.count(glance.received_us, |second| second.n_events += 1);
-        if glance.is_anomaly {
-            // What comes an hour late is no news of this minute; a recording is, whenever it was made.
-            let late_us = glance.received_us - glance.timestamp_us;
-            let is_late = (0..=LATE_MAX_US).contains(&late_us);
-            let when_us = if is_late { glance.timestamp_us } else { glance.received_us };
-            self.count(when_us, |second| second.n_anomalies += 1);
-        }
+        // What comes an hour late is no news of this minute; a recording is, whenever it was made.
+        let late_us = glance.received_us - glance.timestamp_us;
+        let is_late = (0..=LATE_MAX_US).contains(&late_us);
+        let when_us = if is_late { glance.timestamp_us } else { glance.received_us };
+        self.count(when_us, |second| {
+            second.n_counted += 1;
+            second.n_anomalies += u64::from(glance.is_anomaly);
+        });
     }
 
     /// Counts in the second of a time, unless that is forgotten.
@@ -78,10 +84,11 @@ impl Pace {
         };
         let n_events: u64 = of_last(RATE_S).map(|place| place.n_events).sum();
         let is_of_minute = now - MINUTE_S + 1..=now;
-        let of_minute = self.seconds.iter().filter(|place| is_of_minute.contains(&place.number));
+        let of_minute = || self.seconds.iter().filter(|place| is_of_minute.contains(&place.number));
         Rates {
             events_per_second: n_events as f64 / RATE_S as f64,
-            anomalies_per_minute: of_minute.map(|place| place.n_anomalies).sum(),
+            anomalies_per_minute: of_minute().map(|place| place.n_anomalies).sum(),
+            events_per_minute: of_minute().map(|place| place.n_counted).sum(),
         }
     }
 }
@@ -100,8 +107,10 @@ mod tests {
             pace.note(&Glance { timestamp_us: 0, received_us, anomaly_score: 0.5, is_anomaly });
         }
         let end_us = 1_700_000_000_000_000 + 100_000_000;
+        let expected =
+            Rates { events_per_second: 10.0, anomalies_per_minute: 6, events_per_minute: 590 };
         let rates = pace.rates(end_us);
-        assert_eq!(rates, Rates { events_per_second: 10.0, anomalies_per_minute: 6 });
+        assert_eq!(rates, expected);
         assert_eq!(pace.rates(end_us + 5_000_000).events_per_second, 5.0);
         assert_eq!(pace.rates(end_us + 100_000_000), Rates::default());
 

@@ -9,8 +9,12 @@ use super::strip::{Strip, StripCells};
 pub(super) const RECENT_LEN: u32 = 20;
 /// A station whose last events, so many, are all normal has got over a single alarm.
 const PASSED_AFTER: u32 = 5;
-/// So many anomalies among the recent events are no chance.
-const SICK_FROM: u32 = 3;
+/// Fewer anomalies among the recent events may be chance, however rare false alarms are.
+const SICK_FROM_LEAST: u32 = 3;
+/// How many stations may look sick by chance at any time.
+const SICK_BY_CHANCE: f64 = 0.05;
+/// A sick station that is silent for longer than this is silent and nothing else: an hour.
+const SICK_MEMORY_US: i64 = 3_600_000_000;
 /// A station is silent when nothing came for so many of its longest recent pauses...
 const SILENT_GAPS: i64 = 3;
 /// ... and at least so long.
@@ -51,6 +55,12 @@ pub(crate) struct StationNow {
     pub(crate) n_recent_anomalies: u32,
     /// Recent events, up to [`RECENT_LEN`].
     pub(crate) n_recent: u32,
+    /// Normal events since the last anomaly, as far as is remembered.
+    pub(crate) n_calm: u32,
+    /// Whether so many of its recent events are anomalies that it is no chance.
+    pub(crate) is_sick: bool,
+    /// Whether it has sent nothing for longer than it uses to.
+    pub(crate) is_silent: bool,
     /// The event that arrived last.
     pub(crate) latest: Glance,
     /// The beat before which its last event arrived.
@@ -59,11 +69,25 @@ pub(crate) struct StationNow {
     pub(crate) changed: u64,
 }
 
-impl StationNow {
-    /// Whether so many of its recent events are anomalies that it is no chance.
-    pub(crate) fn is_sick(&self) -> bool {
-        self.n_recent_anomalies >= SICK_FROM
+/// How many anomalies among its recent events make a station sick: so many that of all stations
+/// hardly one has them by chance, where normal events are called anomalous at this rate.
+///
+/// The tail of a binomial distribution says how often that is.
+pub(super) fn sick_from(alarm_rate: f64, n_stations: usize) -> u32 {
+    let n = RECENT_LEN;
+    let mut tail = 0.0;
+    let mut coefficient = 1.0;
+    for k in (0..=n).rev() {
+        let probability =
+            coefficient * alarm_rate.powf(k.into()) * (1.0 - alarm_rate).powf((n - k).into());
+        tail += probability;
+        if tail * n_stations as f64 > SICK_BY_CHANCE {
+            return (k + 1).clamp(SICK_FROM_LEAST, n);
+        }
+        // From "k of n" to "k - 1 of n".
+        coefficient *= f64::from(k) / f64::from(n - k + 1);
     }
+    SICK_FROM_LEAST
 }
 
 /// What is remembered of a station.
@@ -77,6 +101,8 @@ pub(super) struct StationPast {
     since_us: Option<i64>,
     /// The longest recent pause between two arrivals, in microseconds; older ones fade.
     gap_us: i64,
+    /// When those events began to arrive that belong together.
+    burst_us: i64,
     strip: Strip,
     /// The state that was told last.
     told: State,
@@ -93,6 +119,7 @@ impl StationPast {
             n_recent: 0,
             since_us: None,
             gap_us: 0,
+            burst_us: first.received_us,
             strip: Strip::new(first.timestamp_us.min(first.received_us)),
             told: State::Normal,
             arrived: 0,
@@ -101,7 +128,7 @@ impl StationPast {
     }
 
     /// Takes in an event; says whether somebody should know at once.
-    pub(super) fn note(&mut self, glance: &Glance, beat: u64) -> bool {
+    pub(super) fn note(&mut self, glance: &Glance, beat: u64, sick_from: u32) -> bool {
         let was_calm = self.recent_anomalies() == 0;
         self.recent = self.recent << 1 | u32::from(glance.is_anomaly);
         self.n_recent = (self.n_recent + 1).min(RECENT_LEN);
@@ -111,15 +138,16 @@ impl StationPast {
             self.since_us = None;
         }
         let gap_us = glance.received_us - self.latest.received_us;
-        if gap_us >= TOGETHER_US {
+        if !(0..TOGETHER_US).contains(&(glance.received_us - self.burst_us)) {
             self.gap_us = gap_us.max(self.gap_us - self.gap_us / 8);
+            self.burst_us = glance.received_us;
         }
         self.latest = *glance;
         // A station whose clock is ahead is shown as of now.
         let measured_us = glance.timestamp_us.min(glance.received_us);
         self.strip.note(measured_us, glance.anomaly_score, glance.is_anomaly);
         self.arrived = beat;
-        glance.is_anomaly | self.tell(self.state(glance.received_us), beat)
+        glance.is_anomaly | self.tell(self.state(glance.received_us, sick_from), beat)
     }
 
     /// Takes in what is kept of a part of its last hour.
@@ -133,10 +161,10 @@ impl StationPast {
     }
 
     /// Looks whether time has made it silent; says whether its state has changed.
-    pub(super) fn look(&mut self, now_us: i64, beat: u64) -> bool {
+    pub(super) fn look(&mut self, now_us: i64, beat: u64, sick_from: u32) -> bool {
         // After a clock was set back, what came before counts from now.
         self.latest.received_us = self.latest.received_us.min(now_us);
-        self.tell(self.state(now_us), beat)
+        self.tell(self.state(now_us, sick_from), beat)
     }
 
     /// When it was heard of last, in microseconds since 1970.
@@ -149,13 +177,16 @@ impl StationPast {
         self.recent_anomalies() > 0
     }
 
-    pub(super) fn now(&self, station_id: &StationId, now_us: i64) -> StationNow {
+    pub(super) fn now(&self, station_id: &StationId, now_us: i64, sick_from: u32) -> StationNow {
         StationNow {
             station_id: station_id.clone(),
-            state: self.state(now_us),
+            state: self.state(now_us, sick_from),
             since_us: self.since_us,
             n_recent_anomalies: self.recent_anomalies(),
             n_recent: self.n_recent,
+            n_calm: self.recent.trailing_zeros().min(self.n_recent),
+            is_sick: self.is_sick(now_us, sick_from),
+            is_silent: self.silence_us(now_us).is_some(),
             latest: self.latest,
             arrived: self.arrived,
             changed: self.changed,
@@ -179,15 +210,29 @@ impl StationPast {
         has_changed
     }
 
-    fn state(&self, now_us: i64) -> State {
-        let silent_after_us = (SILENT_GAPS * self.gap_us).max(SILENT_MIN_US);
-        if now_us - self.latest.received_us > silent_after_us {
+    fn state(&self, now_us: i64, sick_from: u32) -> State {
+        if self.is_sick(now_us, sick_from) {
+            State::Anomaly
+        } else if self.silence_us(now_us).is_some() {
             State::Silent
-        } else if self.recent & ones(PASSED_AFTER) != 0 || self.recent_anomalies() >= SICK_FROM {
+        } else if self.recent & ones(PASSED_AFTER) != 0 {
             State::Anomaly
         } else {
             State::Normal
         }
+    }
+
+    /// Whether its recent events are anomalous beyond chance; its silence does not heal it at once.
+    fn is_sick(&self, now_us: i64, sick_from: u32) -> bool {
+        let is_over = self.silence_us(now_us).is_some_and(|silence_us| silence_us > SICK_MEMORY_US);
+        self.recent_anomalies() >= sick_from && !is_over
+    }
+
+    /// For how long it has been silent, if that is longer than it uses to be.
+    fn silence_us(&self, now_us: i64) -> Option<i64> {
+        let silence_us = now_us - self.latest.received_us;
+        let usual_us = (SILENT_GAPS * self.gap_us).max(SILENT_MIN_US);
+        (silence_us > usual_us).then_some(silence_us)
     }
 
     fn recent_anomalies(&self) -> u32 {
@@ -218,15 +263,15 @@ mod tests {
         };
         let mut past = StationPast::new(&glance(0.0));
         for second in seconds {
-            past.note(&glance(second), 1);
+            past.note(&glance(second), 1, SICK_FROM_LEAST);
         }
         past
     }
 
     #[track_caller]
     fn check_silent(past: &StationPast, from_second: i64) {
-        assert_eq!(past.state(from_second * 1_000_000), State::Normal);
-        assert_eq!(past.state((from_second + 1) * 1_000_000), State::Silent);
+        let state = |second: i64| past.state(second * 1_000_000, SICK_FROM_LEAST);
+        assert_eq!((state(from_second), state(from_second + 1)), (State::Normal, State::Silent));
     }
 
     #[test]
@@ -237,5 +282,25 @@ mod tests {
         let batches =
             (0..5).flat_map(|i| (0..100).map(move |j| 60.0 * f64::from(i) + f64::from(j) / 1e3));
         check_silent(&sent_at(batches), 240 + 179);
+        // A pause is forgotten also by a station that sends very fast.
+        let fast = (0..2_000).map(|i| 60.0 + f64::from(i) / 70.0);
+        check_silent(&sent_at([0.0].into_iter().chain(fast)), 98);
+    }
+
+    #[test]
+    fn what_is_chance_depends_on_the_rate_and_on_how_many_there_are() {
+        for (rate, n_stations, expected) in [
+            (0.01, 1, 3),
+            (0.01, 40, 3),
+            (0.01, 1_000, 4),
+            (0.01, 10_000, 5),
+            (0.001, 10_000, 3),
+            (0.05, 8, 5),
+            (0.05, 200, 7),
+            (0.1, 200, 9),
+            (0.5, 10_000, 20),
+        ] {
+            assert_eq!(sick_from(rate, n_stations), expected, "{rate} of {n_stations}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use store::{EventKey, StoredPrediction};
 
 use super::assets::Links;
+use super::values::ValueCell;
 use super::words::{Moment, anomaly_link, station_link};
 use super::{Policy, page};
 use crate::api_error::ApiError;
@@ -61,7 +62,7 @@ struct ValueRow {
 struct NeighbourRow {
     link: Option<String>,
     measured: Moment,
-    values: Vec<String>,
+    values: Vec<ValueCell>,
     score: String,
     is_anomaly: bool,
     is_itself: bool,
@@ -83,7 +84,8 @@ pub(super) async fn anomaly(
     _: NoQuery,
 ) -> Result<Response, ApiError> {
     let id: i64 = id.parse().map_err(|_| ApiError::NotFound)?;
-    let stored = state.store.anomaly(id).await?.ok_or(ApiError::NotFound)?;
+    let not_kept = "there is no such anomaly; perhaps it is older than anomalies are kept";
+    let stored = state.store.anomaly(id).await?.ok_or(ApiError::NotKept(not_kept))?;
     let prediction = &stored.prediction;
     let key = EventKey {
         station_id: prediction.station_id.clone(),
@@ -107,9 +109,14 @@ pub(super) async fn anomaly(
         sides: ("more usual", "more anomalous"),
         bars: &bars,
     };
-    let neighbour_names: Vec<&str> =
-        shown.clone().take(NEIGHBOUR_FEATURES).map(|pushed| &*pushed.feature).collect();
-    let title = |name: &&str| known(name).map_or_else(|| String::from(*name), FeatureMeta::title);
+    let neighbour_features: Vec<(&str, Option<&FeatureMeta>)> = shown
+        .clone()
+        .take(NEIGHBOUR_FEATURES)
+        .map(|pushed| (&*pushed.feature, known(&pushed.feature)))
+        .collect();
+    let title = |(name, known): &(&str, Option<&FeatureMeta>)| {
+        known.map_or_else(|| String::from(*name), FeatureMeta::title)
+    };
     let itself = std::iter::once(&stored);
     let in_order = around.before.iter().chain(itself).chain(&around.after);
     let counterfactual = match detector.row(&prediction.features).filter(|_| is_present_model) {
@@ -136,9 +143,9 @@ pub(super) async fn anomaly(
             values: shown.map(|pushed| ValueRow::new(pushed, known(&pushed.feature))).collect(),
             n_left_out: prediction.attributions.len().saturating_sub(ATTRIBUTIONS_SHOWN),
             would_be_normal: counterfactual.map_or(Vec::new(), |found| sentences(detector, &found)),
-            neighbour_features: neighbour_names.iter().map(title).collect(),
+            neighbour_features: neighbour_features.iter().map(title).collect(),
             neighbours: in_order
-                .map(|neighbour| NeighbourRow::new(neighbour, id, &neighbour_names))
+                .map(|neighbour| NeighbourRow::new(neighbour, id, &neighbour_features))
                 .collect(),
             event: event_text(prediction),
         },
@@ -191,19 +198,16 @@ impl ValueRow {
 }
 
 impl NeighbourRow {
-    fn new(stored: &StoredPrediction, id: i64, names: &[&str]) -> Self {
+    fn new(stored: &StoredPrediction, id: i64, features: &[(&str, Option<&FeatureMeta>)]) -> Self {
         let prediction = &stored.prediction;
-        let value = |name: &&str| {
-            let found = prediction.features.0.iter().find(|(other, _)| **other == **name);
-            let value = found.and_then(|(_, value)| *value);
-            value.map_or_else(|| String::from("\u{2013}"), |value| readable(value, 3))
+        let cell = |(name, known): &(&str, Option<&FeatureMeta>)| {
+            ValueCell::new(&prediction.features, name, *known)
         };
         let is_itself = stored.id == id;
-        let link = anomaly_link(stored.id);
         Self {
-            link: (prediction.is_anomaly && !is_itself).then_some(link),
+            link: (prediction.is_anomaly && !is_itself).then(|| anomaly_link(stored.id)),
             measured: Moment::of(prediction.timestamp_us),
-            values: names.iter().map(value).collect(),
+            values: features.iter().map(cell).collect(),
             score: rounded(prediction.anomaly_score, 3),
             is_anomaly: prediction.is_anomaly,
             is_itself,
@@ -218,7 +222,7 @@ fn sentences(detector: &Detector, found: &Counterfactual) -> Vec<String> {
         let feature = features.iter().find(|feature| *feature.name == *change.feature)?;
         let name = feature.plain_name();
         let unit = feature.unit.as_deref().map_or(String::new(), |unit| format!(" {unit}"));
-        let [low, high] = [change.low, change.high].map(|end| feature.value_text(end));
+        let (low, high) = feature.range_within(change.low, change.high);
         Some(if low == high {
             format!("{name} at {low}{unit}")
         } else {

@@ -4,15 +4,15 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use figures::number::{bytes, grouped, rounded};
-use figures::{Level, Strip};
 use sensor::{StationId, timestamp};
-use store::{AnomalyQuery, StoredPrediction};
+use store::KeepError;
 
+use super::anomaly_rows::{self, AnomalyRow};
 use super::assets::Links;
-use super::words::{Moment, Run, ago, anomaly_link, in_url, lasting, station_link};
-use super::{Policy, page};
+use super::words::{Moment, Run, ago, in_url, lasting, station_link};
+use super::{Policy, page, strip};
 use crate::api_error::ApiError;
-use crate::floor::{Counts, FloorNow, STRIP_US, State as StationState, StationNow, StripCells};
+use crate::floor::{Counts, FloorNow, STRIP_US, State as StationState, StationNow};
 use crate::latency::LatencyNow;
 use crate::model::Model;
 use crate::query::{self, LIST_LIMIT_MAX, Query, QueryFaultKind};
@@ -22,8 +22,9 @@ use crate::state::AppState;
 const ROWS_DEFAULT: u32 = 50;
 /// Sick stations that are put first, with their reasons.
 const CARDS_MAX: usize = 6;
-/// Anomalies in the list.
-const ANOMALIES_SHOWN: u32 = 10;
+/// Anomalies that the list is made of, and stations in it.
+const ANOMALIES_READ: u32 = 200;
+const ANOMALIES_SHOWN: usize = 10;
 /// The longest text to look for in names.
 const SEARCH_LEN_MAX: usize = StationId::LEN_MAX;
 
@@ -51,15 +52,16 @@ struct Headline {
     detail: String,
 }
 
-/// A station that somebody should look at.
+/// A sick station.
 struct Card {
     station_id: String,
     link: String,
     run: Option<Run>,
     n_anomalies: u32,
     n_events: u32,
+    n_calm: u32,
     is_silent: bool,
-    reason: Option<(String, String)>,
+    last: Option<AnomalyRow>,
 }
 
 /// A number, and what it is.
@@ -73,35 +75,13 @@ struct Row {
     station_id: String,
     link: String,
     state: &'static str,
+    /// How it looks: a single anomaly is no alarm.
+    class: &'static str,
     symbol: &'static str,
     detail: String,
     strip: String,
     score: String,
     ago: String,
-}
-
-/// An anomaly in a list.
-pub(super) struct AnomalyRow {
-    pub(super) link: String,
-    pub(super) measured: Moment,
-    pub(super) station_id: String,
-    pub(super) station_link: String,
-    pub(super) score: String,
-    pub(super) reason: String,
-}
-
-impl AnomalyRow {
-    pub(super) fn new(stored: &StoredPrediction, model: &Model) -> Self {
-        let prediction = &stored.prediction;
-        Self {
-            link: anomaly_link(stored.id),
-            measured: Moment::of(prediction.timestamp_us),
-            station_id: prediction.station_id.to_string(),
-            station_link: station_link(&prediction.station_id),
-            score: rounded(prediction.anomaly_score, 3),
-            reason: model.detector.meta().reasons(prediction),
-        }
-    }
 }
 
 /// Which stations are shown.
@@ -130,7 +110,7 @@ impl Filter {
             && station.station_id.as_str().contains(&self.search)
     }
 
-    /// The same with up to a thousand stations.
+    /// The same with as many stations as there may be.
     fn with_all(&self) -> String {
         let state = self.state.map_or("", StationState::name);
         format!("/?limit={LIST_LIMIT_MAX}&state={state}&q={}", in_url(&self.search))
@@ -158,36 +138,38 @@ pub(super) async fn overview(
     query.finish()?;
     let now_us = (state.clock)();
     let model = state.models.current();
-    let mut floor = state.floor.now(now_us, |station| station.is_sick() || filter.finds(station));
-    // Who needs a look comes first.
-    floor.stations.sort_by_key(|station| {
-        let rank = match station.state {
-            _ if station.is_sick() => 0,
-            StationState::Anomaly => 1,
-            StationState::Silent => 2,
-            StationState::Normal => 3,
-        };
-        (rank, std::cmp::Reverse(station.n_recent_anomalies))
-    });
-    let sick: Vec<&StationNow> =
-        floor.stations.iter().filter(|station| station.is_sick()).collect();
+    let mut floor = state.floor.now(now_us, |station| station.is_sick || filter.finds(station));
+    floor.stations.sort_by_key(needs_a_look);
+    let latest = anomaly_rows::latest(&state, None, ANOMALIES_READ).await?;
+
+    let sick: Vec<&StationNow> = floor.stations.iter().filter(|station| station.is_sick).collect();
     let mut cards = Vec::new();
     for station in sick.iter().take(CARDS_MAX) {
-        cards.push(card(&state, station, &model, now_us).await?);
+        let is_of_it = |id: &StationId| *id == station.station_id;
+        let mut last =
+            latest.iter().find(|stored| is_of_it(&stored.prediction.station_id)).cloned();
+        if last.is_none() {
+            let station_id = Some(station.station_id.clone());
+            last = anomaly_rows::latest(&state, station_id, 1).await?.pop();
+        }
+        let last = last.map(|stored| AnomalyRow::new(&stored, &model));
+        cards.push(Card::new(station, last, now_us));
     }
-    let latest = latest_anomalies(&state, None, ANOMALIES_SHOWN).await?;
-
     let (strip_until_us, is_recording) = strip_end(&floor, now_us);
     let found: Vec<&StationNow> =
         floor.stations.iter().filter(|station| filter.finds(station)).collect();
     let rows = found.iter().take(filter.limit as usize).map(|station| {
         let cells = state.floor.strip(&station.station_id, strip_until_us);
-        Row::new(station, &cells, model.detector.threshold(), now_us)
+        Row::new(station, strip::drawn(&cells, model.detector.threshold()), now_us)
     });
+    let headline = match state.store.failure() {
+        Some(failure) => Headline::of_failure(failure),
+        None => Headline::new(&floor, &sick),
+    };
     Ok(page(
         &Overview {
             links: Links::get(),
-            headline: Headline::new(floor.counts, &sick),
+            headline,
             cards,
             tiles: tiles(&state, &floor, &model, now_us).await?,
             rows: rows.collect(),
@@ -195,20 +177,22 @@ pub(super) async fn overview(
             has_more: floor.has_more,
             strip_end: Moment::of(strip_until_us),
             is_recording,
-            anomalies: latest.iter().map(|stored| AnomalyRow::new(stored, &model)).collect(),
+            anomalies: anomaly_rows::by_station(&latest, &model, ANOMALIES_SHOWN),
             filter,
         },
         Policy::Strict,
     ))
 }
 
-pub(super) async fn latest_anomalies(
-    state: &AppState,
-    station_id: Option<StationId>,
-    limit: u32,
-) -> Result<Vec<StoredPrediction>, ApiError> {
-    let query = AnomalyQuery { limit, station_id, since_us: None, before_id: None };
-    Ok(state.store.latest_anomalies(query).await?)
+/// The order of stations: who needs a look comes first.
+fn needs_a_look(station: &StationNow) -> (u8, std::cmp::Reverse<u32>) {
+    let rank = match station.state {
+        _ if station.is_sick => 0,
+        StationState::Anomaly => 1,
+        StationState::Silent => 2,
+        StationState::Normal => 3,
+    };
+    (rank, std::cmp::Reverse(station.n_recent_anomalies))
 }
 
 /// When strips end: now, or with the last event of recordings that are from another time.
@@ -220,66 +204,70 @@ fn strip_end(floor: &FloorNow, now_us: i64) -> (i64, bool) {
 }
 
 impl Headline {
-    fn new(counts: Counts, sick: &[&StationNow]) -> Self {
-        let Counts { normal, anomaly, silent } = counts;
-        let total = counts.total();
-        let (tone, state, text) = match (sick, total) {
-            (_, 0) => {
-                ("empty", StationState::Silent, String::from("No station has sent anything yet"))
-            }
-            ([], _) if silent == total => {
-                ("caution", StationState::Silent, String::from("All stations are silent"))
-            }
-            ([], _) if silent > 0 => {
-                ("caution", StationState::Silent, stations(silent, "is silent", "are silent"))
-            }
-            ([], 1) => ("calm", StationState::Normal, String::from("The station is normal")),
-            ([], _) if anomaly == 0 => (
-                "calm",
-                StationState::Normal,
-                format!("All {} stations are normal", grouped(total as f64)),
+    /// Whatever stations do is not known when events cannot be kept.
+    fn of_failure(failure: KeepError) -> Self {
+        Self {
+            tone: "alarm",
+            symbol: StationState::Anomaly.symbol(),
+            text: String::from("Events cannot be stored"),
+            detail: format!(
+                "{failure}. Stations are told to send again; what is shown of them is of before."
             ),
-            ([], _) => ("calm", StationState::Normal, String::from("No station is sick")),
-            ([station], _) => {
-                let text = format!("{} is sick", station.station_id);
-                ("alarm", StationState::Anomaly, text)
-            }
-            (sick, _) => (
-                "alarm",
-                StationState::Anomaly,
-                stations(sick.len(), "is anomalous", "are anomalous"),
-            ),
+        }
+    }
+
+    fn new(floor: &FloorNow, sick: &[&StationNow]) -> Self {
+        use StationState::{Anomaly, Normal, Silent};
+
+        let Counts { normal, anomaly, silent, sick: n_sick } = floor.counts;
+        let total = floor.counts.total();
+        let all_are = |state: &str| match total {
+            _ if floor.has_more => format!("The {} stations followed are {state}", count(total)),
+            1 => format!("The station is {state}"),
+            _ => format!("All {} stations are {state}", count(total)),
         };
-        let parts = [(normal, "normal"), (anomaly, "with an anomaly now"), (silent, "silent")];
-        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-        let parts: Vec<String> =
-            parts.map(|(count, name)| format!("{} {name}", grouped(count as f64))).collect();
+        let some_are = |n: usize, state: &str| match n {
+            1 => format!("1 station is {state}"),
+            _ => format!("{} stations are {state}", count(n)),
+        };
+        let (tone, state, text) = match sick {
+            [station] => ("alarm", Anomaly, format!("{} is sick", station.station_id)),
+            [_, ..] => ("alarm", Anomaly, some_are(n_sick, "sick")),
+            [] if total == 0 => ("empty", Silent, String::from("No station has sent anything yet")),
+            [] if silent == total => ("caution", Silent, all_are("silent")),
+            [] if silent > 0 => ("caution", Silent, some_are(silent, "silent")),
+            [] if anomaly > 0 => ("calm", Normal, String::from("No station is sick")),
+            [] => ("calm", Normal, all_are("normal")),
+        };
+        let parts = [
+            (n_sick, "sick"),
+            (anomaly - n_sick, "with a single anomaly"),
+            (silent, "silent"),
+            (normal, "normal"),
+        ];
+        let parts = parts.into_iter().filter(|(n, _)| *n > 0);
+        let parts: Vec<String> = parts.map(|(n, name)| format!("{} {name}", count(n))).collect();
         Self { tone, symbol: state.symbol(), text, detail: parts.join(", ") }
     }
 }
 
-fn stations(count: usize, one: &str, many: &str) -> String {
-    let noun = if count == 1 { format!("station {one}") } else { format!("stations {many}") };
-    format!("{} {noun}", grouped(count as f64))
+fn count(n: usize) -> String {
+    grouped(n as f64)
 }
 
-async fn card(
-    state: &AppState,
-    station: &StationNow,
-    model: &Model,
-    now_us: i64,
-) -> Result<Card, ApiError> {
-    let latest = latest_anomalies(state, Some(station.station_id.clone()), 1).await?;
-    let latest = latest.first().map(|stored| AnomalyRow::new(stored, model));
-    Ok(Card {
-        station_id: station.station_id.to_string(),
-        link: station_link(&station.station_id),
-        run: Run::of(station, now_us),
-        n_anomalies: station.n_recent_anomalies,
-        n_events: station.n_recent,
-        is_silent: station.state == StationState::Silent,
-        reason: latest.map(|anomaly| (anomaly.reason, anomaly.link)),
-    })
+impl Card {
+    fn new(station: &StationNow, last: Option<AnomalyRow>, now_us: i64) -> Self {
+        Self {
+            station_id: station.station_id.to_string(),
+            link: station_link(&station.station_id),
+            run: Run::of(station, now_us),
+            n_anomalies: station.n_recent_anomalies,
+            n_events: station.n_recent,
+            n_calm: station.n_calm,
+            is_silent: station.is_silent,
+            last,
+        }
+    }
 }
 
 async fn tiles(
@@ -293,6 +281,7 @@ async fn tiles(
     let trained_us = timestamp::parse(&meta.trained_at).ok();
     let ms = |seconds: f64| format!("{} ms", rounded(seconds * 1e3, 1));
     let latency = state.metrics.latency();
+    let n_of_minute = floor.rates.events_per_minute as f64;
     Ok(vec![
         Tile {
             name: "Events a second",
@@ -302,13 +291,11 @@ async fn tiles(
         Tile {
             name: "Anomalies a minute",
             value: grouped(floor.rates.anomalies_per_minute as f64),
-            detail: match meta.false_alarm_rate {
-                Some(rate) => format!(
-                    "{} a minute would be chance",
-                    rounded(floor.rates.events_per_second * 60.0 * rate, 1)
-                ),
-                None => String::from("over the last minute"),
-            },
+            detail: format!(
+                "of {} events; {} would be chance",
+                grouped(n_of_minute),
+                rounded(n_of_minute * model.alarm_rate(), 1)
+            ),
         },
         Tile {
             name: "Answer time",
@@ -338,52 +325,24 @@ async fn tiles(
 }
 
 impl Row {
-    fn new(station: &StationNow, cells: &StripCells, threshold: f64, now_us: i64) -> Self {
-        let has_anomaly =
-            |index: usize| cells.0.get(index).is_some_and(|cell| cell.n_anomalies > 0);
-        let n_anomalous = (0..cells.0.len()).filter(|&index| has_anomaly(index)).count();
-        let drawn: Vec<Level> = cells
-            .0
-            .iter()
-            .enumerate()
-            .map(|(index, cell)| {
-                // An anomaly without another beside it may be chance.
-                let is_alone = cell.n_anomalies < 2
-                    && !has_anomaly(index + 1)
-                    && !index.checked_sub(1).is_some_and(has_anomaly);
-                match cell.n_anomalies {
-                    0 => level(cell.score(), threshold),
-                    _ if is_alone => Level::Alarm,
-                    _ => Level::Alarming,
-                }
-            })
-            .collect();
-        let title = match n_anomalous {
-            0 => String::from("last hour: no anomaly"),
-            n => format!("last hour: anomalies in {n} of 120 half-minutes"),
-        };
+    fn new(station: &StationNow, strip: String, now_us: i64) -> Self {
         Self {
             station_id: station.station_id.to_string(),
             link: station_link(&station.station_id),
-            state: station.state.name(),
+            state: station.state_words(),
+            class: match station.state {
+                StationState::Anomaly if !station.is_sick => "single",
+                state => state.name(),
+            },
             symbol: station.state.symbol(),
             detail: match station.n_recent_anomalies {
+                _ if station.is_sick && station.is_silent => String::from("now silent"),
                 0 => String::new(),
                 n => format!("{n} of its last {}", station.n_recent),
             },
-            strip: Strip { title: &title, cells: &drawn }.svg(),
+            strip,
             score: format!("{:.2}", station.latest.anomaly_score),
             ago: ago(station.latest.received_us, now_us),
         }
-    }
-}
-
-/// How high a score without an anomaly is, as a part of the threshold.
-fn level(score: Option<f64>, threshold: f64) -> Level {
-    match score {
-        None => Level::Nothing,
-        Some(score) if score < 0.8 * threshold => Level::Usual,
-        Some(score) if score < 0.9 * threshold => Level::Raised,
-        Some(_) => Level::High,
     }
 }

@@ -13,8 +13,9 @@ use sensor::{StationId, timestamp};
 use serde::Serialize;
 use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
 
+use super::anomaly_rows::{self, AnomalyRow};
 use super::assets::Links;
-use super::overview::{AnomalyRow, latest_anomalies};
+use super::values::ValueCell;
 use super::words::{Moment, Run, ago, in_url};
 use super::{Policy, page};
 use crate::api_error::ApiError;
@@ -44,6 +45,7 @@ struct StationPage {
     chart: String,
     drawing: String,
     more_features: Vec<FeatureLink>,
+    is_of_other_model: bool,
     anomalies: Vec<AnomalyRow>,
     features: Vec<String>,
     events: Vec<EventRow>,
@@ -52,6 +54,8 @@ struct StationPage {
 /// How the station is.
 struct Now {
     state: &'static str,
+    words: &'static str,
+    is_silent: bool,
     symbol: &'static str,
     run: Option<Run>,
     n_anomalies: u32,
@@ -74,7 +78,7 @@ struct FeatureLink {
 
 struct EventRow {
     measured: Moment,
-    values: Vec<String>,
+    values: Vec<ValueCell>,
     score: String,
     is_anomaly: bool,
 }
@@ -84,10 +88,10 @@ struct EventRow {
 struct Chart<'a> {
     /// Where its numbers are.
     series: String,
-    /// Index of the first feature.
-    first: usize,
-    since_ms: f64,
-    until_ms: f64,
+    /// Indices of its features, with commas between.
+    indices: String,
+    since_ms: i64,
+    until_ms: i64,
     /// Whether the window goes on to now.
     is_live: bool,
     threshold: f64,
@@ -136,7 +140,7 @@ pub(super) async fn station(
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
     let events = state.store.events(of_station(&station_id, EVENTS_SHOWN)).await?;
     let Some(newest) = events.first() else {
-        return Err(ApiError::NotFound);
+        return Err(ApiError::NotKept("nothing is kept of this station"));
     };
 
     let now_us = (state.clock)();
@@ -144,12 +148,17 @@ pub(super) async fn station(
     let model = state.models.current();
     let detector = &model.detector;
     let all = &detector.meta().features;
+    let anomalies = anomaly_rows::latest(&state, Some(station_id.clone()), ANOMALIES_SHOWN).await?;
+    // All fit one page, or those come first that matter.
+    let order =
+        if all.len() > FEATURES_MAX { by_push(all, &anomalies) } else { (0..all.len()).collect() };
     let first = first.min(all.len().saturating_sub(1)) / FEATURES_MAX * FEATURES_MAX;
-    let shown = &all[first..all.len().min(first + FEATURES_MAX)];
+    let indices = &order[first..all.len().min(first + FEATURES_MAX)];
+    let shown: Vec<&FeatureMeta> = indices.iter().map(|&index| &all[index]).collect();
 
-    // A recording ends when it does; a station that sends ends now.
+    // A recording ends when it does; a station that sends ends now, or when its clock says.
     let is_live = window.us.is_some_and(|us| newest_us > now_us - us);
-    let until_us = if is_live { now_us } else { newest_us + 1 };
+    let until_us = if is_live { now_us.max(newest_us + 1) } else { newest_us + 1 };
     let since_us = match window.us {
         Some(us) => until_us - us,
         None => oldest_us(&state, &station_id).await?.unwrap_or(newest_us),
@@ -168,19 +177,19 @@ pub(super) async fn station(
     } else {
         Vec::new()
     };
-    let anomalies = latest_anomalies(&state, Some(station_id.clone()), ANOMALIES_SHOWN).await?;
 
     let chart = Chart {
         series: format!("/stations/{}/series", in_url(station_id.as_str())),
-        first,
-        since_ms: since_us as f64 / 1e3,
-        until_ms: until_us as f64 / 1e3,
+        indices: indices.iter().map(usize::to_string).collect::<Vec<_>>().join(","),
+        since_ms: since_us.div_euclid(1_000),
+        // Whole milliseconds are what scripts have, and the last event lies before this.
+        until_ms: until_us.div_euclid(1_000) + 1,
         is_live,
         threshold: detector.threshold(),
-        features: shown.iter().map(ChartFeature::new).collect(),
+        features: shown.iter().map(|feature| ChartFeature::new(feature)).collect(),
     };
     let title = format!("Values and scores of {station_id}");
-    let panels = panels(shown, &buckets, detector.threshold());
+    let panels = panels(&shown, &buckets, detector.threshold());
     let drawing = Panels { title: &title, since_us, until_us, panels: &panels };
     let now = state.floor.station(&station_id, now_us);
     Ok(page(
@@ -193,10 +202,11 @@ pub(super) async fn station(
             chart: serde_json::to_string(&chart).expect("names and numbers are JSON"),
             drawing: if is_drawn { drawing.svg() } else { String::new() },
             first,
-            more_features: feature_links(all, first),
+            is_of_other_model: !detector.meta().is_of(&newest.prediction.model_version),
+            more_features: feature_links(all, &order, first),
             anomalies: anomalies.iter().map(|stored| AnomalyRow::new(stored, &model)).collect(),
-            features: shown.iter().map(FeatureMeta::title).collect(),
-            events: events.iter().map(|stored| EventRow::new(stored, shown)).collect(),
+            features: shown.iter().map(|feature| feature.title()).collect(),
+            events: events.iter().map(|stored| EventRow::new(stored, &shown)).collect(),
             station_id: station_id.to_string(),
         },
         Policy::Charts,
@@ -225,7 +235,8 @@ async fn oldest_us(state: &AppState, station_id: &StationId) -> Result<Option<i6
         timestamp_us: timestamp::EARLIEST_US - 1,
         sequence: 0,
     };
-    let found = state.store.neighbours(beginning, 1).await?;
+    // A few, since the first may be damaged.
+    let found = state.store.neighbours(beginning, 8).await?;
     Ok(found.after.first().map(|stored| stored.prediction.timestamp_us))
 }
 
@@ -239,6 +250,8 @@ impl Now {
     fn new(station: &StationNow, now_us: i64) -> Self {
         Self {
             state: station.state.name(),
+            words: station.state_words(),
+            is_silent: station.is_silent,
             symbol: station.state.symbol(),
             run: Run::of(station, now_us),
             n_anomalies: station.n_recent_anomalies,
@@ -261,16 +274,16 @@ impl<'a> ChartFeature<'a> {
 }
 
 /// Pages of features, where there are more than one.
-fn feature_links(all: &[FeatureMeta], first: usize) -> Vec<FeatureLink> {
+fn feature_links(all: &[FeatureMeta], order: &[usize], first: usize) -> Vec<FeatureLink> {
     if all.len() <= FEATURES_MAX {
         return Vec::new();
     }
-    let pages = all.chunks(FEATURES_MAX).enumerate().map(|(index, features)| {
-        let begin = index * FEATURES_MAX;
-        let label = match features {
-            [only] => only.plain_name().into_owned(),
-            [from, .., to] => format!("{} to {}", from.plain_name(), to.plain_name()),
-            [] => String::new(),
+    let pages = order.chunks(FEATURES_MAX).enumerate().map(|(page, indices)| {
+        let begin = page * FEATURES_MAX;
+        let name = |index: &usize| all[*index].plain_name().into_owned();
+        let label = match indices {
+            [first, second, _, ..] => format!("{}, {}, ...", name(first), name(second)),
+            few => few.iter().map(name).collect::<Vec<_>>().join(", "),
         };
         FeatureLink { label, first: begin, is_shown: begin == first }
     });
@@ -278,7 +291,7 @@ fn feature_links(all: &[FeatureMeta], first: usize) -> Vec<FeatureLink> {
 }
 
 /// The drawing that needs no script: features, and the score below.
-fn panels(features: &[FeatureMeta], buckets: &[Bucket], threshold: f64) -> Vec<Panel> {
+fn panels(features: &[&FeatureMeta], buckets: &[Bucket], threshold: f64) -> Vec<Panel> {
     let gap_us = gap_us(buckets);
     let points = |extent: &dyn Fn(&Bucket) -> Option<Extent>| -> Vec<Option<Point>> {
         let point = |bucket: &Bucket| {
@@ -339,19 +352,30 @@ fn gap_us(buckets: &[Bucket]) -> i64 {
 }
 
 impl EventRow {
-    fn new(stored: &StoredPrediction, features: &[FeatureMeta]) -> Self {
+    fn new(stored: &StoredPrediction, features: &[&FeatureMeta]) -> Self {
         let prediction = &stored.prediction;
-        let value = |feature: &FeatureMeta| {
-            let values = &prediction.features.0;
-            let (_, value) = values.iter().find(|(name, _)| **name == *feature.name)?;
-            value.map(|value| feature.value_text(value))
+        let cell = |feature: &&FeatureMeta| {
+            ValueCell::new(&prediction.features, &feature.name, Some(*feature))
         };
-        let values = features.iter().map(|feature| value(feature).unwrap_or("\u{2013}".into()));
         Self {
             measured: Moment::of(prediction.timestamp_us),
-            values: values.collect(),
+            values: features.iter().map(cell).collect(),
             score: rounded(prediction.anomaly_score, 3),
             is_anomaly: prediction.is_anomaly,
         }
     }
+}
+
+/// Features by how much they pushed the scores of anomalies, and then in the order of the model: of
+/// many, those should be seen first that matter.
+fn by_push(features: &[FeatureMeta], anomalies: &[StoredPrediction]) -> Vec<usize> {
+    let push = |feature: &FeatureMeta| -> f64 {
+        let pushed = anomalies.iter().flat_map(|stored| &stored.prediction.attributions);
+        let own = pushed.filter(|pushed| *pushed.feature == *feature.name);
+        own.map(|pushed| pushed.contribution.max(0.0)).sum()
+    };
+    let pushes: Vec<f64> = features.iter().map(push).collect();
+    let mut order: Vec<usize> = (0..features.len()).collect();
+    order.sort_by(|&a, &b| pushes[b].total_cmp(&pushes[a]));
+    order
 }

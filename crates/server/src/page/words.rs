@@ -31,8 +31,9 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Of a station that is anomalous now: a single anomaly of a while ago is no row of them.
     pub(super) fn of(station: &StationNow, now_us: i64) -> Option<Self> {
-        let since_us = station.since_us?;
+        let since_us = station.since_us.filter(|_| station.state == State::Anomaly)?;
         Some(Self { since: Moment::of(since_us), lasting: lasting(since_us, now_us) })
     }
 }
@@ -60,6 +61,13 @@ pub(super) fn anomaly_link(id: i64) -> String {
 /// A text as a part of a path or query.
 pub(super) fn in_url(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+impl StationNow {
+    /// How it is, in a word.
+    pub(super) fn state_words(&self) -> &'static str {
+        if self.is_sick { "sick" } else { self.state.name() }
+    }
 }
 
 impl State {

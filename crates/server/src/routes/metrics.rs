@@ -17,6 +17,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
     responses((status = 200, body = String, content_type = "application/openmetrics-text"))
 )]
 pub(crate) async fn metrics(State(state): State<AppState>, _: NoQuery) -> Response {
-    let text = state.metrics.encode(&state.store);
+    let stations = state.floor.now((state.clock)(), |_| false).counts;
+    let text = state.metrics.encode(&state.store, stations);
     ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response()
 }

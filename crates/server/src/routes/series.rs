@@ -32,7 +32,7 @@ pub(crate) const FEATURES_MAX: usize = 8;
         ("since" = Option<String>, Query, description = "Measured at this time or later, RFC 3339; an hour before `until` unless told"),
         ("until" = Option<String>, Query, description = "Measured before this time, RFC 3339; now unless told"),
         ("points" = Option<u32>, Query, description = "Parts of the time, 1 to 4,000; 600 unless told"),
-        ("first" = Option<u32>, Query, description = "Index of the first of up to 8 features of the model, 0 unless told"),
+        ("features" = Option<String>, Query, description = "Indices of up to 8 features of the model, from 0, with commas between; the first 8 unless told"),
     ),
     responses(
         (status = 200, body = SeriesBody<'static>),
@@ -52,10 +52,12 @@ pub(crate) async fn series(
         query.take("points", |text| query::limit(text, POINTS_MAX)).unwrap_or(POINTS_DEFAULT);
     let until_us = query.take("until", query::time).unwrap_or((state.clock)());
     let since_us = query.take("since", query::time).unwrap_or(until_us - HOUR_US);
-    let first = query.take("first", query::index).unwrap_or(0);
+    let schema = model.detector.schema();
+    let name = |index: usize| Some(Arc::clone(&schema.features().get(index)?.name));
+    let features = query.take("features", query::indices);
     query.finish()?;
-    let features = model.detector.schema().features().iter().skip(first).take(FEATURES_MAX);
-    let features: Vec<Arc<str>> = features.map(|feature| Arc::clone(&feature.name)).collect();
+    let indices = features.unwrap_or_else(|| (0..FEATURES_MAX).collect());
+    let features: Vec<Arc<str>> = indices.into_iter().take(FEATURES_MAX).filter_map(name).collect();
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
 
     let wanted = SeriesQuery {

@@ -41,7 +41,7 @@ async fn the_overview_says_who_is_sick_and_why() {
     let overview = page(&app, "/").await;
     assert_eq!(overview.status, 200);
     assert!(overview.text.contains("press is sick</h1>"), "{}", overview.text);
-    assert!(overview.text.contains("4 normal, 1 with an anomaly now"));
+    assert!(overview.text.contains("1 sick, 4 normal"));
     assert!(
         overview.text.contains("temperature 90.5 °C, normally 67.1 to 73.0"),
         "{}",
@@ -214,11 +214,12 @@ async fn a_series_tells_the_extremes_of_each_part_of_the_time() {
         (&json!(5), &json!(5), &json!(true))
     );
     assert_eq!(bucket["values"][0], json!([90.5, 90.5]));
-    let part = series("?since=2026-11-22T11:59:52Z&until=2026-11-22T11:59:54Z&first=2").await.body;
+    let part =
+        series("?since=2026-11-22T11:59:52Z&until=2026-11-22T11:59:54Z&features=2").await.body;
     assert_eq!(part["buckets"].as_array().unwrap().len(), 2);
     assert_eq!(part["buckets"][0]["values"], json!([[66.1, 66.1]]));
     assert_eq!(app.get("/stations/nobody/series").await.body["buckets"], json!([]));
-    for wrong in ["?points=0", "?points=4001", "?first=-1", "?first=x", "?since=now", "?x=1"] {
+    for wrong in ["?points=0", "?points=4001", "?features=-1", "?features=", "?since=now", "?x=1"] {
         assert_eq!(series(wrong).await.status, 422, "{wrong}");
     }
     assert_eq!(app.get("/stations/%3Cb%3E/series").await.status, 404);
