@@ -15,6 +15,8 @@ pub struct FeatureDrift {
     /// Kolmogorov-Smirnov statistic, 0 to 1: the largest difference between the shares of values,
     /// now and in training, that are at most some value. Known to a hundredth.
     pub ks: f64,
+    /// Share of values below the lowest, or above the highest, of the training, 0 to 1.
+    pub outside: f64,
 }
 
 /// What a drift means.
@@ -92,7 +94,7 @@ impl FeatureMeta {
         present.sort_unstable_by(f64::total_cmp);
         let n_values = present.len();
         if n_values == 0 {
-            return Some(FeatureDrift { n_values, psi: 0.0, ks: 0.0 });
+            return Some(FeatureDrift { n_values, psi: 0.0, ks: 0.0, outside: 0.0 });
         }
         let share_up_to =
             |value: f64| present.partition_point(|other| *other <= value) as f64 / n_values as f64;
@@ -103,7 +105,9 @@ impl FeatureMeta {
             let below = (share_below(step.value) - step.below).abs();
             ks.max(below).max((share_up_to(step.value) - step.up_to).abs())
         });
-        Some(FeatureDrift { n_values, psi: training.psi(share_up_to, n_values), ks })
+        let (low, high) = training.range();
+        let outside = share_below(low) + 1.0 - share_up_to(high);
+        Some(FeatureDrift { n_values, psi: training.psi(share_up_to, n_values), ks, outside })
     }
 }
 
@@ -150,6 +154,12 @@ impl Distribution {
             }
         }
         Some(Self { steps })
+    }
+
+    /// The lowest value and the highest.
+    fn range(&self) -> (f64, f64) {
+        let value = |step: Option<&Step>| step.map_or(f64::NAN, |step| step.value);
+        (value(self.steps.first()), value(self.steps.last()))
     }
 
     /// The stability index over parts of about a tenth; wider ones where many values are equal.
@@ -225,7 +235,7 @@ mod tests {
         // A constant that stays, and one that changes.
         check(&[5.0; 500], &[5.0; 500], 0.0, 0.0, DriftDegree::Stable);
         let drift = feature(&[5.0; 500]).drift([6.0; 500].into_iter()).unwrap();
-        assert_eq!((drift.ks, drift.degree()), (1.0, DriftDegree::Large));
+        assert_eq!((drift.ks, drift.outside, drift.degree()), (1.0, 1.0, DriftDegree::Large));
     }
 
     #[test]
@@ -236,6 +246,15 @@ mod tests {
             let found = feature.share_up_to(value).unwrap();
             assert!((found - share).abs() < 1e-3, "{value}: {found}");
         }
+    }
+
+    #[test]
+    fn values_that_were_never_seen_are_counted() {
+        let training = feature(&even(0.0, 100.0, 10_000));
+        let now = even(0.0, 100.0, 980).into_iter().chain([-3.0; 15]).chain([250.0; 5]);
+        let drift = training.drift(now).unwrap();
+        assert!((drift.outside - 0.02).abs() < 1e-9, "{drift:?}");
+        assert_eq!(drift.degree(), DriftDegree::Stable);
     }
 
     #[test]

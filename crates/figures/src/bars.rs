@@ -1,5 +1,7 @@
 //! Signed numbers as bars to both sides.
 
+use std::borrow::Cow;
+
 use crate::number::rounded;
 use crate::svg::Drawing;
 
@@ -27,6 +29,8 @@ const WIDTH: f64 = 640.0;
 const ROW: f64 = 28.0;
 const TOP: f64 = 24.0;
 const NAME_WIDTH: f64 = 170.0;
+/// Characters that fit into it.
+const NAME_LEN_MAX: usize = 24;
 /// Room for the number at the end of the longest bar.
 const NUMBER_WIDTH: f64 = 56.0;
 
@@ -50,7 +54,7 @@ impl Bars<'_> {
             let width = bar.size.abs() / largest * reach;
             let (class, x) =
                 if bar.size < 0.0 { ("bar usual", zero - width) } else { ("bar unusual", zero) };
-            drawing.write(NAME_WIDTH - 8.0, top + 18.0, "label end", &bar.name);
+            drawing.write(NAME_WIDTH - 8.0, top + 18.0, "label end", &shortened(&bar.name));
             drawing.add(format_args!(
                 "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{}\"/>",
                 top + 4.0,
@@ -70,6 +74,15 @@ impl Bars<'_> {
     }
 }
 
+/// A name that fits beside its bar; the page has it whole.
+fn shortened(name: &str) -> Cow<'_, str> {
+    if name.chars().nth(NAME_LEN_MAX).is_none() {
+        return Cow::Borrowed(name);
+    }
+    let begin: String = name.chars().take(NAME_LEN_MAX - 1).collect();
+    Cow::Owned(format!("{begin}\u{2026}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,11 +90,13 @@ mod tests {
     #[test]
     fn bars_point_to_their_side() {
         let bar = |name: &str, size: f64| Bar { name: name.into(), size };
-        let bars = [bar("sound", 0.5), bar("<heat>", -0.25)];
+        let long = "the vibration of the press beside the door in mm/s";
+        let bars = [bar("sound", 0.5), bar("<heat>", -0.25), bar(long, 0.1)];
         let svg = Bars { title: "t", sides: ("usual", "unusual"), bars: &bars }.svg();
         assert!(svg.contains("class=\"bar unusual\"") && svg.contains("class=\"bar usual\""));
         assert!(
             svg.contains("+0.5") && svg.contains("\u{2212}0.25") && svg.contains("&lt;heat&gt;")
         );
+        assert!(svg.contains(">the vibration of the pr\u{2026}<"), "{svg}");
     }
 }

@@ -1,7 +1,7 @@
 //! How often which numbers are.
 
 use crate::number::{percent, rounded};
-use crate::svg::{Drawing, Scale};
+use crate::svg::{Drawing, Scale, Tick};
 
 /// How often which numbers are, beside how often they were.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,14 +89,12 @@ impl Histogram<'_> {
     /// Lines and labels of shares on the left and of numbers below.
     fn draw_axes(&self, drawing: &mut Drawing, x: Scale, y: Scale) {
         let right = self.width - RIGHT;
-        for tick in y.ticks(3).0 {
-            drawing.line("grid", (LEFT, y.place(tick)), (right, y.place(tick)));
-            drawing.write(LEFT - 6.0, y.place(tick) + 4.0, "tick end", &percent(tick));
+        for Tick { value, .. } in y.ticks(3) {
+            drawing.line("grid", (LEFT, y.place(value)), (right, y.place(value)));
+            drawing.write(LEFT - 6.0, y.place(value) + 4.0, "tick end", &percent(value));
         }
-        let (ticks, n_places) = x.ticks(if self.width < 500.0 { 4 } else { 7 });
-        for tick in ticks {
-            let text = format!("{tick:.n_places$}");
-            drawing.write(x.place(tick), HEIGHT - BOTTOM + 16.0, "tick middle", &text);
+        for Tick { value, text } in x.ticks(if self.width < 500.0 { 4 } else { 7 }) {
+            drawing.write(x.place(value), HEIGHT - BOTTOM + 16.0, "tick middle", &text);
         }
         drawing.line("axis", (LEFT, HEIGHT - BOTTOM), (right, HEIGHT - BOTTOM));
         drawing.write(f64::midpoint(LEFT, right), HEIGHT - 6.0, "unit middle", self.unit);

@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 
-use crate::svg::{Drawing, Scale};
+use crate::svg::{Drawing, Scale, Tick};
 
 /// Several quantities over one time, one below the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,11 +107,9 @@ impl Panels<'_> {
                 "<rect class=\"band\" x=\"{LEFT}\" y=\"{high:.1}\" width=\"{width}\" height=\"{height:.1}\"/>"
             ));
         }
-        let (ticks, n_places) = y.ticks(3);
-        for tick in ticks {
-            drawing.line("grid", (LEFT, y.place(tick)), (WIDTH - RIGHT, y.place(tick)));
-            let text = format!("{tick:.n_places$}");
-            drawing.write(LEFT - 6.0, y.place(tick) + 4.0, "tick end", &text);
+        for Tick { value, text } in y.ticks(3) {
+            drawing.line("grid", (LEFT, y.place(value)), (WIDTH - RIGHT, y.place(value)));
+            drawing.write(LEFT - 6.0, y.place(value) + 4.0, "tick end", &text);
         }
         if let Some((limit, name)) = panel.limit {
             drawing.line("mark", (LEFT, y.place(limit)), (WIDTH - RIGHT, y.place(limit)));
@@ -141,19 +139,22 @@ impl Panels<'_> {
         let rough = self.seconds(self.until_us) / N_TICKS;
         let step_s = STEPS_S.into_iter().find(|step| *step as f64 >= rough);
         let step_us = step_s.unwrap_or(STEPS_S[STEPS_S.len() - 1] * 10) * 1_000_000;
+        let has_years = self.seconds(self.until_us) > 300.0 * 86_400.0;
         let first_us = self.since_us.div_euclid(step_us) * step_us;
         let ticks = (0..40).map(|index| first_us + index * step_us);
         let shown = ticks.filter(|tick| (self.since_us..=self.until_us).contains(tick));
         let place = |tick_us| x.place(self.seconds(tick_us));
-        shown.map(|tick_us| (place(tick_us), time_text(tick_us, step_us))).collect()
+        shown.map(|tick_us| (place(tick_us), time_text(tick_us, step_us, has_years))).collect()
     }
 }
 
-/// A time as hours and minutes, with seconds or as a date where steps are so small or so large.
-fn time_text(time_us: i64, step_us: i64) -> String {
+/// A time as hours and minutes, with seconds or as a date where steps are so small or so large, and
+/// with its year where several may be shown.
+fn time_text(time_us: i64, step_us: i64, has_years: bool) -> String {
     let format = match step_us / 1_000_000 {
         ..60 => "%H:%M:%S",
         60..86_400 => "%H:%M",
+        _ if has_years => "%Y-%m-%d",
         _ => "%m-%d",
     };
     let time = DateTime::from_timestamp_micros(time_us);
@@ -194,9 +195,10 @@ mod tests {
     fn times_are_written_as_coarse_as_their_steps() {
         // 2024-02-29T23:59:58Z.
         let time_us = 1_709_251_198_000_000;
-        assert_eq!(time_text(time_us, 1_000_000), "23:59:58");
-        assert_eq!(time_text(time_us, 60_000_000), "23:59");
-        assert_eq!(time_text(time_us, 86_400_000_000), "02-29");
-        assert_eq!(time_text(i64::MAX, 1), "");
+        assert_eq!(time_text(time_us, 1_000_000, false), "23:59:58");
+        assert_eq!(time_text(time_us, 60_000_000, false), "23:59");
+        assert_eq!(time_text(time_us, 86_400_000_000, false), "02-29");
+        assert_eq!(time_text(time_us, 86_400_000_000, true), "2024-02-29");
+        assert_eq!(time_text(i64::MAX, 1, true), "");
     }
 }

@@ -1,6 +1,6 @@
 //! Pairs of numbers as dots.
 
-use crate::svg::{Drawing, Scale};
+use crate::svg::{Drawing, Scale, Tick};
 
 /// Pairs of numbers, those that stand out in another form and colour.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,17 +80,13 @@ impl Scatter<'_> {
 }
 
 fn axes(drawing: &mut Drawing, (x, y): (Scale, Scale), (x_unit, y_unit): (&str, &str)) {
-    let (ticks, n_places) = y.ticks(4);
-    for tick in ticks {
-        drawing.line("grid", (LEFT, y.place(tick)), (SIZE - MARGIN, y.place(tick)));
-        let text = format!("{tick:.n_places$}");
-        drawing.write(LEFT - 5.0, y.place(tick) + 4.0, "tick end", &text);
+    for Tick { value, text } in y.ticks(4) {
+        drawing.line("grid", (LEFT, y.place(value)), (SIZE - MARGIN, y.place(value)));
+        drawing.write(LEFT - 5.0, y.place(value) + 4.0, "tick end", &text);
     }
-    let (ticks, n_places) = x.ticks(4);
-    for tick in ticks {
-        drawing.line("grid", (x.place(tick), MARGIN), (x.place(tick), SIZE - BOTTOM));
-        let text = format!("{tick:.n_places$}");
-        drawing.write(x.place(tick), SIZE - BOTTOM + 16.0, "tick middle", &text);
+    for Tick { value, text } in x.ticks(4) {
+        drawing.line("grid", (x.place(value), MARGIN), (x.place(value), SIZE - BOTTOM));
+        drawing.write(x.place(value), SIZE - BOTTOM + 16.0, "tick middle", &text);
     }
     drawing.write(f64::midpoint(LEFT, SIZE), SIZE - 8.0, "unit middle", x_unit);
     let y_unit = crate::svg::escaped(y_unit);

@@ -97,25 +97,43 @@ impl Scale {
         first + share * (last - first)
     }
 
-    /// Round numbers to write beside the scale: about `n`, and how many places they need.
-    pub(crate) fn ticks(&self, n: u32) -> (Vec<f64>, usize) {
+    /// Round numbers to write beside the scale, about `n`.
+    pub(crate) fn ticks(&self, n: u32) -> Vec<Tick> {
         let rough = (self.to - self.from) / f64::from(n);
         let power = 10_f64.powf(rough.log10().floor());
         if !power.is_finite() || power == 0.0 {
-            return (Vec::new(), 0);
+            return Vec::new();
         }
         let step = [1.0, 2.0, 5.0].into_iter().map(|digit| digit * power);
         let step = step.clone().find(|step| *step >= rough * 0.7).unwrap_or(10.0 * power);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 0 and 9"
-        )]
-        let n_places = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let first = (self.from / step).ceil();
         let ticks = (0..=2 * n).map(|index| (first + f64::from(index)) * step);
-        (ticks.take_while(|tick| *tick <= self.to + step * 1e-9).collect(), n_places)
+        let ticks = ticks.take_while(|tick| *tick <= self.to + step * 1e-9);
+        ticks.map(|value| Tick { value, text: tick_text(value, step) }).collect()
     }
+}
+
+/// A number beside a scale.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tick {
+    pub(crate) value: f64,
+    /// With as many places as tell it from the next.
+    pub(crate) text: String,
+}
+
+/// A multiple of a step, in powers of ten where zeros would fill the margin.
+fn tick_text(value: f64, step: f64) -> String {
+    const PLACES_MAX: f64 = 4.0;
+    let power = step.log10().floor();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 4")]
+    let places = |wanted: f64| wanted.clamp(0.0, PLACES_MAX) as usize;
+    if value.abs() < step / 2.0 {
+        return String::from("0");
+    }
+    if value.abs() < 1e6 && power >= -PLACES_MAX {
+        return format!("{value:.*}", places(-power));
+    }
+    format!("{value:.*e}", places(value.abs().log10().floor() - power))
 }
 
 #[cfg(test)]
@@ -133,10 +151,15 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_within_the_scale() {
-        let ticks = |from, to| Scale::new(from, to, (0.0, 1.0)).ticks(5).0;
-        assert_eq!(ticks(0.0, 10.0), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
-        assert_eq!(ticks(64.43, 75.1), [66.0, 68.0, 70.0, 72.0, 74.0].to_vec());
-        assert_eq!(ticks(-1.0, 1.0), [-1.0, -0.5, 0.0, 0.5, 1.0]);
+        let ticks = |from, to| {
+            let ticks = Scale::new(from, to, (0.0, 1.0)).ticks(5);
+            ticks.into_iter().map(|tick| tick.text).collect::<Vec<_>>()
+        };
+        assert_eq!(ticks(0.0, 10.0), ["0", "2", "4", "6", "8", "10"]);
+        assert_eq!(ticks(64.43, 75.1), ["66", "68", "70", "72", "74"]);
+        assert_eq!(ticks(-1.0, 1.0), ["-1.0", "-0.5", "0", "0.5", "1.0"]);
+        assert_eq!(ticks(0.0, 5e-9), ["0", "1e-9", "2e-9", "3e-9", "4e-9", "5e-9"]);
+        assert_eq!(ticks(0.0, 1.2e7), ["0", "2e6", "4e6", "6e6", "8e6", "1.0e7", "1.2e7"]);
         assert!(ticks(5.0, 5.0).len() > 2, "a single number has some room");
         assert!(ticks(f64::MIN, f64::MAX).len() < 20);
         assert!(Scale::new(f64::MIN, f64::MAX, (0.0, 100.0)).place(0.0) == 50.0);

@@ -309,8 +309,9 @@ impl Problem {
     pub(crate) fn take(response: &mut Response, request_id: &str) -> Option<Self> {
         let status = response.status();
         let is_bare = |response: &Response| {
-            let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == JSON);
-            (status.is_client_error() || status.is_server_error()) && !is_json
+            let kind = response.headers().get(CONTENT_TYPE);
+            let is_ours = kind.is_some_and(|kind| kind == JSON || kind == HTML);
+            (status.is_client_error() || status.is_server_error()) && !is_ours
         };
         let problem = match response.extensions_mut().remove::<Self>() {
             Some(problem) => problem,
@@ -338,3 +339,4 @@ impl IntoResponse for Problem {
 }
 
 const JSON: &str = "application/json";
+pub(crate) const HTML: &str = "text/html; charset=utf-8";

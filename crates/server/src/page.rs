@@ -24,7 +24,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use crate::api_error::Problem;
+use crate::api_error::{HTML, Problem};
 use crate::state::AppState;
 
 use assets::Links;
@@ -73,7 +73,7 @@ impl Policy {
 fn page(template: &impl Template, policy: Policy) -> Response {
     let html = template.render().expect("templates have no part that can fail");
     let headers: [(HeaderName, HeaderValue); 6] = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CONTENT_TYPE, HeaderValue::from_static(HTML)),
         (CONTENT_SECURITY_POLICY, policy.header()),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),

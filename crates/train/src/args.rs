@@ -19,6 +19,11 @@ use terminal::LogFormat;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     /// A CSV of normal events to learn from, plain or gzipped; its first line names the columns
+    ///
+    /// Columns are known by their names, in any case: the time as timestamp, datetime, date_time,
+    /// time, date or ts; the sequence as sequence, seq, sequence_number or row_number; the station as
+    /// station_id, station, device_id, machine_id or sensor_id; and the truth as label, anomaly,
+    /// is_anomaly, outlier, is_outlier or changepoint. All others can be features.
     #[arg(long, value_name = "FILE.csv")]
     pub input: Option<PathBuf>,
 
@@ -31,10 +36,11 @@ pub struct Args {
 
     /// Units, physical ranges and optional features, as TOML
     ///
-    /// For each feature a table `[[feature]]` with name = "pressure_bar", and where known
-    /// unit = "bar", minimum = 0, maximum = 16, optional = true. Ranges are physics: they are never
-    /// taken from the data, since an unusual value is what the model is for.
-    #[arg(long, value_name = "FILE.toml", requires = "input", verbatim_doc_comment)]
+    /// For each feature a table [[feature]] with name = "pressure_bar", and where known unit = "bar",
+    /// minimum = 0, maximum = 16, optional = true. Columns that it does not name are left out. Ranges
+    /// are physics: they are never taken from the data, since an unusual value is what the model is
+    /// for.
+    #[arg(long, value_name = "FILE.toml", requires = "input")]
     pub schema: Option<PathBuf>,
 
     /// How many bad rows to leave out before giving up

@@ -132,12 +132,9 @@ impl TrainingData {
         }
         let features = self.schema.features();
         if !dropped.is_empty() {
-            let names: Vec<String> =
-                dropped.iter().map(|&feature| format!("`{}`", features[feature].name)).collect();
-            self.warnings.push(format!(
-                "left out: the same in every row, which teaches nothing: {}",
-                names.join(", ")
-            ));
+            let names: Vec<&str> =
+                dropped.iter().map(|&feature| &*features[feature].name).collect();
+            self.warnings.extend(left_out("the same in every row, which teaches nothing", &names));
             let schema =
                 FeatureSchema::new(kept.iter().map(|&feature| features[feature].clone()).collect())
                     .expect("a part of a schema is a schema");
@@ -181,7 +178,11 @@ fn schema(recording: &Recording, args: &Args) -> anyhow::Result<(FeatureSchema, 
             let schema = FeatureSchema::new(names.map(feature).collect());
             Ok((schema.context("cannot use --features")?, Vec::new()))
         }
-        (None, Some(schema)) => Ok((schema, Vec::new())),
+        (None, Some(schema)) => {
+            let mut others = recording.feature_columns();
+            others.retain(|column| schema.features().iter().all(|known| *known.name != **column));
+            Ok((schema, left_out("not in the schema", &others).into_iter().collect()))
+        }
         (None, None) => columns_of_numbers(recording),
     }
 }
@@ -191,18 +192,22 @@ fn columns_of_numbers(recording: &Recording) -> anyhow::Result<(FeatureSchema, V
     let mut others = recording.feature_columns();
     if names.is_empty() {
         bail!(
-            "`{}` has no column of numbers to learn from; its columns that could be features are: {}",
+            "`{}` has no row with a number to learn from; its columns that could be features are: {}",
             recording.path().display(),
             others.join(", ")
         );
     }
     others.retain(|other| !names.iter().any(|name| name == other));
-    let others: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
-    let left_out = (!others.is_empty())
-        .then(|| format!("left out: without any number: {}", others.join(", ")));
+    let left_out = left_out("without any number", &others);
     let features = names.iter().map(|name| Feature::named(name)).collect();
     Ok((
         FeatureSchema::new(features).context("cannot use the columns")?,
         left_out.into_iter().collect(),
     ))
+}
+
+/// The warning that columns are not learnt, if there are any.
+fn left_out(why: &str, columns: &[&str]) -> Option<String> {
+    let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+    (!columns.is_empty()).then(|| format!("left out: {why}: {}", columns.join(", ")))
 }

@@ -74,10 +74,12 @@ impl Summary<'_> {
         let pairs = pairs(self.data);
         if !pairs.is_empty() {
             report.heading("Pairs of features");
-            report.paragraph(
-                "Each dot is an event of the training, the darker the higher its score; a cross is one that the model \
-                 would call an anomaly. Of many features, the pairs that hang together most are shown.",
-            );
+            let n_dots = grouped(self.data.events.len().min(DOTS) as f64);
+            report.paragraph(&format!(
+                "{n_dots} events, spread over the training: each is a dot, the darker the higher its score, or a cross \
+                 where the model would call it an anomaly. Of many features, the pairs that hang together most are \
+                 shown.",
+            ));
             report.figures(self.scatters(&pairs));
         }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use detector::{AlarmRule, Detector, DriftDegree, FeatureMeta};
 use figures::number::{grouped, percent, rounded, significant};
@@ -19,8 +20,9 @@ use crate::model::Model;
 use crate::query::{NoQuery, Query, QueryFaultKind};
 use crate::state::AppState;
 
-/// Events that the last day is judged by.
+/// Events that the last day is judged by, and values of all features together.
 const SAMPLE_LEN: u32 = 10_000;
+const VALUES_MAX: u32 = 1_000_000;
 /// Features whose distributions are drawn.
 const FEATURES_DRAWN: usize = 12;
 /// Widths of histograms in the page, so that their text is as large as its.
@@ -64,6 +66,7 @@ struct DriftRow {
     now: String,
     psi: String,
     ks: String,
+    outside: String,
     sentence: String,
 }
 
@@ -73,26 +76,7 @@ pub(super) async fn model(
 ) -> Result<Response, ApiError> {
     let outcome = query.take("reload", outcome_named);
     query.finish()?;
-    let model = state.models.current();
-    let now_us = (state.clock)();
-    // The day before now, or the last day of a recording.
-    let newest_us = state.floor.newest_us();
-    let until_us = newest_us.map_or(now_us, |newest_us| (newest_us + 1).min(now_us));
-    let features = &model.detector.meta().features;
-    let sampled = state
-        .store
-        .sample(SampleQuery {
-            since_us: until_us - DAY_US,
-            until_us,
-            len_max: SAMPLE_LEN,
-            features: features.iter().map(|feature| Arc::from(feature.name.as_str())).collect(),
-        })
-        .await?;
-    // Thousands of values are sorted and counted: not for a thread that others wait for.
-    let made = tokio::task::spawn_blocking(move || {
-        ModelPage::new(&model, &sampled, (until_us, now_us), outcome)
-    });
-    Ok(page(&made.await?, Policy::Strict))
+    Ok(page(&show(&state, outcome).await?, Policy::Strict))
 }
 
 /// Takes over the model that is in the folder, and shows what came of it.
@@ -100,27 +84,45 @@ pub(super) async fn reload(
     State(state): State<AppState>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    let outcome = match state.models.reload().await {
-        Ok(_) => "done",
-        Err(ApiError::ModelUnusable(_)) => "refused",
-        Err(error) => return Err(error),
-    };
-    Ok(Redirect::to(&format!("/ui/model?reload={outcome}")).into_response())
+    match state.models.reload().await {
+        Ok(_) => Ok(Redirect::to("/ui/model?reload=done").into_response()),
+        Err(ApiError::ModelUnusable(reason)) => {
+            let text = format!("The model before goes on; that of the folder is refused: {reason}");
+            let outcome = Outcome { is_good: false, text };
+            let refused = show(&state, Some(outcome)).await?;
+            Ok((StatusCode::CONFLICT, page(&refused, Policy::Strict)).into_response())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn outcome_named(text: &str) -> Result<Outcome, QueryFaultKind> {
-    match text {
-        "done" => {
-            Ok(Outcome { is_good: true, text: String::from("The model of the folder is in use.") })
-        }
-        "refused" => Ok(Outcome {
-            is_good: false,
-            text: String::from(
-                "The files in the folder cannot be used, and the model before goes on. The log of the server says why.",
-            ),
-        }),
-        _ => Err(QueryFaultKind::Choice),
-    }
+    let done = || Outcome { is_good: true, text: "The model of the folder is in use.".into() };
+    (text == "done").then(done).ok_or(QueryFaultKind::Choice)
+}
+
+async fn show(state: &AppState, outcome: Option<Outcome>) -> Result<ModelPage, ApiError> {
+    let model = state.models.current();
+    let now_us = (state.clock)();
+    // The day before now, or the last day of a recording.
+    let newest_us = state.floor.newest_us();
+    let until_us = newest_us.map_or(now_us, |newest_us| (newest_us + 1).min(now_us));
+    let features = &model.detector.meta().features;
+    let len_max = VALUES_MAX / u32::try_from(features.len()).unwrap_or(u32::MAX).max(1);
+    let sampled = state
+        .store
+        .sample(SampleQuery {
+            since_us: until_us - DAY_US,
+            until_us,
+            len_max: len_max.min(SAMPLE_LEN),
+            features: features.iter().map(|feature| Arc::from(feature.name.as_str())).collect(),
+        })
+        .await?;
+    // Thousands of values are sorted and counted: not for a thread that others wait for.
+    let made = tokio::task::spawn_blocking(move || {
+        ModelPage::new(&model, &sampled, (until_us, now_us), outcome)
+    });
+    Ok(made.await?)
 }
 
 impl ModelPage {
@@ -281,6 +283,7 @@ impl DriftRow {
             now: if n > 0.0 { significant(sum / n) } else { nothing() },
             psi: has_values.map_or_else(nothing, |drift| format!("{:.3}", drift.psi)),
             ks: has_values.map_or_else(nothing, |drift| format!("{:.2}", drift.ks)),
+            outside: has_values.map_or_else(nothing, |drift| percent(drift.outside)),
             sentence: degree.map_or_else(
                 || String::from("The model was trained before distributions were kept: train anew to compare."),
                 |degree| degree.to_string(),

@@ -139,6 +139,7 @@ fn ranges_come_from_the_schema_and_never_from_the_data() {
     let said =
         workshop.train(&["--input", &csv, "--schema", &schema, "--max-bad-rows", "300"]).unwrap();
     assert!(said.contains("b [bar]"), "{said}");
+    assert!(said.contains("warning: left out: not in the schema: `a`, `fixed`\n"), "{said}");
     assert_eq!(workshop.detector().schema().features()[0].maximum, Some(50.0));
 }
 
@@ -235,7 +236,7 @@ fn impossible_arguments_are_explained() {
     let empty = workshop.write("empty.csv", "");
     check(&["--input", &empty], "is empty; its first line should name the columns");
     let header = workshop.write("header.csv", "a,b\n");
-    check(&["--input", &header], "has no column of numbers to learn from");
+    check(&["--input", &header], "has no row with a number to learn from");
     check(&["--input", &header, "--features", "a"], "has a header and no rows to learn from");
 }
 
