@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "view")]
     pub json: bool,
 
-    /// How to show events while they are sent: by itself, a view on a terminal and nothing elsewhere
+    /// How to show events while they are sent; by itself, a view on a terminal and nothing elsewhere
     #[arg(long, value_name = "VIEW", value_enum, default_value_t = View::Auto)]
     pub view: View,
 }
@@ -80,6 +80,7 @@ pub async fn run(
         for anomaly in latest_anomalies(&url).await? {
             writeln!(voice.words(), "{}", anomaly.line())?;
         }
+        writeln!(voice.words(), "\nTo see the pages of the server: cargo demo --keep")?;
     }
     // The server may have ended by itself, and then says why.
     let _ = stop_server.send(());
@@ -129,12 +130,14 @@ fn simulate_args(args: &Args, url: &str) -> simulate::Args {
     plant_args(args, url, &["--count", &count, "--interval", "0"])
 }
 
-/// A station in eight sends every four seconds; the sick one began to wear out twenty minutes ago.
+/// A station in eight sends every four seconds; the sick one began to wear out twenty minutes ago,
+/// and from this seed the others stay healthy for the next half hour.
 fn endless_args(args: &Args, url: &str) -> simulate::Args {
     let endless = u32::MAX.to_string();
     let past = ["--backfill", "1h", "--interval", "0.5", "--count", &endless];
     let sick = ["--worn-station", "3", "--worn-after", "600", "--anomaly-rate", "0.002"];
-    plant_args(args, url, &[past.as_slice(), sick.as_slice()].concat())
+    let others = ["--seed", "26"];
+    plant_args(args, url, &[past.as_slice(), &sick, &others].concat())
 }
 
 fn plant_args(args: &Args, url: &str, further: &[&str]) -> simulate::Args {
@@ -161,6 +164,7 @@ struct Anomalies {
 #[derive(Debug, Deserialize)]
 struct Listed {
     station_id: String,
+    timestamp: String,
     features: BTreeMap<String, Option<f64>>,
     anomaly_score: f64,
     p_value: f64,
@@ -199,8 +203,10 @@ impl Listed {
                 format!("{} ({:+.2})", attribution.feature, attribution.contribution)
             })
             .collect();
+        let time = self.timestamp.split('T').nth(1).and_then(|time| time.get(..8));
         format!(
-            "{}  score {:.3}  p {:.4}  {}\n             because of {}",
+            "{}  {}  score {:.3}  p {:.4}  {}\n                       because of {}",
+            time.unwrap_or(&self.timestamp),
             self.station_id,
             self.anomaly_score,
             self.p_value,

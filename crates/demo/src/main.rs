@@ -1,6 +1,5 @@
 //! Shows the system at work: `cargo demo`.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -8,8 +7,7 @@ use anyhow::Context as _;
 
 fn main() -> ExitCode {
     terminal::main(|args: demo::Args| {
-        let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
-        let view = if is_terminal { args.view.on_terminal(true) } else { args.view };
+        let view = if terminal::has_screen() { args.view.on_terminal(true) } else { args.view };
         show(&demo::Args { view, ..args })
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
+use figures::number::percent;
 use plant::{Plant, PlantParams, WornStation};
 
 /// Sends events of a simulated plant to the server, and reports what was caught and missed.
@@ -85,7 +86,7 @@ pub struct Args {
 /// How events are shown while they are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum View {
-    /// A view on a terminal, lines elsewhere
+    /// What suits the place
     Auto,
     /// A view that stays in its place, on standard error
     Live,
@@ -158,6 +159,21 @@ impl Args {
             );
         }
         Ok(())
+    }
+
+    /// Where events come from, for people.
+    pub(crate) fn source_words(&self) -> String {
+        if let Some(path) = &self.replay {
+            return format!("the recording `{}`", path.display());
+        }
+        let PlantParams { n_stations, anomaly_rate, worn, seed } = self.plant();
+        let worn = worn.map_or(String::new(), |WornStation { number, from_index }| {
+            format!(", station {number} worn after {from_index} events")
+        });
+        let share = percent(anomaly_rate);
+        format!(
+            "a simulated plant of {n_stations} stations, {share} under a fault{worn}, seed {seed}"
+        )
     }
 
     pub(crate) fn plant(&self) -> PlantParams {

@@ -48,6 +48,7 @@ pub(crate) struct Health {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct HealthModel {
+    pub(crate) version: String,
     pub(crate) features: Vec<String>,
 }
 

@@ -1,6 +1,7 @@
 //! The report of a run as one HTML file: the truth beside what was called an anomaly.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use figures::number::{grouped, percent, rounded};
 use figures::{Level, Report as Page, Strip};
@@ -31,46 +32,68 @@ impl History {
         self.0.entry(station_id.clone()).or_default().push(seen);
     }
 
-    /// The report with its timelines as HTML.
-    pub(crate) fn page(&self, report: &Report, url: &str) -> String {
-        let mut page = Page::new("Simulation: truth and detection");
-        page.facts([
-            ("server", String::from(url)),
-            (
-                "events",
-                format!(
-                    "{} sent, {} stored",
-                    grouped(report.sent as f64),
-                    grouped(report.stored as f64)
-                ),
-            ),
+    /// The report with its timelines as HTML; `facts` say what was run.
+    pub(crate) fn page(&self, report: &Report, facts: &[(&'static str, String)]) -> String {
+        let mut page = Page::new(if report.has_truth() {
+            "Truth and detection"
+        } else {
+            "What was called an anomaly"
+        });
+        let mut counts = format!(
+            "{} sent, {} stored",
+            grouped(report.sent as f64),
+            grouped(report.stored as f64)
+        );
+        for (count, what) in [
+            (report.duplicates, "duplicates"),
+            (report.refused, "refused"),
+            (report.failed, "failed"),
+        ] {
+            if count > 0 {
+                write!(counts, ", {} {what}", grouped(count as f64))
+                    .expect("a string takes everything");
+            }
+        }
+        page.facts(facts.iter().cloned().chain([
+            ("events", counts),
+            ("anomalies", report.called_words()),
             ("took", format!("{} s", rounded(report.seconds, 1))),
-        ]);
+        ]));
         if report.interrupted {
             page.warning("The run was interrupted; this is about what was sent until then.");
         }
-        let share = |share: Option<f64>| share.map_or(String::from("\u{2013}"), percent);
-        page.heading("Truth and detection");
-        page.table(&["", "called anomalies", "called normal"], report.confusion_rows());
-        page.facts([
-            ("precision", share(report.precision)),
-            ("recall", share(report.recall)),
-            ("false-alarm rate", share(report.false_alarm_rate)),
-        ]);
-        page.heading("By cause");
-        page.table(&["cause", "events", "caught", "missed"], report.cause_rows());
+        if report.has_truth() {
+            let share = |share: Option<f64>| share.map_or(String::from("\u{2013}"), percent);
+            page.heading("Truth and detection");
+            page.table(&["", "called anomalies", "called normal"], report.confusion_rows());
+            page.facts([
+                ("precision", share(report.precision)),
+                ("recall", share(report.recall)),
+                ("false-alarm rate", share(report.false_alarm_rate)),
+            ]);
+        }
+        if !report.detection.is_empty() {
+            page.heading("By cause");
+            page.table(&["cause", "events", "caught", "missed"], report.cause_rows());
+            if let Some(hidden) = report.hidden_words() {
+                page.paragraph(&hidden);
+            }
+        }
 
         page.heading("Over time");
         match self.span() {
             Some((first_us, last_us)) => {
-                page.paragraph(&format!(
-                    "From {} to {}, measured. Of each station, the upper strip is the truth and the lower one what the \
-                     server called an anomaly: full height in red. A red part above without one below was missed, one \
-                     below alone is a false alarm.",
-                    timestamp::format(first_us),
-                    timestamp::format(last_us)
-                ));
-                page.rows(self.strips(first_us, last_us));
+                let span = [first_us, last_us].map(timestamp::format).join(" to ");
+                page.paragraph(&if report.has_truth() {
+                    format!(
+                        "From {span}, measured. Of each station, the upper strip is the truth and the lower one what \
+                         the server called an anomaly: full height in red. A red part above without one below was \
+                         missed, one below alone is a false alarm."
+                    )
+                } else {
+                    format!("From {span}, measured. What the server called an anomaly has full height, in red.")
+                });
+                page.rows(self.strips((first_us, last_us), report.has_truth()));
                 if self.0.len() > STATIONS_DRAWN {
                     let n_more = self.0.len() - STATIONS_DRAWN;
                     page.paragraph(&format!("{n_more} more stations are not drawn."));
@@ -93,21 +116,28 @@ impl History {
         times().min().zip(times().max())
     }
 
-    /// Two strips a station.
-    fn strips(&self, first_us: i64, last_us: i64) -> Vec<(String, String)> {
-        let drawn = self.0.iter().take(STATIONS_DRAWN);
-        let strips = drawn.flat_map(|(station_id, seen)| {
-            let strip = |what: &str, is_high: fn(&Seen) -> bool| {
-                let cells = cells(seen, (first_us, last_us), is_high);
+    /// A strip a station, and above it one of the truth where that is known.
+    fn strips(&self, span_us: (i64, i64), has_truth: bool) -> Vec<(String, String)> {
+        let strip =
+            |station_id: &StationId, seen: &[Seen], what: &str, is_high: fn(&Seen) -> bool| {
+                let cells = cells(seen, span_us, is_high);
                 let n_high = seen.iter().filter(|seen| is_high(seen)).count();
                 let title = format!("{station_id}, {what}: {n_high} of {} events", seen.len());
                 Strip { title: &title, cells: &cells }.svg()
             };
-            let truth = strip("truth", |seen| seen.is_anomalous == Some(true));
-            let called = strip("called", |seen| seen.is_called);
-            [(format!("{station_id} truth"), truth), (String::from("called"), called)]
-        });
-        strips.collect()
+        let mut strips = Vec::new();
+        for (station_id, seen) in self.0.iter().take(STATIONS_DRAWN) {
+            let called = strip(station_id, seen, "called", |seen| seen.is_called);
+            if has_truth {
+                let truth =
+                    strip(station_id, seen, "truth", |seen| seen.is_anomalous == Some(true));
+                strips.push((format!("{station_id} truth"), truth));
+                strips.push((String::from("called"), called));
+            } else {
+                strips.push((station_id.to_string(), called));
+            }
+        }
+        strips
     }
 }
 
@@ -144,12 +174,18 @@ mod tests {
             };
             history.note(&station_id, seen);
         }
-        let html = history.page(&Report::default(), "http://x");
+        let mut report = Report::default();
+        report.confusion.true_positives = 10;
+        let html = history.page(&report, &[]);
         let strips: Vec<&str> = html.split("<svg").skip(1).collect();
         assert_eq!(strips.len(), 2);
         assert!(strips[0].contains("press, truth: 20 of 240 events"));
         let high = |strip: &str| strip.matches("class=\"alarming\"").count();
         assert_eq!((high(strips[0]), high(strips[1])), (1, 1), "one run each");
         assert!(strips[1].contains("called: 11 of 240"));
+
+        let html = history.page(&Report::default(), &[("server", String::from("http://x"))]);
+        assert_eq!(html.matches("<svg").count(), 1, "of what has no truth, none is drawn");
+        assert!(html.contains("http://x") && !html.contains("recall"), "{html}");
     }
 }

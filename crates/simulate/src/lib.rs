@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sensor::timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -54,7 +55,13 @@ pub async fn run(
     let health = client.health().await?;
     let messages = source::messages(args, &health.model.features)?;
     let pace = Pace::new(args);
-    let mut recorder = Recorder::new(args, messages.len, out);
+    let facts = vec![
+        ("begun", timestamp::format(clock())),
+        ("server", args.url.clone()),
+        ("model", health.model.version),
+        ("source", args.source_words()),
+    ];
+    let mut recorder = Recorder::new(args, messages.len, facts, out);
     recorder.write_titles(&health.model.features)?;
 
     let mut deliveries: JoinSet<Delivered> = JoinSet::new();

@@ -1,11 +1,13 @@
 //! A view of a run that stays in its place on a terminal.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::io;
 use std::time::Duration;
 
+use anstyle::Style;
 use figures::number::grouped;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sensor::timestamp;
 use terminal::style::{ANOMALY, QUIET};
 
@@ -28,20 +30,24 @@ const SCORE_RANGE: (f64, f64) = (0.35, 0.75);
 #[derive(Debug)]
 pub(crate) struct LiveView {
     progress: ProgressBar,
+    /// Of anomalies, and of what need not be read.
+    colours: (Style, Style),
     scores: VecDeque<(f64, bool)>,
     anomalies: VecDeque<String>,
 }
 
 impl LiveView {
-    pub(crate) fn new(n_messages: u64) -> Self {
-        let template = "{wide_bar} {human_pos} of {human_len} events, {per_sec}, {eta} left\n{msg}";
-        let style =
-            ProgressStyle::with_template(template).expect("the template names known fields");
+    pub(crate) fn new(n_messages: u64, has_eta: bool) -> Self {
+        let eta = if has_eta { ", {eta} left" } else { "" };
+        let template =
+            format!("{{wide_bar}} {{human_pos}} of {{human_len}} events, {{rate}}{eta}\n{{msg}}");
         let progress =
             ProgressBar::with_draw_target(Some(n_messages), ProgressDrawTarget::stderr());
-        progress.set_style(style);
+        progress.set_style(style(&template).with_key("rate", write_rate));
         progress.enable_steady_tick(Duration::from_millis(200));
-        Self { progress, scores: VecDeque::new(), anomalies: VecDeque::new() }
+        let is_colourful = terminal::is_colourful(&io::stderr());
+        let colours = if is_colourful { (ANOMALY, QUIET) } else { (Style::new(), Style::new()) };
+        Self { progress, colours, scores: VecDeque::new(), anomalies: VecDeque::new() }
     }
 
     pub(crate) fn note(&mut self, message: &Message, outcome: Option<&Outcome>, report: &Report) {
@@ -49,7 +55,8 @@ impl LiveView {
         if let Some(Outcome::Answered { anomaly_score, is_anomaly, .. }) = outcome {
             push(&mut self.scores, (*anomaly_score, *is_anomaly), SCORES);
             if *is_anomaly {
-                push(&mut self.anomalies, anomaly(message, *anomaly_score), ANOMALIES);
+                let line = anomaly(message, *anomaly_score, self.colours);
+                push(&mut self.anomalies, line, ANOMALIES);
             }
         }
         self.progress.set_message(self.text(report));
@@ -60,8 +67,15 @@ impl LiveView {
         self.progress.suspend(write)
     }
 
+    /// Leaves the last anomalies on the terminal, and nothing else.
     pub(crate) fn end(&self) {
-        self.progress.finish_and_clear();
+        if self.anomalies.is_empty() {
+            self.progress.finish_and_clear();
+            return;
+        }
+        self.progress.set_style(style("{msg}"));
+        let lines: Vec<&str> = self.anomalies.iter().rev().map(String::as_str).collect();
+        self.progress.finish_with_message(lines.join("\n"));
     }
 
     fn text(&self, report: &Report) -> String {
@@ -69,22 +83,31 @@ impl LiveView {
         for (score, is_anomaly) in &self.scores {
             let height = height(*score);
             if *is_anomaly {
-                write!(text, "{ANOMALY}{height}{ANOMALY:#}").expect("a string takes everything");
+                let red = self.colours.0;
+                write!(text, "{red}{height}{red:#}").expect("a string takes everything");
             } else {
                 text.push(height);
             }
         }
         let count = |count: u64| grouped(count as f64);
-        let Confusion { true_positives, false_positives, false_negatives, .. } = report.confusion;
+        let found = if report.has_truth() {
+            let Confusion { true_positives, false_positives, false_negatives, .. } =
+                report.confusion;
+            format!(
+                "{} caught, {} missed, {} false alarms",
+                count(true_positives),
+                count(false_negatives),
+                count(false_positives)
+            )
+        } else {
+            report.called_words()
+        };
         write!(
             text,
-            "\nevents    {} stored, {} refused, {} failed\nanomalies {} caught, {} missed, {} false alarms",
-            count(report.stored + report.duplicates),
+            "\nevents    {} stored, {} refused, {} failed\nanomalies {found}",
+            count(report.answered()),
             count(report.refused),
             count(report.failed),
-            count(true_positives),
-            count(false_negatives),
-            count(false_positives),
         )
         .expect("a string takes everything");
         for line in self.anomalies.iter().rev() {
@@ -92,6 +115,18 @@ impl LiveView {
         }
         text
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template names known fields")
+}
+
+/// Events a second, with a place where there are few.
+fn write_rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    let rate = state.per_sec();
+    let n_places = usize::from(rate < 100.0);
+    // Where this cannot be written, nothing can.
+    let _ = write!(out, "{rate:.n_places$}/s");
 }
 
 fn push<T>(recent: &mut VecDeque<T>, new: T, len_max: usize) {
@@ -108,14 +143,14 @@ fn height(score: f64) -> char {
     HEIGHTS[(share * HEIGHTS.len() as f64) as usize]
 }
 
-fn anomaly(message: &Message, score: f64) -> String {
+fn anomaly(message: &Message, score: f64, (red, quiet): (Style, Style)) -> String {
     let time = message.timestamp_us.map(timestamp::format).unwrap_or_default();
     let time = time.split('T').nth(1).and_then(|time| time.get(..8)).unwrap_or_default();
     let (shown, _) = message.shown();
     let values: Vec<String> =
         shown.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
     format!(
-        "{QUIET}{time}{QUIET:#}  {}  {ANOMALY}{score:.3}{ANOMALY:#}  {}  {QUIET}{}{QUIET:#}",
+        "{quiet}{time}{quiet:#}  {}  {red}{score:.3}{red:#}  {}  {quiet}{}{quiet:#}",
         message.station_id,
         values.join("  "),
         message.cause.as_deref().unwrap_or_default()

@@ -1,6 +1,5 @@
 //! Sends events: `cargo run -p simulate -- --help`.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -8,8 +7,7 @@ use anyhow::Context as _;
 
 fn main() -> ExitCode {
     terminal::main(|args: simulate::Args| {
-        let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
-        simulate(&simulate::Args { view: args.view.on_terminal(is_terminal), ..args })
+        simulate(&simulate::Args { view: args.view.on_terminal(terminal::has_screen()), ..args })
     })
 }
 

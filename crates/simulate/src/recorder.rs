@@ -30,20 +30,30 @@ pub(crate) struct Recorder<'a> {
     out: &'a mut (dyn Write + Send),
     view: Option<LiveView>,
     report: Report,
-    /// Kept for the report as a file.
+    /// Kept for the report as a file, with what was run.
     history: Option<History>,
+    facts: Vec<(&'static str, String)>,
     took_us: Vec<u64>,
     /// Why the first event that could not be delivered was not.
     gone: Option<anyhow::Error>,
 }
 
 impl<'a> Recorder<'a> {
-    pub(crate) fn new(args: &'a Args, n_messages: u64, out: &'a mut (dyn Write + Send)) -> Self {
+    pub(crate) fn new(
+        args: &'a Args,
+        n_messages: u64,
+        facts: Vec<(&'static str, String)>,
+        out: &'a mut (dyn Write + Send),
+    ) -> Self {
         let is_silent = args.quiet || args.json;
+        // Where the past comes at once and the present as time goes by, nobody can tell how long.
+        let has_eta = args.backfill.is_none();
         Self {
             args,
             out,
-            view: (args.view == View::Live && !is_silent).then(|| LiveView::new(n_messages)),
+            view: (args.view == View::Live && !is_silent)
+                .then(|| LiveView::new(n_messages, has_eta)),
+            facts,
             report: Report::default(),
             history: args.report.as_ref().map(|_| History::default()),
             took_us: Vec::new(),
@@ -168,7 +178,7 @@ impl Recorder<'_> {
         let (Some(path), Some(history)) = (&self.args.report, &self.history) else {
             return Ok(());
         };
-        let page = history.page(&self.report, &self.args.url);
+        let page = history.page(&self.report, &self.facts);
         std::fs::write(path, page).with_context(|| format!("cannot write `{}`", path.display()))?;
         if !self.args.json {
             writeln!(self.out, "report       {}", path.display())?;

@@ -27,6 +27,8 @@ pub struct Report {
     pub failed: u64,
     /// Times that an event had to be sent again.
     pub retries: u64,
+    /// Events that the server called anomalies.
+    pub called: u64,
     /// Answers against the truth, of the events whose truth is known.
     pub confusion: Confusion,
     /// Share of the anomalies called that are some; null when none was called.
@@ -93,6 +95,7 @@ impl Report {
                 *is_anomaly
             }
         };
+        self.called += u64::from(is_called);
         if let Some(is_anomaly) = message.is_anomaly {
             self.confusion.note(is_anomaly, is_called);
             let Confusion { true_positives, false_positives, false_negatives, true_negatives } =
@@ -106,6 +109,37 @@ impl Report {
             detection.events += 1;
             detection.detected += u64::from(is_called);
         }
+    }
+
+    /// Events that got an answer with a score.
+    pub(crate) fn answered(&self) -> u64 {
+        self.stored + self.duplicates
+    }
+
+    /// Whether the truth of any answered event is known.
+    pub(crate) fn has_truth(&self) -> bool {
+        self.confusion.total() > 0
+    }
+
+    /// How many events were called anomalies, in words.
+    pub(crate) fn called_words(&self) -> String {
+        let [called, answered] = [self.called, self.answered()].map(|count| grouped(count as f64));
+        let share = share(self.called, self.answered()).map_or(0.0, |share| share * 100.0);
+        format!("{called} of {answered} events ({share:.1} %)")
+    }
+
+    /// Why anomalies may have been missed that are none in a single event; nothing where none were.
+    pub(crate) fn hidden_words(&self) -> Option<String> {
+        let is_missed = |cause: &&str| {
+            self.detection.get(*cause).is_some_and(|seen| seen.detected < seen.events)
+        };
+        let hidden: Vec<&str> = WITHOUT_TRACE.into_iter().filter(is_missed).collect();
+        (!hidden.is_empty()).then(|| {
+            let hidden = hidden.join(" and ");
+            format!(
+                "{hidden}: every single value is normal, and the model sees one event at a time"
+            )
+        })
     }
 
     /// The truth against what was called, for a table.
@@ -203,7 +237,7 @@ impl fmt::Display for Report {
                 "             duplicates keep the answer of their first time, from the model of that time"
             )?;
         }
-        if self.confusion.total() > 0 {
+        if self.has_truth() {
             writeln!(
                 f,
                 "{}",
@@ -216,20 +250,14 @@ impl fmt::Display for Report {
                 percent(self.recall),
                 percent(self.false_alarm_rate)
             )?;
+        } else if self.answered() > 0 {
+            writeln!(f, "anomalies    {}; the truth is not known", self.called_words())?;
         }
         if !self.detection.is_empty() {
             writeln!(f, "{}", table(&["cause", "events", "caught", "missed"], self.cause_rows()))?;
         }
-        let is_hidden = |cause: &&str| {
-            self.detection.get(*cause).is_some_and(|seen| seen.detected < seen.events)
-        };
-        let hidden: Vec<&str> = WITHOUT_TRACE.into_iter().filter(is_hidden).collect();
-        if !hidden.is_empty() {
-            writeln!(
-                f,
-                "             {}: every single value is normal, and the model sees one event at a time",
-                hidden.join(" and ")
-            )?;
+        if let Some(hidden) = self.hidden_words() {
+            writeln!(f, "             {hidden}")?;
         }
         let LatencyMs { p50, p95, p99 } = self.latency_ms;
         writeln!(f, "latency      p50 {p50:.2} ms, p95 {p95:.2} ms, p99 {p99:.2} ms")?;

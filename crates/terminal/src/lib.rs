@@ -6,7 +6,7 @@
 //!
 //! What it does not do: it decides nothing, and reads no configuration but that of the terminal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use anstream::AutoStream;
@@ -107,6 +107,13 @@ pub fn stdout() -> AutoStream<io::Stdout> {
 /// Whether somebody would see colours there.
 pub fn is_colourful(stream: &impl anstream::stream::RawStream) -> bool {
     AutoStream::choice(stream) != anstream::ColorChoice::Never
+}
+
+/// Whether standard output and standard error are a terminal where lines can be drawn anew.
+pub fn has_screen() -> bool {
+    io::stdout().is_terminal()
+        && io::stderr().is_terminal()
+        && (cfg!(windows) || anstyle_query::term_supports_color())
 }
 
 /// Tells what failed, if anything did.

@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 const NOW_US: i64 = 1_795_348_800_000_000;
 
-const HEALTH: &str = r#"{"model":{"features":["temperature_c","humidity_pct","sound_db"]}}"#;
+const HEALTH: &str =
+    r#"{"model":{"version":"1-2","features":["temperature_c","humidity_pct","sound_db"]}}"#;
 const NORMAL: &str = r#"{"anomaly_score":0.4,"is_anomaly":false}"#;
 
 /// What a server says to the nth event: a status line with further headers, and a body; or nothing.
@@ -212,6 +213,27 @@ async fn the_report_as_a_file_shows_truth_and_detection() {
         "<td>anomalous</td>\n<td>{}</td>\n<td>{n_missed}</td>",
         report.confusion.true_positives
     )));
+}
+
+#[tokio::test]
+async fn of_a_recording_without_labels_only_the_answers_are_reported() {
+    let url = fake_server(|n| {
+        let is_anomaly = n == 2;
+        Some(("200 OK", format!(r#"{{"anomaly_score":0.6,"is_anomaly":{is_anomaly}}}"#)))
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let rows = "temperature_c,humidity_pct,sound_db\n".to_owned() + &"70,45,65\n".repeat(8);
+    std::fs::write(path("line.csv"), rows).unwrap();
+    let (replay, report) = (path("line.csv"), path("run.html"));
+    let (result, said) =
+        simulate(&["--url", &url, "--replay", &replay, "--quiet", "--report", &report]).await;
+    assert_eq!(result.unwrap().called, 1);
+    assert!(said.contains("anomalies    1 of 8 events (12.5 %); the truth is not known"), "{said}");
+    let html = std::fs::read_to_string(&report).unwrap();
+    assert!(html.contains("line.csv") && html.contains("2026-11-22T12:00:00Z"), "{html}");
+    assert_eq!((html.contains("recall"), html.matches("<svg").count()), (false, 1));
 }
 
 #[test]
