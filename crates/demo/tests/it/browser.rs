@@ -45,9 +45,14 @@ impl Stations {
     }
 
     fn send(&mut self, station: &str, sound_db: f64) {
+        self.send_of(now_us(), station, sound_db);
+    }
+
+    /// Sends what was measured at a time.
+    fn send_of(&mut self, time_us: i64, station: &str, sound_db: f64) {
         self.sequence += 1;
         let event = serde_json::json!({
-            "station_id": station, "sequence": self.sequence, "timestamp": timestamp::format(now_us()),
+            "station_id": station, "sequence": self.sequence, "timestamp": timestamp::format(time_us),
             "temperature_c": 70.1, "humidity_pct": 44.9, "sound_db": sound_db,
         });
         let answer = self.connection.predict(&event.to_string()).unwrap();
@@ -125,6 +130,75 @@ async fn a_station_turns_to_anomaly_before_the_eyes_of_whoever_watches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_finds_its_server_again() {
+    let Some(mut browser) = browser() else { return };
+    let mut plant = Plant::new(&[]).await;
+    block_in_place(|| {
+        Stations::new(&plant).send("press_1", 65.0);
+        browser.resize(DESK).unwrap();
+        browser.open(&plant.url).unwrap();
+        browser.wait_until("document.getElementById('connection').hidden").unwrap();
+    });
+    plant
+        .restart(|| {
+            let is_told = "!document.getElementById('connection').hidden";
+            block_in_place(|| browser.wait_until(is_told).unwrap());
+        })
+        .await;
+    block_in_place(|| {
+        // Other numbers than before the restart, or it would be the same event.
+        let mut stations = Stations { sequence: 100, ..Stations::new(&plant) };
+        for _ in 0..4 {
+            stations.send("press_1", 91.2);
+        }
+        browser.wait_until("document.title === 'press_1 is sick'").unwrap();
+        browser.wait_until("document.getElementById('connection').hidden").unwrap();
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_is_of_local_time_and_can_be_looked_into() {
+    let Some(mut browser) = browser() else { return };
+    let plant = Plant::new(&[]).await;
+    block_in_place(|| {
+        let mut stations = Stations::new(&plant);
+        let now_us = now_us();
+        for minute in (0..50).rev() {
+            stations.send_of(now_us - minute * 60_000_000, "press_1", 65.0);
+        }
+        browser.live_in("Asia/Kolkata").unwrap();
+        browser.resize(DESK).unwrap();
+        browser.open(&format!("{}/ui/stations/press_1", plant.url)).unwrap();
+        // Five and a half hours ahead of UTC.
+        browser
+            .wait_until(
+                "[...document.querySelectorAll('time')].every((time) => time.innerText.endsWith(\
+                 new Date(Date.parse(time.dateTime) + 19800000).toISOString().slice(11, 19)))",
+            )
+            .unwrap();
+        let x = "document.getElementById('chart').data?.[0].x";
+        browser
+            .wait_until(&format!(
+                "Math.abs(Date.parse({x}.at(-1) + 'Z') - Date.now() - 19800000) < 60000"
+            ))
+            .unwrap();
+        browser.wait_until(&format!("{x}.length === 50")).unwrap();
+
+        browser
+            .evaluate(
+                "(() => { const x = document.getElementById('chart').data[0].x; \
+                 Plotly.relayout('chart', {'xaxis.range': [x[9], x[30]]}); })()",
+            )
+            .unwrap();
+        browser.wait_until(&format!("{x}.length < 25 && {x}.length > 15")).unwrap();
+        browser.click("#chart-reset").unwrap();
+        browser.wait_until(&format!("{x}.length === 50")).unwrap();
+        browser.wait_until("document.getElementById('chart-reset').hidden").unwrap();
+        check_clean(&browser, &plant);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_page_fits_a_phone_and_both_colour_schemes() {
     let Some(mut browser) = browser() else { return };
     let plant = Plant::new(&[]).await;
@@ -137,14 +211,18 @@ async fn every_page_fits_a_phone_and_both_colour_schemes() {
             .as_i64()
             .unwrap();
         let anomaly = format!("/ui/anomalies/{id}");
-        let station = &format!("/ui/stations/{LONG_NAME}");
-        for path in ["/", station, &anomaly, "/ui/model", "/no/such/page"] {
+        let station = format!("/ui/stations/{LONG_NAME}");
+        for path in ["/", station.as_str(), &anomaly, "/ui/model", "/no/such/page"] {
             let mut grounds = Vec::new();
             for scheme in [ColourScheme::Light, ColourScheme::Dark] {
                 browser.prefer(scheme).unwrap();
                 for viewport in [DESK, PHONE] {
                     browser.resize(viewport).unwrap();
                     browser.open(&format!("{}{path}", plant.url)).unwrap();
+                    if path == station {
+                        let is_drawn = "document.querySelector('#chart .scatterlayer .trace')";
+                        browser.wait_until(&format!("{is_drawn} !== null")).unwrap();
+                    }
                     let fits = "document.documentElement.scrollWidth <= innerWidth";
                     assert_eq!(browser.evaluate(fits).unwrap(), true, "{path} at {viewport:?}");
                 }

@@ -39,21 +39,18 @@ impl Plant {
         )
         .unwrap();
 
-        let args = [
-            "server",
-            "--addr",
-            "127.0.0.1:0",
-            "--require-model",
-            "--model-dir",
-            &models,
-            "--data-dir",
-            &data,
-        ];
-        let server = Server::bind(&server::Args::parse_from(args).serve, now_us).await.unwrap();
-        let url = format!("http://{}", server.addr().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(server.run(async { drop(stopped.await) }));
+        let (server, stop, url) = serve(&dir, "127.0.0.1:0").await;
         Self { dir, url, stop, server }
+    }
+
+    /// Stops the server, does something without it, and serves again at the same address.
+    async fn restart(&mut self, meanwhile: impl FnOnce()) {
+        let stop = std::mem::replace(&mut self.stop, oneshot::channel().0);
+        stop.send(()).unwrap();
+        (&mut self.server).await.unwrap().unwrap();
+        meanwhile();
+        let addr = self.url.strip_prefix("http://").unwrap();
+        (self.server, self.stop, self.url) = serve(&self.dir, addr).await;
     }
 
     async fn simulate(&self, args: &[&str]) -> anyhow::Result<Report> {
@@ -75,6 +72,21 @@ impl Plant {
             rusqlite::Connection::open(self.dir.path().join("data/events.db")).unwrap();
         (self.dir, connection)
     }
+}
+
+/// Serves the model of a folder; gives how to stop it, and where it is.
+async fn serve(
+    dir: &TempDir,
+    addr: &str,
+) -> (JoinHandle<anyhow::Result<()>>, oneshot::Sender<()>, String) {
+    let (models, data) = (text(&dir.path().join("models")), text(&dir.path().join("data")));
+    let folders = ["--model-dir", &models, "--data-dir", &data];
+    let args = ["server", "--require-model", "--addr", addr];
+    let args = server::Args::parse_from(args.iter().chain(&folders));
+    let server = Server::bind(&args.serve, now_us).await.unwrap();
+    let url = format!("http://{}", server.addr().unwrap());
+    let (stop, stopped) = oneshot::channel();
+    (tokio::spawn(server.run(async { drop(stopped.await) })), stop, url)
 }
 
 fn text(path: &Path) -> String {

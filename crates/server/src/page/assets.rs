@@ -114,6 +114,8 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     let mut codings = accepted.flat_map(|value| value.split(','));
     codings.any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
-        parts.next() == Some("gzip") && !parts.any(|part| part == "q=0")
+        let is_refused =
+            |part: &str| part.strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0));
+        parts.next() == Some("gzip") && !parts.any(is_refused)
     })
 }
