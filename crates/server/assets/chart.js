@@ -240,5 +240,6 @@
     tryToDraw();
   });
 
-  tryToDraw();
+  // First what the server has drawn is to be seen.
+  requestAnimationFrame(() => setTimeout(tryToDraw));
 })();
