@@ -31,10 +31,12 @@ const N_HALVINGS: u32 = 12;
 impl Detector {
     /// Finds values that would have made an anomaly normal, everything else being as it was.
     ///
-    /// `values` are in the order of the features, NaN for a missing one. Features that pushed the
-    /// score most are changed first: one alone where that is enough, otherwise several. Only values
-    /// that occurred in training are considered. `None` when nothing was found, and when the metadata
-    /// does not say how the values of the training were distributed.
+    /// `values` are in the order of the features, NaN for a missing one. Values that
+    /// the training has never seen are changed in any case, and then those that pushed the score most:
+    /// one alone where that is enough, otherwise several. Only values within what the training has
+    /// seen are considered. `None` when nothing was found, when too much would have to change to
+    /// explain anything, and when the metadata does not say how the values of the training were
+    /// distributed.
     ///
     /// # Panics
     ///
@@ -48,7 +50,10 @@ impl Detector {
             unseen.0.cmp(&unseen.1).then(contributions[b].total_cmp(&contributions[a]))
         });
         let n_unseen = order.iter().filter(|&&i| self.is_unseen(i, values[i])).count();
-        order.truncate(CHANGES_MAX.max(n_unseen));
+        if n_unseen > CHANGES_MAX {
+            return None;
+        }
+        order.truncate(CHANGES_MAX);
 
         // One change is best, where it leaves nothing that is unseen.
         let singles = match n_unseen {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use figures::number::{places_of, readable};
+use figures::number::{places_of, readable, rounded};
 use sensor::{Attribution, Prediction};
 
 use crate::meta::{FeatureMeta, ModelMeta};
@@ -76,6 +76,8 @@ impl ModelMeta {
 
 /// Values with so many places are written in powers of ten.
 const SMALL_PLACES: usize = 7;
+/// ... and values so small are written in powers of ten.
+const TINY: f64 = 1e-3;
 /// More places are no help to anybody.
 const MANY_PLACES: usize = 12;
 
@@ -107,18 +109,18 @@ impl FeatureMeta {
     /// A value as a person writes it, with as many places as tell the values of the training apart.
     pub fn value_text(&self, value: f64) -> String {
         let n_places = self.n_places();
-        if n_places < SMALL_PLACES { readable(value, n_places) } else { format!("{value:.3e}") }
+        if self.is_tiny(value) { format!("{value:.3e}") } else { readable(value, n_places) }
     }
 
     /// The ends of a range as people write them, neither beyond the range: rounded towards its middle,
-    /// with more places where it would be empty otherwise.
+    /// with more places where it would be empty otherwise, and whole where they are very large.
     pub fn range_within(&self, low: f64, high: f64) -> (String, String) {
         for n_places in self.n_places()..=MANY_PLACES {
             let factor = 10_f64.powi(i32::try_from(n_places).unwrap_or_default());
             let (inner_low, inner_high) =
                 ((low * factor).ceil() / factor, (high * factor).floor() / factor);
             if inner_low <= inner_high {
-                return (readable(inner_low, n_places), readable(inner_high, n_places));
+                return (rounded(inner_low, n_places), rounded(inner_high, n_places));
             }
         }
         (low.to_string(), high.to_string())
@@ -131,6 +133,11 @@ impl FeatureMeta {
             (Some(value), Some(unit)) => format!("{} {unit}", self.value_text(value)),
             (Some(value), None) => self.value_text(value),
         }
+    }
+
+    /// Whether zeros would fill the line.
+    fn is_tiny(&self, value: f64) -> bool {
+        self.n_places() >= SMALL_PLACES && value != 0.0 && value.abs() < TINY
     }
 
     fn n_places(&self) -> usize {
@@ -156,7 +163,8 @@ impl FeatureMeta {
         let seems_inside = value.is_some_and(|value| {
             (parsed(at(low, rough))..=parsed(at(high, rough))).contains(&value)
         });
-        let is_short = low.abs().max(high.abs()) < 1e9 && self.n_places() < SMALL_PLACES;
+        let is_short =
+            low.abs().max(high.abs()) < 1e9 && ![low, high].iter().any(|end| self.is_tiny(*end));
         [low, high].map(|end| match (is_short, seems_inside) {
             (false, _) => self.value_text(end),
             (true, false) => at(end, rough),
@@ -230,6 +238,12 @@ mod tests {
         assert_eq!(feature.unusual(None), "sound missing, normally 58 to 74");
         assert_eq!(feature.unusual(Some(73.9)), "sound 73.9 dB, normally 58.2 to 73.8");
         assert_eq!(feature.unusual(Some(1e300)), "sound 1e300 dB, normally 58 to 74");
+        // Nearly constant: what tells values apart is far behind the point.
+        let values = (0..=1_000).map(|i| 5.0 + f64::from(i) * 1e-8);
+        let constant =
+            FeatureMeta::new(&sensor::Feature::named("supply"), FeatureSummary::of(values));
+        let said = constant.unusual(Some(5.000_02));
+        assert_eq!(said, "supply 5.00002, normally 5.0000001 to 5.0000099");
         let is_usual = |value: Option<f64>, contribution: f64| {
             feature.is_usual(&Attribution { feature: "sound_db".into(), value, contribution })
         };

@@ -121,19 +121,22 @@ pub(crate) struct Tick {
     pub(crate) text: String,
 }
 
-/// A multiple of a step, in powers of ten where zeros would fill the margin.
+/// A multiple of a step, in powers of ten where zeros would fill the margin and a few places say all.
 fn tick_text(value: f64, step: f64) -> String {
-    const PLACES_MAX: f64 = 4.0;
+    const PLACES_MAX: f64 = 9.0;
+    const FEW_PLACES: f64 = 4.0;
     let power = step.log10().floor();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 4")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 9")]
     let places = |wanted: f64| wanted.clamp(0.0, PLACES_MAX) as usize;
     if value.abs() < step / 2.0 {
         return String::from("0");
     }
-    if value.abs() < 1e6 && power >= -PLACES_MAX {
+    let is_short = value.abs() < 1e6 && power >= -FEW_PLACES;
+    let n_digits = value.abs().log10().floor() - power;
+    if is_short || n_digits > FEW_PLACES {
         return format!("{value:.*}", places(-power));
     }
-    format!("{value:.*e}", places(value.abs().log10().floor() - power))
+    format!("{value:.*e}", places(n_digits))
 }
 
 #[cfg(test)]
@@ -159,6 +162,8 @@ mod tests {
         assert_eq!(ticks(64.43, 75.1), ["66", "68", "70", "72", "74"]);
         assert_eq!(ticks(-1.0, 1.0), ["-1.0", "-0.5", "0", "0.5", "1.0"]);
         assert_eq!(ticks(0.0, 5e-9), ["0", "1e-9", "2e-9", "3e-9", "4e-9", "5e-9"]);
+        assert_eq!(ticks(5.0, 5.000_05)[1..3], ["5.00002", "5.00003"]);
+        assert_eq!(ticks(1_013_200.0, 1_013_280.0)[..2], ["1013200", "1013220"]);
         assert_eq!(ticks(0.0, 1.2e7), ["0", "2e6", "4e6", "6e6", "8e6", "1.0e7", "1.2e7"]);
         assert!(ticks(5.0, 5.0).len() > 2, "a single number has some room");
         assert!(ticks(f64::MIN, f64::MAX).len() < 20);

@@ -32,7 +32,7 @@
 
   const points = () => Math.max(200, Math.min(1600, Math.round(element.clientWidth)));
 
-  async function load(sinceMs, untilMs) {
+  async function load(chart, [sinceMs, untilMs]) {
     const query = new URLSearchParams({
       since: new Date(sinceMs).toISOString(),
       until: new Date(untilMs).toISOString(),
@@ -92,7 +92,7 @@
     return middle - ends[0] > ends[1] - middle ? ends[0] : ends[1];
   }
 
-  function figure(buckets, range) {
+  function figure({ chart, buckets }, range) {
     const colour = colours();
     const n = chart.features.length + 1;
     const traces = [];
@@ -169,6 +169,7 @@
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "resetScale2d"],
   };
 
+  // What is drawn: buckets, and the chart that they were asked for.
   let shown = null;
   let range = [chart.since_ms, chart.until_ms];
   let isZoomed = false;
@@ -177,15 +178,16 @@
 
   async function draw() {
     const mine = ++turn;
-    const series = await load(range[0], range[1]);
+    const [asked, until] = [chart, range[1]];
+    const { buckets } = await load(asked, range);
     if (mine !== turn) return;
-    shown = series.buckets;
-    drawnUntilMs = range[1];
+    shown = { chart: asked, buckets };
+    drawnUntilMs = until;
     const isFirst = !element.classList.contains("js-plotly-plot");
     if (isFirst) element.replaceChildren();
     await react();
     if (isFirst) begin();
-    partialNote.hidden = shown.every((bucket) => bucket.is_whole);
+    partialNote.hidden = buckets.every((bucket) => bucket.is_whole);
     document.getElementById("chart-utc")?.remove();
   }
 
@@ -224,14 +226,14 @@
   // The window of the server goes on; a new drawing is worth it when it has gone on by a pixel.
   document.addEventListener("page:refreshed", (event) => {
     if (event.detail) {
-      const newer = JSON.parse(event.detail);
-      const names = (of) => JSON.stringify(of.features);
+      const before = chart;
+      chart = JSON.parse(event.detail);
       // Another model knows other features; and what matters most may be others now.
-      if (names(newer) !== names(chart)) {
-        chart = newer;
-        drawnUntilMs = -Infinity;
+      if (JSON.stringify(chart.features) !== JSON.stringify(before.features)) {
+        if (!isZoomed) range = [chart.since_ms, chart.until_ms];
+        tryToDraw();
+        return;
       }
-      chart = newer;
     }
     if (shown && (!chart.is_live || isZoomed)) return;
     const pixelMs = Math.max(1000, (chart.until_ms - chart.since_ms) / points());

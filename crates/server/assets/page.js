@@ -52,7 +52,7 @@
     if (trouble === "") lastNews = new Date();
     const isStale = new Date() - lastNews > STALE_AFTER_MS;
     root.classList.toggle("stale", isStale);
-    const text = isStale ? "No news since " + timeFormat.format(lastNews) + ": " + trouble : trouble;
+    const text = isStale ? "No news since " + timeFormat.format(lastNews) + ". " + trouble : trouble;
     if (connection.textContent !== text) connection.textContent = text;
     connection.hidden = trouble === "";
   }
@@ -85,7 +85,7 @@
       tell("");
       document.dispatchEvent(new CustomEvent("page:refreshed", { detail: chart }));
     } catch (error) {
-      tell("this page cannot be brought up to date (" + error.message + "); trying again.");
+      tell("This page cannot be brought up to date (" + error.message + "); trying again.");
       isWanted = true;
     } finally {
       isLoading = false;
@@ -117,18 +117,32 @@
     const query = station ? "?station_id=" + encodeURIComponent(station) : "";
     source = new EventSource("/live" + query);
     // Between the making of the page and the beginning of the stream something may have happened.
-    source.addEventListener("snapshot", schedule);
-    source.addEventListener("update", schedule);
-    source.addEventListener("open", () => tell(""));
+    for (const news of ["snapshot", "update"]) source.addEventListener(news, schedule);
+    for (const sign of ["snapshot", "update", "ping"]) source.addEventListener(sign, () => (lastHeard = Date.now()));
+    source.addEventListener("open", () => {
+      lastHeard = Date.now();
+      tell("");
+    });
     source.addEventListener("error", () => {
       const isOver = source.readyState === EventSource.CLOSED;
-      tell(isOver ? "too many watch, or the server has gone; trying again." : "the server does not answer; trying again.");
+      tell(isOver ? "Too many watch, or the server has gone; trying again." : "The server does not answer; trying again.");
       if (isOver) {
         unwatch();
         retry = setTimeout(watch, RETRY_MS);
       }
     });
   }
+
+  // A cable that was pulled tells nobody: what keeps silent for too long is asked anew.
+  const SILENT_AFTER_MS = 40000;
+  let lastHeard = Date.now();
+  setInterval(() => {
+    if (!source || Date.now() - lastHeard < SILENT_AFTER_MS) return;
+    lastHeard = Date.now();
+    tell("The server keeps silent; trying again.");
+    unwatch();
+    watch();
+  }, 5000);
 
   function unwatch() {
     source?.close();

@@ -279,8 +279,13 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         // What a client can bring about at will is no error of ours.
         let is_refusal = matches!(self, Self::Read(ReadError::Busy | ReadError::TimeLimit));
-        if matches!(self, Self::Panic(_) | Self::Read(_)) && !is_refusal {
-            log_failure(&self);
+        match &self {
+            Self::Panic(_) | Self::Read(ReadError::Panic(_)) => {
+                let error: &dyn std::error::Error = &self;
+                tracing::error!(error, "a request failed");
+            }
+            Self::Read(_) if !is_refusal => log_failed_read(&self),
+            _ => {}
         }
         let mut response = self.status().into_response();
         if let Some(seconds) = self.retry_after_s() {
@@ -291,8 +296,8 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Logs what failed here, but not more than once a second: many may ask while a disk is away.
-fn log_failure(failure: &ApiError) {
+/// Logs that a read failed, but not more than once a second: many may ask while a disk is away.
+fn log_failed_read(failure: &ApiError) {
     const PAUSE: Duration = Duration::from_secs(1);
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);

@@ -37,6 +37,8 @@ const MAKES_ROOM_AFTER_US: i64 = 3_600_000_000;
 const ANOMALY_NEEDS_ROOM_US: i64 = 10_000_000;
 /// Time between two looks at whether somebody has to be told.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// Stations are forgotten so often.
+const TIDY_PAUSE: Duration = Duration::from_mins(1);
 /// Time between two beats when nothing is urgent: numbers change all the time.
 const CALM_PAUSE: Duration = Duration::from_secs(1);
 /// Time between two beats when nothing happens, so that what is `5 s ago` does not stay so.
@@ -138,7 +140,7 @@ impl Floor {
         self.started_us
     }
 
-    /// Events are judged by a model that calls this share of normal ones anomalous.
+    /// Events are judged by a model that calls this share of those like its training anomalous.
     pub(crate) fn judged_at(&self, alarm_rate: f64) {
         let mut stations = self.lock();
         stations.alarm_rate = alarm_rate;
@@ -215,9 +217,13 @@ impl Floor {
 
     /// Rings the bell whenever those who watch should look, as long as the server runs.
     pub(crate) async fn keep_beating(&self, clock: Clock) -> Infallible {
-        let mut rung = Instant::now();
+        let (mut rung, mut tidied) = (Instant::now(), Instant::now());
         loop {
             tokio::time::sleep(LOOK_PAUSE).await;
+            if tidied.elapsed() >= TIDY_PAUSE {
+                tidied = Instant::now();
+                self.lock().forget(clock());
+            }
             if self.bell.receiver_count() == 0 {
                 continue;
             }
@@ -266,23 +272,32 @@ impl Stations {
         self.sick_from = sick_from(self.alarm_rate, self.by_id.len());
     }
 
+    /// Forgets stations that were heard of very long ago.
+    fn forget(&mut self, now_us: i64) {
+        self.by_id.retain(|_, past| past.received_us() > now_us - FORGOTTEN_AFTER_US);
+        self.weigh();
+    }
+
     /// Forgets the station that was heard of longest ago, if that is long enough; an anomaly need not
-    /// wait for its place.
+    /// wait for its place, where that is of a station without any.
     fn make_room(&mut self, glance: &Glance) -> bool {
-        let heard_of = self.by_id.iter().map(|(id, past)| (past.received_us(), id));
+        let stations = self.by_id.iter();
+        let heard_of = stations
+            .filter(|(_, past)| !(glance.is_anomaly && past.has_recent_anomalies()))
+            .map(|(id, past)| (past.received_us(), id));
         let Some((received_us, station_id)) = heard_of.min() else { return false };
         let after_us = if glance.is_anomaly { ANOMALY_NEEDS_ROOM_US } else { MAKES_ROOM_AFTER_US };
         let is_long = received_us < glance.received_us - after_us;
         if is_long {
             let station_id = station_id.clone();
             self.by_id.remove(&station_id);
+            self.has_more = true;
         }
         is_long
     }
 
     /// The beat that it is time for, if it is.
     fn beat(&mut self, now_us: i64, since_last: Duration) -> Option<u64> {
-        self.by_id.retain(|_, past| past.received_us() > now_us - FORGOTTEN_AFTER_US);
         // Time makes stations silent, without anything arriving.
         for past in self.by_id.values_mut() {
             self.is_urgent |= past.look(now_us, self.beat, self.sick_from);
@@ -373,14 +388,17 @@ mod tests {
     #[test]
     fn stations_beyond_the_bound_are_not_known_one_by_one() {
         let floor = Floor::new(0);
-        for number in 0..=STATIONS_MAX {
+        arrive(&floor, "first", 0, true);
+        for number in 1..=STATIONS_MAX {
             arrive(&floor, &format!("s{number}"), 1, false);
         }
         let now = floor.now(SECOND_US, |_| false);
         assert_eq!((now.counts.total(), now.has_more), (STATIONS_MAX, true));
-        // One that was silent for long makes room for another, and sooner for an anomaly.
+        // One that was silent for long makes room for another, and sooner for an anomaly, if it has
+        // none itself.
         arrive(&floor, "ill", 12, true);
-        assert!(floor.station(&station("ill"), 0).is_some());
+        let is_known = |name: &str| floor.station(&station(name), 0).is_some();
+        assert!(is_known("ill") && is_known("first"));
         arrive(&floor, "late", 2 * 3_600, false);
         assert!(floor.station(&station("late"), 0).is_some());
         assert_eq!(floor.now(SECOND_US, |_| false).counts.total(), STATIONS_MAX);
@@ -391,7 +409,7 @@ mod tests {
         let floor = Floor::new(0);
         arrive(&floor, "gone", 0, true);
         arrive(&floor, "here", 7 * 86_400, false);
-        floor.lock().beat(7 * 86_400 * SECOND_US, Duration::ZERO);
+        floor.lock().forget(7 * 86_400 * SECOND_US);
         assert!(floor.station(&station("gone"), 0).is_none());
         assert!(floor.station(&station("here"), 0).is_some());
     }

@@ -78,7 +78,7 @@ impl Model {
         Ok(loaded.map(|detector| Self { detector, origin: Origin::File, loaded_us: now_us }))
     }
 
-    /// Share of normal events that are called anomalous.
+    /// Share of events like those of the training that are called anomalous.
     pub(crate) fn alarm_rate(&self) -> f64 {
         match self.detector.alarm_rule() {
             AlarmRule::FalseAlarmRate(rate) | AlarmRule::Contamination(rate) => rate,

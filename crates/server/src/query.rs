@@ -59,6 +59,12 @@ pub enum QueryFaultKind {
     /// The value is none of some words.
     #[error("must be one of the words that the page offers")]
     Choice,
+    /// The positions are too many, stand twice, or are none.
+    #[error("must be up to {most} different indices of features, counted from 0")]
+    Indices {
+        /// How many there may be.
+        most: usize,
+    },
     /// The value is neither true nor false.
     #[error("must be true or false")]
     NotBoolean,
@@ -87,6 +93,7 @@ impl QueryFaultKind {
             Self::LimitRange { .. } => "limit_range",
             Self::Cursor => "cursor",
             Self::Choice => "choice",
+            Self::Indices { .. } => "indices",
             Self::NotBoolean => "not_boolean",
             Self::StationId(kind) => sensor::FaultKind::StationId(kind).code(),
             Self::Timestamp(kind) => sensor::FaultKind::Timestamp(kind).code(),
@@ -173,9 +180,14 @@ pub(crate) fn index(text: &str) -> Result<usize, QueryFaultKind> {
     usize::try_from(integer(text)?).map_err(|_| QueryFaultKind::NotInteger)
 }
 
-/// Positions, with commas between.
-pub(crate) fn indices(text: &str) -> Result<Vec<usize>, QueryFaultKind> {
-    text.split(',').map(index).collect()
+/// Different positions below `len`, at most so many, with commas between.
+pub(crate) fn indices(text: &str, len: usize, most: usize) -> Result<Vec<usize>, QueryFaultKind> {
+    let indices: Vec<usize> = text.split(',').map(index).collect::<Result<_, _>>()?;
+    let is_new = |(place, index): (usize, &usize)| !indices[..place].contains(index);
+    let is_possible = indices.len() <= most
+        && indices.iter().all(|index| *index < len)
+        && indices.iter().enumerate().all(is_new);
+    if is_possible { Ok(indices) } else { Err(QueryFaultKind::Indices { most }) }
 }
 
 pub(crate) fn boolean(text: &str) -> Result<bool, QueryFaultKind> {

@@ -395,9 +395,13 @@ impl Store {
         self.backlog.is_full()
     }
 
-    /// Why predictions cannot be kept at present, as the writer last knew; `None` when they can.
+    /// Why predictions cannot be kept at present, as far as is known without asking the writer; `None`
+    /// when they can. A database that is damaged may still take some.
     pub fn failure(&self) -> Option<KeepError> {
-        lock(&self.status).failure
+        if self.jobs.is_closed() {
+            return Some(KeepError::NotStored(Trouble::WriterGone));
+        }
+        self.is_proven().err().or_else(|| lock(&self.status).failure)
     }
 
     /// How many predictions are kept, as the writer last knew.

@@ -226,17 +226,23 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
 
 /// Reads a time that an event can have: in a damaged row, it may be any number.
 pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
+    time_from(timestamp::EARLIEST_US, row, column)
+}
+
+/// Reads a time of this machine's clock, which may not have been set.
+pub(crate) fn clock_time(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
+    time_from(0, row, column)
+}
+
+fn time_from(earliest_us: i64, row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
     let time_us = row.get(column)?;
-    let is_possible = (timestamp::EARLIEST_US..=LATEST_US).contains(&time_us);
+    let is_possible = (earliest_us..=timestamp::LATEST_US).contains(&time_us);
     is_possible.then_some(time_us).ok_or_else(|| conversion_error(column, ImpossibleTime))
 }
 
-/// The end of the year 9999.
-const LATEST_US: i64 = 253_402_300_799_999_999;
-
 /// A time that no event has.
 #[derive(Debug, thiserror::Error)]
-#[error("a time is not possible")]
+#[error("the time is not possible")]
 struct ImpossibleTime;
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -172,7 +172,7 @@ pub(crate) fn past(
     let rows = statement.query_map(params![station_id.as_str(), len_max], |row| {
         Ok(Glance {
             timestamp_us: prediction_row::time(row, 0)?,
-            received_us: prediction_row::time(row, 1)?,
+            received_us: prediction_row::clock_time(row, 1)?,
             anomaly_score: row.get(2)?,
             is_anomaly: row.get(3)?,
         })

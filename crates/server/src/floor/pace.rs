@@ -53,6 +53,10 @@ impl Pace {
         let late_us = glance.received_us - glance.timestamp_us;
         let is_late = (0..=LATE_MAX_US).contains(&late_us);
         let when_us = if is_late { glance.timestamp_us } else { glance.received_us };
+        // Its second has made room for another since.
+        if glance.received_us - when_us > MINUTE_S * 1_000_000 {
+            return;
+        }
         self.count(when_us, |second| {
             second.n_counted += 1;
             second.n_anomalies += u64::from(glance.is_anomaly);
@@ -83,8 +87,8 @@ impl Pace {
             self.seconds.iter().filter(move |place| within.contains(&place.number))
         };
         let n_events: u64 = of_last(RATE_S).map(|place| place.n_events).sum();
-        let is_of_minute = now - MINUTE_S + 1..=now;
-        let of_minute = || self.seconds.iter().filter(|place| is_of_minute.contains(&place.number));
+        let minute = now - MINUTE_S + 1..=now;
+        let of_minute = || self.seconds.iter().filter(|place| minute.contains(&place.number));
         Rates {
             events_per_second: n_events as f64 / RATE_S as f64,
             anomalies_per_minute: of_minute().map(|place| place.n_anomalies).sum(),
@@ -120,8 +124,10 @@ mod tests {
             anomaly_score: 0.7,
             is_anomaly: true,
         };
-        pace.note(&anomaly(end_us - 600_000_000));
-        assert_eq!(pace.rates(end_us).anomalies_per_minute, 6, "of ten minutes ago");
+        for late_s in 60..700 {
+            pace.note(&anomaly(end_us - late_s * 1_000_000));
+        }
+        assert_eq!(pace.rates(end_us), expected, "what is late is no news and takes no place");
         pace.note(&anomaly(0));
         assert_eq!(pace.rates(end_us).anomalies_per_minute, 7, "of a recording");
     }

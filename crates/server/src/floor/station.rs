@@ -104,8 +104,8 @@ pub(super) struct StationPast {
     /// When those events began to arrive that belong together.
     burst_us: i64,
     strip: Strip,
-    /// The state that was told last.
-    told: State,
+    /// The state that was told last, and whether it was silent.
+    told: (State, bool),
     arrived: u64,
     changed: u64,
 }
@@ -121,7 +121,7 @@ impl StationPast {
             gap_us: 0,
             burst_us: first.received_us,
             strip: Strip::new(first.timestamp_us.min(first.received_us)),
-            told: State::Normal,
+            told: (State::Normal, false),
             arrived: 0,
             changed: 0,
         }
@@ -147,7 +147,7 @@ impl StationPast {
         let measured_us = glance.timestamp_us.min(glance.received_us);
         self.strip.note(measured_us, glance.anomaly_score, glance.is_anomaly);
         self.arrived = beat;
-        glance.is_anomaly | self.tell(self.state(glance.received_us, sick_from), beat)
+        glance.is_anomaly | self.tell(glance.received_us, beat, sick_from)
     }
 
     /// Takes in what is kept of a part of its last hour.
@@ -164,7 +164,7 @@ impl StationPast {
     pub(super) fn look(&mut self, now_us: i64, beat: u64, sick_from: u32) -> bool {
         // After a clock was set back, what came before counts from now.
         self.latest.received_us = self.latest.received_us.min(now_us);
-        self.tell(self.state(now_us, sick_from), beat)
+        self.tell(now_us, beat, sick_from)
     }
 
     /// When it was heard of last, in microseconds since 1970.
@@ -202,10 +202,11 @@ impl StationPast {
         self.strip.span()
     }
 
-    fn tell(&mut self, state: State, beat: u64) -> bool {
-        let has_changed = state != self.told;
+    fn tell(&mut self, now_us: i64, beat: u64, sick_from: u32) -> bool {
+        let present = (self.state(now_us, sick_from), self.silence_us(now_us).is_some());
+        let has_changed = present != self.told;
         if has_changed {
-            (self.told, self.changed) = (state, beat);
+            (self.told, self.changed) = (present, beat);
         }
         has_changed
     }
@@ -285,6 +286,25 @@ mod tests {
         // A pause is forgotten also by a station that sends very fast.
         let fast = (0..2_000).map(|i| 60.0 + f64::from(i) / 70.0);
         check_silent(&sent_at([0.0].into_iter().chain(fast)), 98);
+    }
+
+    #[test]
+    fn the_silence_of_a_sick_station_is_told() {
+        let anomaly = |second: i64| Glance {
+            timestamp_us: second * 1_000_000,
+            received_us: second * 1_000_000,
+            anomaly_score: 0.7,
+            is_anomaly: true,
+        };
+        let mut past = StationPast::new(&anomaly(0));
+        for second in 0..5 {
+            past.note(&anomaly(second), 1, SICK_FROM_LEAST);
+        }
+        let mut look = |second: i64, beat| past.look(second * 1_000_000, beat, SICK_FROM_LEAST);
+        assert!(!look(10, 2) && look(20, 3) && !look(30, 4), "once");
+        let now = past.now(&StationId::parse("a").unwrap(), 30_000_000, SICK_FROM_LEAST);
+        assert!(now.is_sick && now.is_silent);
+        assert_eq!((now.state, now.changed), (State::Anomaly, 3));
     }
 
     #[test]

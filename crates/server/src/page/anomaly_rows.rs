@@ -17,7 +17,7 @@ pub(super) struct AnomalyRow {
     pub(super) station_link: String,
     pub(super) score: String,
     pub(super) reason: String,
-    /// Earlier anomalies that it stands for.
+    /// Earlier anomalies that it stands for, as far as was looked.
     pub(super) n_others: usize,
 }
 
@@ -46,8 +46,8 @@ pub(super) async fn latest(
     Ok(state.store.latest_anomalies(query).await?)
 }
 
-/// The last anomaly of each station, which stands for the earlier ones: a station that is sick would
-/// fill a list.
+/// Of some latest anomalies the last of each station, which stands for the earlier ones: a station that
+/// is sick would fill a list.
 pub(super) fn by_station(
     latest: &[StoredPrediction],
     model: &Model,

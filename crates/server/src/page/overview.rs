@@ -3,9 +3,10 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use detector::AlarmRule;
 use figures::number::{bytes, grouped, rounded};
 use sensor::{StationId, timestamp};
-use store::KeepError;
+use store::{KeepError, Trouble};
 
 use super::anomaly_rows::{self, AnomalyRow};
 use super::assets::Links;
@@ -75,7 +76,7 @@ struct Row {
     station_id: String,
     link: String,
     state: &'static str,
-    /// How it looks: a single anomaly is no alarm.
+    /// How it looks: what may be chance is no alarm.
     class: &'static str,
     symbol: &'static str,
     detail: String,
@@ -206,14 +207,22 @@ fn strip_end(floor: &FloorNow, now_us: i64) -> (i64, bool) {
 impl Headline {
     /// Whatever stations do is not known when events cannot be kept.
     fn of_failure(failure: KeepError) -> Self {
-        Self {
-            tone: "alarm",
-            symbol: StationState::Anomaly.symbol(),
-            text: String::from("Events cannot be stored"),
-            detail: format!(
-                "{failure}. Stations are told to send again; what is shown of them is of before."
+        let (text, detail) = match failure {
+            KeepError::NotStored(Trouble::Corrupt) | KeepError::Unknown(Trouble::Corrupt) => (
+                "The database is damaged",
+                String::from(
+                    "Some events may not be stored; the log of the server says what to do.",
+                ),
             ),
-        }
+            _ => (
+                "Events cannot be stored",
+                format!(
+                    "Stations are told to send again, because {failure}. What is shown of them is from before that."
+                ),
+            ),
+        };
+        let symbol = StationState::Anomaly.symbol();
+        Self { tone: "alarm", symbol, text: text.into(), detail }
     }
 
     fn new(floor: &FloorNow, sick: &[&StationNow]) -> Self {
@@ -241,7 +250,7 @@ impl Headline {
         };
         let parts = [
             (n_sick, "sick"),
-            (anomaly - n_sick, "with a single anomaly"),
+            (anomaly - n_sick, "with an anomaly lately"),
             (silent, "silent"),
             (normal, "normal"),
         ];
@@ -291,11 +300,14 @@ async fn tiles(
         Tile {
             name: "Anomalies a minute",
             value: grouped(floor.rates.anomalies_per_minute as f64),
-            detail: format!(
-                "of {} events; {} would be chance",
-                grouped(n_of_minute),
-                rounded(n_of_minute * model.alarm_rate(), 1)
-            ),
+            detail: match model.detector.alarm_rule() {
+                AlarmRule::FalseAlarmRate(rate) => format!(
+                    "of {} events; {} would be chance",
+                    grouped(n_of_minute),
+                    rounded(n_of_minute * rate, 1)
+                ),
+                AlarmRule::Contamination(_) => format!("of {} events", grouped(n_of_minute)),
+            },
         },
         Tile {
             name: "Answer time",
@@ -331,7 +343,7 @@ impl Row {
             link: station_link(&station.station_id),
             state: station.state_words(),
             class: match station.state {
-                StationState::Anomaly if !station.is_sick => "single",
+                StationState::Anomaly if !station.is_sick => "recent",
                 state => state.name(),
             },
             symbol: station.state.symbol(),

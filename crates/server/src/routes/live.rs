@@ -23,7 +23,7 @@ pub(crate) const STREAMS_MAX: usize = 64;
 const MISSED_MAX: u64 = 240;
 /// Stations that a message names.
 const CHANGED_MAX: usize = 1_000;
-/// A line without meaning goes out so often, so that a client that has gone is noticed.
+/// Something goes out so often at least, so that either side notices when the other has gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -32,6 +32,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// Server-sent events. A `snapshot` names all stations that are not normal, an `update` those whose
 /// state has changed since the message before, or since the one that `Last-Event-ID` names. Who has
 /// missed too much gets a snapshot. Numbers that always change come once a second, anomalies at once.
+/// A `ping` comes when there is nothing else for fifteen seconds.
 #[utoipa::path(
     get,
     path = "/live",
@@ -56,7 +57,9 @@ pub(crate) async fn live(
     let last_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let seen = last_id.and_then(|id| beat_of(id, state.floor.started_us()));
     let watcher = Watcher::new(state, station_id, seen, permit);
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    // An event, not a comment: scripts do not hear of comments.
+    let ping = Event::default().event("ping").data("{}");
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).event(ping);
     Ok(Sse::new(watcher.messages()).keep_alive(keep_alive).into_response())
 }
 

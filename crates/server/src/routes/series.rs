@@ -54,10 +54,10 @@ pub(crate) async fn series(
     let since_us = query.take("since", query::time).unwrap_or(until_us - HOUR_US);
     let schema = model.detector.schema();
     let name = |index: usize| Some(Arc::clone(&schema.features().get(index)?.name));
-    let features = query.take("features", query::indices);
+    let features = query.take("features", |text| query::indices(text, schema.len(), FEATURES_MAX));
     query.finish()?;
     let indices = features.unwrap_or_else(|| (0..FEATURES_MAX).collect());
-    let features: Vec<Arc<str>> = indices.into_iter().take(FEATURES_MAX).filter_map(name).collect();
+    let features: Vec<Arc<str>> = indices.into_iter().filter_map(name).collect();
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
 
     let wanted = SeriesQuery {

@@ -219,7 +219,16 @@ async fn a_series_tells_the_extremes_of_each_part_of_the_time() {
     assert_eq!(part["buckets"].as_array().unwrap().len(), 2);
     assert_eq!(part["buckets"][0]["values"], json!([[66.1, 66.1]]));
     assert_eq!(app.get("/stations/nobody/series").await.body["buckets"], json!([]));
-    for wrong in ["?points=0", "?points=4001", "?features=-1", "?features=", "?since=now", "?x=1"] {
+    for wrong in [
+        "?points=0",
+        "?points=4001",
+        "?features=-1",
+        "?features=",
+        "?features=99",
+        "?features=0,0",
+        "?since=now",
+        "?x=1",
+    ] {
         assert_eq!(series(wrong).await.status, 422, "{wrong}");
     }
     assert_eq!(app.get("/stations/%3Cb%3E/series").await.status, 404);
