@@ -35,6 +35,23 @@ fn link<'a>(page: &'a str, begin: &str) -> &'a str {
     page.get(at..at + len).unwrap()
 }
 
+/// Seen to fail with a headline that asks the floor alone.
+#[tokio::test]
+async fn the_overview_says_first_when_events_cannot_be_stored() {
+    let app = app().await;
+    let sql = |text: &str| {
+        rusqlite::Connection::open(app.dir.path().join("events.db")).unwrap().execute_batch(text)
+    };
+    sql("ALTER TABLE totals RENAME TO hidden").unwrap();
+    let late = GOOD.replace("2026-01-02T03:04:05Z", "2026-11-22T11:59:59Z");
+    assert_eq!(app.predict(&late).await.status, 503);
+    let failing = page(&app, "/").await.text;
+    assert!(failing.contains("Events cannot be stored</h1>"), "{failing}");
+    sql("ALTER TABLE hidden RENAME TO totals").unwrap();
+    assert_eq!(app.predict(&late).await.status, 200);
+    assert!(page(&app, "/").await.text.contains("press is sick</h1>"));
+}
+
 #[tokio::test]
 async fn the_overview_says_who_is_sick_and_why() {
     let app = app().await;
