@@ -10,8 +10,8 @@ use axum::http::{Request, Uri};
 use detector::{Detector, Params};
 use libfuzzer_sys::fuzz_target;
 use sensor::FeatureSchema;
-use server::{AppState, Model, Origin};
-use store::{Store, StoreParams};
+use server::{AppState, DATABASE_FILE, Model, Origin, Parts};
+use store::StoreParams;
 use tower::ServiceExt as _;
 
 /// 2026-11-22T12:00:00Z.
@@ -19,18 +19,24 @@ const NOW_US: i64 = 1_795_348_800_000_000;
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap().keep();
-    let (store, _writer) =
-        Store::open(&dir.join("events.db"), &StoreParams::default(), |_| ()).unwrap();
     let events = plant::normal_events(4_000, 1);
     let detector =
         Detector::fit(&FeatureSchema::default(), &events, &Params::default(), NOW_US).unwrap();
     let model = Model { detector, origin: Origin::File, loaded_us: NOW_US };
-    server::router(AppState::new(model, dir, store, || NOW_US))
+    let (state, _writer) = AppState::open(Parts {
+        model,
+        database: &dir.join(DATABASE_FILE),
+        model_dir: dir,
+        store_params: &StoreParams::default(),
+        clock: || NOW_US,
+    })
+    .unwrap();
+    server::router(state)
 });
 
 fuzz_target!(|query: &str| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for path in ["/events", "/latest_anomalies", "/stations"] {
+    for path in ["/events", "/latest_anomalies", "/stations", "/stations/fuzz/series"] {
         let Ok(uri) = format!("{path}?{query}").parse::<Uri>() else { return };
         let request = Request::get(uri).header("host", "fuzz").body(Body::empty()).unwrap();
         let response = runtime.block_on(ROUTER.clone().oneshot(request)).unwrap();
