@@ -36,10 +36,10 @@ pub struct Args {
 
     /// Units, physical ranges and optional features, as TOML
     ///
-    /// For each feature a table [[feature]] with name = "pressure_bar", and where known unit = "bar",
-    /// minimum = 0, maximum = 16, optional = true. Columns that it does not name are left out. Ranges
-    /// are physics: they are never taken from the data, since an unusual value is what the model is
-    /// for.
+    /// For each feature a table `[[feature]]` with name = "pressure_bar", and where known unit =
+    /// "bar", minimum = 0, maximum = 16, optional = true. Columns that it does not name are left out.
+    /// Ranges are physics: they are never taken from the data, since an unusual value is what the
+    /// model is for.
     #[arg(long, value_name = "FILE.toml", requires = "input")]
     pub schema: Option<PathBuf>,
 
