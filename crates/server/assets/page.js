@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  // Times: local, with the date where it is not today's, and UTC at hand.
+  // Times: local, with the date where it is not today's, and UTC at hand: by its difference, and when pointed at.
   const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
@@ -14,6 +14,13 @@
       element.title = element.textContent;
       element.textContent = (isToday ? "" : dayFormat.format(moment) + " ") + timeFormat.format(moment);
     }
+  }
+
+  function zoneText() {
+    const eastMinutes = -new Date().getTimezoneOffset();
+    const digits = (number) => String(Math.floor(Math.abs(number))).padStart(2, "0");
+    const offset = (eastMinutes < 0 ? "\u2212" : "+") + digits(eastMinutes / 60) + ":" + digits(eastMinutes % 60);
+    return "Local times, now UTC" + offset;
   }
 
   // A part of the page takes the place of its older self; focus and scrolled tables stay as they are.
@@ -150,6 +157,7 @@
   }
 
   localize(document);
+  document.getElementById("zone").textContent = zoneText();
   if (document.querySelector("[data-live]")) {
     watch();
     document.addEventListener("visibilitychange", () => (document.hidden ? unwatch() : watch()));
