@@ -13,6 +13,16 @@ use crate::{Plant, now_us};
 const DESK: Viewport = Viewport { width: 1_280, height: 900, scale: 1 };
 const PHONE: Viewport = Viewport { width: 375, height: 700, scale: 2 };
 
+/// What a keyboard cannot scroll, and whether there is more or less than one main heading.
+const OUT_OF_REACH: &str = "(() => {
+    const scrolls = (box) => box.scrollWidth > box.clientWidth
+        && ['auto', 'scroll'].includes(getComputedStyle(box).overflowX);
+    const boxes = [...document.querySelectorAll('main *')].filter(scrolls);
+    const faults = boxes.filter((box) => box.tabIndex < 0 && !box.querySelector('a[href], button'));
+    const headings = document.querySelectorAll('h1:not([role])').length;
+    return [...faults.map((box) => box.outerHTML.slice(0, 60)), ...(headings === 1 ? [] : [headings])];
+})()";
+
 /// As long as a name may be.
 const LONG_NAME: &str = "a-station-with-a-name-that-is-as-long-as-a-name-may-be-123456789";
 
@@ -227,6 +237,11 @@ async fn every_page_fits_a_phone_and_both_colour_schemes() {
                     }
                     let fits = "document.documentElement.scrollWidth <= innerWidth";
                     assert_eq!(browser.evaluate(fits).unwrap(), true, "{path} at {viewport:?}");
+                    assert_eq!(
+                        browser.evaluate(OUT_OF_REACH).unwrap(),
+                        serde_json::json!([]),
+                        "{path}"
+                    );
                 }
                 let ground = "getComputedStyle(document.body).backgroundColor";
                 grounds.push(browser.evaluate(ground).unwrap());
