@@ -9,6 +9,8 @@ use crate::svg::escaped;
 #[derive(Debug)]
 pub struct Report {
     text: String,
+    /// What is being written about.
+    topic: String,
 }
 
 const PAGE_STYLE: &str = include_str!("report.css");
@@ -16,6 +18,7 @@ const PAGE_STYLE: &str = include_str!("report.css");
 impl Report {
     /// Begins a report.
     pub fn new(title: &str) -> Self {
+        let topic = String::from(title);
         let title = escaped(title);
         let policy = "default-src 'none'; style-src 'unsafe-inline'";
         let text = format!(
@@ -24,12 +27,13 @@ impl Report {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{title}</title>\n<style>\n{STYLE}{PAGE_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
         );
-        Self { text }
+        Self { text, topic }
     }
 
     /// A heading; what follows belongs to it.
     pub fn heading(&mut self, text: &str) {
         self.add("h2", text);
+        self.topic = String::from(text);
     }
 
     /// A paragraph.
@@ -60,7 +64,14 @@ impl Report {
 
     /// A table: its titles, and a text for each cell.
     pub fn table(&mut self, titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
-        self.text.push_str("<div class=\"scroll\"><table>\n<thead><tr>");
+        // A narrow screen scrolls it, which has to be possible without a pointer.
+        let label = escaped(&self.topic);
+        write!(
+            self.text,
+            "<div class=\"scroll\" role=\"group\" aria-label=\"{label}\" tabindex=\"0\">"
+        )
+        .expect("a string takes everything");
+        self.text.push_str("<table>\n<thead><tr>");
         for title in titles {
             self.add("th", title);
         }

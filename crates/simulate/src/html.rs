@@ -65,7 +65,7 @@ impl History {
         if report.has_truth() {
             let share = |share: Option<f64>| share.map_or(String::from("\u{2013}"), percent);
             page.heading("Truth and detection");
-            page.table(&["", "called anomalies", "called normal"], report.confusion_rows());
+            page.table(&["truth", "called anomalies", "called normal"], report.confusion_rows());
             page.facts([
                 ("precision", share(report.precision)),
                 ("recall", share(report.recall)),
