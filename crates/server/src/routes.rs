@@ -17,6 +17,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_extractor, from_fn_with_state};
 use utoipa::OpenApi;
+use utoipa::openapi::{self, Content, Ref, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
@@ -49,7 +50,7 @@ struct Document;
 /// The routes, without a socket.
 pub fn router(state: AppState) -> Router {
     let metrics = Arc::clone(&state.metrics);
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(predict::predict))
         .routes(routes!(predict_batch::predict_batch))
         .routes(routes!(latest_anomalies::latest_anomalies))
@@ -73,6 +74,7 @@ pub fn router(state: AppState) -> Router {
         .routes(routes!(inference::version_ready))
         .routes(routes!(inference::version_infer))
         .split_for_parts();
+    say_that_queries_are_checked(&mut document);
     let documents = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document));
     router
         .merge(page::router())
@@ -81,4 +83,19 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn_with_state(metrics, gate::pass))
         .with_state(state)
+}
+
+/// Every route refuses parameters that it does not know; it need not say so itself.
+fn say_that_queries_are_checked(document: &mut openapi::OpenApi) {
+    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+    let refusal = ResponseBuilder::new()
+        .description("A parameter cannot be used")
+        .content("application/problem+json", problem)
+        .build();
+    for item in document.paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            responses.entry(String::from("422")).or_insert_with(|| refusal.clone().into());
+        }
+    }
 }

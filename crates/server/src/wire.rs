@@ -9,6 +9,7 @@ use serde::Serialize;
 use store::{Bucket, Extent};
 use utoipa::ToSchema;
 
+use crate::api_error::Problem;
 use crate::model::Model;
 
 /// A body of JSON that ends its line, for terminals and logs.
@@ -66,6 +67,36 @@ pub(crate) struct PredictionBody<'a> {
     /// The event was kept before; this is the prediction of that time.
     #[serde(skip_serializing_if = "is_false")]
     duplicate: bool,
+}
+
+/// An event as stations send it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "says what the JSON of an event looks like")]
+#[schema(example = json!({
+    "station_id": "station_001", "sequence": 1, "timestamp": "2026-01-02T03:04:05Z",
+    "temperature_c": 70.2, "humidity_pct": 44.7, "sound_db": 66.1,
+}))]
+pub(crate) struct SensorEventBody {
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+    station_id: String,
+    /// Rises with each event of the station, over restarts, too.
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    sequence: u64,
+    /// When it was measured, RFC 3339.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// A number for every feature of the model, and `null` for an optional one that is missing.
+    #[serde(flatten)]
+    values: std::collections::BTreeMap<String, Option<f64>>,
+}
+
+/// What becomes of an event of a batch.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "says what the JSON of a batch's answer looks like")]
+#[serde(untagged)]
+pub(crate) enum BatchAnswer<'a> {
+    Prediction(PredictionBody<'a>),
+    Problem(Problem),
 }
 
 /// How much a feature pushed a score.

@@ -17,16 +17,15 @@ const LIMIT_DEFAULT: u32 = 100;
     path = "/events",
     tag = "events",
     params(
-        ("limit" = Option<u32>, Query, description = "At most so many, 1 to 1,000; 100 unless told"),
-        ("station_id" = Option<String>, Query, description = "Of this station only"),
-        ("since" = Option<String>, Query, description = "Measured at this time or later, RFC 3339"),
-        ("until" = Option<String>, Query, description = "Measured before this time, RFC 3339"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 100 unless told"),
+        ("station_id" = Option<String>, Query, min_length = 1, max_length = 64, description = "Of this station only"),
+        ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339"),
+        ("until" = Option<String>, Query, format = DateTime, description = "Measured before this time, RFC 3339"),
         ("is_anomaly" = Option<bool>, Query, description = "Anomalies only, or only others"),
         ("cursor" = Option<String>, Query, description = "The `next` of the answer before"),
     ),
     responses(
         (status = 200, body = EventsBody<'static>),
-        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It would take too long; ask for a shorter time", body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use store::AnomalyQuery;
 
-use crate::api_error::{ApiError, Problem};
+use crate::api_error::ApiError;
 use crate::query::{self, LIST_LIMIT_MAX, Query};
 use crate::state::AppState;
 use crate::wire::{AnomaliesBody, JsonLine, PredictionBody};
@@ -17,14 +17,13 @@ const LIMIT_DEFAULT: u32 = 10;
     path = "/latest_anomalies",
     tag = "events",
     params(
-        ("limit" = Option<u32>, Query, description = "At most so many, 1 to 1,000; 10 unless told"),
-        ("station_id" = Option<String>, Query, description = "Of this station only"),
-        ("since" = Option<String>, Query, description = "Measured at this time or later, RFC 3339"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 10 unless told"),
+        ("station_id" = Option<String>, Query, min_length = 1, max_length = 64, description = "Of this station only"),
+        ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339"),
         ("before" = Option<i64>, Query, description = "The `next` of the answer before"),
     ),
     responses(
         (status = 200, body = AnomaliesBody<'static>),
-        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn latest_anomalies(

@@ -37,10 +37,9 @@ const LAST_EVENT_ID: &str = "last-event-id";
     get,
     path = "/live",
     tag = "events",
-    params(("station_id" = Option<String>, Query, description = "Of this station only, and only when it has sent something")),
+    params(("station_id" = Option<String>, Query, min_length = 1, max_length = 64, description = "Of this station only, and only when it has sent something")),
     responses(
         (status = 200, body = LiveBody, content_type = "text/event-stream"),
-        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "As many watch as may", body = Problem, content_type = "application/problem+json"),
     )
 )]

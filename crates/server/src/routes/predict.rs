@@ -9,7 +9,7 @@ use crate::body::EventBody;
 use crate::intake;
 use crate::query::{self, Query};
 use crate::state::AppState;
-use crate::wire::{JsonLine, PredictionBody};
+use crate::wire::{JsonLine, PredictionBody, SensorEventBody};
 
 /// Judges one event
 ///
@@ -20,9 +20,7 @@ use crate::wire::{JsonLine, PredictionBody};
     path = "/predict",
     tag = "events",
     params(("explain" = Option<bool>, Query, description = "Whether to explain a normal event, too")),
-    request_body(content = Object, description = "`station_id`, `sequence`, `timestamp`, and a number for every feature of the model",
-        example = json!({"station_id": "station_001", "sequence": 1, "timestamp": "2026-01-02T03:04:05Z",
-                         "temperature_c": 70.2, "humidity_pct": 44.7, "sound_db": 66.1})),
+    request_body = SensorEventBody,
     responses(
         (status = 200, description = "The prediction, which is stored", body = PredictionBody<'static>),
         (status = 400, description = "Not well-formed JSON", body = Problem, content_type = "application/problem+json"),

@@ -19,7 +19,7 @@ use crate::intake::{self, Judged};
 use crate::model::Model;
 use crate::query::{self, Query};
 use crate::state::AppState;
-use crate::wire::{PredictionBody, json_text, line};
+use crate::wire::{BatchAnswer, SensorEventBody, json_text, line};
 
 /// Events of one request.
 const EVENTS_MAX: usize = 10_000;
@@ -35,10 +35,14 @@ const EVENTS_MAX: usize = 10_000;
     params(("explain" = Option<bool>, Query, description = "Whether to explain normal events, too")),
     request_body(
         description = "A JSON array of events, or one event a line",
-        content((Vec<Object> = "application/json"), (String = "application/x-ndjson"))
+        content((Vec<SensorEventBody> = "application/json"), (String = "application/x-ndjson"))
     ),
     responses(
-        (status = 200, description = "A prediction or a problem for each event", body = Vec<PredictionBody<'static>>),
+        (
+            status = 200,
+            description = "A prediction or a problem for each event",
+            content((Vec<BatchAnswer<'static>> = "application/json"), (String = "application/x-ndjson"))
+        ),
         (status = 400, description = "Not an array", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "More than 4 MiB or 10,000 events", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Another content type", body = Problem, content_type = "application/problem+json"),

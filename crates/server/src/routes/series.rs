@@ -29,15 +29,14 @@ pub(crate) const FEATURES_MAX: usize = 8;
     tag = "events",
     params(
         ("station_id" = String, Path, description = "The station"),
-        ("since" = Option<String>, Query, description = "Measured at this time or later, RFC 3339; an hour before `until` unless told"),
-        ("until" = Option<String>, Query, description = "Measured before this time, RFC 3339; now unless told"),
-        ("points" = Option<u32>, Query, description = "Parts of the time, 1 to 4,000; 600 unless told"),
+        ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339; an hour before `until` unless told"),
+        ("until" = Option<String>, Query, format = DateTime, description = "Measured before this time, RFC 3339; now unless told"),
+        ("points" = Option<u32>, Query, minimum = 1, maximum = 4_000, description = "Parts of the time, 1 to 4,000; 600 unless told"),
         ("features" = Option<String>, Query, description = "Indices of up to 8 features of the model, from 0, with commas between; the first 8 unless told"),
     ),
     responses(
         (status = 200, body = SeriesBody<'static>),
         (status = 404, description = "No station can be called so", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It would take too long; ask for a shorter time", body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use store::StationQuery;
 
-use crate::api_error::{ApiError, Problem};
+use crate::api_error::ApiError;
 use crate::query::{self, LIST_LIMIT_MAX, Query};
 use crate::state::AppState;
 use crate::wire::{JsonLine, PredictionBody, StationBody, StationsBody};
@@ -17,12 +17,11 @@ const LIMIT_DEFAULT: u32 = 100;
     path = "/stations",
     tag = "events",
     params(
-        ("limit" = Option<u32>, Query, description = "At most so many, 1 to 1,000; 100 unless told"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 100 unless told"),
         ("after" = Option<String>, Query, description = "The `next` of the answer before"),
     ),
     responses(
         (status = 200, body = StationsBody<'static>),
-        (status = 422, description = "A parameter cannot be used", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn stations(

@@ -51,6 +51,7 @@ async fn the_document_describes_every_route_and_no_other() {
     for (path, method) in ROUTES {
         let operation = &document["paths"][path][method];
         assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{path}");
+        assert!(operation["responses"]["422"]["content"].is_object(), "{path}");
         // It is served, and by this method only: a parameter that nobody knows is refused by it.
         let path = path
             .replace("{station_id}", "press")
