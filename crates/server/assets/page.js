@@ -18,9 +18,9 @@
 
   function zoneText() {
     const eastMinutes = -new Date().getTimezoneOffset();
+    if (eastMinutes === 0) return "Times: UTC";
     const digits = (number) => String(Math.floor(Math.abs(number))).padStart(2, "0");
-    const offset = (eastMinutes < 0 ? "\u2212" : "+") + digits(eastMinutes / 60) + ":" + digits(eastMinutes % 60);
-    return "Local times, now UTC" + offset;
+    return "Times: UTC" + (eastMinutes < 0 ? "\u2212" : "+") + digits(eastMinutes / 60) + ":" + digits(eastMinutes % 60);
   }
 
   // A part of the page takes the place of its older self; focus and scrolled tables stay as they are.

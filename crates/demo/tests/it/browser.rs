@@ -187,7 +187,7 @@ async fn a_chart_is_of_local_time_and_can_be_looked_into() {
             )
             .unwrap();
         let zone = browser.evaluate("document.getElementById('zone').innerText").unwrap();
-        assert_eq!(zone, "Local times, now UTC+05:30");
+        assert_eq!(zone, "Times: UTC+05:30");
         let x = "document.getElementById('chart').data?.[0].x";
         browser
             .wait_until(&format!(
