@@ -274,6 +274,12 @@ impl ApiError {
     }
 }
 
+impl IntoResponse for InvalidQuery {
+    fn into_response(self) -> Response {
+        ApiError::from(self).into_response()
+    }
+}
+
 impl IntoResponse for ApiError {
     /// The problem travels beside the response until the gate writes it down.
     fn into_response(self) -> Response {

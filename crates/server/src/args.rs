@@ -15,6 +15,9 @@ use store::{OnCorrupt, StoreParams};
 use terminal::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
 
+/// The file in the data folder that predictions are kept in.
+pub const DATABASE_FILE: &str = "events.db";
+
 /// Judges events that stations send, keeps every prediction, and answers over HTTP; GET /docs shows what can be asked.
 #[derive(Debug, Clone, Parser)]
 #[command(version, allow_negative_numbers = true, args_conflicts_with_subcommands = true)]

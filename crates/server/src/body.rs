@@ -92,9 +92,6 @@ impl FromRequest<AppState> for DocumentBody {
     }
 }
 
-/// What all bodies of batches and documents may take of memory at once, in KiB.
-pub(crate) const BODIES_KIB_MAX: usize = 32 * 1024;
-
 /// Takes room for a body as long as it may be, before any of it is read.
 fn room(state: &AppState, request: &Request) -> Result<OwnedSemaphorePermit, ApiError> {
     let size = request.body().size_hint();

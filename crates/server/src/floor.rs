@@ -18,7 +18,7 @@ use sensor::StationId;
 use store::{Arrival, Glance};
 use tokio::sync::watch;
 
-use crate::state::Clock;
+use crate::clock::Clock;
 
 use pace::Pace;
 pub(crate) use pace::Rates;

@@ -15,6 +15,7 @@
 mod api_error;
 mod args;
 mod body;
+mod clock;
 mod deadline;
 mod floor;
 mod framing;
@@ -46,10 +47,11 @@ use crate::listen::ConnectionLimits;
 use crate::retention::Retentions;
 
 pub use api_error::ApiError;
-pub use args::{Args, Command, CorruptAction, Retention, ServeArgs, VerifyArgs};
+pub use args::{Args, Command, CorruptAction, DATABASE_FILE, Retention, ServeArgs, VerifyArgs};
+pub use clock::Clock;
 pub use model::{Model, Origin};
 pub use routes::router;
-pub use state::{AppState, Clock, Models, Parts};
+pub use state::{AppState, Models, Parts};
 pub use verify::verify;
 
 /// A server that has its port, its model and its database, and does not answer yet.
@@ -61,9 +63,6 @@ pub struct Server {
     state: AppState,
     writer: Writer,
 }
-
-/// The file in the data folder that predictions are kept in.
-pub const DATABASE_FILE: &str = "events.db";
 
 impl Server {
     /// Loads the model, opens the database and takes the port.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use detector::{ARTEFACT_FILE, AlarmRule, Detector, Engine, LoadError, Params};
 use sensor::FeatureSchema;
 
-use crate::state::Clock;
+use crate::clock::Clock;
 
 /// A detector, and where it comes from.
 #[derive(Debug, Clone)]

@@ -6,8 +6,6 @@ use sensor::timestamp::InvalidTimestamp;
 use sensor::{InvalidStationId, StationId, timestamp};
 use store::EventKey;
 
-use crate::api_error::ApiError;
-
 /// The most entries of a list.
 pub(crate) const LIST_LIMIT_MAX: u32 = 1_000;
 
@@ -113,9 +111,9 @@ impl<S: Sync> FromRequestParts<S> for Query {
 pub(crate) struct NoQuery;
 
 impl<S: Sync> FromRequestParts<S> for NoQuery {
-    type Rejection = ApiError;
+    type Rejection = InvalidQuery;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, InvalidQuery> {
         Query::parse(parts.uri.query().unwrap_or_default()).finish()?;
         Ok(Self)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use store::{Store, Sweep};
 
 use crate::args::Retention;
-use crate::state::Clock;
+use crate::clock::Clock;
 
 /// Pause between two steps of a walk that has found nothing to delete yet.
 const STEP_PAUSE: Duration = Duration::from_millis(20);

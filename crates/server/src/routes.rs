@@ -28,9 +28,6 @@ use crate::page;
 use crate::query::NoQuery;
 use crate::state::AppState;
 
-pub(crate) use live::STREAMS_MAX;
-pub(crate) use series::FEATURES_MAX;
-
 /// What `/openapi.json` says beside the routes.
 #[derive(OpenApi)]
 #[openapi(

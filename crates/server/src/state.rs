@@ -8,14 +8,15 @@ use store::{OpenError, Store, StoreParams, Writer};
 use tokio::sync::Semaphore;
 
 use crate::api_error::ApiError;
-use crate::body::BODIES_KIB_MAX;
+use crate::clock::Clock;
 use crate::floor::Floor;
 use crate::metrics::Metrics;
 use crate::model::{Model, ModelSlot};
-use crate::routes::STREAMS_MAX;
 
-/// Tells the time, in microseconds since 1970 (UTC).
-pub type Clock = fn() -> i64;
+/// What all bodies of batches and documents may take of memory at once, in KiB.
+const BODIES_KIB_MAX: usize = 32 * 1024;
+/// How many may watch at once.
+pub(crate) const STREAMS_MAX: usize = 64;
 
 /// What all requests share. Cloning is cheap: there is one of it.
 #[derive(Debug, Clone)]

@@ -4,8 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context as _, bail};
 
-use crate::DATABASE_FILE;
-use crate::args::VerifyArgs;
+use crate::args::{DATABASE_FILE, VerifyArgs};
 
 /// Looks at the database of a folder, which a server may be using, and writes what it found.
 ///

@@ -9,7 +9,6 @@ use serde::Serialize;
 use store::{Bucket, Extent};
 use utoipa::ToSchema;
 
-use crate::api_error::Problem;
 use crate::model::Model;
 
 /// A body of JSON that ends its line, for terminals and logs.
@@ -90,15 +89,6 @@ pub(crate) struct SensorEventBody {
     values: std::collections::BTreeMap<String, Option<f64>>,
 }
 
-/// What becomes of an event of a batch.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "says what the JSON of a batch's answer looks like")]
-#[serde(untagged)]
-pub(crate) enum BatchAnswer<'a> {
-    Prediction(PredictionBody<'a>),
-    Problem(Problem),
-}
-
 /// How much a feature pushed a score.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "says what the JSON of an attribution looks like")]
@@ -155,6 +145,11 @@ pub(crate) struct SeriesBody<'a> {
     pub(crate) features: Vec<&'a str>,
     /// Parts of the time in which anything was measured, in order.
     pub(crate) buckets: Vec<BucketBody>,
+}
+
+impl SeriesBody<'_> {
+    /// Features of an answer, and of a chart.
+    pub(crate) const FEATURES_MAX: usize = 8;
 }
 
 /// What was measured in a part of the time.

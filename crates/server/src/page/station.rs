@@ -21,8 +21,8 @@ use super::{Policy, page};
 use crate::api_error::ApiError;
 use crate::floor::StationNow;
 use crate::query::{self, Query, QueryFaultKind};
-use crate::routes::FEATURES_MAX;
 use crate::state::AppState;
+use crate::wire::SeriesBody;
 
 /// What a script says that keeps a page up to date.
 const REFRESH: HeaderName = HeaderName::from_static("x-refresh");
@@ -150,10 +150,14 @@ pub(super) async fn station(
     let all = &detector.meta().features;
     let anomalies = anomaly_rows::latest(&state, Some(station_id.clone()), ANOMALIES_SHOWN).await?;
     // All fit one page, or those come first that matter.
-    let order =
-        if all.len() > FEATURES_MAX { by_push(all, &anomalies) } else { (0..all.len()).collect() };
-    let first = first.min(all.len().saturating_sub(1)) / FEATURES_MAX * FEATURES_MAX;
-    let indices = &order[first..all.len().min(first + FEATURES_MAX)];
+    let order = if all.len() > SeriesBody::FEATURES_MAX {
+        by_push(all, &anomalies)
+    } else {
+        (0..all.len()).collect()
+    };
+    let first = first.min(all.len().saturating_sub(1)) / SeriesBody::FEATURES_MAX
+        * SeriesBody::FEATURES_MAX;
+    let indices = &order[first..all.len().min(first + SeriesBody::FEATURES_MAX)];
     let shown: Vec<&FeatureMeta> = indices.iter().map(|&index| &all[index]).collect();
 
     // A recording ends when it does; a station that sends ends now, or when its clock says.
@@ -275,11 +279,11 @@ impl<'a> ChartFeature<'a> {
 
 /// Pages of features, where there are more than one.
 fn feature_links(all: &[FeatureMeta], order: &[usize], first: usize) -> Vec<FeatureLink> {
-    if all.len() <= FEATURES_MAX {
+    if all.len() <= SeriesBody::FEATURES_MAX {
         return Vec::new();
     }
-    let pages = order.chunks(FEATURES_MAX).enumerate().map(|(page, indices)| {
-        let begin = page * FEATURES_MAX;
+    let pages = order.chunks(SeriesBody::FEATURES_MAX).enumerate().map(|(page, indices)| {
+        let begin = page * SeriesBody::FEATURES_MAX;
         let name = |index: &usize| all[*index].plain_name().into_owned();
         let label = match indices {
             [first, second, _, ..] => format!("{}, {}, ...", name(first), name(second)),

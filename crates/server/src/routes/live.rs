@@ -14,11 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use crate::api_error::{ApiError, Problem};
 use crate::floor::{Beat, State as StationState, StationNow};
 use crate::query::{self, Query};
-use crate::state::AppState;
+use crate::state::{AppState, STREAMS_MAX};
 use crate::wire::{HealthStoreBody, LiveBody, LiveCounts, LiveStation};
 
-/// How many may watch at once.
-pub(crate) const STREAMS_MAX: usize = 64;
 /// Who has missed more beats than this, at four a second at most, begins anew.
 const MISSED_MAX: u64 = 240;
 /// Stations that a message names.

@@ -12,6 +12,7 @@ use serde::Deserializer as _;
 use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use store::{KeepError, Store};
+use utoipa::ToSchema;
 
 use crate::api_error::{ApiError, Problem};
 use crate::body::{BatchBody, BatchFormat};
@@ -19,10 +20,19 @@ use crate::intake::{self, Judged};
 use crate::model::Model;
 use crate::query::{self, Query};
 use crate::state::AppState;
-use crate::wire::{BatchAnswer, SensorEventBody, json_text, line};
+use crate::wire::{PredictionBody, SensorEventBody, json_text, line};
 
 /// Events of one request.
 const EVENTS_MAX: usize = 10_000;
+
+/// What becomes of an event of a batch.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "says what the JSON of a batch's answer looks like")]
+#[serde(untagged)]
+enum BatchAnswer<'a> {
+    Prediction(PredictionBody<'a>),
+    Problem(Problem),
+}
 
 /// Judges up to 10,000 events
 ///

@@ -16,8 +16,6 @@ use crate::wire::{JsonLine, SeriesBody};
 const POINTS_DEFAULT: u32 = 600;
 /// More than a screen can show.
 const POINTS_MAX: u32 = 4_000;
-/// Features of an answer, and of a chart.
-pub(crate) const FEATURES_MAX: usize = 8;
 
 /// How the values and scores of a station went
 ///
@@ -53,9 +51,10 @@ pub(crate) async fn series(
     let since_us = query.take("since", query::time).unwrap_or(until_us - HOUR_US);
     let schema = model.detector.schema();
     let name = |index: usize| Some(Arc::clone(&schema.features().get(index)?.name));
-    let features = query.take("features", |text| query::indices(text, schema.len(), FEATURES_MAX));
+    let features =
+        query.take("features", |text| query::indices(text, schema.len(), SeriesBody::FEATURES_MAX));
     query.finish()?;
-    let indices = features.unwrap_or_else(|| (0..FEATURES_MAX).collect());
+    let indices = features.unwrap_or_else(|| (0..SeriesBody::FEATURES_MAX).collect());
     let features: Vec<Arc<str>> = indices.into_iter().filter_map(name).collect();
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
 
