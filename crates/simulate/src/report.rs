@@ -241,7 +241,7 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "{}",
-                table(&["", "called anomalies", "called normal"], self.confusion_rows())
+                table(&["truth", "called anomalies", "called normal"], self.confusion_rows())
             )?;
             writeln!(
                 f,
