@@ -284,9 +284,9 @@ impl DriftRow {
             psi: has_values.map_or_else(nothing, |drift| format!("{:.3}", drift.psi)),
             ks: has_values.map_or_else(nothing, |drift| format!("{:.2}", drift.ks)),
             outside: has_values.map_or_else(nothing, |drift| percent(drift.outside)),
-            sentence: drift.map_or_else(
+            sentence: degree.map_or_else(
                 || String::from("The model was trained before distributions were kept: train anew to compare."),
-                |drift| drift.to_string(),
+                |degree| degree.to_string(),
             ),
         }
     }
