@@ -133,6 +133,7 @@ mod tests {
         let html = report.end();
         assert!(!html.contains("<script") && !html.contains("<i>"), "{html}");
         assert!(html.contains("<td>&lt;td&gt;</td>") && html.contains("<svg></svg>"));
+        assert!(html.contains("aria-label=\"a &amp; b\" tabindex=\"0\""), "{html}");
         for outside in ["http://", "https://", "src=", "href=", "url("] {
             assert!(!html.contains(outside), "{outside}");
         }
