@@ -6,21 +6,28 @@
   const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
+  function zone(moment) {
+    const eastMinutes = -moment.getTimezoneOffset();
+    if (eastMinutes === 0) return "UTC";
+    const digits = (number) => String(Math.floor(Math.abs(number))).padStart(2, "0");
+    return "UTC" + (eastMinutes < 0 ? "\u2212" : "+") + digits(eastMinutes / 60) + ":" + digits(eastMinutes % 60);
+  }
+
   function localize(within) {
+    const now = new Date();
     for (const element of within.querySelectorAll("time[datetime]:not([title])")) {
       const moment = new Date(element.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
-      const isToday = moment.toDateString() === new Date().toDateString();
+      const day = moment.toDateString() === now.toDateString() ? "" : dayFormat.format(moment) + " ";
+      // Summer's times are read in winter, too.
+      const other = zone(moment) === zone(now) ? "" : " " + zone(moment);
       element.title = element.textContent;
-      element.textContent = (isToday ? "" : dayFormat.format(moment) + " ") + timeFormat.format(moment);
+      element.textContent = day + timeFormat.format(moment) + other;
     }
   }
 
-  function zoneText() {
-    const eastMinutes = -new Date().getTimezoneOffset();
-    if (eastMinutes === 0) return "Times: UTC";
-    const digits = (number) => String(Math.floor(Math.abs(number))).padStart(2, "0");
-    return "Times: UTC" + (eastMinutes < 0 ? "\u2212" : "+") + digits(eastMinutes / 60) + ":" + digits(eastMinutes % 60);
+  function tellZone() {
+    document.getElementById("zone").textContent = "Times: " + zone(new Date());
   }
 
   // A part of the page takes the place of its older self; focus and scrolled tables stay as they are.
@@ -46,6 +53,13 @@
   function isHeld() {
     const selection = getSelection();
     return isPressed || (selection && !selection.isCollapsed);
+  }
+
+  // The title has the page in a few words: those who listen hear it when it changes.
+  function say(title) {
+    if (document.title === title) return;
+    document.title = title;
+    document.getElementById("spoken").textContent = title;
   }
 
   const connection = document.getElementById("connection");
@@ -88,7 +102,8 @@
         const found = newer.getElementById(part.id);
         if (found) replace(part, found);
       }
-      document.title = newer.title;
+      say(newer.title);
+      tellZone();
       tell("");
       document.dispatchEvent(new CustomEvent("page:refreshed", { detail: chart }));
     } catch (error) {
@@ -157,7 +172,7 @@
   }
 
   localize(document);
-  document.getElementById("zone").textContent = zoneText();
+  tellZone();
   if (document.querySelector("[data-live]")) {
     watch();
     document.addEventListener("visibilitychange", () => (document.hidden ? unwatch() : watch()));

@@ -84,9 +84,10 @@ pub(crate) struct SensorEventBody {
     /// When it was measured, RFC 3339.
     #[schema(format = DateTime)]
     timestamp: String,
-    /// A number for every feature of the model, and `null` for an optional one that is missing.
+    /// A number for every feature of the model, and `null` for an optional one that is missing; what
+    /// else there is, is counted and ignored.
     #[serde(flatten)]
-    values: std::collections::BTreeMap<String, Option<f64>>,
+    values: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
 /// How much a feature pushed a score.

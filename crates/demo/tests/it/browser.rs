@@ -121,12 +121,14 @@ async fn a_station_turns_to_anomaly_before_the_eyes_of_whoever_watches() {
         browser
             .wait_until("document.querySelector('h1').innerText.includes('press_2 is sick')")
             .unwrap();
+        let spoken = browser.evaluate("document.getElementById('spoken').innerText").unwrap();
+        assert_eq!(spoken, "press_2 is sick", "those who listen hear it, too");
         let reason = browser.evaluate("document.querySelector('.card .reason').innerText").unwrap();
         let reason = reason.as_str().unwrap();
         assert!(reason.starts_with("sound 91.2 dB, normally 62.8 to 69.2"), "{reason}");
 
         browser.click("#card-press_2").unwrap();
-        browser.wait_until("document.title === 'press_2'").unwrap();
+        browser.wait_until("document.title === 'press_2: sick'").unwrap();
         browser
             .wait_until("document.querySelectorAll('#chart .scatterlayer .trace').length === 8")
             .unwrap();
@@ -206,12 +208,29 @@ async fn a_chart_is_of_local_time_and_can_be_looked_into() {
         browser.click("#chart-reset").unwrap();
         browser.wait_until(&format!("{x}.length === 50")).unwrap();
         browser.wait_until("document.getElementById('chart-reset').hidden").unwrap();
+
+        // One of the two is of the other half of the year, whose difference from UTC is another.
+        for day in ["2025-01-15", "2025-07-15"] {
+            let noon_us = timestamp::parse(&format!("{day}T12:00:00Z")).unwrap();
+            stations.send_of(noon_us, "press_2", 65.0);
+        }
+        browser.live_in("Europe/Berlin").unwrap();
+        browser.open(&format!("{}/ui/stations/press_2", plant.url)).unwrap();
+        let times = "[...document.querySelectorAll('#events time')]";
+        browser
+            .wait_until(&format!(
+                "{times}.filter((time) => /13:00:00|14:00:00/.test(time.innerText)).length === 2"
+            ))
+            .unwrap();
+        let n_other =
+            format!("{times}.filter((time) => /UTC\\+0[12]:00$/.test(time.innerText)).length");
+        assert_eq!(browser.evaluate(&n_other).unwrap(), 1);
         check_clean(&browser, &plant);
     });
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_fits_a_phone_and_both_colour_schemes() {
+async fn every_page_fits_a_phone_both_colour_schemes_and_a_keyboard() {
     let Some(mut browser) = browser() else { return };
     let plant = Plant::new(&[]).await;
     block_in_place(|| {
@@ -275,7 +294,7 @@ async fn pages_are_whole_without_scripts_and_can_be_walked_with_the_keyboard() {
         }
         assert_eq!(browser.evaluate("document.activeElement.id").unwrap(), "card-press_1");
         browser.press("Enter").unwrap();
-        browser.wait_until("document.title === 'press_1'").unwrap();
+        browser.wait_until("document.title === 'press_1: sick'").unwrap();
         check_clean(&browser, &plant);
 
         browser.run_scripts(false).unwrap();
@@ -331,7 +350,7 @@ async fn names_that_look_like_scripts_are_text() {
         let text = "document.body.innerText";
         assert!(browser.evaluate(text).unwrap().as_str().unwrap().contains(names[0]));
         browser.click("[id='card-javascript:alert-4']").unwrap();
-        browser.wait_until("document.title === 'javascript:alert-4'").unwrap();
+        browser.wait_until("document.title === 'javascript:alert-4: sick'").unwrap();
         browser
             .wait_until("document.querySelectorAll('#chart .scatterlayer .trace').length === 8")
             .unwrap();

@@ -35,7 +35,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
     get,
     path = "/live",
     tag = "events",
-    params(("station_id" = Option<String>, Query, min_length = 1, max_length = 64, description = "Of this station only, and only when it has sent something")),
+    params(("station_id" = Option<String>, Query, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$", description = "Of this station only, and only when it has sent something")),
     responses(
         (status = 200, body = LiveBody, content_type = "text/event-stream"),
         (status = 503, description = "As many watch as may", body = Problem, content_type = "application/problem+json"),

@@ -27,7 +27,7 @@ use crate::wire::{JsonLine, PredictionBody, SensorEventBody};
         (status = 409, description = "Another event has its key", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "More than 16 KiB", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not said to be JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Not an event; every fault is named", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not an event, or a parameter cannot be used; every fault is named", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Not stored, or `outcome` says that this is not known; send it again", body = Problem, content_type = "application/problem+json"),
     )
 )]

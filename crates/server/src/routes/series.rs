@@ -30,7 +30,7 @@ const POINTS_MAX: u32 = 4_000;
         ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339; an hour before `until` unless told"),
         ("until" = Option<String>, Query, format = DateTime, description = "Measured before this time, RFC 3339; now unless told"),
         ("points" = Option<u32>, Query, minimum = 1, maximum = 4_000, description = "Parts of the time, 1 to 4,000; 600 unless told"),
-        ("features" = Option<String>, Query, description = "Indices of up to 8 features of the model, from 0, with commas between; the first 8 unless told"),
+        ("features" = Option<String>, Query, pattern = "^[0-9]+(,[0-9]+)*$", description = "Indices of up to 8 features of the model, from 0, with commas between; the first 8 unless told"),
     ),
     responses(
         (status = 200, body = SeriesBody<'static>),

@@ -69,6 +69,26 @@ async fn the_document_describes_every_route_and_no_other() {
 }
 
 #[tokio::test]
+async fn numbers_may_be_as_large_as_the_document_says() {
+    let app = TestApp::new();
+    let document = app.get("/openapi.json").await.body;
+    let mut n_bounded = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{station_id}", "press");
+        for parameter in operations["get"]["parameters"].as_array().into_iter().flatten() {
+            let Some(most) = parameter["schema"]["maximum"].as_u64() else { continue };
+            let ask = async |number: u64| {
+                let name = parameter["name"].as_str().unwrap();
+                app.get(&format!("{path}?{name}={number}")).await.status.as_u16()
+            };
+            assert_eq!((ask(most).await, ask(most + 1).await), (200, 422), "{path}");
+            n_bounded += 1;
+        }
+    }
+    assert_eq!(n_bounded, 4);
+}
+
+#[tokio::test]
 async fn every_reference_within_the_document_leads_somewhere() {
     fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {
