@@ -44,12 +44,13 @@ impl Detector {
     pub fn counterfactual(&self, values: &[f64]) -> Option<Counterfactual> {
         let contributions = self.contributions(values);
         let mut order: Vec<usize> = (0..values.len()).collect();
+        let is_unseen = |index: usize| self.meta().features[index].is_unseen(values[index]);
         order.sort_by(|&a, &b| {
             // What was never seen in training is to be changed, whatever else is.
-            let unseen = (self.is_unseen(b, values[b]), self.is_unseen(a, values[a]));
-            unseen.0.cmp(&unseen.1).then(contributions[b].total_cmp(&contributions[a]))
+            let by_push = contributions[b].total_cmp(&contributions[a]);
+            is_unseen(b).cmp(&is_unseen(a)).then(by_push)
         });
-        let n_unseen = order.iter().filter(|&&i| self.is_unseen(i, values[i])).count();
+        let n_unseen = order.iter().filter(|&&index| is_unseen(index)).count();
         if n_unseen > CHANGES_MAX {
             return None;
         }
@@ -80,12 +81,6 @@ impl Detector {
             changes.push(Change { feature: self.name(feature), low: median, high: median });
         }
         None
-    }
-
-    /// Whether the training had no value as low or as high.
-    fn is_unseen(&self, feature: usize, value: f64) -> bool {
-        let quantiles = self.meta().features[feature].quantiles.as_ref();
-        quantiles.is_some_and(|seen| value < seen.min || value > seen.max)
     }
 
     /// The values of one feature that make an event normal: those around the usual ones.

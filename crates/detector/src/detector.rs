@@ -306,11 +306,8 @@ impl Detector {
 
     /// The values that a prediction of this detector was made from, in the order of the features, NaN
     /// for a missing one; `None` when they are of another detector.
-    pub fn row(&self, FeatureValues(values): &FeatureValues) -> Option<Vec<f64>> {
-        let value = |name: &str| {
-            let (_, value) = values.iter().find(|(other, _)| **other == *name)?;
-            Some(value.unwrap_or(f64::NAN))
-        };
+    pub fn row(&self, values: &FeatureValues) -> Option<Vec<f64>> {
+        let value = |name: &str| Some(values.get(name)?.unwrap_or(f64::NAN));
         self.schema().features().iter().map(|feature| value(&feature.name)).collect()
     }
 
@@ -333,6 +330,12 @@ impl Detector {
     pub fn n_calibration_scores_from(&self, score: f64) -> usize {
         let sums = &self.parts.calibration.sums;
         sums.partition_point(|&sum| self.parts.forest.score(sum) >= score)
+    }
+
+    /// Share of the calibration's scores that are below this one, 0 to 1.
+    pub fn calibration_share_below(&self, score: f64) -> f64 {
+        let n_from = self.n_calibration_scores_from(score);
+        1.0 - n_from as f64 / self.n_calibration_scores() as f64
     }
 
     /// The engine that scores.

@@ -16,7 +16,9 @@ impl ModelMeta {
     /// Whether a model of this version judges as this one does: the day of its training does not
     /// matter.
     pub fn is_of(&self, model_version: &str) -> bool {
-        let checksum = |version: &str| version.rsplit('-').next().map(String::from);
+        fn checksum(version: &str) -> Option<&str> {
+            version.rsplit('-').next()
+        }
         checksum(model_version) == checksum(&self.model_version)
     }
 
@@ -152,6 +154,11 @@ impl FeatureMeta {
             (Some(_), None) => false,
             (None, _) => attribution.contribution <= 0.0,
         }
+    }
+
+    /// Whether the training had no value as low, or none as high.
+    pub fn is_unseen(&self, value: f64) -> bool {
+        self.quantiles.as_ref().is_some_and(|seen| value < seen.min || value > seen.max)
     }
 
     /// The ends of a range: rough, a place fewer than a value has, unless that would hide that the value

@@ -58,6 +58,13 @@ pub struct Attribution {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureValues(pub Vec<(Arc<str>, Option<f64>)>);
 
+impl FeatureValues {
+    /// The value of a name, if there is such a name.
+    pub fn get(&self, name: &str) -> Option<Option<f64>> {
+        self.0.iter().find(|(known, _)| **known == *name).map(|(_, value)| *value)
+    }
+}
+
 impl FeatureSchema {
     /// The values of an event of this schema, by name.
     ///

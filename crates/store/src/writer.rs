@@ -523,11 +523,9 @@ fn keep(
 /// judged, are about one event: their values are equal wherever both know them, and there is such a
 /// place.
 fn says_the_same(earlier: &Prediction, FeatureValues(now): &FeatureValues) -> bool {
-    let FeatureValues(before) = &earlier.features;
-    let value_before =
-        |name: &str| before.iter().find(|(other, _)| **other == *name).map(|(_, value)| *value);
+    let before = &earlier.features;
     let shared: Vec<_> =
-        now.iter().filter_map(|(name, now)| Some((*now, value_before(name)?))).collect();
-    let knows_others = shared.len() < now.len() || shared.len() < before.len();
+        now.iter().filter_map(|(name, now)| Some((*now, before.get(name)?))).collect();
+    let knows_others = shared.len() < now.len() || shared.len() < before.0.len();
     knows_others && !shared.is_empty() && shared.iter().all(|(now, before)| now == before)
 }

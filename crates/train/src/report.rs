@@ -180,8 +180,6 @@ fn column(data: &TrainingData, index: usize) -> impl Iterator<Item = f64> + '_ {
 fn score_histogram(detector: &Detector) -> String {
     let (low, high) = detector.calibration_score_range();
     let bins = Bins::new(low, high.max(detector.threshold()), N_BINS);
-    let n = detector.n_calibration_scores() as f64;
-    let share_below = |score| 1.0 - detector.n_calibration_scores_from(score) as f64 / n;
     let mark = match detector.alarm_rule() {
         AlarmRule::FalseAlarmRate(rate) => format!("threshold: {}", percent(rate)),
         AlarmRule::Contamination(_) => String::from("threshold"),
@@ -191,7 +189,7 @@ fn score_histogram(detector: &Detector) -> String {
         title: "Scores of the training events",
         unit: "anomaly score",
         edges: bins.edges(),
-        shares: &bins.shares_of(share_below),
+        shares: &bins.shares_of(|score| detector.calibration_share_below(score)),
         compared: None,
         marks: &[(detector.threshold(), &mark)],
     }

@@ -204,15 +204,13 @@ fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String)
     let (low, high) = detector.calibration_score_range();
     let high = recent.iter().copied().fold(high.max(threshold), f64::max);
     let bins = Bins::new(low, high, SCORE_BINS);
-    let n_training = detector.n_calibration_scores() as f64;
-    let share_below = |score| 1.0 - detector.n_calibration_scores_from(score) as f64 / n_training;
     let now = bins.shares(recent.iter().copied());
     let histogram = Histogram {
         width: WIDTH,
         title: "Scores of the training, and of the last day",
         unit: "anomaly score",
         edges: bins.edges(),
-        shares: &bins.shares_of(share_below),
+        shares: &bins.shares_of(|score| detector.calibration_share_below(score)),
         compared: last_day(&now),
         marks: &[(threshold, "threshold")],
     };

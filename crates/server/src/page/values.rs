@@ -13,23 +13,16 @@ pub(super) struct ValueCell {
 
 impl ValueCell {
     /// The value of a feature, of which something may be known.
-    pub(super) fn new(
-        FeatureValues(values): &FeatureValues,
-        name: &str,
-        known: Option<&FeatureMeta>,
-    ) -> Self {
-        let value = values.iter().find(|(other, _)| **other == *name).and_then(|(_, value)| *value);
-        let quantiles = known.and_then(|known| known.quantiles.as_ref());
-        let is_seen = |value: f64| {
-            quantiles.is_none_or(|quantiles| (quantiles.min..=quantiles.max).contains(&value))
-        };
+    pub(super) fn new(features: &FeatureValues, name: &str, known: Option<&FeatureMeta>) -> Self {
+        let value = features.get(name).flatten();
+        let is_unseen = |value: f64| known.is_some_and(|known| known.is_unseen(value));
         let text = |value: f64| match known {
             Some(known) => known.value_text(value),
             None => readable(value, 3),
         };
         Self {
             text: value.map_or_else(|| String::from("\u{2013}"), text),
-            is_outside: value.is_some_and(|value| !is_seen(value)),
+            is_outside: value.is_some_and(is_unseen),
         }
     }
 }
