@@ -1,6 +1,6 @@
 //! What can be asked of a database.
 
-use rusqlite::{Connection, OptionalExtension as _, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, named_params, params};
 use sensor::StationId;
 
 use crate::error::ReadError;
@@ -111,9 +111,18 @@ pub(crate) fn anomaly(
     let sql = format!(
         "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_id WHERE is_anomaly AND id = ?1"
     );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut found = statement.query_map([id], prediction_row::read)?.filter_map(readable);
-    Ok(found.next().transpose()?)
+    first_readable(connection, &sql, [id])
+}
+
+/// The first row that a query finds and that is not damaged.
+fn first_readable(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<Option<StoredPrediction>, ReadError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query_map(parameters, prediction_row::read)?;
+    Ok(rows.find_map(readable).transpose()?)
 }
 
 pub(crate) fn neighbours(
@@ -263,19 +272,16 @@ const DAMAGED_MAX: u32 = 16;
 
 /// A station, unless all of its last rows are damaged.
 fn station(connection: &Connection, name: &str) -> Result<Option<Station>, ReadError> {
-    let first_readable = |sql: String| -> Result<Option<StoredPrediction>, ReadError> {
-        let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query_map(params![name, DAMAGED_MAX], prediction_row::read)?;
-        Ok(rows.find_map(readable).transpose()?)
-    };
-    let latest = first_readable(format!(
+    let latest = format!(
         "SELECT {COLUMNS} FROM predictions WHERE station_id = ?1
          ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2"
-    ))?;
-    let latest_anomaly = first_readable(format!(
+    );
+    let latest = first_readable(connection, &latest, params![name, DAMAGED_MAX])?;
+    let latest_anomaly = format!(
         "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_station
          WHERE is_anomaly AND station_id = ?1 ORDER BY id DESC LIMIT ?2"
-    ))?;
+    );
+    let latest_anomaly = first_readable(connection, &latest_anomaly, params![name, DAMAGED_MAX])?;
     Ok(latest.map(|latest| Station {
         station_id: latest.prediction.station_id.clone(),
         latest,
