@@ -28,8 +28,7 @@ struct Page {
 }
 
 pub(crate) fn run(args: &PagesArgs, now: SystemTime, out: &mut dyn Write) -> anyhow::Result<()> {
-    let browser = Browser::find(&args.search_path)
-        .context("there is no Chromium; install one, such as with `apt-get install chromium`")?;
+    let browser = Browser::demand(&args.search_path)?;
     let programs = Programs::build()?;
     let scratch = tempfile::tempdir().context("cannot make a folder to work in")?;
     let (models, data) = (scratch.path().join("models"), scratch.path().join("data"));

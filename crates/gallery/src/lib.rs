@@ -9,13 +9,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use rig::{Browser, ColourScheme, Connection, Launch, Programs, Viewport};
+use rig::{Browser, ColourScheme, Connection, Launch, Process, Programs, Viewport};
 
 /// Takes the pictures of the pages and reports that README.md shows; needs Chromium.
 #[derive(Debug, Clone, Parser)]
@@ -51,15 +51,14 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 ///
 /// Fails when there is no browser, a program cannot be built or run, or a page does not come.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let browser = Browser::find(&args.search_path)
-        .context("there is no Chromium; install one, such as with `apt-get install chromium`")?;
+    let browser = Browser::demand(&args.search_path)?;
     let programs = Programs::build()?;
     let scratch = tempfile::tempdir().context("cannot make a folder to work in")?;
     let (models, data) = (scratch.path().join("models"), scratch.path().join("data"));
     programs.train(&models, TRAINING_SEED)?;
     let server = Launch::new(programs.path("server"), &models, &data).start()?;
     let url = format!("http://{}", server.addr());
-    let _plant = Plant::start(&programs.path("simulate"), &url)?;
+    let _plant = simulate(&programs.path("simulate"), &url)?;
     let mut connection = Connection::open(server.addr(), ANSWER_TIMEOUT)?;
     wait_for_hour(&mut connection)?;
     let sick = format!("station_{SICK_STATION:0>3}");
@@ -90,30 +89,18 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
     camera.take(&page("report", format!("file://{}", models.join("report.html").display())))
 }
 
-/// The simulation, which goes on until this is dropped.
-struct Plant(Child);
-
-impl Plant {
-    fn start(program: &Path, url: &str) -> anyhow::Result<Self> {
-        let simulate = Command::new(program)
-            .args(["--url", &format!("{url}/predict"), "--quiet", "--backfill", "1h"])
-            .args(["--interval", &INTERVAL_S.to_string(), "--count", "1000000"])
-            .args(["--stations", &N_STATIONS.to_string(), "--anomaly-rate", "0.002"])
-            .args(["--worn-station", SICK_STATION, "--worn-after", HEALTHY_EVENTS])
-            .args(["--seed", &PLANT_SEED.to_string()])
-            .stdout(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot run `{}`", program.display()))?;
-        Ok(Self(simulate))
-    }
-}
-
-impl Drop for Plant {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts the simulation, which goes on until what this gives is dropped.
+fn simulate(program: &Path, url: &str) -> anyhow::Result<Process> {
+    let simulate = Command::new(program)
+        .args(["--url", &format!("{url}/predict"), "--quiet", "--backfill", "1h"])
+        .args(["--interval", &INTERVAL_S.to_string(), "--count", "1000000"])
+        .args(["--stations", &N_STATIONS.to_string(), "--anomaly-rate", "0.002"])
+        .args(["--worn-station", SICK_STATION, "--worn-after", HEALTHY_EVENTS])
+        .args(["--seed", &PLANT_SEED.to_string()])
+        .stdout(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot run `{}`", program.display()))?;
+    Ok(Process(simulate))
 }
 
 /// Waits until the hour is stored, and a little of what comes after.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket};
+
+use crate::process::Process;
 
 /// A browser with one tab. It is killed when it is dropped.
 #[derive(Debug)]
@@ -28,10 +30,6 @@ pub struct Browser {
     heard: Heard,
     _profile: TempDir,
 }
-
-/// The process of a browser. It is killed when this is dropped.
-#[derive(Debug)]
-struct Process(Child);
 
 /// What the tab has told without being asked.
 #[derive(Debug, Default)]
@@ -75,6 +73,16 @@ impl Browser {
         let folders: Vec<PathBuf> = std::env::split_paths(search_path).collect();
         let paths = NAMES.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name)));
         paths.into_iter().find(|path| path.is_file())
+    }
+
+    /// The program, for those who can do nothing without it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is not installed, with what to do.
+    pub fn demand(search_path: &std::ffi::OsStr) -> anyhow::Result<PathBuf> {
+        Self::find(search_path)
+            .context("there is no Chromium; install one, such as with `apt-get install chromium`")
     }
 
     /// Starts it, with a profile of its own and an empty tab.
@@ -344,14 +352,6 @@ impl Browser {
             "Page.loadEventFired" => self.heard.events.push_back(String::from(method)),
             _ => {}
         }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be gone already, and nobody could do anything about a failure.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

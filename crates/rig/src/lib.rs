@@ -10,11 +10,13 @@
 mod browser;
 mod connection;
 mod event;
+mod process;
 mod programs;
 mod server_process;
 
 pub use browser::{Browser, ColourScheme, Viewport};
 pub use connection::{Answer, Connection};
 pub use event::{event, request};
+pub use process::Process;
 pub use programs::{DISK_SHIM, Programs, compile_shim};
 pub use server_process::{Launch, ServerProcess};

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -11,6 +11,7 @@ use std::{fs, thread};
 use anyhow::{Context as _, bail};
 
 use crate::connection::Connection;
+use crate::process::Process;
 
 /// How a server is to be started.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub struct Launch {
 /// A server that listens. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct ServerProcess {
-    child: Child,
+    process: Process,
     addr: SocketAddr,
     log: Arc<Mutex<String>>,
 }
@@ -98,7 +99,7 @@ impl Launch {
             }
         });
         if let Ok(Ok(addr)) = hears.recv_timeout(START_TIMEOUT) {
-            return Ok(ServerProcess { child, addr, log });
+            return Ok(ServerProcess { process: Process(child), addr, log });
         }
         let _ = child.kill();
         let status = child.wait().context("cannot wait for the server")?;
@@ -115,7 +116,7 @@ impl ServerProcess {
 
     /// Its process.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     /// What it has logged.
@@ -138,8 +139,8 @@ impl ServerProcess {
     ///
     /// Fails when the system does not let it.
     pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.child.kill().context("cannot kill the server")?;
-        self.child.wait().context("cannot wait for the server")?;
+        self.process.0.kill().context("cannot kill the server")?;
+        self.process.0.wait().context("cannot wait for the server")?;
         Ok(())
     }
 
@@ -167,7 +168,7 @@ impl ServerProcess {
         self.signal("TERM")?;
         let begun = Instant::now();
         while begun.elapsed() < START_TIMEOUT {
-            if let Some(status) = self.child.try_wait().context("cannot wait for the server")? {
+            if let Some(status) = self.process.0.try_wait().context("cannot wait for the server")? {
                 return Ok(status);
             }
             thread::park_timeout(Duration::from_millis(2));
@@ -199,13 +200,5 @@ impl ServerProcess {
         let line = text.lines().find_map(|line| line.strip_prefix(key));
         let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
         number.with_context(|| format!("`{path}` does not tell the memory"))
-    }
-}
-
-impl Drop for ServerProcess {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
