@@ -12,7 +12,7 @@ use store::{KeepError, ReadError};
 use utoipa::ToSchema;
 
 use crate::query::InvalidQuery;
-use crate::wire::JsonLine;
+use crate::wire::{JSON, JsonLine};
 
 /// Why a request is refused.
 ///
@@ -349,5 +349,4 @@ impl IntoResponse for Problem {
     }
 }
 
-const JSON: &str = "application/json";
 pub(crate) const HTML: &str = "text/html; charset=utf-8";

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 
 use crate::model::Model;
 
+pub(crate) const JSON: &str = "application/json";
+
 /// A body of JSON that ends its line, for terminals and logs.
 pub(crate) struct JsonLine<T>(pub(crate) T);
 
@@ -34,7 +36,7 @@ const LINE_LEN: usize = 512;
 /// An answer whose JSON is written already.
 pub(crate) fn json_text(text: String) -> Response {
     let mut response = text.into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     response
 }
 
@@ -68,6 +70,12 @@ pub(crate) struct PredictionBody<'a> {
     duplicate: bool,
 }
 
+/// What a station can be called.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "says what the JSON of a station's name looks like")]
+#[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+pub(crate) struct StationName(String);
+
 /// An event as stations send it.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "says what the JSON of an event looks like")]
@@ -76,8 +84,8 @@ pub(crate) struct PredictionBody<'a> {
     "temperature_c": 70.2, "humidity_pct": 44.7, "sound_db": 66.1,
 }))]
 pub(crate) struct SensorEventBody {
-    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
-    station_id: String,
+    #[schema(inline)]
+    station_id: StationName,
     /// Rises with each event of the station, over restarts, too.
     #[schema(maximum = 9_223_372_036_854_775_807_u64)]
     sequence: u64,

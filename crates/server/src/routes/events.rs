@@ -7,7 +7,7 @@ use store::{EventKey, EventQuery};
 use crate::api_error::{ApiError, Problem};
 use crate::query::{self, LIST_LIMIT_MAX, Query, QueryFaultKind};
 use crate::state::AppState;
-use crate::wire::{EventsBody, JsonLine, PredictionBody};
+use crate::wire::{EventsBody, JsonLine, PredictionBody, StationName};
 
 const LIMIT_DEFAULT: u32 = 100;
 
@@ -18,7 +18,7 @@ const LIMIT_DEFAULT: u32 = 100;
     tag = "events",
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 100 unless told"),
-        ("station_id" = Option<String>, Query, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$", description = "Of this station only"),
+        ("station_id" = inline(Option<StationName>), Query, description = "Of this station only"),
         ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339"),
         ("until" = Option<String>, Query, format = DateTime, description = "Measured before this time, RFC 3339"),
         ("is_anomaly" = Option<bool>, Query, description = "Anomalies only, or only others"),

@@ -7,7 +7,7 @@ use store::AnomalyQuery;
 use crate::api_error::ApiError;
 use crate::query::{self, LIST_LIMIT_MAX, Query};
 use crate::state::AppState;
-use crate::wire::{AnomaliesBody, JsonLine, PredictionBody};
+use crate::wire::{AnomaliesBody, JsonLine, PredictionBody, StationName};
 
 const LIMIT_DEFAULT: u32 = 10;
 
@@ -18,7 +18,7 @@ const LIMIT_DEFAULT: u32 = 10;
     tag = "events",
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 10 unless told"),
-        ("station_id" = Option<String>, Query, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$", description = "Of this station only"),
+        ("station_id" = inline(Option<StationName>), Query, description = "Of this station only"),
         ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339"),
         ("before" = Option<i64>, Query, description = "The `next` of the answer before"),
     ),

@@ -15,7 +15,7 @@ use crate::api_error::{ApiError, Problem};
 use crate::floor::{Beat, State as StationState, StationNow};
 use crate::query::{self, Query};
 use crate::state::{AppState, STREAMS_MAX};
-use crate::wire::{HealthStoreBody, LiveBody, LiveCounts, LiveStation};
+use crate::wire::{HealthStoreBody, LiveBody, LiveCounts, LiveStation, StationName};
 
 /// Who has missed more beats than this, at four a second at most, begins anew.
 const MISSED_MAX: u64 = 240;
@@ -35,7 +35,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
     get,
     path = "/live",
     tag = "events",
-    params(("station_id" = Option<String>, Query, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$", description = "Of this station only, and only when it has sent something")),
+    params(("station_id" = inline(Option<StationName>), Query, description = "Of this station only, and only when it has sent something")),
     responses(
         (status = 200, body = LiveBody, content_type = "text/event-stream"),
         (status = 503, description = "As many watch as may", body = Problem, content_type = "application/problem+json"),

@@ -7,7 +7,7 @@ use store::StationQuery;
 use crate::api_error::ApiError;
 use crate::query::{self, LIST_LIMIT_MAX, Query};
 use crate::state::AppState;
-use crate::wire::{JsonLine, PredictionBody, StationBody, StationsBody};
+use crate::wire::{JsonLine, PredictionBody, StationBody, StationName, StationsBody};
 
 const LIMIT_DEFAULT: u32 = 100;
 
@@ -18,7 +18,7 @@ const LIMIT_DEFAULT: u32 = 100;
     tag = "events",
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 100 unless told"),
-        ("after" = Option<String>, Query, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$", description = "The `next` of the answer before"),
+        ("after" = inline(Option<StationName>), Query, description = "The `next` of the answer before"),
     ),
     responses(
         (status = 200, body = StationsBody<'static>),
