@@ -10,7 +10,7 @@ use axum::http::{Request, Uri};
 use detector::{Detector, Params};
 use libfuzzer_sys::fuzz_target;
 use sensor::FeatureSchema;
-use server::{AppState, DATABASE_FILE, Model, Origin, Parts};
+use server::{AppState, DATABASE_FILE, Model, ModelFiles, Origin, Parts};
 use store::StoreParams;
 use tower::ServiceExt as _;
 
@@ -26,7 +26,7 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let (state, _writer) = AppState::open(Parts {
         model,
         database: &dir.join(DATABASE_FILE),
-        model_dir: dir,
+        model_files: ModelFiles::of(dir),
         store_params: &StoreParams::default(),
         clock: || NOW_US,
     })

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use figures::number::grouped;
 use rig::{DISK_SHIM, Launch, Programs, ServerProcess, compile_shim, request};
 use tempfile::TempDir;
+use wording::grouped;
 
 use crate::args::ServeArgs;
 use crate::events::{BATCH_LEN, Events, N_STATIONS};

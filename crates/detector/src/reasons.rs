@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use figures::number::{places_of, readable, rounded};
 use sensor::{Attribution, Prediction};
+use wording::{places_of, readable, rounded};
 
 use crate::meta::{FeatureMeta, ModelMeta};
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::number::rounded;
 use crate::svg::Drawing;
+use wording::rounded;
 
 /// Signed numbers as bars to both sides of a line.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,7 +1,7 @@
 //! How often which numbers are.
 
-use crate::number::{percent, rounded};
 use crate::svg::{Drawing, Scale, Tick};
+use wording::{percent, rounded};
 
 /// How often which numbers are, beside how often they were.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,6 +1,6 @@
-//! Figures: numbers as people read them, and pictures of them.
+//! Figures as plain SVG, and reports as one HTML file.
 //!
-//! [`number`] writes counts, shares and durations; [`Bins`] count. A [`Histogram`], a [`Scatter`], [`Panels`] over
+//! [`Bins`] count. A [`Histogram`], a [`Scatter`], [`Panels`] over
 //! time, a [`Strip`] and signed [`Bars`] draw themselves as SVG that needs no script, follows the
 //! colours of its page through [`STYLE`], light and dark, and says in words what it shows. A
 //! [`Report`] puts them into one HTML file that needs nothing else.
@@ -25,7 +25,6 @@
 mod bars;
 mod bins;
 mod histogram;
-pub mod number;
 mod panels;
 mod report;
 mod scatter;

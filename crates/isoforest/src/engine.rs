@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::LazyLock;
 #[cfg(target_arch = "x86_64")]
 use std::sync::OnceLock;
 
@@ -63,9 +62,6 @@ impl Engine {
     /// All engines, the fastest last.
     pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
-    /// The environment variable that names the engine to use instead of the fastest.
-    pub const VARIABLE: &str = "ISOFOREST_ENGINE";
-
     /// Whether this machine can run the engine.
     pub fn is_available(self) -> bool {
         match self {
@@ -90,30 +86,24 @@ impl Engine {
         Self::ALL.into_iter().filter(|engine| engine.is_available())
     }
 
-    /// The engine of new forests: that of `$ISOFOREST_ENGINE`, or else the fastest available.
-    ///
-    /// The variable is read once.
+    /// Returns the fastest engine that this machine can run: the engine of new forests.
+    pub fn fastest() -> Self {
+        Self::available().last().unwrap_or(Self::Portable)
+    }
+
+    /// Reads the choice of a user: the name of an engine, or `auto` for the fastest.
     ///
     /// # Errors
     ///
-    /// Fails when the variable names no engine, or one that this machine cannot run.
-    pub fn selected() -> Result<Self, EngineError> {
-        static SELECTED: LazyLock<Result<Engine, EngineError>> = LazyLock::new(|| {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the one variable that all programs heed"
-            )]
-            match std::env::var_os(Engine::VARIABLE) {
-                Some(name) if !name.is_empty() => {
-                    name.to_string_lossy().parse::<Engine>()?.checked()
-                }
-                _ => Ok(Engine::available().last().unwrap_or(Engine::Portable)),
-            }
-        });
-        SELECTED.clone()
+    /// Fails when no engine has this name, and when this machine cannot run it.
+    pub fn choose(name: &str) -> Result<Self, EngineError> {
+        match name {
+            "" | "auto" => Ok(Self::fastest()),
+            name => name.parse::<Self>()?.checked(),
+        }
     }
 
-    /// The engine, if this machine can run it.
+    /// Returns the engine if this machine can run it.
     pub(crate) fn checked(self) -> Result<Self, EngineError> {
         if self.is_available() { Ok(self) } else { Err(EngineError::Unavailable { engine: self }) }
     }

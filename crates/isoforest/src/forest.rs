@@ -49,10 +49,6 @@ impl IsolationForest {
     ///
     /// Fails when a parameter is out of its range, and when there are no samples. Missing values
     /// (NaN) and infinite ones are fine: no cut is made because of them.
-    ///
-    /// # Panics
-    ///
-    /// Panics when `$ISOFOREST_ENGINE` names no engine of this machine; see [`Engine::selected`].
     pub fn fit(samples: &Samples<'_>, params: &Params) -> Result<Fit, FitError> {
         check(samples, params)?;
         let n_features = samples.n_features();
@@ -90,10 +86,6 @@ impl IsolationForest {
     /// # Errors
     ///
     /// Fails when anything is wrong that scoring relies on: see [`InvalidForest`].
-    ///
-    /// # Panics
-    ///
-    /// Panics when `$ISOFOREST_ENGINE` names no engine of this machine; see [`Engine::selected`].
     pub fn from_trees(
         trees: &[Vec<TreeNode>],
         conventions: Conventions,
@@ -133,9 +125,7 @@ impl IsolationForest {
     fn new(conventions: Conventions, trees: Vec<IsolationTree>) -> Self {
         let average_path_length = conventions.harmonic.average_path_length(conventions.sample_size);
         let scale = Scale::new(trees.len(), average_path_length);
-        let engine =
-            Engine::selected().unwrap_or_else(|error| panic!("{}: {error}", Engine::VARIABLE));
-        let compiled = Compiled::new(engine, &trees, conventions);
+        let compiled = Compiled::new(Engine::fastest(), &trees, conventions);
         Self { conventions, trees, scale, compiled }
     }
 

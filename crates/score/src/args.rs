@@ -47,10 +47,9 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
-    /// The instructions to score with; all give the same scores. The environment variable
-    /// ISOFOREST_ENGINE names those of all programs
-    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = engine)]
-    pub engine: EngineChoice,
+    /// Instructions to score with: auto, portable, avx2 or avx512; all give the same scores
+    #[arg(long, value_name = "ENGINE", default_value = "auto", env = "ISOFOREST_ENGINE", value_parser = Engine::choose)]
+    pub engine: Engine,
 
     /// Write no scores, but tell how long scoring takes: all rows, in memory, so many times
     #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..))]
@@ -70,17 +69,6 @@ pub enum Format {
     F32,
     /// Little-endian floats of 64 bits, row by row
     F64,
-}
-
-/// The engine that was asked for; `None` for that of `$ISOFOREST_ENGINE`, or else the fastest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EngineChoice(pub Option<Engine>);
-
-fn engine(name: &str) -> Result<EngineChoice, detector::EngineError> {
-    match name {
-        "auto" => Ok(EngineChoice(None)),
-        name => Ok(EngineChoice(Some(name.parse()?))),
-    }
 }
 
 impl Args {

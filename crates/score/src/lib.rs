@@ -14,14 +14,15 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use detector::{AtomicFile, Detector, Engine};
+use detector::Detector;
+use files::AtomicFile;
 use indicatif::{ProgressBar, ProgressStyle};
 use recording::BadRow;
 
 use crate::input::{Block, Input};
 use crate::timing::Timing;
 
-pub use args::{Args, EngineChoice, Format};
+pub use args::{Args, Format};
 
 /// Blocks that wait to be scored: one is enough, so that reading and scoring overlap.
 const BLOCKS_WAITING: usize = 1;
@@ -39,8 +40,6 @@ pub fn run(
     stdout: &mut (dyn Write + Send),
     stderr: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
-    let selected = Engine::selected().context(Engine::VARIABLE)?;
-    let engine = args.engine.0.unwrap_or(selected);
     let dir = args.model_dir.as_path();
     let Some(detector) = Detector::load(dir)? else {
         bail!(
@@ -48,7 +47,7 @@ pub fn run(
             dir.display()
         );
     };
-    let detector = detector.with_engine(engine)?;
+    let detector = detector.with_engine(args.engine)?;
     let input = Input::open(args, &detector, stdin)?;
     if args.append
         && let Some(name) = input.columns().into_iter().find(|name| output::is_ours(name))

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
+use detector::Engine;
 use store::{OnCorrupt, StoreParams};
 use terminal::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
@@ -64,6 +65,10 @@ pub struct ServeArgs {
     /// Refuse to start without a trained model, instead of training a starter model on the simulated plant
     #[arg(long, env = "SERVER_REQUIRE_MODEL", value_parser = FalseyValueParser::new())]
     pub require_model: bool,
+
+    /// Instructions to score with: auto, portable, avx2 or avx512; all give the same scores
+    #[arg(long, value_name = "ENGINE", default_value = "auto", env = "ISOFOREST_ENGINE", value_parser = Engine::choose)]
+    pub engine: Engine,
 
     /// How many predictions may wait for the disk; more are refused with 503
     #[arg(long, value_name = "N", default_value_t = StoreParams::default().queue_len_max, env = "SERVER_QUEUE_LEN_MAX",

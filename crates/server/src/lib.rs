@@ -49,7 +49,7 @@ use crate::retention::Retentions;
 pub use api_error::ApiError;
 pub use args::{Args, Command, CorruptAction, DATABASE_FILE, Retention, ServeArgs, VerifyArgs};
 pub use clock::Clock;
-pub use model::{Model, Origin};
+pub use model::{Model, ModelFiles, Origin, UnusableModel};
 pub use routes::router;
 pub use state::{AppState, Models, Parts};
 pub use verify::verify;
@@ -73,10 +73,11 @@ impl Server {
     pub async fn bind(args: &ServeArgs, clock: Clock) -> anyhow::Result<Self> {
         limits::survive_file_size_limit().context("cannot watch for a limit on files")?;
         limits::allow_open_files(args.connections_max);
-        let model = Model::load(&args.model_dir, args.require_model, clock())?;
+        let model_files = ModelFiles { dir: args.model_dir.clone(), engine: args.engine };
+        let model = Model::load(&model_files, args.require_model, clock())?;
         let parts = Parts {
             model,
-            model_dir: args.model_dir.clone(),
+            model_files,
             database: &args.data_dir.join(DATABASE_FILE),
             store_params: &args.store_params(),
             clock,

@@ -1,11 +1,11 @@
 //! The model that events are judged by, and how another takes its place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
-use detector::{ARTEFACT_FILE, AlarmRule, Detector, Engine, LoadError, Params};
+use detector::{ARTEFACT_FILE, AlarmRule, Detector, Engine, EngineError, LoadError, Params};
 use sensor::FeatureSchema;
 
 use crate::clock::Clock;
@@ -30,6 +30,40 @@ pub enum Origin {
     Starter,
 }
 
+/// Where a model is loaded from, and what it scores with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// The folder of `isoforest.bin` and `model_meta.json`.
+    pub dir: PathBuf,
+    /// The engine to score with.
+    pub engine: Engine,
+}
+
+impl ModelFiles {
+    /// Names the model of a folder, to be scored with the fastest engine.
+    pub fn of(dir: PathBuf) -> Self {
+        Self { dir, engine: Engine::fastest() }
+    }
+
+    /// Loads the model of the folder; `None` when there is none.
+    fn load(&self, now_us: i64) -> Result<Option<Model>, UnusableModel> {
+        let Some(detector) = Detector::load(&self.dir)? else { return Ok(None) };
+        let detector = detector.with_engine(self.engine)?;
+        Ok(Some(Model { detector, origin: Origin::File, loaded_us: now_us }))
+    }
+}
+
+/// Why a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UnusableModel {
+    /// Its files cannot be read, are damaged, or do not belong together.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// This machine cannot run the engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
 impl Model {
     /// Loads the model of a folder, or trains a starter model where there is none.
     ///
@@ -37,9 +71,9 @@ impl Model {
     ///
     /// Fails when the files are damaged or do not belong together, and when there is no model and
     /// one is required.
-    pub fn load(dir: &Path, is_required: bool, now_us: i64) -> anyhow::Result<Self> {
-        Engine::selected().context(Engine::VARIABLE)?;
-        let loaded = Self::from_files(dir, now_us).with_context(|| {
+    pub fn load(files: &ModelFiles, is_required: bool, now_us: i64) -> anyhow::Result<Self> {
+        let dir = files.dir.as_path();
+        let loaded = files.load(now_us).with_context(|| {
             format!(
                 "the model in `{}` cannot be used; train anew with `cargo run -p train`, put both files of one \
                  training back, or choose another folder with --model-dir",
@@ -69,13 +103,9 @@ impl Model {
         let params = Params::default();
         let events = plant::normal_events(plant::TRAINING_EVENTS, params.forest.seed);
         let detector = Detector::fit(&FeatureSchema::default(), &events, &params, now_us)
-            .context("cannot learn from the simulated plant")?;
+            .context("cannot learn from the simulated plant")?
+            .with_engine(files.engine)?;
         Ok(Self { detector, origin: Origin::Starter, loaded_us: now_us })
-    }
-
-    fn from_files(dir: &Path, now_us: i64) -> Result<Option<Self>, LoadError> {
-        let loaded = Detector::load(dir)?;
-        Ok(loaded.map(|detector| Self { detector, origin: Origin::File, loaded_us: now_us }))
     }
 
     /// Share of events like those of the training that are called anomalous.
@@ -113,7 +143,7 @@ impl Origin {
 #[derive(Debug)]
 pub(crate) struct ModelSlot {
     current: ArcSwap<Model>,
-    dir: PathBuf,
+    files: ModelFiles,
     clock: Clock,
 }
 
@@ -125,12 +155,12 @@ pub(crate) enum ReloadError {
     NoModel { dir: PathBuf },
     /// What there is cannot be used.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Unusable(#[from] UnusableModel),
 }
 
 impl ModelSlot {
-    pub(crate) fn new(model: Model, dir: PathBuf, clock: Clock) -> Self {
-        Self { current: ArcSwap::from_pointee(model), dir, clock }
+    pub(crate) fn new(model: Model, files: ModelFiles, clock: Clock) -> Self {
+        Self { current: ArcSwap::from_pointee(model), files, clock }
     }
 
     /// The model in use. Whoever holds it goes on with it when another takes its place.
@@ -142,8 +172,8 @@ impl ModelSlot {
     ///
     /// This reads files and lays out trees: not for async code.
     pub(crate) fn reload(&self) -> Result<(), ReloadError> {
-        let model = Model::from_files(&self.dir, (self.clock)())?
-            .ok_or_else(|| ReloadError::NoModel { dir: self.dir.clone() })?;
+        let model = self.files.load((self.clock)())?;
+        let model = model.ok_or_else(|| ReloadError::NoModel { dir: self.files.dir.clone() })?;
         tracing::info!(
             model.version = model.version(),
             previous.version = self.current().version(),

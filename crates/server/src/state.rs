@@ -1,7 +1,7 @@
 //! What all requests share.
 
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use store::{OpenError, Store, StoreParams, Writer};
@@ -11,7 +11,7 @@ use crate::api_error::ApiError;
 use crate::clock::Clock;
 use crate::floor::Floor;
 use crate::metrics::Metrics;
-use crate::model::{Model, ModelSlot};
+use crate::model::{Model, ModelFiles, ModelSlot};
 
 /// What all bodies of batches and documents may take of memory at once, in KiB.
 const BODIES_KIB_MAX: usize = 32 * 1024;
@@ -28,7 +28,7 @@ pub struct Parts<'a> {
     /// What judges events at first.
     pub model: Model,
     /// Where another model is loaded from when one is asked for.
-    pub model_dir: PathBuf,
+    pub model_files: ModelFiles,
     /// The file that predictions are kept in.
     pub database: &'a Path,
     /// How it is opened.
@@ -69,7 +69,7 @@ impl AppState {
     ///
     /// Fails when the database cannot be opened.
     pub fn open(parts: Parts<'_>) -> Result<(Self, Writer), OpenError> {
-        let Parts { model, model_dir, database, store_params, clock } = parts;
+        let Parts { model, model_files, database, store_params, clock } = parts;
         let metrics = Arc::new(Metrics::new());
         metrics.model_in_use(&model);
         let started_us = clock();
@@ -80,7 +80,7 @@ impl AppState {
             counted.committed(report);
             noted.note(&report.arrivals);
         })?;
-        let slot = Arc::new(ModelSlot::new(model, model_dir, clock));
+        let slot = Arc::new(ModelSlot::new(model, model_files, clock));
         let models = Models {
             slot,
             metrics: Arc::clone(&metrics),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
-use figures::number::percent;
 use plant::{Plant, PlantParams, WornStation};
+use wording::percent;
 
 /// Sends events of a simulated plant to the server, and reports what was caught and missed.
 #[derive(Debug, Clone, Parser)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use figures::number::{grouped, percent, rounded};
 use figures::{Level, Report as Page, Strip};
 use sensor::{StationId, timestamp};
+use wording::{grouped, percent, rounded};
 
 use crate::report::Report;
 

@@ -6,10 +6,10 @@ use std::io;
 use std::time::Duration;
 
 use anstyle::Style;
-use figures::number::grouped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sensor::timestamp;
 use terminal::style::{ANOMALY, QUIET};
+use wording::grouped;
 
 use crate::client::Outcome;
 use crate::report::{Confusion, Report};

@@ -179,7 +179,7 @@ impl Recorder<'_> {
             return Ok(());
         };
         let page = history.page(&self.report, &self.facts);
-        std::fs::write(path, page).with_context(|| format!("cannot write `{}`", path.display()))?;
+        files::write_atomically(path, page.as_bytes())?;
         if !self.args.json {
             writeln!(self.out, "report       {}", path.display())?;
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use comfy_table::{CellAlignment, Table, presets};
-use figures::number::grouped;
 use serde::Serialize;
+use wording::grouped;
 
 use crate::client::{Delivery, Outcome};
 use crate::source::Message;

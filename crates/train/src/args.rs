@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use detector::{AlarmRule, Params};
+use detector::{AlarmRule, Engine, Params};
 use terminal::LogFormat;
 
 /// Learns what is normal and writes the model that the server uses.
@@ -78,6 +78,10 @@ pub struct Args {
     /// Where to write training_sample.csv
     #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
     pub data_dir: PathBuf,
+
+    /// Instructions to score with: auto, portable, avx2 or avx512; all give the same scores
+    #[arg(long, value_name = "ENGINE", default_value = "auto", env = "ISOFOREST_ENGINE", value_parser = Engine::choose)]
+    pub engine: Engine,
 
     /// Number of threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]

@@ -1,8 +1,8 @@
 //! Does what is normal stay normal? A trial on the last fifth of the data.
 
 use detector::{AlarmRule, Detector, Params};
-use figures::number::percent;
 use sensor::SensorEvent;
+use wording::percent;
 
 use crate::data::TrainingData;
 

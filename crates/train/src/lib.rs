@@ -19,7 +19,8 @@ use std::time::Instant;
 use std::{fs, io};
 
 use anyhow::Context as _;
-use detector::{AlarmRule, Detector, Engine, ForestParams, Params, write_atomically};
+use detector::{AlarmRule, Detector, ForestParams, Params};
+use files::write_atomically;
 use indicatif::ProgressBar;
 use sensor::timestamp;
 
@@ -48,8 +49,6 @@ const SAMPLE_ROWS: usize = 200;
 /// Fails when the data cannot be read or has too many bad rows, when nothing can be learnt from it
 /// as asked, and when a file cannot be written.
 pub fn run(args: &Args, now_us: i64, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    // A misspelt engine should not wait for the data.
-    Engine::selected().context(Engine::VARIABLE)?;
     let n_threads = args.threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)
@@ -82,7 +81,8 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         return Ok(());
     }
     let detector = Detector::fit(&data.schema, &data.events, &params, now_us)
-        .with_context(|| format!("cannot learn from {}", data.source))?;
+        .with_context(|| format!("cannot learn from {}", data.source))?
+        .with_engine(args.engine)?;
     progress.set_message("looking for drift");
     let drift = Drift::measure(&data, &params, now_us);
     progress.finish_and_clear();

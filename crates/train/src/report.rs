@@ -1,9 +1,9 @@
 //! The training as a file for people: what was learnt, from what, and what to expect of it.
 
 use detector::{AlarmRule, Detector, FeatureMeta};
-use figures::number::{grouped, percent, rounded, significant};
 use figures::{Bins, Dot, Histogram, Report, Scatter};
 use sensor::{SensorEvent, timestamp};
+use wording::{grouped, percent, rounded, significant};
 
 use crate::data::TrainingData;
 use crate::drift::Drift;

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use detector::{ARTEFACT_FILE, AlarmRule, Detector, FeatureMeta, META_FILE};
-use figures::number::{bytes, grouped, percent, rounded, significant};
 use sensor::timestamp;
+use wording::{bytes, grouped, percent, rounded, significant};
 
 use crate::args::Args;
 use crate::data::TrainingData;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use detector::{ARTEFACT_FILE, Detector, LoadError, META_FILE, Params, write_atomically};
+use detector::{ARTEFACT_FILE, Detector, LoadError, META_FILE, Params};
+use files::write_atomically;
 
 use crate::{events, fit};
 

@@ -154,7 +154,10 @@ fn an_engine_is_known_by_its_name() {
     let unknown = "sse9".parse::<Engine>().unwrap_err().to_string();
     assert_eq!(unknown, "there is no engine \"sse9\": choose one of portable, avx2 and avx512");
     assert!(Engine::Portable.is_available());
-    assert!(Engine::selected().unwrap().is_available());
+    assert!(Engine::fastest().is_available());
+    assert_eq!(Engine::choose("auto"), Ok(Engine::fastest()));
+    assert_eq!(Engine::choose("portable"), Ok(Engine::Portable));
+    assert!(Engine::choose("quantum").is_err());
 }
 
 #[test]

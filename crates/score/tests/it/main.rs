@@ -326,7 +326,10 @@ fn the_environment_names_an_engine() {
     }
     let (is_done, told) = score("quantum");
     assert!(!is_done);
-    assert!(told.starts_with("error: ISOFOREST_ENGINE: there is no engine \"quantum\""), "{told}");
+    assert!(
+        told.starts_with("error: ") && told.contains("there is no engine \"quantum\""),
+        "{told}"
+    );
 }
 
 /// A pipe that was replaced by a file would wait for ever; so would `/dev/null`, for all programs.

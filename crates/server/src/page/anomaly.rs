@@ -6,11 +6,11 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use detector::{Change, Counterfactual, Detector, FeatureMeta};
-use figures::number::{percent, readable, rounded};
 use figures::{Bar, Bars};
 use sensor::{Attribution, Prediction, timestamp};
 use serde::Serialize;
 use store::{EventKey, StoredPrediction};
+use wording::{percent, readable, rounded};
 
 use super::assets::Links;
 use super::values::ValueCell;
@@ -158,7 +158,7 @@ fn percent_of_normal(p_value: f64) -> String {
     if p_value >= 0.001 {
         format!("{} of normal events score as high", percent(p_value))
     } else {
-        format!("1 in {} normal events scores as high", figures::number::grouped(1.0 / p_value))
+        format!("1 in {} normal events scores as high", wording::grouped(1.0 / p_value))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Anomalies in a list, with their reasons.
 
-use figures::number::rounded;
 use sensor::StationId;
 use store::{AnomalyQuery, StoredPrediction};
+use wording::rounded;
 
 use super::words::{Moment, anomaly_link, station_link};
 use crate::api_error::ApiError;

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use detector::{AlarmRule, Detector, DriftDegree, FeatureMeta};
-use figures::number::{grouped, percent, rounded, significant};
 use figures::{Bins, Compared, Histogram};
 use sensor::timestamp;
 use store::{SampleQuery, Sampled};
+use wording::{grouped, percent, rounded, significant};
 
 use super::assets::Links;
 use super::words::{Moment, lasting};

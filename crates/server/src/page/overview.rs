@@ -4,9 +4,9 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use detector::AlarmRule;
-use figures::number::{bytes, grouped, rounded};
 use sensor::{StationId, timestamp};
 use store::{KeepError, Trouble};
+use wording::{bytes, grouped, rounded};
 
 use super::anomaly_rows::{self, AnomalyRow};
 use super::assets::Links;

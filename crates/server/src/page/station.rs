@@ -7,11 +7,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
 use detector::FeatureMeta;
-use figures::number::rounded;
 use figures::{Marker, Panel, Panels, Point};
 use sensor::{StationId, timestamp};
 use serde::Serialize;
 use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
+use wording::rounded;
 
 use super::anomaly_rows::{self, AnomalyRow};
 use super::assets::Links;

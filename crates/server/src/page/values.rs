@@ -1,8 +1,8 @@
 //! Values in tables.
 
 use detector::FeatureMeta;
-use figures::number::readable;
 use sensor::FeatureValues;
+use wording::readable;
 
 /// A value in a table, and whether the training has seen such.
 pub(super) struct ValueCell {

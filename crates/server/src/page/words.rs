@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use figures::number::duration;
 use form_urlencoded::byte_serialize;
 use sensor::{StationId, timestamp};
+use wording::duration;
 
 use crate::floor::{State, StationNow};
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use server::{AppState, Parts};
+use server::{AppState, ModelFiles, Parts};
 
 use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model, router};
 
@@ -346,7 +346,7 @@ async fn more_events_than_may_wait_are_refused_with_503() {
     let params = store::StoreParams { queue_len_max: 1, ..store::StoreParams::default() };
     let parts = Parts {
         model: model(42),
-        model_dir: dir.path().to_owned(),
+        model_files: ModelFiles::of(dir.path().to_owned()),
         database: &path,
         store_params: &params,
         clock: || NOW_US,

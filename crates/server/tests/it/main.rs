@@ -22,7 +22,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use detector::{Detector, ForestParams, Params};
 use sensor::FeatureSchema;
 use serde_json::Value;
-use server::{AppState, Model, Origin, Parts};
+use server::{AppState, Model, ModelFiles, Origin, Parts};
 use store::{StoreParams, Writer};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -88,7 +88,7 @@ impl TestApp {
 fn router(dir: &Path, model: &Model) -> (Router, Writer) {
     let parts = Parts {
         model: model.clone(),
-        model_dir: dir.to_owned(),
+        model_files: ModelFiles::of(dir.to_owned()),
         database: &dir.join("events.db"),
         store_params: &StoreParams::default(),
         clock: || NOW_US,

@@ -1,8 +1,9 @@
-//! The pair of files that a model is kept in, and how a file is written so that it is whole.
+//! The pair of files that a model is kept in.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use files::{WriteError, write_atomically};
 
 use crate::artefact::{ArtefactError, sha256_hex};
 use crate::detector::Detector;
@@ -61,16 +62,6 @@ pub enum LoadError {
     },
 }
 
-/// Why a file could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write `{}`", path.display())]
-pub struct SaveError {
-    /// The file.
-    pub path: PathBuf,
-    /// What the system says.
-    pub source: io::Error,
-}
-
 impl Detector {
     /// Writes the artefact and its metadata to a folder, which is made where it is missing.
     ///
@@ -80,7 +71,7 @@ impl Detector {
     /// # Errors
     ///
     /// Fails when a file cannot be written.
-    pub fn save(&self, dir: &Path) -> Result<(), SaveError> {
+    pub fn save(&self, dir: &Path) -> Result<(), WriteError> {
         let mut meta =
             serde_json::to_string_pretty(self.meta()).expect("names and finite numbers are JSON");
         meta.push('\n');
@@ -138,116 +129,6 @@ impl Detector {
             None
         }
     }
-}
-
-/// Writes a file whole or not at all.
-///
-/// A missing folder is made.
-///
-/// # Errors
-///
-/// Fails when the folder cannot be made or the file cannot be written; then an older file stays.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes).map_err(|source| SaveError { path: path.to_owned(), source })?;
-    file.commit()
-}
-
-/// A file that is there whole or not at all.
-///
-/// What is written goes to a file beside it, which takes its place when it is on the disk. When this
-/// is dropped without [`AtomicFile::commit`], an older file stays; a process that is killed leaves
-/// the file beside it, too. Links are followed, and what is no file, such as a device or a pipe, is
-/// written to as it is.
-#[derive(Debug)]
-pub struct AtomicFile {
-    path: PathBuf,
-    file: File,
-    /// The file beside it, until it has taken its place.
-    temporary: Option<PathBuf>,
-}
-
-impl AtomicFile {
-    /// Begins a file; a missing folder is made.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the folder or the file cannot be made.
-    pub fn create(path: &Path) -> Result<Self, SaveError> {
-        let create = || {
-            let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-            if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-                let file = File::options().write(true).open(&path)?;
-                return Ok(Self { path, file, temporary: None });
-            }
-            let dir = path.parent().unwrap_or(Path::new(""));
-            fs::create_dir_all(dir)?;
-            let mut temporary_name =
-                path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
-            temporary_name.push(format!(".{}.tmp", std::process::id()));
-            let temporary = dir.join(temporary_name);
-            let file = File::create(&temporary)?;
-            let new = Self { file, temporary: Some(temporary), path };
-            if let Ok(older) = fs::metadata(&new.path) {
-                // Who could not read the older file shall not read this one.
-                new.file.set_permissions(older.permissions())?;
-            }
-            Ok(new)
-        };
-        create().map_err(|source| SaveError { path: path.to_owned(), source })
-    }
-
-    /// Puts the file in its place.
-    ///
-    /// # Errors
-    ///
-    /// Fails when it cannot be brought to the disk or renamed; then an older file stays. When its new
-    /// name cannot be brought to the disk either, that is told too.
-    pub fn commit(mut self) -> Result<(), SaveError> {
-        let Some(temporary) = &self.temporary else {
-            return Ok(());
-        };
-        let result = self.file.sync_all().and_then(|()| fs::rename(temporary, &self.path));
-        if result.is_ok() {
-            self.temporary = None;
-        }
-        result
-            .and_then(|()| sync_dir(self.path.parent().unwrap_or(Path::new(""))))
-            .map_err(|source| SaveError { path: self.path.clone(), source })
-    }
-}
-
-impl Write for AtomicFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
-            // What is left of it helps nobody, and whoever dropped it has an error to tell.
-            let _ = fs::remove_file(temporary);
-        }
-    }
-}
-
-/// Makes a rename last: on Unix the name is part of the folder, which has to be written too.
-#[cfg(unix)]
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    File::open(dir)?.sync_all()
-}
-
-/// Windows keeps names in a journal and cannot open a folder as a file.
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the Unix twin can fail")]
-fn sync_dir(_dir: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {

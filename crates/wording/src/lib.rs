@@ -1,8 +1,19 @@
-//! Numbers as people read them.
+//! Numbers, sizes and durations as people read them.
+//!
+//! Every text for people takes its numbers from here, so that a count, a share or a duration is
+//! written in the same way on pages, in reports and on terminals.
+//!
+//! ```
+//! assert_eq!(wording::grouped(10_000.0), "10,000");
+//! assert_eq!(wording::percent(0.0075), "0.75 %");
+//! assert_eq!(wording::bytes(1_234_000_000), "1.2 GB");
+//! ```
+//!
+//! What it does not do: it knows no units of sensors and no languages but English.
 
 use std::time::Duration;
 
-/// A number without places, its thousands apart: 10,000.
+/// Writes a number without decimals and with its thousands separated: 10,000.
 pub fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
@@ -15,13 +26,13 @@ pub fn grouped(number: f64) -> String {
     text
 }
 
-/// A share in hundredths, with up to two places: 0.75 %.
+/// Writes a share as a percentage with up to two decimals: 0.75 %.
 pub fn percent(share: f64) -> String {
     format!("{} %", rounded(share * 100.0, 2))
 }
 
-/// A number with about five significant digits: 69.973, and 1.2346e-9 where zeros would fill the
-/// line.
+/// Writes a number with about five significant digits: 69.973, or 1.2346e-9 where zeros would fill
+/// the line.
 pub fn significant(number: f64) -> String {
     let size = number.abs();
     if number != 0.0 && !(1e-3..1e7).contains(&size) {
@@ -39,19 +50,19 @@ pub fn significant(number: f64) -> String {
     format!("{number:.n_places$}")
 }
 
-/// A number with at most so many places, and none of them a zero at the end: 36, 0.8.
+/// Writes a number with at most `n_places` decimals and no trailing zeros: 36, 0.8.
 pub fn rounded(number: f64, n_places: usize) -> String {
     let text = format!("{number:.n_places$}");
     let text = match text.split_once('.') {
         Some(_) => text.trim_end_matches('0').trim_end_matches('.'),
         None => &text,
     };
-    // What rounds to nothing has no sign.
+    // Zero has no sign.
     String::from(if text == "-0" { "0" } else { text })
 }
 
-/// A number with at most so many places, or in powers of ten where it is too large or too small for
-/// them: 91.2, 1.5e12, 3e-9.
+/// Writes a number with at most `n_places` decimals, or as a power of ten where it is too large or
+/// too small for them: 91.2, 1.5e12, 3e-9.
 pub fn readable(number: f64, n_places: usize) -> String {
     let text = rounded(number, n_places);
     let is_lost = number != 0.0 && text == "0";
@@ -64,7 +75,8 @@ pub fn readable(number: f64, n_places: usize) -> String {
     text
 }
 
-/// How many places tell values of a range apart well: its width has about three digits.
+/// Returns the number of decimals that distinguish values of a range of this width: its width has
+/// about three digits.
 pub fn places_of(width: f64) -> usize {
     if !width.is_finite() || width <= 0.0 {
         return 2;
@@ -78,7 +90,7 @@ pub fn places_of(width: f64) -> usize {
     n_places
 }
 
-/// A size in the largest unit that it has one of: 971 kB, 1.2 GB.
+/// Writes a size in bytes in its largest unit: 971 kB, 1.2 GB.
 pub fn bytes(size: u64) -> String {
     let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
     let size = size as f64;
@@ -89,7 +101,8 @@ pub fn bytes(size: u64) -> String {
     }
 }
 
-/// A duration in its largest unit, and for short counts of it the next one: 45 s, 3 min, 2 h 5 min.
+/// Writes a duration in its largest unit, followed by the next unit for small counts: 45 s, 3 min,
+/// 2 h 5 min.
 pub fn duration(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
