@@ -10,7 +10,8 @@ use axum::http::{Request, Uri};
 use detector::{Detector, Params};
 use libfuzzer_sys::fuzz_target;
 use sensor::FeatureSchema;
-use server::{AppState, DATABASE_FILE, Model, ModelFiles, Origin, Parts};
+use pipeline::{Model, ModelFiles, Origin, Parts};
+use server::DATABASE_FILE;
 use store::StoreParams;
 use tower::ServiceExt as _;
 
@@ -23,15 +24,11 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let detector =
         Detector::fit(&FeatureSchema::default(), &events, &Params::default(), NOW_US).unwrap();
     let model = Model { detector, origin: Origin::File, loaded_us: NOW_US };
-    let (state, _writer) = AppState::open(Parts {
-        model,
-        database: &dir.join(DATABASE_FILE),
-        model_files: ModelFiles::of(dir),
-        store_params: &StoreParams::default(),
-        clock: || NOW_US,
-    })
-    .unwrap();
-    server::router(state)
+    let database = dir.join(DATABASE_FILE);
+    let parts = Parts { model, model_files: ModelFiles::of(dir), clock: || NOW_US };
+    let (router, _writer) =
+        server::open_app(parts, &database, &StoreParams::default()).unwrap();
+    router
 });
 
 fuzz_target!(|query: &str| {

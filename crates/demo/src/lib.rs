@@ -3,18 +3,17 @@
 //! [`run`] does with the libraries of the three programs what a person would do with the programs,
 //! in a folder that is gone afterwards.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Parser;
-use serde::Deserialize;
 use server::Server;
 use simulate::View;
 use terminal::style::TITLE;
 use tokio::sync::oneshot;
+use wire::{AnomaliesBody, PredictionBody};
 
 /// Trains a model, serves it, sends events of a simulated plant with faults, and shows what was
 /// found.
@@ -77,8 +76,11 @@ pub async fn run(
         title(voice.words(), &format!("simulate: {what}"))?;
         simulate::run(&simulate_args(args, &url), clock, voice.out, stop).await?;
         title(voice.words(), "latest anomalies, and what pushed their score most")?;
-        for anomaly in latest_anomalies(&url).await? {
-            writeln!(voice.words(), "{}", anomaly.line())?;
+        let listed = latest_anomalies(&url).await?;
+        let AnomaliesBody { anomalies, .. } = serde_json::from_slice(&listed)
+            .context("the server lists anomalies in another form")?;
+        for anomaly in &anomalies {
+            writeln!(voice.words(), "{}", anomaly_lines(anomaly))?;
         }
         writeln!(voice.words(), "\nTo see the pages of the server: cargo demo --keep")?;
     }
@@ -155,63 +157,33 @@ fn plant_args(args: &Args, url: &str, further: &[&str]) -> simulate::Args {
     }
 }
 
-/// What is of interest in `GET /latest_anomalies`.
-#[derive(Debug, Deserialize)]
-struct Anomalies {
-    anomalies: Vec<Listed>,
+/// Returns the latest anomalies as the server lists them.
+async fn latest_anomalies(url: &str) -> anyhow::Result<Vec<u8>> {
+    let url = format!("{url}/latest_anomalies?limit={ANOMALIES_SHOWN}");
+    let response = simulate::http_client()?.get(url).send().await?.error_for_status()?;
+    Ok(response.bytes().await?.into())
 }
 
-#[derive(Debug, Deserialize)]
-struct Listed {
-    station_id: String,
-    timestamp: String,
-    features: BTreeMap<String, Option<f64>>,
-    anomaly_score: f64,
-    p_value: f64,
-    attributions: Vec<Attribution>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Attribution {
-    feature: String,
-    contribution: f64,
-}
-
-async fn latest_anomalies(url: &str) -> anyhow::Result<Vec<Listed>> {
-    let request =
-        simulate::http_client()?.get(format!("{url}/latest_anomalies?limit={ANOMALIES_SHOWN}"));
-    let bytes = request.send().await?.error_for_status()?.bytes().await?;
-    let body: Anomalies =
-        serde_json::from_slice(&bytes).context("the server lists anomalies in another form")?;
-    Ok(body.anomalies)
-}
-
-impl Listed {
-    fn line(&self) -> String {
-        let number =
-            |value: Option<f64>| value.map_or(String::from("-"), |value| value.to_string());
-        let values: Vec<String> = self
-            .features
-            .iter()
-            .map(|(name, value)| format!("{name} {}", number(*value)))
-            .collect();
-        let reasons: Vec<String> = self
-            .attributions
-            .iter()
-            .filter(|attribution| attribution.contribution > 0.0)
-            .map(|attribution| {
-                format!("{} ({:+.2})", attribution.feature, attribution.contribution)
-            })
-            .collect();
-        let time = self.timestamp.split('T').nth(1).and_then(|time| time.get(..8));
-        format!(
-            "{}  {}  score {:.3}  p {:.4}  {}\n                       because of {}",
-            time.unwrap_or(&self.timestamp),
-            self.station_id,
-            self.anomaly_score,
-            self.p_value,
-            values.join("  "),
-            reasons.join(", ")
-        )
-    }
+/// Describes an anomaly and its reasons in two lines.
+fn anomaly_lines(anomaly: &PredictionBody<'_>) -> String {
+    let number = |value: Option<f64>| value.map_or(String::from("-"), |value| value.to_string());
+    let features = anomaly.features.iter().flat_map(|features| features.iter());
+    let values: Vec<String> =
+        features.map(|(name, value)| format!("{name} {}", number(value))).collect();
+    let reasons: Vec<String> = anomaly
+        .attributions
+        .iter()
+        .filter(|attribution| attribution.contribution > 0.0)
+        .map(|attribution| format!("{} ({:+.2})", attribution.feature, attribution.contribution))
+        .collect();
+    let time = anomaly.timestamp.split('T').nth(1).and_then(|time| time.get(..8));
+    format!(
+        "{}  {}  score {:.3}  p {:.4}  {}\n                       because of {}",
+        time.unwrap_or(&anomaly.timestamp),
+        anomaly.station_id,
+        anomaly.anomaly_score,
+        anomaly.p_value,
+        values.join("  "),
+        reasons.join(", ")
+    )
 }

@@ -19,6 +19,13 @@ impl Default for AlarmRule {
 }
 
 impl AlarmRule {
+    /// Returns the share of events that are to be called anomalous.
+    pub fn share(self) -> f64 {
+        match self {
+            Self::FalseAlarmRate(share) | Self::Contamination(share) => share,
+        }
+    }
+
     /// Whether the share is one that the rule can work with.
     pub(crate) fn is_valid(self) -> bool {
         match self {

@@ -84,7 +84,6 @@ pub struct Detector {
     /// The threshold as a score.
     threshold_score: f64,
     meta: ModelMeta,
-    model_version: Arc<str>,
 }
 
 impl Detector {
@@ -167,8 +166,7 @@ impl Detector {
 
     fn new(parts: Parts, meta: ModelMeta) -> Self {
         let (threshold, threshold_score) = parts.calibration.threshold(&parts.forest);
-        let model_version = meta.model_version.as_str().into();
-        Self { parts, threshold, threshold_score, meta, model_version }
+        Self { parts, threshold, threshold_score, meta }
     }
 
     /// Writes the detector down; equal detectors give equal bytes.
@@ -225,7 +223,7 @@ impl Detector {
             threshold: self.threshold_score,
             is_anomaly,
             p_value: self.parts.calibration.p_value(sum),
-            model_version: Arc::clone(&self.model_version),
+            model_version: self.meta.model_version.clone(),
             attributions: if is_anomaly { self.explain(event) } else { Vec::new() },
         }
     }
@@ -237,11 +235,14 @@ impl Detector {
     /// Panics when the event is of another schema.
     pub fn explain(&self, event: &SensorEvent) -> Vec<Attribution> {
         let contributions = self.contributions(event.values());
-        let FeatureValues(values) = self.schema().feature_values(event);
-        let mut attributions: Vec<Attribution> = values
-            .into_iter()
+        let named = self.schema().names().iter().zip(event.values());
+        let mut attributions: Vec<Attribution> = named
             .zip(contributions)
-            .map(|((feature, value), contribution)| Attribution { feature, value, contribution })
+            .map(|((name, &value), contribution)| Attribution {
+                feature: Arc::clone(name),
+                value: (!value.is_nan()).then_some(value),
+                contribution,
+            })
             .collect();
         attributions.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
         attributions

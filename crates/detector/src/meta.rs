@@ -1,6 +1,6 @@
 //! What `model_meta.json` says about a detector, for people and tools.
 
-use sensor::{Feature, FeatureSchema, timestamp};
+use sensor::{Feature, FeatureSchema, ModelVersion, timestamp};
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -13,7 +13,7 @@ use crate::summary::{FeatureSummary, Quantiles};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelMeta {
     /// UTC date of the training, and the first 12 hex digits of `sha256`.
-    pub model_version: String,
+    pub model_version: ModelVersion,
     /// When the training ended: RFC 3339, UTC.
     pub trained_at: String,
     /// The features in the order in which the forest sees them.
@@ -98,7 +98,7 @@ impl ModelMeta {
         let (false_alarm_rate, contamination) = shares(params.alarms);
         let features = schema.features().iter().zip(summaries);
         Self {
-            model_version: model_version(&trained_at, &sha256),
+            model_version: ModelVersion::new(&trained_at, &sha256),
             trained_at,
             features: features
                 .map(|(feature, summary)| FeatureMeta::new(feature, summary))
@@ -119,6 +119,11 @@ impl ModelMeta {
                 program: String::from(env!("CARGO_PKG_VERSION")),
             },
         }
+    }
+
+    /// Returns a feature by its name.
+    pub fn feature(&self, name: &str) -> Option<&FeatureMeta> {
+        self.features.iter().find(|feature| feature.name == name)
     }
 }
 
@@ -161,11 +166,4 @@ pub(crate) fn shares(alarms: AlarmRule) -> (Option<f64>, Option<f64>) {
         AlarmRule::FalseAlarmRate(rate) => (Some(rate), None),
         AlarmRule::Contamination(share) => (None, Some(share)),
     }
-}
-
-/// The name of a model: the date of an RFC 3339 time, and the start of a checksum.
-pub(crate) fn model_version(trained_at: &str, sha256: &str) -> String {
-    let date = trained_at.split('T').next().unwrap_or_default();
-    let digits: String = sha256.chars().take(12).collect();
-    format!("{date}-{digits}")
 }

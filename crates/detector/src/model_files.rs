@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use files::{WriteError, write_atomically};
+use sensor::ModelVersion;
 
 use crate::artefact::{ArtefactError, sha256_hex};
 use crate::detector::Detector;
-use crate::meta::{FeatureMeta, ModelMeta, model_version, shares};
+use crate::meta::{FeatureMeta, ModelMeta, shares};
 
 /// The artefact: everything that an event is judged by.
 pub const ARTEFACT_FILE: &str = "isoforest.bin";
@@ -56,7 +57,7 @@ pub enum LoadError {
         /// The artefact.
         path: PathBuf,
         /// The model that the metadata is about.
-        model_version: String,
+        model_version: ModelVersion,
         /// In what they differ.
         difference: &'static str,
     },
@@ -115,7 +116,7 @@ impl Detector {
         let (false_alarm_rate, contamination) = shares(self.alarm_rule());
         if meta.sha256 != sha256 {
             Some("its checksum is another")
-        } else if meta.model_version != model_version(&meta.trained_at, sha256) {
+        } else if meta.model_version != ModelVersion::new(&meta.trained_at, sha256) {
             Some("the model's name is not made of its date and checksum")
         } else if !features.eq(meta.features.iter().map(FeatureMeta::without_summary)) {
             Some("its features are others")

@@ -13,26 +13,17 @@ const UNUSUAL_NAMED: usize = 4;
 const USUAL_NAMED: usize = 3;
 
 impl ModelMeta {
-    /// Whether a model of this version judges as this one does: the day of its training does not
-    /// matter.
-    pub fn is_of(&self, model_version: &str) -> bool {
-        fn checksum(version: &str) -> Option<&str> {
-            version.rsplit('-').next()
-        }
-        checksum(model_version) == checksum(&self.model_version)
-    }
-
     /// Why an event of this model is an anomaly: which values are not as in training, and which are,
     /// such as `sound 91.2 dB, normally 58 to 74; temperature as usual`.
     ///
     /// Normal is what 98 of 100 values in training were. A prediction of another model gets its
     /// values only, since what was normal for that one is not known here.
     pub fn reasons(&self, prediction: &Prediction) -> String {
-        let pushed = prediction.attributions.iter().map(|attribution| {
-            let known = self.features.iter().find(|feature| feature.name == *attribution.feature);
-            (known, attribution)
-        });
-        if !self.is_of(&prediction.model_version) {
+        let pushed = prediction
+            .attributions
+            .iter()
+            .map(|attribution| (self.feature(&attribution.feature), attribution));
+        if !self.model_version.judges_like(&prediction.model_version) {
             let named = pushed.filter(|(_, pushed)| pushed.contribution > 0.0);
             let named = named.map(|(known, pushed)| match known {
                 Some(known) => known.with_value(pushed.value),

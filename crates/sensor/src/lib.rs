@@ -20,6 +20,8 @@
 
 mod event;
 mod fault;
+mod feature_values;
+mod model_version;
 mod parse;
 mod prediction;
 mod schema;
@@ -28,6 +30,9 @@ pub mod timestamp;
 
 pub use event::{Fingerprint, SensorEvent};
 pub use fault::{Fault, FaultKind, InvalidEvent};
-pub use prediction::{Attribution, FeatureValues, Prediction};
+pub use feature_values::FeatureValues;
+pub use model_version::ModelVersion;
+pub use prediction::{Arrival, Attribution, Glance, Prediction};
 pub use schema::{Feature, FeatureSchema, InvalidSchema};
 pub use station_id::{InvalidStationId, StationId};
+pub use timestamp::Clock;

@@ -25,6 +25,8 @@ pub struct Feature {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureSchema {
     features: Vec<Feature>,
+    /// The names of the features, which all their values share.
+    names: Arc<[Arc<str>]>,
     /// Positions in the order of names, which no file can change.
     by_name: Vec<usize>,
 }
@@ -134,7 +136,8 @@ impl FeatureSchema {
         {
             return Err(InvalidSchema::Duplicate { name: String::from(&*features[twins[0]].name) });
         }
-        Ok(Self { features, by_name })
+        let names = features.iter().map(|feature| Arc::clone(&feature.name)).collect();
+        Ok(Self { features, names, by_name })
     }
 
     /// Reads a schema file: a `[[feature]]` table for each, with `name`, and where known `unit`,
@@ -176,6 +179,23 @@ impl FeatureSchema {
     /// The features in order.
     pub fn features(&self) -> &[Feature] {
         &self.features
+    }
+
+    /// Returns the names of the features in order.
+    pub fn names(&self) -> &Arc<[Arc<str>]> {
+        &self.names
+    }
+
+    /// Returns the largest size of an event as JSON, in bytes: 16 KiB, or more where the schema has so
+    /// many features that their names and numbers need it.
+    pub fn event_len_max(&self) -> usize {
+        const LEN_MIN: usize = 16 * 1024;
+        /// Everything but the features.
+        const HEAD_LEN: usize = 1024;
+        /// The longest number, its punctuation, and as much white space again.
+        const VALUE_LEN: usize = 64;
+        let features = self.features().iter().map(|feature| feature.name.len() + VALUE_LEN);
+        LEN_MIN.max(HEAD_LEN + features.sum::<usize>())
     }
 
     /// Number of features.

@@ -9,6 +9,11 @@ pub const EARLIEST_US: i64 = 946_684_800_000_000;
 /// 9999-12-31T23:59:59.999999Z: no later time can be written.
 pub const LATEST_US: i64 = 253_402_300_799_999_999;
 
+/// Tells the time, in microseconds since 1970 (UTC).
+///
+/// Code that needs the time takes a clock as an argument, so that tests can choose it.
+pub type Clock = fn() -> i64;
+
 const SECOND_US: i64 = 1_000_000;
 
 /// Why a text is no time.

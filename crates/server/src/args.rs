@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use detector::Engine;
+use pipeline::Retention;
 use store::{OnCorrupt, StoreParams};
 use terminal::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
@@ -115,15 +116,6 @@ pub enum CorruptAction {
     Quarantine,
     /// The start fails
     Exit,
-}
-
-/// How long predictions are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retention {
-    /// For ever.
-    Forever,
-    /// For so long after they were measured and received.
-    For(Duration),
 }
 
 impl ServeArgs {

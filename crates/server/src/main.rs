@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use server::{Args, Command, Models, ServeArgs, Server};
+use pipeline::Models;
+use server::{Args, Command, ServeArgs, Server};
 use terminal::LogFormat;
 
 /// What one thread allocates for a prediction, another one frees, which this allocator does without
@@ -41,9 +42,9 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         // Before anything can be begun that would have to be ended well.
-        let stop = stop_signal().context("cannot hear when to stop")?;
+        let stop = stop_signal().context("cannot install the signal handler")?;
         let server = Server::bind(args, now_us).await?;
-        reload_on_signal(server.models()).context("cannot hear when to reload")?;
+        reload_on_signal(server.models()).context("cannot install the signal handler")?;
         tracing::info!("listening on http://{}", server.addr()?);
         server.run(stop).await
     })

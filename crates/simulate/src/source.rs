@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use plant::Plant;
 use recording::Recording;
-use sensor::{Feature, FeatureSchema, FeatureValues, StationId, timestamp};
-use serde::Serialize;
+use sensor::{Feature, FeatureSchema, FeatureValues, StationId};
+use wire::EventBody;
 
 use crate::args::Args;
 
@@ -59,8 +59,7 @@ impl Iterator for Messages {
 
 fn simulated(args: &Args, wanted: &[String]) -> anyhow::Result<Messages> {
     let schema = FeatureSchema::default();
-    let names: Vec<Arc<str>> =
-        schema.features().iter().map(|feature| Arc::clone(&feature.name)).collect();
+    let names = Arc::clone(schema.names());
     if wanted.iter().any(|name| !names.iter().any(|measured| **measured == **name)) {
         bail!(
             "the server's model wants {}, and the simulated plant measures {}: send a recording with --replay FILE.csv",
@@ -69,17 +68,13 @@ fn simulated(args: &Args, wanted: &[String]) -> anyhow::Result<Messages> {
         );
     }
     let len = args.count.unwrap_or(COUNT_DEFAULT);
-    let messages = Plant::new(&args.plant()).map(move |message| {
-        let values =
-            names.iter().zip(message.values).map(|(name, value)| (Arc::clone(name), Some(value)));
-        Message {
-            station_id: plant::station_id(message.station_number),
-            sequence: message.index,
-            timestamp_us: None,
-            features: FeatureValues(values.collect()),
-            is_anomaly: Some(message.fault.is_some()),
-            cause: message.fault.map(|fault| fault.to_string()),
-        }
+    let messages = Plant::new(&args.plant()).map(move |message| Message {
+        station_id: plant::station_id(message.station_number),
+        sequence: message.index,
+        timestamp_us: None,
+        features: FeatureValues::new(Arc::clone(&names), message.values),
+        is_anomaly: Some(message.fault.is_some()),
+        cause: message.fault.map(|fault| fault.to_string()),
     });
     Ok(Messages { len, messages: Box::new(messages.take(usize::try_from(len)?)) })
 }
@@ -115,28 +110,14 @@ impl Message {
     /// Its first names and values, as people read them, and whether there are more.
     pub(crate) fn shown(&self) -> (Vec<(&str, String)>, bool) {
         let text = |value: Option<f64>| value.map_or(String::from("-"), |v| format!("{v:.2}"));
-        let FeatureValues(values) = &self.features;
-        let shown = values.iter().take(VALUES_SHOWN).map(|(name, value)| (&**name, text(*value)));
-        (shown.collect(), values.len() > VALUES_SHOWN)
+        let shown =
+            self.features.iter().take(VALUES_SHOWN).map(|(name, value)| (name, text(value)));
+        (shown.collect(), self.features.len() > VALUES_SHOWN)
     }
 
     /// The event as JSON, measured at this time.
     pub(crate) fn body(&self, timestamp_us: i64) -> String {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            station_id: &'a str,
-            sequence: u64,
-            timestamp: String,
-            #[serde(flatten)]
-            features: &'a FeatureValues,
-        }
-
-        let body = Body {
-            station_id: self.station_id.as_str(),
-            sequence: self.sequence,
-            timestamp: timestamp::format(timestamp_us),
-            features: &self.features,
-        };
+        let body = EventBody::new(&self.station_id, self.sequence, timestamp_us, &self.features);
         serde_json::to_string(&body).expect("names, numbers and texts are JSON")
     }
 }

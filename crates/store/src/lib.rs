@@ -34,7 +34,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sensor::{Fingerprint, Prediction, StationId};
+use sensor::{Arrival, Fingerprint, Glance, Prediction, StationId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backlog::Backlog;
@@ -122,19 +122,6 @@ pub struct StoredPrediction {
     pub prediction: Prediction,
 }
 
-/// What is to be known of a prediction at a glance.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Glance {
-    /// When the event was measured, in microseconds since 1970.
-    pub timestamp_us: i64,
-    /// When it arrived.
-    pub received_us: i64,
-    /// In (0, 1]; higher is more anomalous.
-    pub anomaly_score: f64,
-    /// Whether it is called anomalous.
-    pub is_anomaly: bool,
-}
-
 /// How many predictions are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
@@ -144,27 +131,21 @@ pub struct Totals {
     pub anomalies: u64,
 }
 
-/// What a transaction was like, for those who measure and watch.
+/// What a transaction did, for whoever observes the writer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CommitReport<'a> {
-    /// How many predictions it was about.
+pub struct CommitReport {
+    /// The number of predictions it was about.
     pub n_predictions: usize,
     /// How long it took.
     pub duration: Duration,
     /// Whether it was committed.
     pub is_stored: bool,
     /// Predictions that it stored, in the order of their arrival.
-    pub arrivals: Vec<Arrival<'a>>,
+    pub arrivals: Vec<Arrival>,
 }
 
-/// A prediction that is on the disk since a moment ago.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Arrival<'a> {
-    /// Who sent the event.
-    pub station_id: &'a StationId,
-    /// What is to be known of it.
-    pub glance: Glance,
-}
+/// Hears of every transaction, in the thread of the writer and before anyone gets an answer.
+pub type Observer = Box<dyn Fn(CommitReport) + Send>;
 
 /// What the writer last knew; readers of it do not touch the disk.
 #[derive(Debug, Default)]
@@ -211,7 +192,7 @@ impl Store {
     pub fn open(
         path: &Path,
         params: &StoreParams,
-        observe: impl Fn(&CommitReport<'_>) + Send + 'static,
+        observe: Observer,
     ) -> Result<(Self, Writer), OpenError> {
         if let Some(dir) = path.parent() {
             schema::make_folder(dir)
@@ -238,7 +219,7 @@ impl Store {
             opened => opened?,
         };
         mark.acquit().map_err(|source| OpenError::CommitMark { path: path.to_owned(), source })?;
-        let scribe = Scribe::new(path, connection, mark, Arc::clone(&backlog), Box::new(observe))?;
+        let scribe = Scribe::new(path, connection, mark, Arc::clone(&backlog), observe)?;
         let status = scribe.status();
         let readers = Arc::new(Readers::open(path)?);
         let (jobs, queue) = mpsc::unbounded_channel();
@@ -253,7 +234,7 @@ impl Store {
     /// Fails when too many wait already and when the disk does not take it; the error says whether
     /// it may have been kept all the same.
     pub async fn keep(&self, new: &NewPrediction) -> Result<Kept, KeepError> {
-        let mut kept = self.keep_all(std::slice::from_ref(new)).await?;
+        let mut kept = self.keep_all([new]).await?;
         Ok(kept.pop().expect("there is an outcome for every prediction"))
     }
 
@@ -267,9 +248,12 @@ impl Store {
     /// # Panics
     ///
     /// Panics when they are more than [`Store::BATCH_LEN_MAX`].
-    pub async fn keep_all(&self, news: &[NewPrediction]) -> Result<Vec<Kept>, KeepError> {
-        assert!(news.len() <= Self::BATCH_LEN_MAX, "{} predictions at once", news.len());
-        let rows = news.iter().map(PredictionRow::new).collect();
+    pub async fn keep_all(
+        &self,
+        news: impl IntoIterator<Item = &NewPrediction>,
+    ) -> Result<Vec<Kept>, KeepError> {
+        let rows: Vec<PredictionRow> = news.into_iter().map(PredictionRow::new).collect();
+        assert!(rows.len() <= Self::BATCH_LEN_MAX, "{} predictions at once", rows.len());
         self.ask(|answer| Job::Keep { rows, answer }).await
     }
 

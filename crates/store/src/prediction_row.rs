@@ -1,13 +1,13 @@
 //! Between a prediction and its row.
 
-use std::sync::Arc;
-
 use rusqlite::types::Type;
 use rusqlite::{Row, params};
-use sensor::{FeatureValues, Fingerprint, Prediction, StationId, timestamp};
+use sensor::{
+    Arrival, FeatureValues, Fingerprint, Glance, ModelVersion, Prediction, StationId, timestamp,
+};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Arrival, Glance, NewPrediction, StoredPrediction};
+use crate::{NewPrediction, StoredPrediction};
 
 /// The columns of a prediction in the order in which [`read`] takes them.
 pub(crate) const COLUMNS: &str = "id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
@@ -36,7 +36,7 @@ pub(crate) struct PredictionRow {
     threshold: f64,
     pub(crate) is_anomaly: bool,
     attributions: String,
-    model_version: Arc<str>,
+    model_version: ModelVersion,
     received_us: i64,
     pub(crate) event_hash: Fingerprint,
     content_hash: RowHash,
@@ -55,7 +55,7 @@ impl PredictionRow {
             threshold: prediction.threshold,
             is_anomaly: prediction.is_anomaly,
             attributions: json(&prediction.attributions),
-            model_version: Arc::clone(&prediction.model_version),
+            model_version: prediction.model_version.clone(),
             received_us: *received_us,
             event_hash: *event_hash,
             content_hash: RowHash::default(),
@@ -70,7 +70,7 @@ impl PredictionRow {
             Part::Real(row.threshold),
             Part::Integer(row.is_anomaly.into()),
             Part::Text(&row.attributions),
-            Part::Text(&row.model_version),
+            Part::Text(row.model_version.as_str()),
             Part::Integer(row.received_us),
             Part::Bytes(&row.event_hash),
         ]);
@@ -78,9 +78,9 @@ impl PredictionRow {
     }
 
     /// What whoever watches wants to know of it.
-    pub(crate) fn arrival(&self) -> Arrival<'_> {
+    pub(crate) fn arrival(&self) -> Arrival {
         Arrival {
-            station_id: &self.station_id,
+            station_id: self.station_id.clone(),
             glance: Glance {
                 timestamp_us: self.timestamp_us,
                 received_us: self.received_us,
@@ -117,7 +117,7 @@ impl PredictionRow {
             self.threshold,
             self.is_anomaly,
             self.attributions,
-            &*self.model_version,
+            self.model_version.as_str(),
             self.received_us,
             self.event_hash,
             self.content_hash.with_id(id).0,
@@ -219,7 +219,7 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
         threshold: row.get(7)?,
         is_anomaly: row.get(8)?,
         attributions: from_json(row, 9)?,
-        model_version: model_version.into(),
+        model_version: model_version.as_str().into(),
     };
     Ok(StoredPrediction { id: row.get(0)?, prediction })
 }

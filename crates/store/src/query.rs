@@ -1,11 +1,11 @@
 //! What can be asked of a database.
 
 use rusqlite::{Connection, OptionalExtension as _, Params, named_params, params};
-use sensor::StationId;
+use sensor::{Glance, StationId};
 
+use crate::StoredPrediction;
 use crate::error::ReadError;
 use crate::prediction_row::{self, COLUMNS};
-use crate::{Glance, StoredPrediction};
 
 /// Which anomalies to read, the last to arrive first.
 #[derive(Debug, Clone, PartialEq, Eq)]

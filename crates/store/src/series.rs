@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sensor::StationId;
+use sensor::{ModelVersion, StationId};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::ReadError;
@@ -75,7 +75,7 @@ pub struct Sampled {
     /// In (0, 1]; higher is more anomalous.
     pub anomaly_score: f64,
     /// Which model gave the score.
-    pub model_version: String,
+    pub model_version: ModelVersion,
 }
 
 /// Rows that a series reads at most, shared by its buckets.
@@ -207,7 +207,7 @@ pub(crate) fn sample(
                 Ok(Sampled {
                     values: values(row, 0, &query.features)?,
                     anomaly_score: row.get(1)?,
-                    model_version: row.get(2)?,
+                    model_version: row.get::<_, String>(2)?.as_str().into(),
                 })
             })?;
             for sampled in row.filter_map(readable) {

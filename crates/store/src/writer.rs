@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use sensor::{FeatureValues, Prediction};
+use sensor::{Arrival, FeatureValues, Prediction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backlog::Backlog;
@@ -18,7 +18,7 @@ use crate::held_files::HeldFiles;
 use crate::prediction_row::PredictionRow;
 use crate::retention::{self, Sweep, Swept};
 use crate::schema::Ledger;
-use crate::{Arrival, CommitReport, Kept, Status, Totals, lock};
+use crate::{CommitReport, Kept, Observer, Status, Totals, lock};
 
 /// What the writer is asked to do, and where it answers. Nobody may be waiting any more.
 #[derive(Debug)]
@@ -92,9 +92,6 @@ impl Writer {
         }
     }
 }
-
-/// Where a [`Scribe`] tells what it did after each transaction.
-pub(crate) type Observer = Box<dyn Fn(&CommitReport<'_>) + Send>;
 
 /// What the writing thread owns.
 pub(crate) struct Scribe {
@@ -199,7 +196,7 @@ impl Scribe {
         let committed = self.commit(&batch);
         let n_predictions = batch.iter().map(|job| job.size().0).sum();
         let outcomes = committed.as_ref().map_or(&[][..], |(_, outcomes)| outcomes);
-        (self.observe)(&CommitReport {
+        (self.observe)(CommitReport {
             n_predictions,
             duration: begun.elapsed(),
             is_stored: committed.is_ok(),
@@ -476,7 +473,7 @@ enum Outcome {
 }
 
 /// What a job that was committed has stored.
-fn arrivals<'a>((job, outcome): (&'a Job, &'a Outcome)) -> impl Iterator<Item = Arrival<'a>> {
+fn arrivals<'a>((job, outcome): (&'a Job, &'a Outcome)) -> impl Iterator<Item = Arrival> + 'a {
     let (rows, kept) = match (job, outcome) {
         (Job::Keep { rows, .. }, Outcome::Kept(kept)) => (rows.as_slice(), kept.as_slice()),
         _ => Default::default(),
@@ -522,10 +519,10 @@ fn keep(
 /// Whether a prediction and the values of another event, which models that know other features have
 /// judged, are about one event: their values are equal wherever both know them, and there is such a
 /// place.
-fn says_the_same(earlier: &Prediction, FeatureValues(now): &FeatureValues) -> bool {
+fn says_the_same(earlier: &Prediction, now: &FeatureValues) -> bool {
     let before = &earlier.features;
     let shared: Vec<_> =
-        now.iter().filter_map(|(name, now)| Some((*now, before.get(name)?))).collect();
-    let knows_others = shared.len() < now.len() || shared.len() < before.0.len();
+        now.iter().filter_map(|(name, now)| Some((now, before.get(name)?))).collect();
+    let knows_others = shared.len() < now.len() || shared.len() < before.len();
     knows_others && !shared.is_empty() && shared.iter().all(|(now, before)| now == before)
 }

@@ -72,7 +72,7 @@ impl<'a> Teller<'a> {
         Trained {
             level: "INFO",
             message: "trained a model",
-            model_version: &meta.model_version,
+            model_version: meta.model_version.as_str(),
             rows: meta.training_rows,
             bad_rows: summary.data.n_bad_rows,
             threshold: meta.threshold,

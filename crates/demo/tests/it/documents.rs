@@ -75,8 +75,8 @@ fn every_test_that_the_architecture_names_exists() {
 }
 
 #[test]
-fn every_crate_stands_in_the_readme() {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
+fn every_crate_is_described_in_the_architecture() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let spans: BTreeSet<&str> = code_spans(&text).into_iter().collect();
     for entry in fs::read_dir(root().join("crates")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

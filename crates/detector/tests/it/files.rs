@@ -92,7 +92,7 @@ fn metadata_that_was_edited_is_refused() {
         LoadError::Mismatch { .. }
     ));
     assert!(matches!(check("\"n_trees\": 100", "\"n_trees\": 99"), LoadError::Mismatch { .. }));
-    let version = &detector.meta().model_version;
+    let version = detector.meta().model_version.as_str();
     assert!(matches!(check(version, "2020-01-01-abc"), LoadError::Mismatch { .. }));
     assert!(matches!(check("\"seed\"", "\"seeds\""), LoadError::Meta { .. }));
     fs::write(&file, "").unwrap();

@@ -52,8 +52,8 @@ fn the_same_training_on_another_day_gives_the_same_artefact() {
     let tomorrow =
         Detector::fit(&schema, &events(300, 1), &Params::default(), tomorrow_us).unwrap();
     assert!(today.encode() == tomorrow.encode());
-    assert!(today.meta().model_version.starts_with("2026-11-22-"));
-    assert!(tomorrow.meta().model_version.starts_with("2026-11-23-"));
+    assert!(today.meta().model_version.as_str().starts_with("2026-11-22-"));
+    assert!(tomorrow.meta().model_version.as_str().starts_with("2026-11-23-"));
 }
 
 /// The checksum is right, so the payload itself has to be found wrong, or be a detector.

@@ -155,5 +155,5 @@ fn missing_values_are_learnt_and_judged() {
     let prediction = judge(95.0);
     assert!(prediction.is_anomaly && !judge(70.0).is_anomaly);
     assert_eq!(&*prediction.attributions[0].feature, "a");
-    assert_eq!(prediction.features.0[1].1, None);
+    assert_eq!(prediction.features.iter().nth(1).unwrap().1, None);
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use server::{AppState, ModelFiles, Parts};
+use pipeline::{ModelFiles, Parts};
 
 use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model, router};
 
@@ -347,12 +347,10 @@ async fn more_events_than_may_wait_are_refused_with_503() {
     let parts = Parts {
         model: model(42),
         model_files: ModelFiles::of(dir.path().to_owned()),
-        database: &path,
-        store_params: &params,
         clock: || NOW_US,
     };
-    let (state, writer) = AppState::open(parts).unwrap();
-    let app = std::sync::Arc::new(TestApp { router: server::router(state), dir, writer });
+    let (router, writer) = server::open_app(parts, &path, &params).unwrap();
+    let app = std::sync::Arc::new(TestApp { router, dir, writer });
 
     // Another program holds the database, so nothing can be written for the moment.
     let blocker = rusqlite::Connection::open(&path).unwrap();

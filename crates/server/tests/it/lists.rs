@@ -84,10 +84,10 @@ async fn a_sound_model_takes_over_and_a_damaged_one_does_not() {
     std::fs::write(&artefact, sound).unwrap();
     let taken = reload(&app).await;
     assert_eq!(taken.status, 200);
-    let version = &other.meta().model_version;
-    assert_eq!(taken.body["version"], *version);
+    let version = other.meta().model_version.as_str();
+    assert_eq!(taken.body["version"], version);
     assert_eq!(taken.body["metadata"]["features"][0]["name"], "temperature_c");
-    assert_eq!(app.predict(HOT).await.body["model_version"], *version);
+    assert_eq!(app.predict(HOT).await.body["model_version"], version);
     // What was answered before stays as it was.
     assert_eq!(app.predict(GOOD).await.body["model_version"], before);
     let metrics = app.get("/metrics").await.text;

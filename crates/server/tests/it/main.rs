@@ -20,9 +20,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use detector::{Detector, ForestParams, Params};
+use pipeline::{Model, ModelFiles, Origin, Parts};
 use sensor::FeatureSchema;
 use serde_json::Value;
-use server::{AppState, Model, ModelFiles, Origin, Parts};
 use store::{StoreParams, Writer};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -89,12 +89,9 @@ fn router(dir: &Path, model: &Model) -> (Router, Writer) {
     let parts = Parts {
         model: model.clone(),
         model_files: ModelFiles::of(dir.to_owned()),
-        database: &dir.join("events.db"),
-        store_params: &StoreParams::default(),
         clock: || NOW_US,
     };
-    let (state, writer) = AppState::open(parts).unwrap();
-    (server::router(state), writer)
+    server::open_app(parts, &dir.join("events.db"), &StoreParams::default()).unwrap()
 }
 
 /// A model that is trained in a moment.

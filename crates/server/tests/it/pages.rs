@@ -138,7 +138,10 @@ async fn the_page_of_the_model_compares_the_last_day_and_takes_over_another() {
     };
     let refused = reload().await;
     assert_eq!(refused.status, 409);
-    for part in ["The model before goes on; that of the folder is refused: ", "isoforest.bin"] {
+    for part in [
+        "The current model stays active. The model in the folder cannot be used: ",
+        "isoforest.bin",
+    ] {
         assert!(refused.text.contains(part), "{part}: {}", refused.text);
     }
     let other = model(43).detector;
@@ -146,8 +149,8 @@ async fn the_page_of_the_model_compares_the_last_day_and_takes_over_another() {
     let taken = reload().await;
     let after = page(&app, taken.headers["location"].to_str().unwrap()).await.text;
     assert!(
-        after.contains("The model of the folder is in use.")
-            && after.contains(&other.meta().model_version)
+        after.contains("The model in the folder is now in use.")
+            && after.contains(other.meta().model_version.as_str())
     );
 }
 

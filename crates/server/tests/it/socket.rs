@@ -41,7 +41,7 @@ pub(crate) async fn start_now(dir: &Path) -> Running {
     start_at(dir, || sensor::timestamp::from_system_time(std::time::SystemTime::now())).await
 }
 
-async fn start_at(dir: &Path, clock: server::Clock) -> Running {
+async fn start_at(dir: &Path, clock: sensor::Clock) -> Running {
     crate::model(42).detector.save(dir).unwrap();
     let server = Server::bind(&args(dir, "127.0.0.1:0"), clock).await.unwrap();
     let addr = server.addr().unwrap();

@@ -8,7 +8,7 @@ mod trouble;
 
 use std::path::{Path, PathBuf};
 
-use sensor::{Attribution, FeatureValues, Prediction, StationId};
+use sensor::{Attribution, Prediction, StationId};
 use store::{
     AnomalyQuery, KeepError, Kept, NewPrediction, OpenError, Store, StoreParams, Totals, Trouble,
     Writer,
@@ -40,7 +40,7 @@ impl TestStore {
 }
 
 fn open(path: &Path) -> Result<(Store, Writer), OpenError> {
-    Store::open(path, &StoreParams::default(), |_| ())
+    Store::open(path, &StoreParams::default(), Box::new(|_| ()))
 }
 
 fn new_prediction(sequence: u64, is_anomaly: bool) -> NewPrediction {
@@ -51,7 +51,7 @@ fn new_prediction(sequence: u64, is_anomaly: bool) -> NewPrediction {
         station_id: StationId::parse(&format!("station_{}", sequence % 2)).unwrap(),
         sequence,
         timestamp_us: 1_767_323_045_000_000 + sequence.cast_signed(),
-        features: FeatureValues(vec![("temperature_c".into(), Some(value)), ("flow".into(), None)]),
+        features: [("temperature_c", Some(value)), ("flow", None)].into_iter().collect(),
         anomaly_score: 0.1 + 0.2,
         threshold: 0.6,
         is_anomaly,
@@ -113,13 +113,13 @@ async fn an_event_is_known_again_by_a_model_of_other_features() {
 
     let with_features = |features: &[(&str, f64)]| {
         let mut new = first.clone();
-        let features = features.iter().map(|(name, value)| ((*name).into(), Some(*value)));
-        new.prediction.features = FeatureValues(features.collect());
+        let features = features.iter().map(|(name, value)| (*name, Some(*value)));
+        new.prediction.features = features.collect();
         new.event_hash = [1; 16];
         let store = test.store.clone();
         async move { store.keep(&new).await }
     };
-    let temperature = first.prediction.features.0[0].1.unwrap();
+    let temperature = first.prediction.features.get("temperature_c").unwrap().unwrap();
     let duplicate = Ok(Kept::Duplicate(first.prediction.clone()));
     assert_eq!(with_features(&[("temperature_c", temperature)]).await, duplicate);
     assert_eq!(
@@ -170,9 +170,12 @@ async fn anomalies_are_listed_latest_first_and_filtered() {
 async fn a_full_queue_refuses_and_what_was_accepted_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.db");
-    let (store, writer) =
-        Store::open(&path, &StoreParams { queue_len_max: 2, ..StoreParams::default() }, |_| ())
-            .unwrap();
+    let (store, writer) = Store::open(
+        &path,
+        &StoreParams { queue_len_max: 2, ..StoreParams::default() },
+        Box::new(|_| ()),
+    )
+    .unwrap();
     // Another program holds the file, so the writer stands still with its first batch.
     let blocker = rusqlite::Connection::open(&path).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();

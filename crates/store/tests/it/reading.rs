@@ -101,13 +101,13 @@ async fn stations_are_seen_at_a_glance() {
 async fn whoever_watches_hears_of_what_was_stored_and_of_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let (tell, told) = std::sync::mpsc::channel();
-    let observe = move |report: &CommitReport<'_>| {
+    let observe = move |report: CommitReport| {
         let arrivals = report.arrivals.iter();
         let seen = arrivals.map(|arrival| (arrival.station_id.clone(), arrival.glance.is_anomaly));
         tell.send(seen.collect::<Vec<_>>()).unwrap();
     };
     let path = dir.path().join("events.db");
-    let (store, writer) = Store::open(&path, &StoreParams::default(), observe).unwrap();
+    let (store, writer) = Store::open(&path, &StoreParams::default(), Box::new(observe)).unwrap();
     store.keep_all(&[new_prediction(1, true), new_prediction(2, false)]).await.unwrap();
     store.keep_all(&[new_prediction(1, true), new_prediction(3, false)]).await.unwrap();
     drop(store);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sensor::{FeatureValues, StationId};
+use sensor::StationId;
 use store::{Bucket, Extent, NewPrediction, SampleQuery, SeriesQuery, Store};
 
 use crate::{TestStore, new_prediction};
@@ -21,7 +21,7 @@ fn event(index: u64) -> NewPrediction {
     new.prediction.timestamp_us = index.cast_signed() * SECOND_US;
     new.prediction.anomaly_score = (index * 31 % 97) as f64 / 97.0;
     new.prediction.features =
-        FeatureValues(vec![("heat".into(), Some(index as f64)), ("noise".into(), noise)]);
+        [("heat", Some(index as f64)), ("noise", noise)].into_iter().collect();
     new
 }
 
@@ -62,7 +62,9 @@ async fn a_bucket_has_the_extremes_of_all_that_is_in_it() {
                 .filter(|p| (edge(index)..edge(index + 1)).contains(&p.timestamp_us))
                 .collect();
             let (Some(first), Some(last)) = (within.first(), within.last()) else { continue };
-            let of = |feature: usize| extent(within.iter().filter_map(|p| p.features.0[feature].1));
+            let of = |feature: usize| {
+                extent(within.iter().filter_map(|p| p.features.iter().nth(feature).unwrap().1))
+            };
             expected.push(Bucket {
                 first_us: first.timestamp_us,
                 last_us: last.timestamp_us,
@@ -134,7 +136,7 @@ async fn a_sample_is_spread_over_stations_and_time() {
     let heats: Vec<_> = found.iter().map(|sampled| sampled.values[0].unwrap()).collect();
     let expected: Vec<_> = (0..50).map(|part| f64::from(500 + 10 * part)).collect();
     assert_eq!(heats, [expected.clone(), expected].concat());
-    assert_eq!(found[0].model_version, event(0).prediction.model_version.to_string());
+    assert_eq!(found[0].model_version, event(0).prediction.model_version);
     // What has less is taken whole, however short the time that it fills.
     let found =
         test.store.sample(SampleQuery { since_us: 990 * SECOND_US, ..query }).await.unwrap();

@@ -75,7 +75,7 @@ async fn what_a_deleted_database_held_is_rescued_at_the_stop() {
     drop(store);
     assert_eq!(writer.join(), Err(KeepError::Unknown(Trouble::Replaced)));
     let rescued = dir.path().join("data/events.db.rescued-1");
-    assert_eq!(verify(&rescued, |_| ()).unwrap().n_predictions, 3);
+    assert_eq!(verify(&rescued, Box::new(|_| ())).unwrap().n_predictions, 3);
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_damaged_database_is_put_aside_or_stops_the_start() {
     let dir = test.close();
     damage(&path);
     let exit = StoreParams { on_corrupt: OnCorrupt::Exit, ..StoreParams::default() };
-    assert!(matches!(Store::open(&path, &exit, |_| ()), Err(OpenError::Corrupt { .. })));
+    assert!(matches!(Store::open(&path, &exit, Box::new(|_| ())), Err(OpenError::Corrupt { .. })));
     assert!(std::fs::read(&path).unwrap().starts_with(b"this is not"), "it is left as it was");
 
     let ((store, _writer), log) = logged(|| open(&path).unwrap());
@@ -164,7 +164,7 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
     let test = three_events().await;
     let path = test.path();
     let _dir = test.close();
-    let found = verify(&path, |_| ()).unwrap();
+    let found = verify(&path, Box::new(|_| ())).unwrap();
     assert_eq!((found.n_predictions, found.n_faults, found.n_without_hash), (3, 0, 0), "{found:?}");
 
     // In text, where SQLite sees nothing wrong.
@@ -178,7 +178,7 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
     // In the id, which only its hash knows; and in a count.
     connection.execute_batch("UPDATE predictions SET id = 70 WHERE id = 1").unwrap();
     connection.execute_batch("UPDATE totals SET anomalies = 4").unwrap();
-    let found = verify(&path, |_| ()).unwrap();
+    let found = verify(&path, Box::new(|_| ())).unwrap();
     assert_eq!(found.n_faults, 4, "{found:?}");
     let of_rows = found.faults.iter().filter(|fault| fault.contains("is not what was written"));
     assert_eq!(of_rows.count(), 2, "{found:?}");
@@ -188,10 +188,10 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
 #[tokio::test]
 async fn a_writer_that_panics_is_heard_of_and_answers_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let observe =
-        |report: &store::CommitReport<'_>| assert_ne!(report.n_predictions, 2, "on purpose");
+    let observe = |report: store::CommitReport| assert_ne!(report.n_predictions, 2, "on purpose");
     let (store, mut writer) =
-        Store::open(&dir.path().join("events.db"), &StoreParams::default(), observe).unwrap();
+        Store::open(&dir.path().join("events.db"), &StoreParams::default(), Box::new(observe))
+            .unwrap();
     store.keep(&new_prediction(1, false)).await.unwrap();
     let two = [new_prediction(2, false), new_prediction(3, false)];
     assert_eq!(store.keep_all(&two).await, Err(KeepError::Unknown(Trouble::WriterGone)));

@@ -281,7 +281,9 @@ fn the_report_is_one_file_that_says_what_was_learnt_and_how_to_repeat_it() {
     let meta = workshop.detector().meta().clone();
     let command =
         format!("train --input &#39;{hostile}&#39; --trees 20 --sample-size 2048 --seed 42");
-    for part in [&meta.model_version, &meta.sha256, "left out: the same in every row", &command] {
+    for part in
+        [meta.model_version.as_str(), &meta.sha256, "left out: the same in every row", &command]
+    {
         assert!(report.contains(part), "{part}");
     }
 
@@ -306,7 +308,7 @@ fn programs_are_told_in_json_and_the_quiet_hardly_anything() {
         (lines.len(), &lines[0]["level"], &lines[1]["rows"]),
         (2, &"WARN".into(), &300.into())
     );
-    assert_eq!(lines[1]["model_version"], *workshop.detector().meta().model_version);
+    assert_eq!(lines[1]["model_version"], workshop.detector().meta().model_version.as_str());
     for file in lines[1]["files"].as_array().unwrap() {
         assert!(Path::new(file.as_str().unwrap()).exists(), "{file}");
     }

@@ -1,0 +1,31 @@
+//! The door itself: a socket, and the application that is served on it.
+
+use axum::Router;
+use pipeline::{Door, Pipeline, Shutdown};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+
+use crate::api::Api;
+use crate::listen::{Accepting, ConnectionLimits};
+
+/// A socket, and the application that is served on it.
+#[derive(Debug)]
+pub struct HttpDoor {
+    /// The socket.
+    pub listener: TcpListener,
+    /// How many connections there may be.
+    pub limits: ConnectionLimits,
+    /// The metrics of all rooms, for `/metrics`.
+    pub registry: Registry,
+    /// Makes the routes of the application.
+    pub app: fn(Api) -> Router,
+}
+
+impl Door for HttpDoor {
+    async fn run(self, pipeline: Pipeline, shutdown: Shutdown) {
+        let Self { listener, limits, registry, app } = self;
+        let api = Api::new(pipeline, registry, shutdown.clone());
+        let accepting = Accepting { listener, limits, metrics: api.metrics() };
+        accepting.serve(app(api), shutdown).await;
+    }
+}

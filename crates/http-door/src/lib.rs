@@ -1,0 +1,34 @@
+//! The HTTP door: connections, framing, bodies, routes and refusals.
+//!
+//! [`Api`] is what the routes share; [`routes::router`] has the routes of the API, and [`guarded`] is
+//! what every request passes: its framing is checked, it gets a number, and it is measured.
+//! [`HttpDoor`] serves a router on a socket with bounded connections. Every refusal is an
+//! [`ApiError`] and leaves as one kind of document.
+//!
+//! The building blocks ([`Query`], [`NoQuery`], [`JsonLine`]) are public, so that other rooms can add
+//! routes of their own.
+//!
+//! What it does not do: it judges nothing, stores nothing, and shows nothing to people.
+
+mod api;
+mod api_error;
+mod body;
+mod deadline;
+mod door;
+mod framing;
+mod gate;
+mod json;
+mod listen;
+mod metrics;
+pub mod query;
+mod routes;
+
+pub use api::Api;
+pub use api_error::{ApiError, HTML, Problem, take_problem};
+pub use door::HttpDoor;
+pub use gate::{RequestId, guarded};
+pub use json::JsonLine;
+pub use listen::{ConnectionLimits, bind};
+pub use metrics::Metrics;
+pub use query::{InvalidQuery, NoQuery, Query};
+pub use routes::router;

@@ -1,0 +1,215 @@
+//! The accept loop: connections are bounded in number, in total and by address, and have deadlines.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use pipeline::Shutdown;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::deadline::DeadlineStream;
+use crate::metrics::Metrics;
+
+/// Time to send the headers of a request, and to be idle before the next one.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of all headers.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 100;
+/// Time for open requests to be answered after a stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after the system could not accept, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What a connection is told that is one too many of its address.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-type: application/problem+json\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"detail\":\"this address has as many connections as it may; close some\",\"code\":\"too_many_connections\",\"errors\":[]}\n";
+
+/// How many connections the system may keep ready to be accepted. It drops what is beyond, and who
+/// was dropped tries again after a second.
+const BACKLOG: u32 = 4_096;
+
+/// Binds a socket and begins to listen.
+///
+/// # Errors
+///
+/// Fails when the address cannot be bound.
+pub fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // On Windows, this would let two servers share a port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// In all; more wait to be accepted.
+    pub total: usize,
+    /// From one address; more are refused.
+    pub per_address: usize,
+}
+
+/// A socket that accepts connections within their limits.
+pub(crate) struct Accepting {
+    pub(crate) listener: TcpListener,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Accepting {
+    /// Serves until `shutdown` is requested, then answers what was begun.
+    pub(crate) async fn serve(self, router: Router, mut shutdown: Shutdown) {
+        let Self { listener, limits, metrics } = self;
+        let permits = Arc::new(Semaphore::new(limits.total));
+        let shares =
+            Arc::new(Shares { per_address: limits.per_address, held: Mutex::default(), metrics });
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(HEADER_BYTES_MAX);
+
+        loop {
+            let accept = async {
+                let permit = Arc::clone(&permits)
+                    .acquire_owned()
+                    .await
+                    .expect("the semaphore is never closed");
+                (accept(&listener).await, permit)
+            };
+            tokio::select! {
+                ((stream, addr), permit) = accept => {
+                    let Some(share) = Shares::take(&shares, addr.ip()) else {
+                        refuse(&stream);
+                        continue;
+                    };
+                    let service = TowerToHyperService::new(router.clone());
+                    let connection = graceful.watch(http.serve_connection(TokioIo::new(DeadlineStream::new(stream)), service));
+                    connections.spawn(async move {
+                        if let Err(error) = connection.await {
+                            tracing::debug!(%error, "a connection ended early");
+                        }
+                        drop((share, permit));
+                    });
+                }
+                Some(_) = connections.join_next() => {}
+                () = shutdown.requested() => break,
+            }
+        }
+
+        drop(listener);
+        if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+            tracing::warn!(
+                timeout_s = DRAIN_TIMEOUT.as_secs(),
+                "some clients did not take their answer in time"
+            );
+        }
+        connections.shutdown().await;
+    }
+}
+
+/// How many connections each address has.
+#[derive(Debug)]
+struct Shares {
+    per_address: usize,
+    held: Mutex<HashMap<IpAddr, usize>>,
+    metrics: Arc<Metrics>,
+}
+
+/// A connection's part of what its address may have, for as long as it is open.
+struct Share {
+    shares: Arc<Shares>,
+    address: IpAddr,
+}
+
+impl Shares {
+    fn take(shares: &Arc<Self>, address: IpAddr) -> Option<Share> {
+        let address = holder(address);
+        {
+            let mut held = shares.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = held.entry(address).or_default();
+            if *held >= shares.per_address {
+                shares.metrics.connection_refused();
+                tracing::debug!(%address, "refused a connection: the address has its share");
+                return None;
+            }
+            *held += 1;
+        }
+        shares.metrics.connection_opened();
+        Some(Share { shares: Arc::clone(shares), address })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shares.metrics.connection_closed();
+        let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = held.get_mut(&self.address) {
+            *number -= 1;
+            if *number == 0 {
+                held.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Who stands behind an address: of IPv6, everyone has a network of 2^64 addresses.
+fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// Says that there are too many, if it can be said at once.
+fn refuse(stream: &TcpStream) {
+    if let Err(error) = stream.try_write(TOO_MANY) {
+        tracing::debug!(%error, "a refused connection was not told");
+    }
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, addr)) => {
+                // Answers are small and should not wait for more of them.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection keeps its delay");
+                }
+                return (stream, addr);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_network_share() {
+        let holder = |text: &str| holder(text.parse().unwrap()).to_string();
+        assert_eq!(holder("192.0.2.7"), "192.0.2.7");
+        assert_eq!(holder("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(holder("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
+}

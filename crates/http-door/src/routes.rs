@@ -1,0 +1,91 @@
+//! All routes.
+
+mod events;
+mod health;
+mod inference;
+mod latest_anomalies;
+mod live;
+mod metrics;
+mod model;
+mod predict;
+mod predict_batch;
+mod series;
+mod stations;
+
+use axum::Router;
+use axum::middleware::from_extractor;
+use utoipa::OpenApi;
+use utoipa::openapi::{self, Content, Ref, ResponseBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::api::Api;
+use crate::api_error::ApiError;
+use crate::query::NoQuery;
+
+/// What `/openapi.json` says beside the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Anomaly detection for sensor streams",
+        description = "Events of stations are judged by an isolation forest, and kept. Everything that is refused is a problem document (RFC 9457) with a `code` that does not change."
+    ),
+    tags(
+        (name = "events", description = "What stations send, and what became of it"),
+        (name = "model", description = "By what events are judged"),
+        (name = "health", description = "For those who watch over the server"),
+        (name = "inference", description = "Open Inference Protocol v2"),
+    )
+)]
+struct Document;
+
+/// Makes the routes of the API and of its documentation.
+pub fn router(api: Api) -> Router {
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(predict::predict))
+        .routes(routes!(predict_batch::predict_batch))
+        .routes(routes!(latest_anomalies::latest_anomalies))
+        .routes(routes!(events::events))
+        .routes(routes!(stations::stations))
+        .routes(routes!(series::series))
+        .routes(routes!(live::live))
+        .routes(routes!(model::model))
+        .routes(routes!(model::reload))
+        .routes(routes!(health::health))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(inference::server_metadata))
+        .routes(routes!(inference::live))
+        .routes(routes!(inference::ready))
+        .routes(routes!(inference::model_metadata))
+        .routes(routes!(inference::model_ready))
+        .routes(routes!(inference::infer))
+        .routes(routes!(inference::version_metadata))
+        .routes(routes!(inference::version_ready))
+        .routes(routes!(inference::version_infer))
+        .split_for_parts();
+    say_that_queries_are_checked(&mut document);
+    let documents = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document));
+    router
+        .merge(documents.layer(from_extractor::<NoQuery>()))
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .with_state(api)
+}
+
+/// Every route refuses parameters that it does not know; it need not say so itself.
+fn say_that_queries_are_checked(document: &mut openapi::OpenApi) {
+    let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
+    let refusal = ResponseBuilder::new()
+        .description("A parameter cannot be used")
+        .content("application/problem+json", problem)
+        .build();
+    for item in document.paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            responses.entry(String::from("422")).or_insert_with(|| refusal.clone().into());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `GET /model` and `POST /model/reload`: the model that events are judged by.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use detector::ModelMeta;
+use pipeline::Model;
+use sensor::timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use wire::ProblemBody;
+
+use crate::api::Api;
+use crate::api_error::ApiError;
+use crate::json::JsonLine;
+use crate::query::NoQuery;
+
+/// The model in use.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelBody<'a> {
+    version: &'a str,
+    /// `file`, or `starter` when there was no trained model.
+    origin: &'static str,
+    /// What scores on this machine.
+    engine: String,
+    /// When it was loaded, RFC 3339.
+    loaded_at: String,
+    /// The lowest score that is called anomalous.
+    threshold: f64,
+    /// The content of `model_meta.json`.
+    #[schema(value_type = Object)]
+    metadata: &'a ModelMeta,
+}
+
+impl<'a> ModelBody<'a> {
+    fn of(model: &'a Model) -> Self {
+        Self {
+            version: model.version().as_str(),
+            origin: model.origin.name(),
+            engine: model.detector.engine().to_string(),
+            loaded_at: timestamp::format(model.loaded_us),
+            threshold: model.detector.threshold(),
+            metadata: model.detector.meta(),
+        }
+    }
+}
+
+/// The model in use
+#[utoipa::path(get, path = "/model", tag = "model", responses((status = 200, body = ModelBody<'static>)))]
+pub(crate) async fn model(State(api): State<Api>, _: NoQuery) -> Response {
+    JsonLine(ModelBody::of(&api.pipeline.models.current())).into_response()
+}
+
+/// Replaces the model with the one in the folder
+///
+/// The files are checked first. Events that are being judged keep the model that they began with. If
+/// the files cannot be used, the current model stays active.
+#[utoipa::path(
+    post,
+    path = "/model/reload",
+    tag = "model",
+    responses(
+        (status = 200, description = "The model in use now", body = ModelBody<'static>),
+        (status = 409, description = "The files cannot be used, and nothing has changed", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn reload(State(api): State<Api>, _: NoQuery) -> Result<Response, ApiError> {
+    let model = api.pipeline.models.reload().await?;
+    Ok(JsonLine(ModelBody::of(&model)).into_response())
+}

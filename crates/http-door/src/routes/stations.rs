@@ -1,0 +1,53 @@
+//! `GET /stations`: who has sent events, and how they are.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use store::StationQuery;
+use wire::{PredictionBody, StationBody, StationName, StationsBody};
+
+use crate::api::Api;
+use crate::api_error::ApiError;
+use crate::json::JsonLine;
+use crate::query::{self, LIST_LIMIT_MAX, Query};
+
+const LIMIT_DEFAULT: u32 = 100;
+
+/// Stations in the order of their names, with their latest event and anomaly
+#[utoipa::path(
+    get,
+    path = "/stations",
+    tag = "events",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 100 unless told"),
+        ("after" = inline(Option<StationName>), Query, description = "The `next` of the answer before"),
+    ),
+    responses(
+        (status = 200, body = StationsBody<'static>),
+    )
+)]
+pub(crate) async fn stations(
+    State(api): State<Api>,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    let limit =
+        query.take("limit", |text| query::limit(text, LIST_LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+    let after = query.take("after", query::station_id);
+    query.finish()?;
+
+    // One more than asked for tells whether there are more.
+    let mut found = api.pipeline.store.stations(StationQuery { limit: limit + 1, after }).await?;
+    let has_more = query::cut(&mut found, limit);
+    let next = found.last().filter(|_| has_more).map(|last| last.station_id.as_str());
+    let stations = found
+        .iter()
+        .map(|station| StationBody {
+            station_id: station.station_id.as_str(),
+            latest: PredictionBody::listed(&station.latest.prediction),
+            latest_anomaly: station
+                .latest_anomaly
+                .as_ref()
+                .map(|anomaly| PredictionBody::listed(&anomaly.prediction)),
+        })
+        .collect();
+    Ok(JsonLine(StationsBody { stations, next }).into_response())
+}

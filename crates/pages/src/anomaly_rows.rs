@@ -1,0 +1,67 @@
+//! Anomalies in a list, with their reasons.
+
+use sensor::StationId;
+use store::{AnomalyQuery, StoredPrediction};
+use wording::rounded;
+
+use crate::words::{Moment, anomaly_link, station_link};
+use http_door::ApiError;
+use pipeline::Model;
+use pipeline::Pipeline;
+
+/// An anomaly in a list.
+pub(crate) struct AnomalyRow {
+    pub(crate) link: String,
+    pub(crate) measured: Moment,
+    pub(crate) station_id: String,
+    pub(crate) station_link: String,
+    pub(crate) score: String,
+    pub(crate) reason: String,
+    /// Earlier anomalies that it stands for, as far as was looked.
+    pub(crate) n_others: usize,
+}
+
+impl AnomalyRow {
+    pub(crate) fn new(stored: &StoredPrediction, model: &Model) -> Self {
+        let prediction = &stored.prediction;
+        Self {
+            link: anomaly_link(stored.id),
+            measured: Moment::of(prediction.timestamp_us),
+            station_id: prediction.station_id.to_string(),
+            station_link: station_link(&prediction.station_id),
+            score: rounded(prediction.anomaly_score, 3),
+            reason: model.detector.meta().reasons(prediction),
+            n_others: 0,
+        }
+    }
+}
+
+/// The anomalies that arrived last, of a station or of all.
+pub(crate) async fn latest(
+    pipeline: &Pipeline,
+    station_id: Option<StationId>,
+    limit: u32,
+) -> Result<Vec<StoredPrediction>, ApiError> {
+    let query = AnomalyQuery { limit, station_id, since_us: None, before_id: None };
+    Ok(pipeline.store.latest_anomalies(query).await?)
+}
+
+/// Of some latest anomalies the last of each station, which stands for the earlier ones: a station that
+/// is sick would fill a list.
+pub(crate) fn by_station(
+    latest: &[StoredPrediction],
+    model: &Model,
+    len_max: usize,
+) -> Vec<AnomalyRow> {
+    let mut counts: Vec<(&StoredPrediction, usize)> = Vec::new();
+    for stored in latest {
+        let station_id = &stored.prediction.station_id;
+        let known = counts.iter_mut().find(|(last, _)| last.prediction.station_id == *station_id);
+        match known {
+            Some((_, n_others)) => *n_others += 1,
+            None => counts.push((stored, 0)),
+        }
+    }
+    let row = |(last, n_others)| AnomalyRow { n_others, ..AnomalyRow::new(last, model) };
+    counts.into_iter().take(len_max).map(row).collect()
+}

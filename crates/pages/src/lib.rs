@@ -1,0 +1,43 @@
+//! What people see in a browser: the state of the stations, and the reasons.
+//!
+//! [`router`] has the pages and their assets, and [`refusals_as_pages`] turns the refusals that a
+//! person meets into a page. A page is complete before any script has run; scripts keep it up to
+//! date and make its charts interactive. Pages read snapshots of the fleet and the stored predictions,
+//! put them into words and figures, and hand both to a template, which escapes everything.
+//!
+//! What it does not do: it changes nothing but the model, and holds no lock that the writer needs.
+
+mod anomaly;
+mod anomaly_rows;
+mod assets;
+mod model;
+mod overview;
+mod refusal;
+mod shell;
+mod station;
+mod strip;
+mod values;
+mod words;
+
+use axum::Router;
+use axum::routing::{get, post};
+use pipeline::Pipeline;
+
+pub use refusal::refusals_as_pages;
+
+/// Makes the routes of the pages and of their assets.
+pub fn router(pipeline: Pipeline) -> Router {
+    Router::new()
+        .route("/", get(overview::overview))
+        .route("/ui/stations/{station_id}", get(station::station))
+        .route("/ui/anomalies/{id}", get(anomaly::anomaly))
+        .route("/ui/model", get(model::model))
+        .route("/ui/model/reload", post(model::reload))
+        .route("/assets/{digest}/{name}", get(assets::asset))
+        .with_state(pipeline)
+}
+
+/// Returns `true` if a route leads to a page.
+fn is_page(route: &str) -> bool {
+    route == "/" || route.starts_with("/ui/")
+}

@@ -1,0 +1,293 @@
+//! `GET /ui/model`: by what events are judged, and whether that still fits.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use detector::{AlarmRule, Detector, DriftDegree, FeatureMeta};
+use figures::{Bins, Compared, Histogram};
+use sensor::timestamp;
+use store::{SampleQuery, Sampled};
+use wording::{grouped, percent, rounded, significant};
+
+use crate::assets::Links;
+use crate::shell::{Policy, page};
+use crate::words::{Moment, lasting, origin_words};
+use http_door::ApiError;
+use http_door::query::{NoQuery, Query, QueryFaultKind};
+use pipeline::Model;
+use pipeline::Pipeline;
+
+/// Events that the last day is judged by, and values of all features together.
+const SAMPLE_LEN: u32 = 10_000;
+const VALUES_MAX: u32 = 1_000_000;
+/// Features whose distributions are drawn.
+const FEATURES_DRAWN: usize = 12;
+/// Widths of histograms in the page, so that their text is as large as its.
+const WIDTH: f64 = 640.0;
+const SMALL_WIDTH: f64 = 400.0;
+const SCORE_BINS: u32 = 50;
+const FEATURE_BINS: u32 = 30;
+const DAY_US: i64 = 86_400_000_000;
+
+#[derive(Template)]
+#[template(path = "model.html")]
+struct ModelPage {
+    links: &'static Links,
+    version: String,
+    origin: &'static str,
+    age: String,
+    outcome: Option<Outcome>,
+    trained: Option<Moment>,
+    loaded: Moment,
+    facts: Vec<(&'static str, String)>,
+    n_sampled: String,
+    sampled_until: Option<Moment>,
+    scores: String,
+    scores_sentence: String,
+    drifts: Vec<DriftRow>,
+    drawn: Vec<(String, String)>,
+    n_not_drawn: usize,
+}
+
+/// What came of a reload.
+struct Outcome {
+    is_good: bool,
+    text: String,
+}
+
+struct DriftRow {
+    title: String,
+    degree: &'static str,
+    symbol: &'static str,
+    then: String,
+    now: String,
+    psi: String,
+    ks: String,
+    outside: String,
+    sentence: String,
+}
+
+pub(crate) async fn model(
+    State(pipeline): State<Pipeline>,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    let outcome = query.take("reload", outcome_named);
+    query.finish()?;
+    Ok(page(&show(&pipeline, outcome).await?, Policy::Strict))
+}
+
+/// Takes over the model that is in the folder, and shows what came of it.
+pub(crate) async fn reload(
+    State(pipeline): State<Pipeline>,
+    _: NoQuery,
+) -> Result<Response, ApiError> {
+    match pipeline.models.reload().await.map_err(ApiError::from) {
+        Ok(_) => Ok(Redirect::to("/ui/model?reload=done").into_response()),
+        Err(ApiError::ModelUnusable(reason)) => {
+            let text = format!(
+                "The current model stays active. The model in the folder cannot be used: {reason}"
+            );
+            let outcome = Outcome { is_good: false, text };
+            let refused = show(&pipeline, Some(outcome)).await?;
+            Ok((StatusCode::CONFLICT, page(&refused, Policy::Strict)).into_response())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn outcome_named(text: &str) -> Result<Outcome, QueryFaultKind> {
+    let done = || Outcome { is_good: true, text: "The model in the folder is now in use.".into() };
+    (text == "done").then(done).ok_or(QueryFaultKind::Choice)
+}
+
+async fn show(pipeline: &Pipeline, outcome: Option<Outcome>) -> Result<ModelPage, ApiError> {
+    let model = pipeline.models.current();
+    let now_us = (pipeline.clock)();
+    // The day before now, or the last day of a recording.
+    let newest_us = pipeline.fleet.now().await.newest_us;
+    let until_us = newest_us.map_or(now_us, |newest_us| (newest_us + 1).min(now_us));
+    let features = &model.detector.meta().features;
+    let len_max = VALUES_MAX / u32::try_from(features.len()).unwrap_or(u32::MAX).max(1);
+    let sampled = pipeline
+        .store
+        .sample(SampleQuery {
+            since_us: until_us - DAY_US,
+            until_us,
+            len_max: len_max.min(SAMPLE_LEN),
+            features: features.iter().map(|feature| Arc::from(feature.name.as_str())).collect(),
+        })
+        .await?;
+    // Thousands of values are sorted and counted: not for a thread that others wait for.
+    let made = tokio::task::spawn_blocking(move || {
+        ModelPage::new(&model, &sampled, (until_us, now_us), outcome)
+    });
+    Ok(made.await?)
+}
+
+impl ModelPage {
+    fn new(
+        model: &Model,
+        sampled: &[Sampled],
+        (until_us, now_us): (i64, i64),
+        outcome: Option<Outcome>,
+    ) -> Self {
+        let detector = &model.detector;
+        let meta = detector.meta();
+        let column = |index: usize| {
+            sampled.iter().map(move |sampled| sampled.values[index].unwrap_or(f64::NAN))
+        };
+        let features = meta.features.iter().enumerate();
+        let drifts = features.clone().map(|(index, feature)| DriftRow::new(feature, column(index)));
+        let drawn = features.clone().take(FEATURES_DRAWN);
+        let drawn = drawn.filter_map(|(index, feature)| {
+            Some((feature_histogram(feature, column(index))?, feature.title()))
+        });
+        let (scores, scores_sentence) = score_histogram(detector, sampled);
+        let trained_us = timestamp::parse(&meta.trained_at).ok();
+        Self {
+            links: Links::get(),
+            version: meta.model_version.to_string(),
+            origin: origin_words(model.origin),
+            age: trained_us.map_or(String::new(), |us| lasting(us, now_us)),
+            outcome,
+            trained: trained_us.map(Moment::of),
+            loaded: Moment::of(model.loaded_us),
+            facts: facts(model),
+            n_sampled: grouped(sampled.len() as f64),
+            sampled_until: (!sampled.is_empty()).then(|| Moment::of(until_us)),
+            scores,
+            scores_sentence,
+            drifts: drifts.collect(),
+            drawn: drawn.collect(),
+            n_not_drawn: meta.features.len().saturating_sub(FEATURES_DRAWN),
+        }
+    }
+}
+
+fn facts(model: &Model) -> Vec<(&'static str, String)> {
+    let meta = model.detector.meta();
+    let forest = &meta.parameters;
+    let rule = match model.detector.alarm_rule() {
+        AlarmRule::FalseAlarmRate(rate) => {
+            format!("{} of normal events may be called anomalous", percent(rate))
+        }
+        AlarmRule::Contamination(share) => {
+            format!("{} of the training events lie above", percent(share))
+        }
+    };
+    vec![
+        ("From", format!("{} events", grouped(meta.training_rows as f64))),
+        (
+            "Forest",
+            format!(
+                "{} trees of {} samples, {} features",
+                grouped(forest.n_trees as f64),
+                grouped(forest.sample_size as f64),
+                meta.features.len()
+            ),
+        ),
+        ("Seed", meta.seed.to_string()),
+        ("Threshold", format!("{}: {rule}", rounded(meta.threshold, 4))),
+        ("Scores with", model.detector.engine().to_string()),
+        ("Checksum", meta.sha256.clone()),
+    ]
+}
+
+/// Scores of the training beside those of the last day.
+fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String) {
+    let meta = detector.meta();
+    let of_model = |sampled: &&Sampled| meta.model_version.judges_like(&sampled.model_version);
+    let recent: Vec<f64> =
+        sampled.iter().filter(of_model).map(|sampled| sampled.anomaly_score).collect();
+    let threshold = detector.threshold();
+    let (low, high) = detector.calibration_score_range();
+    let high = recent.iter().copied().fold(high.max(threshold), f64::max);
+    let bins = Bins::new(low, high, SCORE_BINS);
+    let now = bins.shares(recent.iter().copied());
+    let histogram = Histogram {
+        width: WIDTH,
+        title: "Scores of the training, and of the last day",
+        unit: "anomaly score",
+        edges: bins.edges(),
+        shares: &bins.shares_of(|score| detector.calibration_share_below(score)),
+        compared: last_day(&now),
+        marks: &[(threshold, "threshold")],
+    };
+    let sentence = if recent.is_empty() {
+        String::from("Nothing was judged by this model in the last day.")
+    } else {
+        let n_above = recent.iter().filter(|score| **score >= threshold).count();
+        let asked = meta.false_alarm_rate.or(meta.contamination).unwrap_or_default();
+        format!(
+            "{} of the last day's events reach the threshold, and {} are to be expected by chance.",
+            percent(n_above as f64 / recent.len() as f64),
+            percent(asked)
+        )
+    };
+    (histogram.svg(), sentence)
+}
+
+/// Values of the training beside those of the last day.
+fn feature_histogram(feature: &FeatureMeta, recent: impl Iterator<Item = f64>) -> Option<String> {
+    let quantiles = feature.quantiles.as_ref()?;
+    let recent: Vec<f64> = recent.filter(|value| value.is_finite()).collect();
+    let low = recent.iter().copied().fold(quantiles.min, f64::min);
+    let high = recent.iter().copied().fold(quantiles.max, f64::max);
+    let bins = Bins::new(low, high, FEATURE_BINS);
+    let title = format!("{} in training, and in the last day", feature.plain_name());
+    // Without percentiles nothing is known of the training.
+    feature.percentiles.as_ref()?;
+    let share_below = |value| feature.share_up_to(value).unwrap_or_default();
+    let now = bins.shares(recent.iter().copied());
+    let histogram = Histogram {
+        width: SMALL_WIDTH,
+        title: &title,
+        unit: &feature.title(),
+        edges: bins.edges(),
+        shares: &bins.shares_of(share_below),
+        compared: last_day(&now),
+        marks: &[],
+    };
+    Some(histogram.svg())
+}
+
+/// The last day as an outline, if anything was measured.
+fn last_day(shares: &[f64]) -> Option<Compared<'_>> {
+    let is_empty = shares.iter().all(|share| *share == 0.0);
+    (!is_empty).then_some(Compared { bars: "training", outline: "last day", shares })
+}
+
+impl DriftRow {
+    fn new(feature: &FeatureMeta, values: impl Iterator<Item = f64> + Clone) -> Self {
+        let (mut sum, mut n) = (0.0, 0.0);
+        for value in values.clone().filter(|value| !value.is_nan()) {
+            (sum, n) = (sum + value, n + 1.0);
+        }
+        let nothing = || String::from("\u{2013}");
+        let drift = feature.drift(values);
+        let degree = drift.map(|drift| drift.degree());
+        let has_values = drift.filter(|drift| drift.n_values > 0);
+        Self {
+            title: feature.title(),
+            degree: degree.map_or("unknown", DriftDegree::name),
+            symbol: match degree {
+                Some(DriftDegree::Stable) => "\u{25cf}",
+                Some(DriftDegree::Moderate) => "\u{25c6}",
+                Some(DriftDegree::Large) => "\u{25b2}",
+                Some(DriftDegree::Unknown) | None => "\u{25cb}",
+            },
+            then: feature.mean.map_or_else(nothing, significant),
+            now: if n > 0.0 { significant(sum / n) } else { nothing() },
+            psi: has_values.map_or_else(nothing, |drift| format!("{:.3}", drift.psi)),
+            ks: has_values.map_or_else(nothing, |drift| format!("{:.2}", drift.ks)),
+            outside: has_values.map_or_else(nothing, |drift| percent(drift.outside)),
+            sentence: degree.map_or_else(
+                || String::from("The model was trained before distributions were kept: train anew to compare."),
+                |degree| degree.to_string(),
+            ),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Times, states and links as pages write them.
+
+use std::time::Duration;
+
+use form_urlencoded::byte_serialize;
+use pipeline::Origin;
+use sensor::{StationId, timestamp};
+use wording::duration;
+
+use stations::{StationNow, StationState};
+
+/// A moment: for machines, and for people who have no script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) iso: String,
+    pub(crate) text: String,
+}
+
+impl Moment {
+    pub(crate) fn of(timestamp_us: i64) -> Self {
+        let iso = timestamp::format(timestamp_us);
+        let to_second = iso.split(['.', 'Z']).next().unwrap_or_default();
+        Self { text: format!("{} UTC", to_second.replacen('T', " ", 1)), iso }
+    }
+}
+
+/// How a station's present anomalies go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) since: Moment,
+    pub(crate) lasting: String,
+}
+
+impl Run {
+    /// Of a station that is anomalous now: a single anomaly of a while ago is no row of them.
+    pub(crate) fn of(station: &StationNow, now_us: i64) -> Option<Self> {
+        let since_us = station.since_us.filter(|_| station.state == StationState::Anomaly)?;
+        Some(Self { since: Moment::of(since_us), lasting: lasting(since_us, now_us) })
+    }
+}
+
+/// How long ago something was; a little of the future counts as now.
+pub(crate) fn ago(then_us: i64, now_us: i64) -> String {
+    format!("{} ago", lasting(then_us, now_us))
+}
+
+/// How long something has lasted.
+pub(crate) fn lasting(since_us: i64, now_us: i64) -> String {
+    duration(Duration::from_micros(now_us.saturating_sub(since_us).try_into().unwrap_or(0)))
+}
+
+/// The page of a station.
+pub(crate) fn station_link(station_id: &StationId) -> String {
+    format!("/ui/stations/{}", in_url(station_id.as_str()))
+}
+
+/// The page of an anomaly.
+pub(crate) fn anomaly_link(id: i64) -> String {
+    format!("/ui/anomalies/{id}")
+}
+
+/// A text as a part of a path or query.
+pub(crate) fn in_url(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+/// Returns the state of a station in a word.
+pub(crate) fn state_word(station: &StationNow) -> &'static str {
+    if station.is_sick { "sick" } else { station.state.name() }
+}
+
+/// Returns the symbol of a state, which can be recognised without colours.
+pub(crate) fn symbol(state: StationState) -> &'static str {
+    match state {
+        StationState::Normal => "\u{25cf}",
+        StationState::Anomaly => "\u{25b2}",
+        StationState::Silent => "\u{25cb}",
+    }
+}
+
+/// Returns the origin of a model in words.
+pub(crate) fn origin_words(origin: Origin) -> &'static str {
+    match origin {
+        Origin::File => "trained",
+        Origin::Starter => "a starter that knows only the simulated plant",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_to_the_second() {
+        let moment = Moment::of(1_795_348_800_123_456);
+        assert_eq!(moment.text, "2026-11-22 12:00:00 UTC");
+        assert_eq!(moment.iso, "2026-11-22T12:00:00.123456Z");
+        assert_eq!(ago(0, 61_000_000), "1 min ago");
+        assert_eq!(ago(5, 0), "0 s ago");
+        assert_eq!(in_url("a b/ü?"), "a%20b%2F%C3%BC%3F");
+        let station_id = StationId::parse("hall:1.press").unwrap();
+        assert_eq!(station_link(&station_id), "/ui/stations/hall%3A1.press");
+    }
+}

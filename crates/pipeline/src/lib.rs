@@ -1,0 +1,32 @@
+//! The one way in for events: check, judge, keep, tell.
+//!
+//! Every [`Door`] hands the JSON of its events to a [`Pipeline`] ([`Pipeline::submit`]), which checks
+//! it against the schema of the model, judges it, has it stored, and returns a [`Receipt`] after the
+//! commit, or a [`Refusal`] that names the reason. What was stored reaches the fleet
+//! ([`LiveFleet`]): a thread of its own owns the stations, and readers share immutable snapshots. No
+//! reader can therefore delay the writer.
+//!
+//! The pipeline also replaces the model while it runs ([`Models`]), recalls the past of the stations
+//! at the start, and deletes what retention does not keep.
+//!
+//! What it does not do: it knows no protocol, no page, and no database engine.
+
+mod door;
+mod latency;
+mod live_fleet;
+mod metrics;
+mod model;
+mod pipeline;
+mod recall;
+mod refusal;
+mod retention;
+mod submit;
+
+pub use door::{Door, Shutdown, StopSignal};
+pub use latency::LatencyNow;
+pub use live_fleet::LiveFleet;
+pub use model::{Model, ModelFiles, Models, Origin, ReloadError, UnusableModel};
+pub use pipeline::{Parts, Pipeline};
+pub use refusal::Refusal;
+pub use retention::{Retention, Retentions};
+pub use submit::{BatchReceipt, Explain, Receipt};

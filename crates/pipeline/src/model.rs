@@ -1,0 +1,197 @@
+//! The model that events are judged by, and its replacement while the server runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use detector::{ARTEFACT_FILE, Detector, Engine, EngineError, LoadError};
+use sensor::{Clock, ModelVersion};
+use tokio::task::JoinError;
+
+use crate::live_fleet::LiveFleet;
+use crate::metrics::Metrics;
+
+/// A detector and its origin.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// What judges events.
+    pub detector: Detector,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// When it was loaded, in microseconds since 1970 (UTC).
+    pub loaded_us: i64,
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The files of a training.
+    File,
+    /// The simulated plant: there were no files at the start.
+    Starter,
+}
+
+impl Model {
+    /// Returns the share of events like those of the training that are called anomalous.
+    pub fn alarm_rate(&self) -> f64 {
+        self.detector.alarm_rule().share()
+    }
+
+    /// Returns the name of the model.
+    pub fn version(&self) -> &ModelVersion {
+        &self.detector.meta().model_version
+    }
+}
+
+impl Origin {
+    /// Returns the name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Starter => "starter",
+        }
+    }
+}
+
+/// Where a model is loaded from, and what it is scored with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// The folder of `isoforest.bin` and `model_meta.json`.
+    pub dir: PathBuf,
+    /// The engine to score with.
+    pub engine: Engine,
+}
+
+/// Why the files of a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UnusableModel {
+    /// They cannot be read, are damaged, or do not belong together.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// This machine cannot run the engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl ModelFiles {
+    /// Names the model of a folder, to be scored with the fastest engine.
+    pub fn of(dir: PathBuf) -> Self {
+        Self { dir, engine: Engine::fastest() }
+    }
+
+    /// Loads the model; `None` when there is none in the folder.
+    ///
+    /// # Errors
+    ///
+    /// Fails when its files cannot be used.
+    pub fn load(&self, now_us: i64) -> Result<Option<Model>, UnusableModel> {
+        let Some(detector) = Detector::load(&self.dir)? else { return Ok(None) };
+        let detector = detector.with_engine(self.engine)?;
+        Ok(Some(Model { detector, origin: Origin::File, loaded_us: now_us }))
+    }
+}
+
+/// Why the current model was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// There is nothing to load.
+    #[error("there is no `{ARTEFACT_FILE}` in `{}`", dir.display())]
+    NoModel {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The files cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] UnusableModel),
+    /// Loading panicked.
+    #[error("a task has panicked")]
+    Panic(#[from] JoinError),
+}
+
+/// The model in use, and how to replace it. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Models(Arc<Slot>);
+
+#[derive(Debug)]
+struct Slot {
+    current: ArcSwap<Model>,
+    files: ModelFiles,
+    clock: Clock,
+    observers: Observers,
+    /// Reloads take turns.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// Who is told of a new model.
+#[derive(Debug, Clone)]
+pub(crate) struct Observers {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) fleet: LiveFleet,
+}
+
+impl Models {
+    pub(crate) fn new(model: Model, files: ModelFiles, clock: Clock, observers: Observers) -> Self {
+        observers.model_in_use(&model);
+        let current = ArcSwap::from_pointee(model);
+        Self(Arc::new(Slot {
+            current,
+            files,
+            clock,
+            observers,
+            turn: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Returns the model in use. Whoever holds it keeps it when another takes its place.
+    pub fn current(&self) -> Arc<Model> {
+        self.0.current.load_full()
+    }
+
+    /// Replaces the model with the one in the folder, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no model or it cannot be used; the current one then stays in use.
+    pub async fn reload(&self) -> Result<Arc<Model>, ReloadError> {
+        let models = self.clone();
+        // A reload that was begun is finished, also when nobody waits for it any longer.
+        tokio::spawn(async move { models.reload_in_turn().await }).await?
+    }
+
+    async fn reload_in_turn(&self) -> Result<Arc<Model>, ReloadError> {
+        let Slot { current, files, clock, observers, turn } = &*self.0;
+        let _turn = turn.lock().await;
+        let (files, now_us) = (files.clone(), clock());
+        // Reads files and lays out trees: not for async code.
+        let load = move || match files.load(now_us) {
+            Ok(Some(model)) => Ok(Arc::new(model)),
+            Ok(None) => Err(ReloadError::NoModel { dir: files.dir }),
+            Err(unusable) => Err(unusable.into()),
+        };
+        let loaded = tokio::task::spawn_blocking(load).await?;
+        observers.metrics.model_reloaded(loaded.is_ok());
+        match &loaded {
+            Ok(model) => {
+                tracing::info!(
+                    model.version = %model.version(),
+                    previous.version = %self.current().version(),
+                    "reloaded the model"
+                );
+                current.store(Arc::clone(model));
+                observers.model_in_use(model);
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = error;
+                tracing::error!(error, "cannot reload the model; the current model stays active");
+            }
+        }
+        loaded
+    }
+}
+
+impl Observers {
+    fn model_in_use(&self, model: &Model) {
+        self.metrics.model_in_use(model);
+        self.fleet.set_alarm_rate(model.alarm_rate());
+    }
+}

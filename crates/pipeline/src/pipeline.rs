@@ -1,0 +1,129 @@
+//! The handle that doors and pages share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus_client::registry::Registry;
+use sensor::Clock;
+use store::{CommitReport, Store, Totals, Writer};
+
+use crate::door::Shutdown;
+use crate::latency::LatencyNow;
+use crate::live_fleet::LiveFleet;
+use crate::metrics::Metrics;
+use crate::model::{Model, ModelFiles, Models, Observers};
+use crate::recall;
+use crate::retention::{self, Retentions};
+
+/// The way of an event from its door to its receipt. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Pipeline(Arc<Shared>);
+
+/// What a [`Pipeline`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The model to begin with.
+    pub model: Model,
+    /// Where a reload finds the next one.
+    pub model_files: ModelFiles,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// What a [`Pipeline`] points at.
+#[derive(Debug)]
+pub struct Shared {
+    /// The model in use, and how to replace it.
+    pub models: Models,
+    /// Stored predictions.
+    pub store: Store,
+    /// The stations as they are now.
+    pub fleet: LiveFleet,
+    /// Tells the time.
+    pub clock: Clock,
+    /// When the server started, in microseconds since 1970 (UTC).
+    pub started_us: i64,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Pipeline {
+    /// Brings the parts together and registers the metrics. The server counts as started now.
+    ///
+    /// `open_store` opens the database with an observer of its commits.
+    ///
+    /// # Errors
+    ///
+    /// Fails when `open_store` does.
+    pub fn open<E>(
+        parts: Parts,
+        registry: &mut Registry,
+        open_store: impl FnOnce(store::Observer) -> Result<(Store, Writer), E>,
+    ) -> Result<(Self, Writer), E> {
+        let Parts { model, model_files, clock } = parts;
+        let metrics = Arc::new(Metrics::register(registry));
+        let fleet = LiveFleet::start(clock);
+        let (store, writer) = {
+            let (metrics, fleet) = (Arc::clone(&metrics), fleet.clone());
+            open_store(Box::new(move |report: CommitReport| {
+                metrics.committed(&report);
+                fleet.note(report.arrivals);
+            }))?
+        };
+        let observers = Observers { metrics: Arc::clone(&metrics), fleet: fleet.clone() };
+        let models = Models::new(model, model_files, clock, observers);
+        let started_us = clock();
+        let shared = Shared { models, store, fleet, clock, started_us, metrics };
+        Ok((Self(Arc::new(shared)), writer))
+    }
+
+    /// Reads the state of the stations from the database, before anything else arrives. The pages
+    /// begin without it when it cannot be read.
+    pub async fn recall(&self) {
+        if let Err(error) = recall::recall(&self.store, &self.fleet, (self.clock)()).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "cannot read the past of the stations; the pages start empty");
+        }
+    }
+
+    /// Recalls the last hour of each station and deletes what retention does not keep, until
+    /// `shutdown` is requested.
+    pub async fn keep_house(self, retentions: Retentions, mut shutdown: Shutdown) {
+        let keep = async {
+            recall::recall_details(&self.store, &self.fleet).await;
+            retention::keep_sweeping(&self.store, retentions, self.clock).await;
+        };
+        tokio::select! {
+            () = keep => {}
+            () = shutdown.requested() => {}
+        }
+    }
+
+    /// Brings the metrics that are read, not counted, up to date.
+    pub async fn update_gauges(&self) {
+        self.metrics.update(&self.store, self.fleet.now().await.counts);
+    }
+
+    /// Returns how long single events recently waited for their receipts; `None` without any.
+    pub fn latency(&self) -> Option<LatencyNow> {
+        self.metrics.latency()
+    }
+
+    /// Counts predictions, as the writer last knew.
+    pub fn totals(&self) -> Totals {
+        self.store.totals()
+    }
+
+    /// Notes how long a single event waited since `begun`.
+    pub(crate) fn answered(&self, begun: Instant) {
+        self.metrics.answered(begun.elapsed());
+    }
+}
+
+impl Deref for Pipeline {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,58 @@
+//! Why an event is refused, in no protocol's words.
+
+use sensor::InvalidEvent;
+use store::KeepError;
+use tokio::task::JoinError;
+
+/// Why an event is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is not JSON, or not a valid event.
+    #[error(transparent)]
+    InvalidEvent(#[from] InvalidEvent),
+    /// It is larger than an event of the model can be.
+    #[error("an event has up to {} bytes", wording::grouped(*len_max as f64))]
+    TooLarge {
+        /// The largest size, in bytes.
+        len_max: usize,
+    },
+    /// Another event has the same station, time and sequence number.
+    #[error("another event has the same station, time and sequence number")]
+    Conflict,
+    /// The event stored under the same station, time and sequence number is damaged.
+    #[error("what is stored under the event's station, time and sequence number is damaged")]
+    Unreadable,
+    /// Its prediction could not be stored.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    /// Judging it panicked.
+    #[error("a task has panicked")]
+    Panic(#[from] JoinError),
+}
+
+impl Refusal {
+    /// Returns the stable name of the reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidEvent(invalid) => {
+                invalid.malformed().map_or("invalid_event", |fault| fault.kind.code())
+            }
+            Self::TooLarge { .. } => "body_too_large",
+            Self::Conflict => "sequence_conflict",
+            Self::Unreadable => "row_damaged",
+            Self::Keep(KeepError::Full) => "overloaded",
+            Self::Keep(KeepError::NotStored(_)) => "store_unavailable",
+            Self::Keep(KeepError::Unknown(_)) => "outcome_unknown",
+            Self::Panic(_) => "internal",
+        }
+    }
+
+    /// Returns what became of the event where that is not obvious: `not_stored` or `unknown`.
+    pub fn outcome(&self) -> Option<&'static str> {
+        match self {
+            Self::Keep(KeepError::Full | KeepError::NotStored(_)) => Some("not_stored"),
+            Self::Keep(KeepError::Unknown(_)) => Some("unknown"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! One station: what it sent last, and what that says about it.
+
+use sensor::{Glance, StationId};
+
+use crate::strip::Strip;
+
+/// The number of recent events that a station is judged by. As many normal events end a run of
+/// anomalies.
+pub const RECENT_LEN: u32 = 20;
+/// A single alarm has passed after this many normal events.
+const PASSED_AFTER: u32 = 5;
+/// Fewer anomalies among the recent events may be chance, however rare false alarms are.
+const SICK_FROM_MIN: u32 = 3;
+/// The number of stations that may look sick by chance at any time.
+const SICK_BY_CHANCE: f64 = 0.05;
+/// A sick station that has been silent for longer than an hour counts as silent only.
+const SICK_MEMORY_US: i64 = 3_600_000_000;
+/// A station is silent after this many of its longest recent pauses...
+const SILENT_GAPS: i64 = 3;
+/// ... and at least after ten seconds.
+const SILENT_MIN_US: i64 = 10_000_000;
+/// Events closer than this arrived together, as of one batch.
+const TOGETHER_US: i64 = 100_000;
+
+/// The state of a station.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StationState {
+    /// It sends normal events.
+    Normal,
+    /// It has just sent an anomaly, or several recently.
+    Anomaly,
+    /// It has sent nothing for longer than usual.
+    Silent,
+}
+
+impl StationState {
+    /// All states.
+    pub const ALL: [Self; 3] = [Self::Normal, Self::Anomaly, Self::Silent];
+
+    /// Returns the name on the wire and on pages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Anomaly => "anomaly",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+/// A station at a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StationNow {
+    /// Its name.
+    pub station_id: StationId,
+    /// Its state.
+    pub state: StationState,
+    /// When the first of its present run of anomalies was measured, in microseconds since 1970.
+    pub since_us: Option<i64>,
+    /// Anomalies among the recent events.
+    pub n_recent_anomalies: u32,
+    /// Recent events, up to [`RECENT_LEN`].
+    pub n_recent: u32,
+    /// Normal events since the last anomaly, up to [`RECENT_LEN`].
+    pub n_calm: u32,
+    /// Whether it has more recent anomalies than chance explains.
+    pub is_sick: bool,
+    /// Whether it has sent nothing for longer than usual.
+    pub is_silent: bool,
+    /// The event that arrived last.
+    pub latest: Glance,
+    /// The number of the first snapshot with its last event.
+    pub arrived: u64,
+    /// The number of the first snapshot with its present state.
+    pub changed: u64,
+    /// Its last hour.
+    pub strip: Strip,
+}
+
+/// Returns the number of anomalies among its recent events from which a station is sick: enough that
+/// of all stations hardly one reaches it by chance, if normal events are called anomalous at this
+/// rate.
+///
+/// Computed from the tail of the binomial distribution.
+pub(crate) fn sick_from(alarm_rate: f64, n_stations: usize) -> u32 {
+    let n = RECENT_LEN;
+    let mut tail = 0.0;
+    let mut coefficient = 1.0;
+    for k in (0..=n).rev() {
+        let probability =
+            coefficient * alarm_rate.powf(k.into()) * (1.0 - alarm_rate).powf((n - k).into());
+        tail += probability;
+        if tail * n_stations as f64 > SICK_BY_CHANCE {
+            return (k + 1).clamp(SICK_FROM_MIN, n);
+        }
+        // From "k of n" to "k - 1 of n".
+        coefficient *= f64::from(k) / f64::from(n - k + 1);
+    }
+    SICK_FROM_MIN
+}
+
+/// What is remembered of a station.
+#[derive(Debug)]
+pub(crate) struct StationMemory {
+    /// The event that arrived last.
+    latest: Glance,
+    /// One bit an event, 1 for an anomaly, the last to arrive in the lowest.
+    recent: u32,
+    n_recent: u32,
+    since_us: Option<i64>,
+    /// The longest recent pause between two arrivals, in microseconds; older ones fade.
+    gap_us: i64,
+    /// When the present burst of events began to arrive.
+    burst_us: i64,
+    strip: Strip,
+    /// The last state that was told, and whether the station was silent then.
+    told: (StationState, bool),
+    arrived: u64,
+    changed: u64,
+}
+
+impl StationMemory {
+    /// Begins a station before its first event.
+    pub(crate) fn new(first: &Glance) -> Self {
+        Self {
+            latest: *first,
+            recent: 0,
+            n_recent: 0,
+            since_us: None,
+            gap_us: 0,
+            burst_us: first.received_us,
+            strip: Strip::new(first.timestamp_us.min(first.received_us)),
+            told: (StationState::Normal, false),
+            arrived: 0,
+            changed: 0,
+        }
+    }
+
+    /// Takes in an event. Returns `true` if this is urgent news.
+    pub(crate) fn note(&mut self, glance: &Glance, number: u64, sick_from: u32) -> bool {
+        let was_calm = self.recent_anomalies() == 0;
+        self.recent = self.recent << 1 | u32::from(glance.is_anomaly);
+        self.n_recent = (self.n_recent + 1).min(RECENT_LEN);
+        if glance.is_anomaly && was_calm {
+            self.since_us = Some(glance.timestamp_us);
+        } else if self.recent_anomalies() == 0 {
+            self.since_us = None;
+        }
+        let gap_us = glance.received_us - self.latest.received_us;
+        if !(0..TOGETHER_US).contains(&(glance.received_us - self.burst_us)) {
+            self.gap_us = gap_us.max(self.gap_us - self.gap_us / 8);
+            self.burst_us = glance.received_us;
+        }
+        self.latest = *glance;
+        // A station whose clock is ahead is shown as of now.
+        let measured_us = glance.timestamp_us.min(glance.received_us);
+        self.strip.note(measured_us, glance.anomaly_score, glance.is_anomaly);
+        self.arrived = number;
+        glance.is_anomaly | self.update_told(glance.received_us, number, sick_from)
+    }
+
+    /// Takes in the stored past of one part of its strip.
+    pub(crate) fn recall_part(&mut self, timestamp_us: i64, max_score: f64, n_anomalies: u32) {
+        self.strip.recall(timestamp_us, max_score, n_anomalies);
+    }
+
+    /// Moves the beginning of its present run of anomalies back, if it has one.
+    pub(crate) fn recall_since(&mut self, since_us: i64) {
+        self.since_us = self.since_us.map(|known_us| known_us.min(since_us));
+    }
+
+    /// Lets time pass. Returns `true` if the state has changed.
+    pub(crate) fn look(&mut self, now_us: i64, number: u64, sick_from: u32) -> bool {
+        // After the clock was set back, what came before counts from now.
+        self.latest.received_us = self.latest.received_us.min(now_us);
+        self.update_told(now_us, number, sick_from)
+    }
+
+    /// Returns when the last event was received, in microseconds since 1970.
+    pub(crate) fn received_us(&self) -> i64 {
+        self.latest.received_us
+    }
+
+    /// Returns `true` if there are anomalies among its recent events.
+    pub(crate) fn has_recent_anomalies(&self) -> bool {
+        self.recent_anomalies() > 0
+    }
+
+    pub(crate) fn now(&self, station_id: &StationId, now_us: i64, sick_from: u32) -> StationNow {
+        StationNow {
+            station_id: station_id.clone(),
+            state: self.state(now_us, sick_from),
+            since_us: self.since_us,
+            n_recent_anomalies: self.recent_anomalies(),
+            n_recent: self.n_recent,
+            n_calm: self.recent.trailing_zeros().min(self.n_recent),
+            is_sick: self.is_sick(now_us, sick_from),
+            is_silent: self.silence_us(now_us).is_some(),
+            latest: self.latest,
+            arrived: self.arrived,
+            changed: self.changed,
+            strip: self.strip.clone(),
+        }
+    }
+
+    fn update_told(&mut self, now_us: i64, number: u64, sick_from: u32) -> bool {
+        let present = (self.state(now_us, sick_from), self.silence_us(now_us).is_some());
+        let has_changed = present != self.told;
+        if has_changed {
+            (self.told, self.changed) = (present, number);
+        }
+        has_changed
+    }
+
+    fn state(&self, now_us: i64, sick_from: u32) -> StationState {
+        if self.is_sick(now_us, sick_from) {
+            StationState::Anomaly
+        } else if self.silence_us(now_us).is_some() {
+            StationState::Silent
+        } else if self.recent & ones(PASSED_AFTER) != 0 {
+            StationState::Anomaly
+        } else {
+            StationState::Normal
+        }
+    }
+
+    /// Returns `true` if chance does not explain its recent anomalies. Silence does not heal a station
+    /// at once.
+    fn is_sick(&self, now_us: i64, sick_from: u32) -> bool {
+        let is_over = self.silence_us(now_us).is_some_and(|silence_us| silence_us > SICK_MEMORY_US);
+        self.recent_anomalies() >= sick_from && !is_over
+    }
+
+    /// Returns the length of its silence, if it is longer than usual.
+    fn silence_us(&self, now_us: i64) -> Option<i64> {
+        let silence_us = now_us - self.latest.received_us;
+        let usual_us = (SILENT_GAPS * self.gap_us).max(SILENT_MIN_US);
+        (silence_us > usual_us).then_some(silence_us)
+    }
+
+    fn recent_anomalies(&self) -> u32 {
+        (self.recent & ones(RECENT_LEN)).count_ones()
+    }
+}
+
+/// Returns a mask of the `n` lowest bits.
+fn ones(n: u32) -> u32 {
+    (1 << n) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes a station that sent at these times, in seconds.
+    fn sent_at(seconds: impl IntoIterator<Item = f64>) -> StationMemory {
+        let glance = |second: f64| {
+            #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+            let time_us = (second * 1e6) as i64;
+            Glance {
+                timestamp_us: time_us,
+                received_us: time_us,
+                anomaly_score: 0.4,
+                is_anomaly: false,
+            }
+        };
+        let mut memory = StationMemory::new(&glance(0.0));
+        for second in seconds {
+            memory.note(&glance(second), 1, SICK_FROM_MIN);
+        }
+        memory
+    }
+
+    #[track_caller]
+    fn check_silent(memory: &StationMemory, from_second: i64) {
+        let state = |second: i64| memory.state(second * 1_000_000, SICK_FROM_MIN);
+        assert_eq!(
+            (state(from_second), state(from_second + 1)),
+            (StationState::Normal, StationState::Silent)
+        );
+    }
+
+    #[test]
+    fn silence_is_relative_to_the_usual_interval() {
+        check_silent(&sent_at((0..10).map(f64::from)), 19);
+        check_silent(&sent_at((0..10).map(|i| 60.0 * f64::from(i))), 540 + 180);
+        // Batches of a hundred every minute: events of one batch make no pause.
+        let batches =
+            (0..5).flat_map(|i| (0..100).map(move |j| 60.0 * f64::from(i) + f64::from(j) / 1e3));
+        check_silent(&sent_at(batches), 240 + 179);
+        // A station that sends very fast forgets its pauses, too.
+        let fast = (0..2_000).map(|i| 60.0 + f64::from(i) / 70.0);
+        check_silent(&sent_at([0.0].into_iter().chain(fast)), 98);
+    }
+
+    #[test]
+    fn a_sick_station_that_goes_silent_is_reported_once() {
+        let anomaly = |second: i64| Glance {
+            timestamp_us: second * 1_000_000,
+            received_us: second * 1_000_000,
+            anomaly_score: 0.7,
+            is_anomaly: true,
+        };
+        let mut memory = StationMemory::new(&anomaly(0));
+        for second in 0..5 {
+            memory.note(&anomaly(second), 1, SICK_FROM_MIN);
+        }
+        let mut look = |second: i64, beat| memory.look(second * 1_000_000, beat, SICK_FROM_MIN);
+        assert!(!look(10, 2) && look(20, 3) && !look(30, 4), "once");
+        let now = memory.now(&StationId::parse("a").unwrap(), 30_000_000, SICK_FROM_MIN);
+        assert!(now.is_sick && now.is_silent);
+        assert_eq!((now.state, now.changed), (StationState::Anomaly, 3));
+    }
+
+    #[test]
+    fn the_limit_of_sickness_follows_the_alarm_rate_and_the_number_of_stations() {
+        for (rate, n_stations, expected) in [
+            (0.01, 1, 3),
+            (0.01, 40, 3),
+            (0.01, 1_000, 4),
+            (0.01, 10_000, 5),
+            (0.001, 10_000, 3),
+            (0.05, 8, 5),
+            (0.05, 200, 7),
+            (0.1, 200, 9),
+            (0.5, 10_000, 20),
+        ] {
+            assert_eq!(sick_from(rate, n_stations), expected, "{rate} of {n_stations}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Predictions, alone and in lists.
+
+use std::borrow::Cow;
+
+use sensor::{Attribution, FeatureValues, Prediction, timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PredictionBody<'a> {
+    /// The name of the station.
+    #[serde(borrow)]
+    pub station_id: Cow<'a, str>,
+    /// The number of the event at its station.
+    pub sequence: u64,
+    /// When the event was measured, RFC 3339.
+    pub timestamp: String,
+    /// The measured values by name; only in lists, since the sender knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Option<f64>>>)]
+    pub features: Option<Cow<'a, FeatureValues>>,
+    /// In (0, 1]; higher is more anomalous.
+    pub anomaly_score: f64,
+    /// The lowest score that is called anomalous.
+    pub threshold: f64,
+    /// Whether the event is called anomalous.
+    pub is_anomaly: bool,
+    /// `normal` or `anomaly`.
+    #[serde(borrow)]
+    pub label: Cow<'a, str>,
+    /// Share of normal events that score at least as high.
+    pub p_value: f64,
+    /// The model that judged the event.
+    #[serde(borrow)]
+    pub model_version: Cow<'a, str>,
+    /// The contribution of each value to the score, largest towards anomalous first.
+    #[serde(default, skip_serializing_if = "<[Attribution]>::is_empty")]
+    #[schema(value_type = Vec<AttributionBody>)]
+    pub attributions: Cow<'a, [Attribution]>,
+    /// Whether the event had been stored before; this is the earlier prediction.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub duplicate: bool,
+}
+
+/// The contribution of a feature to a score.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the JSON of an attribution")]
+pub struct AttributionBody {
+    /// The name of the feature.
+    feature: String,
+    /// Its value; null for a missing one.
+    value: Option<f64>,
+    /// Positive towards anomalous: the score is 2^(sum of contributions - 1).
+    contribution: f64,
+}
+
+/// Anomalies, the last to arrive first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AnomaliesBody<'a> {
+    /// The anomalies.
+    #[serde(borrow)]
+    pub anomalies: Vec<PredictionBody<'a>>,
+    /// The value of `before` for the next page; null on the last.
+    pub next: Option<i64>,
+}
+
+/// Predictions by station, the last to be measured first.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct EventsBody<'a> {
+    /// The predictions.
+    pub events: Vec<PredictionBody<'a>>,
+    /// The value of `cursor` for the next page; null on the last.
+    pub next: Option<String>,
+}
+
+/// Stations in the order of their names.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct StationsBody<'a> {
+    /// The stations.
+    pub stations: Vec<StationBody<'a>>,
+    /// The value of `after` for the next page; null on the last.
+    pub next: Option<&'a str>,
+}
+
+/// A station that has sent events.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct StationBody<'a> {
+    /// Its name.
+    pub station_id: &'a str,
+    /// The event that was measured last.
+    pub latest: PredictionBody<'a>,
+    /// The anomaly that arrived last.
+    pub latest_anomaly: Option<PredictionBody<'a>>,
+}
+
+impl<'a> PredictionBody<'a> {
+    /// Describes a prediction to the sender of its event.
+    pub fn answer(prediction: &'a Prediction, duplicate: bool) -> Self {
+        Self { features: None, duplicate, ..Self::listed(prediction) }
+    }
+
+    /// Describes a prediction in a list.
+    pub fn listed(prediction: &'a Prediction) -> Self {
+        Self {
+            station_id: prediction.station_id.as_str().into(),
+            sequence: prediction.sequence,
+            timestamp: timestamp::format(prediction.timestamp_us),
+            features: Some(Cow::Borrowed(&prediction.features)),
+            anomaly_score: prediction.anomaly_score,
+            threshold: prediction.threshold,
+            is_anomaly: prediction.is_anomaly,
+            label: prediction.label().into(),
+            p_value: prediction.p_value,
+            model_version: prediction.model_version.as_str().into(),
+            attributions: Cow::Borrowed(&prediction.attributions),
+            duplicate: false,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_reads_what_the_server_writes() {
+        let prediction = Prediction {
+            station_id: sensor::StationId::parse("press_1").unwrap(),
+            sequence: 7,
+            timestamp_us: 1_767_323_045_000_000,
+            features: serde_json::from_str(r#"{"temperature_c":70.5,"flow":null}"#).unwrap(),
+            anomaly_score: 0.1 + 0.2,
+            threshold: 0.6,
+            is_anomaly: false,
+            p_value: 1.0 / 3.0,
+            model_version: "2026-11-22-0123456789ab".into(),
+            attributions: vec![Attribution {
+                feature: "temperature_c".into(),
+                value: Some(70.5),
+                contribution: 0.1,
+            }],
+        };
+        for body in [PredictionBody::listed(&prediction), PredictionBody::answer(&prediction, true)]
+        {
+            let json = crate::line(&body);
+            assert_eq!(serde_json::from_str::<PredictionBody<'_>>(&json).unwrap(), body);
+        }
+    }
+}
