@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use sensor::FeatureSchema;
 use pipeline::{Model, ModelFiles, Origin, Parts};
 use server::DATABASE_FILE;
-use store::StoreParams;
+use store_sqlite::SqliteParams;
 use tower::ServiceExt as _;
 
 /// 2026-11-22T12:00:00Z.
@@ -27,7 +27,7 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let database = dir.join(DATABASE_FILE);
     let parts = Parts { model, model_files: ModelFiles::of(dir), clock: || NOW_US };
     let (router, _writer) =
-        server::open_app(parts, &database, &StoreParams::default()).unwrap();
+        server::open_app(parts, &database, &SqliteParams::default()).unwrap();
     router
 });
 

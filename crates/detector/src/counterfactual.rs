@@ -95,7 +95,7 @@ impl Detector {
         let mut changed = values.to_vec();
         let mut is_normal = |value: f64| {
             changed[feature] = value;
-            !self.is_anomaly(&changed)
+            !self.judge_row(&changed).is_anomaly
         };
         let normal: Vec<bool> = grid.iter().map(|&value| is_normal(value)).collect();
         let middle = grid.len() / 2;

@@ -84,6 +84,8 @@ pub struct Detector {
     /// The threshold as a score.
     threshold_score: f64,
     meta: ModelMeta,
+    /// The artefact, where `fit` has just encoded it for its checksum.
+    artefact: Option<Arc<[u8]>>,
 }
 
 impl Detector {
@@ -110,45 +112,9 @@ impl Detector {
         params: &Params,
         trained_at_us: i64,
     ) -> Result<Self, FitError> {
-        if !params.alarms.is_valid() {
-            return Err(match params.alarms {
-                AlarmRule::FalseAlarmRate(rate) => FitError::FalseAlarmRate { rate },
-                AlarmRule::Contamination(share) => FitError::Contamination { share },
-            });
-        }
-        if events.len() < Self::N_EVENTS_MIN {
-            return Err(FitError::TooFewEvents { n_events: events.len() });
-        }
-        if events.len() > Self::N_EVENTS_MAX {
-            return Err(FitError::TooManyEvents { n_events: events.len() });
-        }
-        if params.forest.sample_size < 2 {
-            return Err(FitError::SampleSize { sample_size: params.forest.sample_size });
-        }
+        check(params, events.len())?;
         let values = row_major(schema, events);
-        let samples = samples(&values, schema);
-        // At most half of the rows, so that every row has trees that did not draw it.
-        let sample_size = params.forest.sample_size.min(events.len() / 2);
-        let forest_params = isoforest::Params { sample_size, ..params.forest };
-        let fit = IsolationForest::fit(&samples, &forest_params)?;
-        let calibration = Calibration::new(fit.training_path_sums(&samples), params.alarms);
-        if let AlarmRule::FalseAlarmRate(rate) = params.alarms
-            && !calibration.is_usable()
-        {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "saturates, which is enough"
-            )]
-            let n_needed = (1.0 / rate - 1.0).ceil() as usize;
-            return Err(FitError::RateTooSmall {
-                rate,
-                n_events: calibration.sums.len(),
-                n_needed,
-            });
-        }
-
-        let parts = Parts { schema: schema.clone(), forest: fit.forest, calibration };
+        let (parts, sample_size) = Parts::fit(schema, &values, params)?;
         let (_, threshold) = parts.calibration.threshold(&parts.forest);
         let n_features = schema.len();
         let column = |feature: usize| values.iter().skip(feature).step_by(n_features).copied();
@@ -160,18 +126,45 @@ impl Detector {
             sample_size,
             threshold,
         };
-        let sha256 = sha256_hex(&parts.encode());
-        Ok(Self::new(parts, ModelMeta::new(training, sha256, trained_at_us)))
+        let artefact: Arc<[u8]> = parts.encode().into();
+        let meta = ModelMeta::new(training, sha256_hex(&artefact), trained_at_us);
+        Ok(Self { artefact: Some(artefact), ..Self::new(parts, meta) })
+    }
+
+    /// Returns the number of alarms that a detector fitted to `learnt` raises for `judged`. Nothing else
+    /// of that detector is made.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Detector::fit`].
+    ///
+    /// # Panics
+    ///
+    /// Panics when an event is of another schema.
+    pub fn alarms_after(
+        schema: &FeatureSchema,
+        params: &Params,
+        learnt: &[&SensorEvent],
+        judged: &[&SensorEvent],
+    ) -> Result<usize, FitError> {
+        check(params, learnt.len())?;
+        let values = row_major(schema, learnt.iter().copied());
+        let (parts, _) = Parts::fit(schema, &values, params)?;
+        let (threshold, _) = parts.calibration.threshold(&parts.forest);
+        let values = row_major(schema, judged.iter().copied());
+        let is_alarm = |sum| threshold.is_exceeded_by(sum);
+        let alarms = parts.forest.map_path_sums(&samples(&values, schema), is_alarm);
+        Ok(alarms.into_iter().filter(|is_alarm| *is_alarm).count())
     }
 
     fn new(parts: Parts, meta: ModelMeta) -> Self {
         let (threshold, threshold_score) = parts.calibration.threshold(&parts.forest);
-        Self { parts, threshold, threshold_score, meta }
+        Self { parts, threshold, threshold_score, meta, artefact: None }
     }
 
-    /// Writes the detector down; equal detectors give equal bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        self.parts.encode()
+    /// Returns the content of `isoforest.bin`. Equal detectors give equal bytes.
+    pub fn encode(&self) -> Arc<[u8]> {
+        self.artefact.as_ref().map_or_else(|| self.parts.encode().into(), Arc::clone)
     }
 
     /// Reads what [`Detector::encode`] wrote. The bytes need not be trusted; `meta` must be theirs.
@@ -253,15 +246,6 @@ impl Detector {
         self.parts.forest.contributions(values)
     }
 
-    /// The scores of many events, in parallel, each equal to what [`Detector::assess`] gives.
-    ///
-    /// # Panics
-    ///
-    /// Panics when an event is of another schema.
-    pub fn scores(&self, events: &[SensorEvent]) -> Vec<f64> {
-        self.path_sums(events).into_iter().map(|sum| self.parts.forest.score(sum)).collect()
-    }
-
     /// Judges rows of bare values in parallel, each as [`Detector::assess`] judges an event.
     ///
     /// `values` are those of one row after another, in the order of the features, NaN for a missing
@@ -271,38 +255,30 @@ impl Detector {
     ///
     /// Panics when the last row is not whole.
     pub fn judge_rows(&self, values: &[f64]) -> Vec<RowScore> {
-        self.parts.forest.map_path_sums(&samples(values, self.schema()), |sum| RowScore {
+        let samples = samples(values, self.schema());
+        self.parts.forest.map_path_sums(&samples, |sum| self.row_score(sum))
+    }
+
+    /// Judges one row of bare values, as [`Detector::judge_rows`] does.
+    ///
+    /// # Panics
+    ///
+    /// Panics when there are not as many values as features.
+    pub fn judge_row(&self, values: &[f64]) -> RowScore {
+        self.row_score(self.parts.forest.path_sum(values))
+    }
+
+    fn row_score(&self, sum: PathSum) -> RowScore {
+        RowScore {
             anomaly_score: self.parts.forest.score(sum),
             p_value: self.parts.calibration.p_value(sum),
             is_anomaly: self.threshold.is_exceeded_by(sum),
-        })
+        }
     }
 
-    /// The anomaly scores of rows of bare values, in parallel.
-    ///
-    /// # Panics
-    ///
-    /// Panics when the last row is not whole.
-    pub fn score_rows(&self, values: &[f64]) -> Vec<f64> {
-        self.parts.forest.score_samples(&samples(values, self.schema()))
-    }
-
-    /// The anomaly score of a single row of bare values.
-    ///
-    /// # Panics
-    ///
-    /// Panics when there are not as many values as features.
-    pub fn score_row(&self, values: &[f64]) -> f64 {
-        self.parts.forest.score_one(values)
-    }
-
-    /// Whether a row of bare values is called anomalous.
-    ///
-    /// # Panics
-    ///
-    /// Panics when there are not as many values as features.
-    pub fn is_anomaly(&self, values: &[f64]) -> bool {
-        self.threshold.is_exceeded_by(self.parts.forest.path_sum(values))
+    /// Returns the forest.
+    pub fn forest(&self) -> &IsolationForest {
+        &self.parts.forest
     }
 
     /// The values that a prediction of this detector was made from, in the order of the features, NaN
@@ -312,31 +288,10 @@ impl Detector {
         self.schema().features().iter().map(|feature| value(&feature.name)).collect()
     }
 
-    /// How many events the calibration knows; each has a score as if it had not been learnt.
-    pub fn n_calibration_scores(&self) -> usize {
-        self.parts.calibration.sums.len()
-    }
-
-    /// The lowest and the highest of the calibration's scores.
-    pub fn calibration_score_range(&self) -> (f64, f64) {
-        let (Some(&most_anomalous), Some(&least_anomalous)) =
-            (self.parts.calibration.sums.first(), self.parts.calibration.sums.last())
-        else {
-            unreachable!("a calibration has a path sum")
-        };
-        (self.parts.forest.score(least_anomalous), self.parts.forest.score(most_anomalous))
-    }
-
-    /// How many of the calibration's scores are at least this one.
-    pub fn n_calibration_scores_from(&self, score: f64) -> usize {
-        let sums = &self.parts.calibration.sums;
-        sums.partition_point(|&sum| self.parts.forest.score(sum) >= score)
-    }
-
-    /// Share of the calibration's scores that are below this one, 0 to 1.
-    pub fn calibration_share_below(&self, score: f64) -> f64 {
-        let n_from = self.n_calibration_scores_from(score);
-        1.0 - n_from as f64 / self.n_calibration_scores() as f64
+    /// Returns the scores that the detector is calibrated with: those of the training events as if they
+    /// had not been learnt.
+    pub fn calibration(&self) -> CalibrationScores<'_> {
+        CalibrationScores { forest: &self.parts.forest, sums: &self.parts.calibration.sums }
     }
 
     /// The engine that scores.
@@ -361,25 +316,100 @@ impl Detector {
         let forest = self.parts.forest.with_engine(engine)?;
         Ok(Self { parts: Parts { forest, ..self.parts }, ..self })
     }
+}
 
-    /// How many of the events are anomalies.
-    ///
-    /// # Panics
-    ///
-    /// Panics when an event is of another schema.
-    pub fn n_anomalies(&self, events: &[SensorEvent]) -> usize {
-        self.path_sums(events).into_iter().filter(|&sum| self.threshold.is_exceeded_by(sum)).count()
+/// The scores that a detector is calibrated with.
+#[derive(Debug, Clone, Copy)]
+pub struct CalibrationScores<'a> {
+    forest: &'a IsolationForest,
+    /// Ascending: the most anomalous first.
+    sums: &'a [PathSum],
+}
+
+impl CalibrationScores<'_> {
+    /// Returns the number of scores.
+    #[expect(clippy::len_without_is_empty, reason = "a calibration has scores")]
+    pub fn len(self) -> usize {
+        self.sums.len()
     }
 
-    fn path_sums(&self, events: &[SensorEvent]) -> Vec<PathSum> {
-        self.parts.forest.path_sums(&samples(&row_major(self.schema(), events), self.schema()))
+    /// Returns the lowest and the highest score.
+    pub fn score_range(self) -> (f64, f64) {
+        let [most_anomalous, .., least_anomalous] = self.sums else {
+            let score = self.forest.score(self.sums[0]);
+            return (score, score);
+        };
+        (self.forest.score(*least_anomalous), self.forest.score(*most_anomalous))
+    }
+
+    /// Returns the number of scores that are at least this one.
+    pub fn n_from(self, score: f64) -> usize {
+        self.sums.partition_point(|&sum| self.forest.score(sum) >= score)
+    }
+
+    /// Returns the share of scores below this one, 0 to 1.
+    pub fn share_below(self, score: f64) -> f64 {
+        1.0 - self.n_from(score) as f64 / self.len() as f64
     }
 }
 
-fn row_major(schema: &FeatureSchema, events: &[SensorEvent]) -> Vec<f64> {
+/// Checks what can be checked before anything is computed.
+fn check(params: &Params, n_events: usize) -> Result<(), FitError> {
+    if !params.alarms.is_valid() {
+        return Err(match params.alarms {
+            AlarmRule::FalseAlarmRate(rate) => FitError::FalseAlarmRate { rate },
+            AlarmRule::Contamination(share) => FitError::Contamination { share },
+        });
+    }
+    if n_events < Detector::N_EVENTS_MIN {
+        return Err(FitError::TooFewEvents { n_events });
+    }
+    if n_events > Detector::N_EVENTS_MAX {
+        return Err(FitError::TooManyEvents { n_events });
+    }
+    if params.forest.sample_size < 2 {
+        return Err(FitError::SampleSize { sample_size: params.forest.sample_size });
+    }
+    Ok(())
+}
+
+impl Parts {
+    /// Grows a forest and calibrates it. Also returns the sample size of its trees.
+    fn fit(
+        schema: &FeatureSchema,
+        values: &[f64],
+        params: &Params,
+    ) -> Result<(Self, usize), FitError> {
+        let samples = samples(values, schema);
+        // At most half of the rows, so that every row has trees that did not draw it.
+        let sample_size = params.forest.sample_size.min(samples.len() / 2);
+        let forest_params = isoforest::Params { sample_size, ..params.forest };
+        let fit = IsolationForest::fit(&samples, &forest_params)?;
+        let calibration = Calibration::new(fit.training_path_sums(&samples), params.alarms);
+        if let AlarmRule::FalseAlarmRate(rate) = params.alarms
+            && !calibration.is_usable()
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates, which is enough"
+            )]
+            let n_needed = (1.0 / rate - 1.0).ceil() as usize;
+            let n_events = calibration.sums.len();
+            return Err(FitError::RateTooSmall { rate, n_events, n_needed });
+        }
+        Ok((Self { schema: schema.clone(), forest: fit.forest, calibration }, sample_size))
+    }
+}
+
+fn row_major<'a>(
+    schema: &FeatureSchema,
+    events: impl IntoIterator<Item = &'a SensorEvent, IntoIter: Clone>,
+) -> Vec<f64> {
+    let events = events.into_iter();
     let is_of_schema = |event: &SensorEvent| event.values().len() == schema.len();
-    assert!(events.iter().all(is_of_schema), "events are of the schema of the detector");
-    events.iter().flat_map(SensorEvent::values).copied().collect()
+    assert!(events.clone().all(is_of_schema), "events are of the schema of the detector");
+    SensorEvent::rows(events)
 }
 
 fn samples<'a>(values: &'a [f64], schema: &FeatureSchema) -> Samples<'a> {

@@ -29,7 +29,7 @@ mod summary;
 pub use artefact::{ArtefactError, DETECTOR_KIND, DETECTOR_VERSION};
 pub use calibration::AlarmRule;
 pub use counterfactual::{Change, Counterfactual};
-pub use detector::{Detector, FitError, RowScore};
+pub use detector::{CalibrationScores, Detector, FitError, RowScore};
 pub use drift::{DriftDegree, FeatureDrift};
 pub use isoforest::{Engine, EngineError, IsolationForest, Params as ForestParams, Samples};
 pub use meta::{FeatureMeta, ForestMeta, ModelMeta, Versions};

@@ -59,7 +59,7 @@ pub(crate) fn cause(stage: &Stage, n_mutations: u64) -> anyhow::Result<Verdict> 
             Ok(Ok(None)) => bail!("file {number}: it was overlooked"),
             Ok(Ok(Some(detector))) => {
                 ensure!(
-                    detector.encode() == bytes,
+                    *detector.encode() == *bytes,
                     "file {number}: what was loaded is not what is in it"
                 );
                 ensure!(is_forged || bytes == original, "file {number}: a change was not noticed");
@@ -79,7 +79,7 @@ pub(crate) fn cause(stage: &Stage, n_mutations: u64) -> anyhow::Result<Verdict> 
 fn load(dir: &Path) -> Result<Option<Detector>, LoadError> {
     let loaded = Detector::load(dir)?;
     if let Some(detector) = &loaded {
-        detector.score_row(&vec![50.0; detector.schema().len()]);
+        detector.judge_row(&vec![50.0; detector.schema().len()]);
     }
     Ok(loaded)
 }

@@ -25,7 +25,7 @@ pub(crate) fn sequences(data_dir: &Path) -> anyhow::Result<BTreeSet<u64>> {
         bail!("{} events are stored twice", all.len() - sequences.len());
     }
     // Structure, hash of every row, counts.
-    let found = store::verify(&path, |_| ()).context("the database cannot be verified")?;
+    let found = store_sqlite::verify(&path, |_| ()).context("the database cannot be verified")?;
     if found.n_faults > 0 {
         bail!("the database is damaged: {}", found.faults.join("; "));
     }

@@ -203,7 +203,7 @@ fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String)
     let recent: Vec<f64> =
         sampled.iter().filter(of_model).map(|sampled| sampled.anomaly_score).collect();
     let threshold = detector.threshold();
-    let (low, high) = detector.calibration_score_range();
+    let (low, high) = detector.calibration().score_range();
     let high = recent.iter().copied().fold(high.max(threshold), f64::max);
     let bins = Bins::new(low, high, SCORE_BINS);
     let now = bins.shares(recent.iter().copied());
@@ -212,7 +212,7 @@ fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String)
         title: "Scores of the training, and of the last day",
         unit: "anomaly score",
         edges: bins.edges(),
-        shares: &bins.shares_of(|score| detector.calibration_share_below(score)),
+        shares: &bins.shares_of(|score| detector.calibration().share_below(score)),
         compared: last_day(&now),
         marks: &[(threshold, "threshold")],
     };

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::bail;
-use detector::Detector;
+use detector::{Detector, Samples};
 
 use crate::input::Input;
 
@@ -35,13 +35,15 @@ impl Timing {
         if n_rows == 0 {
             bail!("there are no rows to score");
         }
+        let forest = detector.forest();
+        let samples = Samples::new(&values, n_features)?;
         let score = || {
             if one_by_one {
                 for row in values.chunks_exact(n_features) {
-                    black_box(detector.score_row(black_box(row)));
+                    black_box(forest.score_one(black_box(row)));
                 }
             } else {
-                black_box(detector.score_rows(black_box(&values)));
+                black_box(forest.score_samples(black_box(&samples)));
             }
         };
         score();

@@ -43,6 +43,23 @@ impl SensorEvent {
         &self.values
     }
 
+    /// Returns the values of events, one row after another.
+    pub fn rows<'a>(events: impl IntoIterator<Item = &'a Self>) -> Vec<f64> {
+        events.into_iter().flat_map(Self::values).copied().collect()
+    }
+
+    /// Returns the same event with some of its values only: an event of the schema that has these
+    /// features in this order, which need not be checked again.
+    ///
+    /// # Panics
+    ///
+    /// Panics when an index is not below the number of values.
+    #[must_use]
+    pub fn with_features(&self, indices: &[usize]) -> Self {
+        let values = indices.iter().map(|&index| self.values[index]).collect();
+        Self { station_id: self.station_id.clone(), values, ..*self }
+    }
+
     /// How many keys nobody knows the event had.
     pub fn n_ignored_keys(&self) -> usize {
         self.n_ignored_keys

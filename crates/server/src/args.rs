@@ -13,7 +13,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use detector::Engine;
 use pipeline::Retention;
-use store::{OnCorrupt, StoreParams};
+use store_sqlite::{OnCorrupt, SqliteParams};
 use terminal::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -72,7 +72,7 @@ pub struct ServeArgs {
     pub engine: Engine,
 
     /// How many predictions may wait for the disk; more are refused with 503
-    #[arg(long, value_name = "N", default_value_t = StoreParams::default().queue_len_max, env = "SERVER_QUEUE_LEN_MAX",
+    #[arg(long, value_name = "N", default_value_t = SqliteParams::default().queue_len_max, env = "SERVER_QUEUE_LEN_MAX",
           value_parser = positive)]
     pub queue_len_max: usize,
 
@@ -129,8 +129,8 @@ impl ServeArgs {
         if self.quiet { self.log.min(LevelFilter::WARN) } else { self.log }
     }
 
-    pub(crate) fn store_params(&self) -> StoreParams {
-        StoreParams {
+    pub(crate) fn sqlite_params(&self) -> SqliteParams {
+        SqliteParams {
             queue_len_max: self.queue_len_max,
             on_corrupt: match self.on_corrupt {
                 CorruptAction::Quarantine => OnCorrupt::Quarantine,

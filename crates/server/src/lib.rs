@@ -21,7 +21,8 @@ use http_door::{Api, ConnectionLimits, HttpDoor};
 use pipeline::{Door as _, ModelFiles, Models, Parts, Pipeline, Retentions, Shutdown, StopSignal};
 use prometheus_client::registry::Registry;
 use sensor::Clock;
-use store::{OpenError, Store, StoreParams, Writer};
+use store::Writer;
+use store_sqlite::{OpenError, SqliteParams};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -53,8 +54,9 @@ impl Server {
         let model = load_or_train(&model_files, args.require_model, clock())?;
         let parts = Parts { model, model_files, clock };
         let database = args.data_dir.join(DATABASE_FILE);
-        let (pipeline, registry, writer) = open_pipeline(parts, &database, &args.store_params())
-            .context("cannot keep predictions; choose another folder with --data-dir")?;
+        let (pipeline, registry, writer) =
+            open_pipeline(parts, &database, &args.sqlite_params())
+                .context("cannot keep predictions; choose another folder with --data-dir")?;
         pipeline.recall().await;
         let listener = http_door::bind(args.addr).with_context(|| {
             format!(
@@ -128,7 +130,7 @@ impl Server {
 pub fn open_app(
     parts: Parts,
     database: &Path,
-    params: &StoreParams,
+    params: &SqliteParams,
 ) -> Result<(Router, Writer), OpenError> {
     let (pipeline, registry, writer) = open_pipeline(parts, database, params)?;
     Ok((app(Api::new(pipeline, registry, Shutdown::never())), writer))
@@ -137,11 +139,12 @@ pub fn open_app(
 fn open_pipeline(
     parts: Parts,
     database: &Path,
-    params: &StoreParams,
+    params: &SqliteParams,
 ) -> Result<(Pipeline, Registry, Writer), OpenError> {
     let mut registry = Registry::with_prefix("iot");
-    let (pipeline, writer) =
-        Pipeline::open(parts, &mut registry, |observer| Store::open(database, params, observer))?;
+    let (pipeline, writer) = Pipeline::open(parts, &mut registry, |observer| {
+        store_sqlite::open(database, params, observer)
+    })?;
     Ok((pipeline, registry, writer))
 }
 

@@ -13,7 +13,7 @@ use crate::args::{DATABASE_FILE, VerifyArgs};
 /// Fails when something is wrong, or the database cannot be read.
 pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let path = args.data_dir.join(DATABASE_FILE);
-    let found = store::verify(&path, |n_predictions| {
+    let found = store_sqlite::verify(&path, |n_predictions| {
         if n_predictions.is_multiple_of(1_000_000) && n_predictions > 0 {
             tracing::info!(n_predictions, "looking");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
-use wire::{HealthBody, PredictionBody, ProblemBody};
+use serde::Deserialize;
 
 /// What came of sending an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,34 @@ struct Answer {
     may_be_taken: bool,
 }
 
+/// What is read of `GET /health`. Like all answers, it is read tolerantly, since the server may be of
+/// another version.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Health {
+    pub(crate) model: HealthModel,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct HealthModel {
+    pub(crate) version: String,
+    pub(crate) features: Vec<String>,
+}
+
+/// What is read of a prediction.
+#[derive(Debug, Deserialize)]
+struct Answered {
+    anomaly_score: f64,
+    is_anomaly: bool,
+    #[serde(default)]
+    duplicate: bool,
+}
+
+/// What is read of a refusal.
+#[derive(Debug, Deserialize)]
+struct Refused {
+    code: String,
+}
+
 #[derive(Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -70,7 +98,7 @@ impl Client {
     }
 
     /// What the server says of itself.
-    pub(crate) async fn health(&self) -> anyhow::Result<HealthBody> {
+    pub(crate) async fn health(&self) -> anyhow::Result<Health> {
         let Answer { status, body, .. } =
             self.patiently(TRIES_MAX_AT_START, || self.http.get(self.health.clone())).await.map_err(|Undelivered { error, .. }| {
                 error.context(format!(
@@ -96,7 +124,7 @@ impl Client {
         let Answer { status, body, n_tries, may_be_taken } =
             self.patiently(TRIES_MAX, request).await?;
         let outcome = if status.is_success() {
-            let PredictionBody { anomaly_score, is_anomaly, duplicate, .. } =
+            let Answered { anomaly_score, is_anomaly, duplicate } =
                 serde_json::from_slice(&body).map_err(|error| Undelivered {
                     n_tries,
                     error: anyhow::Error::new(error)
@@ -143,8 +171,8 @@ impl Client {
 
 /// Why a request was refused.
 fn problem_code(body: &[u8]) -> String {
-    let problem: Result<ProblemBody, _> = serde_json::from_slice(body);
-    problem.map_or(String::from("without a reason"), |problem| problem.code.into_owned())
+    let refused: Result<Refused, _> = serde_json::from_slice(body);
+    refused.map_or(String::from("without a reason"), |refused| refused.code)
 }
 
 /// Sends a request and reads its answer to the end: status, when to come again, and body.

@@ -1,48 +1,76 @@
-//! How much waits for the writer, and the most that may.
+//! How much may wait for the writer.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
-/// What all waiting predictions may take of memory.
-const BYTES_MAX: usize = 32 << 20;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Counts what waits.
+/// Memory for all waiting predictions, in KiB.
+const KIB_MAX: u32 = 32 * 1024;
+
+/// Room for predictions that wait.
 #[derive(Debug)]
 pub(crate) struct Backlog {
-    len: AtomicUsize,
-    bytes: AtomicUsize,
-    len_max: usize,
+    places: Arc<Semaphore>,
+    n_places: usize,
+    kib: Arc<Semaphore>,
+}
+
+/// The room that a job holds while it waits. Dropped, it is free again.
+#[derive(Debug)]
+pub(crate) struct Room {
+    _places: OwnedSemaphorePermit,
+    _kib: OwnedSemaphorePermit,
 }
 
 impl Backlog {
+    /// Makes room for `len_max` predictions.
     pub(crate) fn new(len_max: usize) -> Self {
-        Self { len: AtomicUsize::new(0), bytes: AtomicUsize::new(0), len_max }
-    }
-
-    /// How many predictions wait.
-    pub(crate) fn len(&self) -> usize {
-        self.len.load(Ordering::Relaxed)
-    }
-
-    /// Whether there is no room for one more.
-    pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.len_max
-    }
-
-    /// Makes room for predictions of so many bytes; says whether there was any. Where nothing waits,
-    /// there is room for as many as there are.
-    pub(crate) fn add(&self, len: usize, bytes: usize) -> bool {
-        let len_before = self.len.fetch_add(len, Ordering::Relaxed);
-        let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = len_before + len <= self.len_max && bytes_before + bytes <= BYTES_MAX;
-        if !fits && len_before > 0 {
-            self.remove(len, bytes);
+        let n_places = len_max.min(Semaphore::MAX_PERMITS);
+        Self {
+            places: Arc::new(Semaphore::new(n_places)),
+            n_places,
+            kib: Arc::new(Semaphore::new(KIB_MAX as usize)),
         }
-        fits || len_before == 0
     }
 
-    /// What was added waits no more.
-    pub(crate) fn remove(&self, len: usize, bytes: usize) {
-        self.len.fetch_sub(len, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// Returns the number of predictions that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.n_places - self.places.available_permits()
+    }
+
+    /// Returns `true` if there is no room for one more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
+    /// Takes room for `len` predictions of `bytes` in total; `None` when there is none. A job that
+    /// needs more than all the room gets all of it.
+    pub(crate) fn take(&self, len: usize, bytes: usize) -> Option<Room> {
+        let places = u32::try_from(len.min(self.n_places)).unwrap_or(u32::MAX);
+        let kib = u32::try_from(bytes.div_ceil(1024)).map_or(KIB_MAX, |kib| kib.min(KIB_MAX));
+        Some(Room {
+            _places: Arc::clone(&self.places).try_acquire_many_owned(places).ok()?,
+            _kib: Arc::clone(&self.kib).try_acquire_many_owned(kib).ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_bounded_and_comes_back() {
+        let backlog = Backlog::new(10);
+        let first = backlog.take(6, 100).unwrap();
+        assert!(backlog.take(5, 100).is_none(), "4 places are left");
+        let second = backlog.take(4, 100).unwrap();
+        assert_eq!((backlog.len(), backlog.is_full()), (10, true));
+        drop((first, second));
+        assert_eq!(backlog.len(), 0);
+        let large = backlog.take(1_000, 1 << 40).unwrap();
+        assert!(backlog.take(1, 1).is_none());
+        drop(large);
+        assert!(backlog.take(1, 1).is_some());
     }
 }

@@ -138,15 +138,7 @@ impl TrainingData {
             let schema =
                 FeatureSchema::new(kept.iter().map(|&feature| features[feature].clone()).collect())
                     .expect("a part of a schema is a schema");
-            let narrowed = self.events.iter().map(|event| {
-                let values: Vec<f64> =
-                    kept.iter().map(|&feature| event.values()[feature]).collect();
-                let station_id = event.station_id().clone();
-                schema
-                    .event(station_id, event.sequence(), event.timestamp_us(), &values)
-                    .expect("a part of an event is an event")
-            });
-            self.events = narrowed.collect();
+            self.events = self.events.iter().map(|event| event.with_features(&kept)).collect();
             self.schema = schema;
         }
         Ok(())

@@ -6,8 +6,8 @@
 
 mod args;
 mod data;
-mod drift;
 mod report;
+mod stability;
 mod summary;
 mod teller;
 mod timeline;
@@ -30,7 +30,7 @@ use crate::timing::Timing;
 
 pub use args::Args;
 pub use data::TrainingData;
-pub use drift::Drift;
+pub use stability::StabilityTrial;
 pub use timeline::Timeline;
 
 /// Some of the events learnt from, for people: a CSV that [`run`] writes to the data folder.
@@ -83,8 +83,8 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let detector = Detector::fit(&data.schema, &data.events, &params, now_us)
         .with_context(|| format!("cannot learn from {}", data.source))?
         .with_engine(args.engine)?;
-    progress.set_message("looking for drift");
-    let drift = Drift::measure(&data, &params, now_us);
+    progress.set_message("judging the last fifth");
+    let trial = StabilityTrial::measure(&data, &params);
     progress.finish_and_clear();
 
     let summary = Summary {
@@ -92,7 +92,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         data: &data,
         timeline: if data.has_times { Timeline::of(&data.events) } else { None },
         detector: &detector,
-        drift: drift.as_ref(),
+        trial: trial.as_ref(),
         took: started.elapsed(),
     };
     if !args.dry_run {

@@ -6,7 +6,7 @@ use sensor::{SensorEvent, timestamp};
 use wording::{grouped, percent, rounded, significant};
 
 use crate::data::TrainingData;
-use crate::drift::Drift;
+use crate::stability::StabilityTrial;
 use crate::summary::Summary;
 
 /// Events that are drawn as dots.
@@ -35,7 +35,7 @@ impl Summary<'_> {
         for warning in &self.data.warnings {
             report.warning(warning);
         }
-        if let Some(warning) = self.drift.and_then(Drift::warning) {
+        if let Some(warning) = self.trial.and_then(StabilityTrial::warning) {
             report.warning(&warning);
         }
         report.facts(self.facts());
@@ -145,21 +145,20 @@ impl Summary<'_> {
     fn scatters(&self, pairs: &[(usize, usize)]) -> Vec<(String, String)> {
         let events = &self.data.events;
         let n_dots = events.len().min(DOTS);
-        let drawn: Vec<SensorEvent> =
-            (0..n_dots).map(|dot| events[dot * events.len() / n_dots].clone()).collect();
-        let scores = self.detector.scores(&drawn);
+        let drawn = (0..n_dots).map(|dot| &events[dot * events.len() / n_dots]);
+        let judged = self.detector.judge_rows(&SensorEvent::rows(drawn.clone()));
         let threshold = self.detector.threshold();
-        let lowest = scores.iter().copied().fold(threshold, f64::min);
+        let lowest = judged.iter().map(|row| row.anomaly_score).fold(threshold, f64::min);
         let features = &self.detector.meta().features;
         let scatter = |&(x, y): &(usize, usize)| {
             let dots: Vec<Dot> = drawn
-                .iter()
-                .zip(&scores)
-                .map(|(event, score)| Dot {
+                .clone()
+                .zip(&judged)
+                .map(|(event, judged)| Dot {
                     x: event.values()[x],
                     y: event.values()[y],
-                    weight: (score - lowest) / f64::max(threshold - lowest, 1e-9),
-                    is_marked: self.detector.is_anomaly(event.values()),
+                    weight: (judged.anomaly_score - lowest) / f64::max(threshold - lowest, 1e-9),
+                    is_marked: judged.is_anomaly,
                 })
                 .collect();
             let [x_unit, y_unit] = [x, y].map(|index| features[index].title());
@@ -178,7 +177,7 @@ fn column(data: &TrainingData, index: usize) -> impl Iterator<Item = f64> + '_ {
 }
 
 fn score_histogram(detector: &Detector) -> String {
-    let (low, high) = detector.calibration_score_range();
+    let (low, high) = detector.calibration().score_range();
     let bins = Bins::new(low, high.max(detector.threshold()), N_BINS);
     let mark = match detector.alarm_rule() {
         AlarmRule::FalseAlarmRate(rate) => format!("threshold: {}", percent(rate)),
@@ -189,7 +188,7 @@ fn score_histogram(detector: &Detector) -> String {
         title: "Scores of the training events",
         unit: "anomaly score",
         edges: bins.edges(),
-        shares: &bins.shares_of(|score| detector.calibration_share_below(score)),
+        shares: &bins.shares_of(|score| detector.calibration().share_below(score)),
         compared: None,
         marks: &[(detector.threshold(), &mark)],
     }

@@ -9,7 +9,7 @@ use wording::{bytes, grouped, percent, rounded, significant};
 
 use crate::args::Args;
 use crate::data::TrainingData;
-use crate::drift::Drift;
+use crate::stability::StabilityTrial;
 use crate::timeline::Timeline;
 use crate::{REPORT_FILE, SAMPLE_FILE};
 
@@ -19,7 +19,7 @@ pub(crate) struct Summary<'a> {
     /// When the events were measured, where the data says.
     pub(crate) timeline: Option<Timeline>,
     pub(crate) detector: &'a Detector,
-    pub(crate) drift: Option<&'a Drift>,
+    pub(crate) trial: Option<&'a StabilityTrial>,
     pub(crate) took: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Summary<'_> {
         self.write_features(out)?;
         self.write_model(out)?;
         self.write_files(out)?;
-        self.write_drift(out)
+        self.write_trial(out)
     }
 
     fn write_data(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -161,19 +161,19 @@ impl Summary<'_> {
         writeln!(out, "took         {:.2} s", self.took.as_secs_f64())
     }
 
-    fn write_drift(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Some(drift) = self.drift else {
+    fn write_trial(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(trial) = self.trial else {
             return writeln!(
                 out,
                 "drift        not measured: too few rows to set a fifth of them aside"
             );
         };
-        let (measured, asked) = (percent(drift.measured()), percent(drift.asked));
+        let (measured, asked) = (percent(trial.measured()), percent(trial.asked));
         writeln!(
             out,
             "drift        learnt from the first {} rows, {measured} of the last {} are called anomalous ({asked} asked)",
-            grouped(drift.n_learnt as f64),
-            grouped(drift.n_tried as f64),
+            grouped(trial.n_learnt as f64),
+            grouped(trial.n_judged as f64),
         )
     }
 }

@@ -60,7 +60,7 @@ impl<'a> Teller<'a> {
             (false, LogFormat::Text) => summary.write(self.out)?,
             (false, LogFormat::Json) => self.line(&self.trained(summary))?,
         }
-        match summary.drift.and_then(crate::Drift::warning) {
+        match summary.trial.and_then(crate::StabilityTrial::warning) {
             Some(warning) => self.warn(&warning),
             None => Ok(()),
         }
@@ -76,7 +76,7 @@ impl<'a> Teller<'a> {
             rows: meta.training_rows,
             bad_rows: summary.data.n_bad_rows,
             threshold: meta.threshold,
-            drift_rate: summary.drift.map(crate::Drift::measured),
+            drift_rate: summary.trial.map(crate::StabilityTrial::measured),
             files,
             duration_s: summary.took.as_secs_f64(),
         }

@@ -116,6 +116,34 @@ fn sources_with(word: &str) -> Vec<String> {
 }
 
 #[test]
+fn http_is_known_to_its_door_and_above() {
+    for (name, manifest) in manifests() {
+        let knows = ["axum", "hyper", "tower", "http-body-util"];
+        let is_above = ["http-door", "pages", "server"].contains(&name.as_str());
+        let used: Vec<&String> = dependencies(&manifest)
+            .into_iter()
+            .filter(|(table, dependency, _)| {
+                *table == "dependencies" && knows.contains(&dependency.as_str())
+            })
+            .map(|(_, dependency, _)| dependency)
+            .collect();
+        assert!(is_above || used.is_empty(), "`{name}` must not know HTTP: {used:?}");
+    }
+}
+
+#[test]
+fn sqlite_is_known_to_its_backend() {
+    for (name, manifest) in manifests() {
+        let is_used = dependencies(&manifest)
+            .into_iter()
+            .any(|(table, dependency, _)| table == "dependencies" && dependency == "rusqlite");
+        // `faults` looks at the file from outside.
+        let may = ["store-sqlite", "faults"].contains(&name.as_str());
+        assert!(!is_used || may, "`{name}` must not know SQLite");
+    }
+}
+
+#[test]
 fn only_a_main_reads_the_clock_or_ends_the_process() {
     for word in ["SystemTime::now", "Utc::now", "println!(", "process::exit"] {
         let elsewhere: Vec<String> =

@@ -50,7 +50,8 @@ async fn a_test_rig_is_learnt_served_and_replayed_as_offline() {
     let labels: Vec<bool> =
         rows.iter().map(|row| row.is_anomaly.clone().unwrap().unwrap()).collect();
     let events: Vec<_> = rows.into_iter().map(|row| row.event).collect();
-    let offline = detector.scores(&events);
+    let judged = detector.judge_rows(&sensor::SensorEvent::rows(&events));
+    let offline: Vec<f64> = judged.iter().map(|row| row.anomaly_score).collect();
 
     let report =
         plant.simulate(&["--replay", &text(&experiment), "--concurrency", "16"]).await.unwrap();

@@ -58,7 +58,7 @@ fn a_counterfactual_is_normal_within_its_range_and_not_beyond() {
         let is_normal = |value: f64| {
             let mut changed = values;
             changed[culprit] = value;
-            !detector.is_anomaly(&changed)
+            !detector.judge_row(&changed).is_anomaly
         };
         assert!(is_normal(change.low) && is_normal(change.high), "{change:?}");
         assert!(is_normal(f64::midpoint(change.low, change.high)), "{change:?}");
@@ -80,7 +80,7 @@ fn several_values_are_changed_where_one_is_not_enough() {
         let feature = features.iter().position(|feature| feature.name == change.feature).unwrap();
         changed[feature] = change.low;
     }
-    assert!(!detector.is_anomaly(&changed));
+    assert!(!detector.judge_row(&changed).is_anomaly);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn what_is_said_to_be_normal_is_normal_as_it_is_written() {
     let detector = detector();
     let mut n_checked = 0;
     for event in events(3_000, 5) {
-        if !detector.is_anomaly(event.values()) {
+        if !detector.judge_row(event.values()).is_anomaly {
             continue;
         }
         let Some(found) = detector.counterfactual(event.values()) else { continue };
@@ -102,7 +102,7 @@ fn what_is_said_to_be_normal_is_normal_as_it_is_written() {
                 n_checked += 1;
             }
             let is_last = change == found.changes.last().unwrap();
-            assert!(!is_last || !detector.is_anomaly(&changed), "{found:?}");
+            assert!(!is_last || !detector.judge_row(&changed).is_anomaly, "{found:?}");
         }
     }
     assert!(n_checked > 20, "{n_checked}");
@@ -130,13 +130,14 @@ fn a_row_is_made_of_the_values_of_a_prediction() {
 #[test]
 fn scores_of_the_calibration_are_counted_from_any_score_on() {
     let detector = detector();
-    let n = detector.n_calibration_scores();
-    assert_eq!(detector.n_calibration_scores_from(0.0), n);
-    assert_eq!(detector.n_calibration_scores_from(1.01), 0);
-    let (lowest, highest) = detector.calibration_score_range();
+    let calibration = detector.calibration();
+    let n = calibration.len();
+    assert_eq!(calibration.n_from(0.0), n);
+    assert_eq!(calibration.n_from(1.01), 0);
+    let (lowest, highest) = calibration.score_range();
     assert!(0.0 < lowest && lowest < highest && highest <= 1.0);
-    assert_eq!(detector.n_calibration_scores_from(lowest), n);
-    assert_eq!(detector.n_calibration_scores_from(highest + 1e-9), 0);
-    let n_anomalous = detector.n_calibration_scores_from(detector.threshold());
+    assert_eq!(calibration.n_from(lowest), n);
+    assert_eq!(calibration.n_from(highest + 1e-9), 0);
+    let n_anomalous = calibration.n_from(detector.threshold());
     assert!(n_anomalous > 0 && n_anomalous <= n / 100, "{n_anomalous} of {n}");
 }

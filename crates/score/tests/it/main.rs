@@ -299,7 +299,7 @@ fn features_that_need_64_bits_are_told() {
     detector.save(&place.dir.path().join("models")).unwrap();
     place.write("rows.csv", b"seconds_since_1970\n1760000001.5\n");
     let (printed, told) = place.score("rows.csv", &[]).unwrap();
-    let expected = detector.score_row(&[1_760_000_001.5]);
+    let expected = detector.judge_row(&[1_760_000_001.5]).anomaly_score;
     assert!(printed.starts_with(&format!("{HEADER}1,{expected},")), "{printed}");
     assert!(
         told.starts_with("note: compared in 64 bits, which takes longer: seconds_since_1970\n"),

@@ -343,7 +343,8 @@ async fn a_store_that_does_not_take_events_makes_503_until_it_does() {
 async fn more_events_than_may_wait_are_refused_with_503() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.db");
-    let params = store::StoreParams { queue_len_max: 1, ..store::StoreParams::default() };
+    let params =
+        store_sqlite::SqliteParams { queue_len_max: 1, ..store_sqlite::SqliteParams::default() };
     let parts = Parts {
         model: model(42),
         model_files: ModelFiles::of(dir.path().to_owned()),

@@ -23,7 +23,8 @@ use detector::{Detector, ForestParams, Params};
 use pipeline::{Model, ModelFiles, Origin, Parts};
 use sensor::FeatureSchema;
 use serde_json::Value;
-use store::{StoreParams, Writer};
+use store::Writer;
+use store_sqlite::SqliteParams;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
@@ -91,7 +92,7 @@ fn router(dir: &Path, model: &Model) -> (Router, Writer) {
         model_files: ModelFiles::of(dir.to_owned()),
         clock: || NOW_US,
     };
-    server::open_app(parts, &dir.join("events.db"), &StoreParams::default()).unwrap()
+    server::open_app(parts, &dir.join("events.db"), &SqliteParams::default()).unwrap()
 }
 
 /// A model that is trained in a moment.

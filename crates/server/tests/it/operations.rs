@@ -152,7 +152,9 @@ async fn every_flag_metric_and_warning_is_explained() {
     }
 
     let mut n_messages = 0;
-    for crate_name in ["server", "pipeline", "http-door", "pages", "stations", "store"] {
+    for crate_name in
+        ["server", "pipeline", "http-door", "pages", "stations", "store", "store-sqlite"]
+    {
         for source in rust_sources(&root.join("crates").join(crate_name).join("src")) {
             for call in ["tracing::warn!(", "tracing::error!("] {
                 for after in source.split(call).skip(1) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::commit_mark::beside;
+use files::{beside, free_beside};
 
 /// What the names of the files of a database end with.
 const SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
@@ -14,14 +14,8 @@ const SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
 /// be read into the database that begins. If the power fails in between, the mark tells what the next
 /// start misses, and the log is beside the name that was chosen here.
 pub(crate) fn put_aside(database: &Path) -> io::Result<PathBuf> {
-    let mut number = 1;
-    let target = loop {
-        let target = beside(database, &format!(".corrupt-{number}"));
-        if SUFFIXES.iter().all(|suffix| !beside(&target, suffix).exists()) {
-            break target;
-        }
-        number += 1;
-    };
+    let is_free = |target: &Path| SUFFIXES.iter().all(|suffix| !beside(target, suffix).exists());
+    let target = free_beside(database, ".corrupt-", is_free);
     for suffix in SUFFIXES {
         match fs::rename(beside(database, suffix), beside(&target, suffix)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::error::{OpenError, ReadError};
-use crate::prediction_row::{HASHED_COLUMNS, RowHash};
+use crate::error::OpenError;
+use crate::prediction_row::{HASHED_COLUMNS, hashes_of};
 use crate::schema::{self, Ledger};
 
 /// What was found.
@@ -40,8 +40,8 @@ pub enum VerifyError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// It cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
+    #[error("cannot read the database")]
+    Read(#[from] rusqlite::Error),
 }
 
 /// Looks at the structure of a database, the hash of every row, and the totals. A server may use it
@@ -53,9 +53,8 @@ pub enum VerifyError {
 pub fn verify(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verification, VerifyError> {
     let connection = schema::open_for_reading(path)?;
     schema::check_readable(&connection, path)?;
-    let read = |error| VerifyError::Read(ReadError::Sqlite(error));
     // One state of the database throughout.
-    connection.execute_batch("BEGIN").map_err(read)?;
+    connection.execute_batch("BEGIN")?;
 
     let mut verification = Verification::default();
     structure(&connection, &mut verification);
@@ -107,7 +106,7 @@ fn rows(
                 .map(|column| text(column).unwrap_or_else(|| String::from("?")));
             format!("the prediction of {station} at {time} µs, sequence {sequence}")
         };
-        match RowHash::of_row(row) {
+        match hashes_of(row) {
             Ok((_, None)) => verification.n_without_hash += 1,
             Ok((expected, Some(found))) if expected == found => {}
             Ok(_) => verification.fault(|| format!("{} is not what was written", place())),

@@ -4,9 +4,11 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use store::{KeepError, Kept, OnCorrupt, OpenError, Store, StoreParams, Totals, Trouble, verify};
+use store::contract::{new_prediction, newest};
+use store::{KeepError, Kept, Totals, Trouble};
+use store_sqlite::{OnCorrupt, OpenError, SqliteParams, verify};
 
-use crate::{TestStore, new_prediction, newest, open};
+use crate::{TestStore, open};
 
 /// Runs `act` and gives what it logs.
 fn logged<T>(act: impl FnOnce() -> T) -> (T, String) {
@@ -75,7 +77,7 @@ async fn what_a_deleted_database_held_is_rescued_at_the_stop() {
     drop(store);
     assert_eq!(writer.join(), Err(KeepError::Unknown(Trouble::Replaced)));
     let rescued = dir.path().join("data/events.db.rescued-1");
-    assert_eq!(verify(&rescued, Box::new(|_| ())).unwrap().n_predictions, 3);
+    assert_eq!(verify(&rescued, |_| ()).unwrap().n_predictions, 3);
 }
 
 #[tokio::test]
@@ -120,8 +122,11 @@ async fn a_damaged_database_is_put_aside_or_stops_the_start() {
     let path = test.path();
     let dir = test.close();
     damage(&path);
-    let exit = StoreParams { on_corrupt: OnCorrupt::Exit, ..StoreParams::default() };
-    assert!(matches!(Store::open(&path, &exit, Box::new(|_| ())), Err(OpenError::Corrupt { .. })));
+    let exit = SqliteParams { on_corrupt: OnCorrupt::Exit, ..SqliteParams::default() };
+    assert!(matches!(
+        store_sqlite::open(&path, &exit, Box::new(|_| ())),
+        Err(OpenError::Corrupt { .. })
+    ));
     assert!(std::fs::read(&path).unwrap().starts_with(b"this is not"), "it is left as it was");
 
     let ((store, _writer), log) = logged(|| open(&path).unwrap());
@@ -164,7 +169,7 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
     let test = three_events().await;
     let path = test.path();
     let _dir = test.close();
-    let found = verify(&path, Box::new(|_| ())).unwrap();
+    let found = verify(&path, |_| ()).unwrap();
     assert_eq!((found.n_predictions, found.n_faults, found.n_without_hash), (3, 0, 0), "{found:?}");
 
     // In text, where SQLite sees nothing wrong.
@@ -178,7 +183,7 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
     // In the id, which only its hash knows; and in a count.
     connection.execute_batch("UPDATE predictions SET id = 70 WHERE id = 1").unwrap();
     connection.execute_batch("UPDATE totals SET anomalies = 4").unwrap();
-    let found = verify(&path, Box::new(|_| ())).unwrap();
+    let found = verify(&path, |_| ()).unwrap();
     assert_eq!(found.n_faults, 4, "{found:?}");
     let of_rows = found.faults.iter().filter(|fault| fault.contains("is not what was written"));
     assert_eq!(of_rows.count(), 2, "{found:?}");
@@ -189,9 +194,12 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
 async fn a_writer_that_panics_is_heard_of_and_answers_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let observe = |report: store::CommitReport| assert_ne!(report.n_predictions, 2, "on purpose");
-    let (store, mut writer) =
-        Store::open(&dir.path().join("events.db"), &StoreParams::default(), Box::new(observe))
-            .unwrap();
+    let (store, mut writer) = store_sqlite::open(
+        &dir.path().join("events.db"),
+        &SqliteParams::default(),
+        Box::new(observe),
+    )
+    .unwrap();
     store.keep(&new_prediction(1, false)).await.unwrap();
     let two = [new_prediction(2, false), new_prediction(3, false)];
     assert_eq!(store.keep_all(&two).await, Err(KeepError::Unknown(Trouble::WriterGone)));

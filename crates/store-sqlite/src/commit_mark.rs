@@ -9,8 +9,9 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use files::beside;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::OpenError;
@@ -78,13 +79,6 @@ impl CommitMark {
         self.mark = mark;
         Ok(())
     }
-}
-
-/// The path of a file that belongs to a database.
-pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(suffix);
-    path.into()
 }
 
 fn encode(number: u64, mark: Mark) -> [u8; PLACE_LEN] {

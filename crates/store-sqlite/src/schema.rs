@@ -2,11 +2,10 @@
 
 use std::path::Path;
 use std::time::Duration;
-use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags};
+use store::Totals;
 
-use crate::Totals;
 use crate::commit_mark::Mark;
 use crate::error::OpenError;
 
@@ -149,22 +148,6 @@ pub(crate) fn check_integrity(connection: &Connection, path: &Path) -> Result<()
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
         .map_err(|source| OpenError::sqlite(path, source))?;
     if reason == "ok" { Ok(()) } else { Err(OpenError::Corrupt { path: path.to_owned(), reason }) }
-}
-
-/// Makes a folder and those above it, so that they are still there after a power cut.
-pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
-    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
-    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
-    fs::create_dir_all(dir)?;
-    // A folder's name is kept in the one above it. Windows writes names by itself.
-    #[cfg(unix)]
-    for parent in missing.iter().filter_map(|dir| dir.parent()) {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        fs::File::open(parent)?.sync_all()?;
-    }
-    #[cfg(not(unix))]
-    drop(missing);
-    Ok(())
 }
 
 /// Opens a database for reading only.

@@ -1,48 +1,17 @@
 //! Deleting what is too old, a little at a time.
 
 use rusqlite::{Connection, params};
+use store::{Place, Sweep, Swept, Totals};
 
-use crate::Totals;
 use crate::query::next_station;
-
-/// A walk through the predictions in the order of their keys, which deletes those that are too old.
-///
-/// A prediction is too old when it was both measured and received before the limit: old events that
-/// were sent today stay as long as others of today.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sweep {
-    /// Predictions that are no anomalies and older than this go, in microseconds since 1970.
-    pub before_us: Option<i64>,
-    /// Anomalies that are older than this go.
-    pub anomalies_before_us: Option<i64>,
-    /// Where to go on; `None` to begin.
-    pub from: Option<Place>,
-}
-
-/// A place between two predictions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    station_id: String,
-    timestamp_us: i64,
-    sequence: i64,
-}
-
-/// What a step of a [`Sweep`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Swept {
-    /// How many predictions were deleted.
-    pub n_deleted: u64,
-    /// Where to go on; `None` when the walk has come to its end.
-    pub next: Option<Place>,
-}
 
 /// Predictions that a step looks at: few, since events wait meanwhile.
 const STEP_LEN: usize = 500;
 /// Pages that a step gives back to the system, and how many must be free for it.
 const STEP_PAGES: u32 = 256;
 
-/// Takes a step.
-pub(crate) fn sweep(
+/// Takes a step of a sweep.
+pub(crate) fn step(
     connection: &Connection,
     sweep: &Sweep,
     totals: &mut Totals,

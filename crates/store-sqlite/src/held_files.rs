@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::commit_mark::beside;
+use files::beside;
 
 /// The files of an open database as they were found when it was opened.
 #[derive(Debug)]

@@ -1,0 +1,114 @@
+//! Stored predictions in SQLite: one file, one writer, durable when acknowledged.
+//!
+//! [`open`] opens or creates a database and starts its writer; from then on it is a
+//! [`Store`]. [`verify()`] checks every row of a database.
+//!
+//! A transaction is on the disk before anyone hears of it: WAL with `synchronous=FULL`, both read
+//! back. A mark beside the database remembers how far it had come, so that a loss is noticed, and
+//! keeps a second writer away. A damaged database is put aside.
+//!
+//! What it does not do: it batches nothing and answers nobody; `store` does.
+
+mod backend;
+mod commit_mark;
+mod disk_trial;
+mod error;
+mod held_files;
+mod prediction_row;
+mod quarantine;
+mod query;
+mod reader;
+mod rescue;
+mod schema;
+mod series;
+mod sweep;
+mod verify;
+mod wal;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use store::{Backend, Observer, Reader, Store, Writer};
+
+use crate::backend::Sqlite;
+use crate::commit_mark::{CommitMark, Mark};
+use crate::reader::Readers;
+
+pub use error::OpenError;
+pub use verify::{Verification, VerifyError, verify};
+
+/// How to open a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteParams {
+    /// The number of predictions that may wait for the writer; more are refused.
+    pub queue_len_max: usize,
+    /// What to do with a damaged database.
+    pub on_corrupt: OnCorrupt,
+}
+
+/// What to do with a database that is found to be damaged when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnCorrupt {
+    /// Put it aside and begin a new one.
+    Quarantine,
+    /// Leave it and fail.
+    Exit,
+}
+
+impl Default for SqliteParams {
+    fn default() -> Self {
+        Self { queue_len_max: Store::QUEUE_LEN_DEFAULT, on_corrupt: OnCorrupt::Quarantine }
+    }
+}
+
+/// Opens a database, which is created if it is missing, and starts its writer.
+///
+/// # Errors
+///
+/// Fails like [`open_backend`], and when the system does not start a thread.
+pub fn open(
+    path: &Path,
+    params: &SqliteParams,
+    observe: Observer,
+) -> Result<(Store, Writer), OpenError> {
+    let (backend, reader) = open_backend(path, params.on_corrupt)?;
+    Store::start(backend, reader, params.queue_len_max, observe)
+        .map_err(|source| OpenError::Thread { source })
+}
+
+/// The two sides of an open database.
+pub type Opened = (Box<dyn Backend>, Arc<dyn Reader>);
+
+/// Opens a database without starting its writer.
+///
+/// # Errors
+///
+/// Fails when the file cannot be opened, is in use by another writer, belongs to another program or a
+/// later version, is damaged and must not be put aside, or when the system does not grant the
+/// durability that is asked for.
+pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenError> {
+    if let Some(dir) = path.parent() {
+        files::create_dir_durably(dir)
+            .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
+    }
+    let mut mark = CommitMark::open(path)?;
+    let connection = match schema::open_checked(path, mark.mark()) {
+        Err(OpenError::Corrupt { reason, .. }) if on_corrupt == OnCorrupt::Quarantine => {
+            let aside = quarantine::put_aside(path)
+                .map_err(|source| OpenError::Quarantine { path: path.to_owned(), source })?;
+            tracing::error!(
+                reason,
+                "the database `{}` is damaged; it was put aside as `{}` and a new one begins: save what can be \
+                 read of it with `sqlite3 {} .recover`",
+                path.display(),
+                aside.display(),
+                aside.display()
+            );
+            schema::open_checked(path, Mark { is_suspect: false, ..mark.mark() })?
+        }
+        opened => opened?,
+    };
+    mark.acquit().map_err(|source| OpenError::CommitMark { path: path.to_owned(), source })?;
+    let backend = Sqlite::new(path, connection, mark)?;
+    Ok((Box::new(backend), Arc::new(Readers::open(path)?)))
+}

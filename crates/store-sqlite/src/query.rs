@@ -1,0 +1,231 @@
+//! The queries of readers.
+
+use rusqlite::{Connection, OptionalExtension as _, Params, named_params, params};
+use sensor::{Glance, StationId};
+use store::{
+    AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery, StoredPrediction,
+};
+
+use crate::error::QueryError;
+use crate::prediction_row::{self, COLUMNS};
+
+pub(crate) fn anomalies(
+    connection: &Connection,
+    query: &AnomalyQuery,
+) -> Result<Vec<StoredPrediction>, QueryError> {
+    // A parameter has to appear, so the first says that there is no station to ask for.
+    let (index, of_station) = match query.station_id {
+        None => ("anomalies_by_id", ":station_id IS NULL"),
+        Some(_) => ("anomalies_by_station", "station_id = :station_id"),
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions INDEXED BY {index}
+         WHERE is_anomaly AND id < :before_id AND {of_station} AND timestamp_us >= :since_us
+         ORDER BY id DESC LIMIT :limit"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let parameters = named_params! {
+        ":before_id": query.before_id.unwrap_or(i64::MAX),
+        ":station_id": query.station_id.as_ref().map(StationId::as_str),
+        ":since_us": query.since_us.unwrap_or(i64::MIN),
+        ":limit": query.limit,
+    };
+    let rows = statement.query_map(parameters, prediction_row::read)?;
+    Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
+}
+
+/// The anomaly that was the `id`th prediction to arrive.
+pub(crate) fn anomaly(
+    connection: &Connection,
+    id: i64,
+) -> Result<Option<StoredPrediction>, QueryError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_id WHERE is_anomaly AND id = ?1"
+    );
+    first_readable(connection, &sql, [id])
+}
+
+/// The first row that a query finds and that is not damaged.
+fn first_readable(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<Option<StoredPrediction>, QueryError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query_map(parameters, prediction_row::read)?;
+    Ok(rows.find_map(readable).transpose()?)
+}
+
+pub(crate) fn neighbours(
+    connection: &Connection,
+    key: &EventKey,
+    n_each: u32,
+) -> Result<Neighbours, QueryError> {
+    let read = |comparison: &str, order: &str| -> Result<Vec<StoredPrediction>, QueryError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM predictions
+             WHERE station_id = ?1 AND (timestamp_us, sequence) {comparison} (?2, ?3)
+             ORDER BY timestamp_us {order}, sequence {order} LIMIT ?4"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let sequence = key.sequence.cast_signed();
+        let parameters = params![key.station_id.as_str(), key.timestamp_us, sequence, n_each];
+        let rows = statement.query_map(parameters, prediction_row::read)?;
+        Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
+    };
+    let mut before = read("<", "DESC")?;
+    before.reverse();
+    Ok(Neighbours { before, after: read(">", "ASC")? })
+}
+
+/// Stations in the order of their names, each with its last `len_max` predictions, the last to be
+/// measured first.
+pub(crate) fn glances(
+    connection: &Connection,
+    query: &StationQuery,
+    len_max: u32,
+) -> Result<Vec<(StationId, Vec<Glance>)>, QueryError> {
+    let mut found = Vec::new();
+    let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
+    while found.len() < query.limit as usize
+        && let Some(name) = next_station(connection, &last)?
+    {
+        if let Ok(station_id) = StationId::parse(&name) {
+            let glances = past(connection, &station_id, len_max)?;
+            found.push((station_id, glances));
+        }
+        last = name;
+    }
+    Ok(found)
+}
+
+/// The last predictions of a station at a glance, the last to be measured first.
+pub(crate) fn past(
+    connection: &Connection,
+    station_id: &StationId,
+    len_max: u32,
+) -> Result<Vec<Glance>, QueryError> {
+    let sql = "
+        SELECT timestamp_us, received_us, anomaly_score, is_anomaly FROM predictions
+        WHERE station_id = ?1 ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![station_id.as_str(), len_max], |row| {
+        Ok(Glance {
+            timestamp_us: prediction_row::time(row, 0)?,
+            received_us: prediction_row::clock_time(row, 1)?,
+            anomaly_score: row.get(2)?,
+            is_anomaly: row.get(3)?,
+        })
+    })?;
+    Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
+}
+
+/// Leaves out a row that is damaged, so that the others can be read.
+pub(crate) fn readable<T>(row: rusqlite::Result<T>) -> Option<rusqlite::Result<T>> {
+    match row {
+        Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+            tracing::error!(%error, "a stored prediction cannot be read");
+            None
+        }
+        row => Some(row),
+    }
+}
+
+pub(crate) fn events(
+    connection: &Connection,
+    query: &EventQuery,
+) -> Result<Vec<StoredPrediction>, QueryError> {
+    let mut found = Vec::new();
+    let mut station = match (&query.station_id, &query.after) {
+        (Some(station_id), _) => Some(String::from(station_id.as_str())),
+        (None, Some(after)) => Some(String::from(after.station_id.as_str())),
+        (None, None) => next_station(connection, "")?,
+    };
+    while let Some(station_id) = station
+        && found.len() < query.limit as usize
+    {
+        events_of(connection, query, &station_id, &mut found)?;
+        station = match query.station_id {
+            Some(_) => None,
+            None => next_station(connection, &station_id)?,
+        };
+    }
+    Ok(found)
+}
+
+/// Adds what a station has of the predictions that are asked for.
+fn events_of(
+    connection: &Connection,
+    query: &EventQuery,
+    station_id: &str,
+    found: &mut Vec<StoredPrediction>,
+) -> Result<(), QueryError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions
+         WHERE station_id = ?1 AND (timestamp_us, sequence) < (?2, ?3)
+           AND timestamp_us >= ?4 AND timestamp_us < ?5 AND (?6 IS NULL OR is_anomaly = ?6)
+         ORDER BY timestamp_us DESC, sequence DESC LIMIT ?7"
+    );
+    let after = query.after.as_ref().filter(|after| after.station_id.as_str() == station_id);
+    let parameters = params![
+        station_id,
+        after.map_or(i64::MAX, |after| after.timestamp_us),
+        after.map_or(i64::MAX, |after| after.sequence.cast_signed()),
+        query.since_us.unwrap_or(i64::MIN),
+        query.until_us.unwrap_or(i64::MAX),
+        query.is_anomaly,
+        query.limit as usize - found.len(),
+    ];
+    let mut statement = connection.prepare_cached(&sql)?;
+    for row in statement.query_map(parameters, prediction_row::read)?.filter_map(readable) {
+        found.push(row?);
+    }
+    Ok(())
+}
+
+pub(crate) fn stations(
+    connection: &Connection,
+    query: &StationQuery,
+) -> Result<Vec<Station>, QueryError> {
+    let mut found = Vec::new();
+    let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
+    while found.len() < query.limit as usize
+        && let Some(name) = next_station(connection, &last)?
+    {
+        found.extend(station(connection, &name)?);
+        last = name;
+    }
+    Ok(found)
+}
+
+/// Damaged rows at the end of a station that are passed over.
+const DAMAGED_MAX: u32 = 16;
+
+/// A station, unless all of its last rows are damaged.
+fn station(connection: &Connection, name: &str) -> Result<Option<Station>, QueryError> {
+    let latest = format!(
+        "SELECT {COLUMNS} FROM predictions WHERE station_id = ?1
+         ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2"
+    );
+    let latest = first_readable(connection, &latest, params![name, DAMAGED_MAX])?;
+    let latest_anomaly = format!(
+        "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_station
+         WHERE is_anomaly AND station_id = ?1 ORDER BY id DESC LIMIT ?2"
+    );
+    let latest_anomaly = first_readable(connection, &latest_anomaly, params![name, DAMAGED_MAX])?;
+    Ok(latest.map(|latest| Station {
+        station_id: latest.prediction.station_id.clone(),
+        latest,
+        latest_anomaly,
+    }))
+}
+
+/// The name after this one: a step in the tree of keys, however many predictions a station has.
+pub(crate) fn next_station(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<String>> {
+    let sql =
+        "SELECT station_id FROM predictions WHERE station_id > ?1 ORDER BY station_id LIMIT 1";
+    connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()
+}

@@ -1,0 +1,158 @@
+//! Connections that read, on threads for blocking work, and for a limited time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use files::beside;
+use rusqlite::{Connection, ErrorCode};
+use sensor::{Glance, StationId};
+use store::{
+    AnomalyQuery, Bucket, EventKey, EventQuery, Neighbours, ReadError, Reader, Reading,
+    SampleQuery, Sampled, SeriesQuery, Station, StationQuery, StoredPrediction,
+};
+use tokio::sync::Semaphore;
+
+use crate::error::{OpenError, QueryError};
+use crate::{query, schema, series};
+
+/// How many read at once. Each of them takes a processor while it does.
+const READERS_MAX: usize = 2;
+/// How long a reader waits for its turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a reader may read. While it does, the log cannot begin anew.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Steps of SQLite's machine between two looks at the clock: about a millisecond.
+const STEPS_PER_LOOK: i32 = 20_000;
+
+/// The readers of a database.
+#[derive(Debug)]
+pub(crate) struct Readers(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    turns: Arc<Semaphore>,
+    /// Connections that nobody uses.
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        // One at once, so that a file that cannot be read stops the start.
+        let first = schema::open_for_reading(path)?;
+        Ok(Self(Arc::new(Shared {
+            path: path.to_owned(),
+            turns: Arc::new(Semaphore::new(READERS_MAX)),
+            idle: Mutex::new(vec![first]),
+        })))
+    }
+
+    /// Runs a query on a thread for blocking work, when it is its turn.
+    fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, QueryError> + Send + 'static,
+    ) -> Reading<'_, T> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let turn = Arc::clone(&shared.turns).acquire_owned();
+            let turn = tokio::time::timeout(TURN_TIMEOUT, turn).await;
+            let turn = turn.map_err(|_| ReadError::Busy)?.map_err(|_| ReadError::Busy)?;
+            let read = move || {
+                // Reading continues when nobody waits for it any more, and so does the turn.
+                let _turn = turn;
+                shared.read(query)
+            };
+            tokio::task::spawn_blocking(read).await?
+        })
+    }
+}
+
+impl Shared {
+    fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, QueryError>,
+    ) -> Result<T, ReadError> {
+        // A panic of another reader leaves connections that are as good as before.
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let spare = idle().pop();
+        let opened = spare.map_or_else(|| schema::open_for_reading(&self.path), Ok);
+        let mut connection = opened.map_err(|error| read_error(error.into()))?;
+        let begun = Instant::now();
+        let is_late = move || begun.elapsed() > READ_TIMEOUT;
+        connection
+            .progress_handler(STEPS_PER_LOOK, Some(is_late))
+            .map_err(|error| read_error(error.into()))?;
+        match query(&connection) {
+            Ok(found) => {
+                idle().push(connection);
+                Ok(found)
+            }
+            // A connection that failed may be one to a file that is no longer there.
+            Err(error) => Err(read_error(error)),
+        }
+    }
+}
+
+fn read_error(error: QueryError) -> ReadError {
+    match error {
+        QueryError::Sqlite(error)
+            if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
+        {
+            ReadError::TimeLimit
+        }
+        error => ReadError::Database(Box::new(error)),
+    }
+}
+
+impl Reader for Readers {
+    fn latest_anomalies(&self, query: AnomalyQuery) -> Reading<'_, Vec<StoredPrediction>> {
+        self.read(move |connection| query::anomalies(connection, &query))
+    }
+
+    fn events(&self, query: EventQuery) -> Reading<'_, Vec<StoredPrediction>> {
+        self.read(move |connection| query::events(connection, &query))
+    }
+
+    fn stations(&self, query: StationQuery) -> Reading<'_, Vec<Station>> {
+        self.read(move |connection| query::stations(connection, &query))
+    }
+
+    fn anomaly(&self, id: i64) -> Reading<'_, Option<StoredPrediction>> {
+        self.read(move |connection| query::anomaly(connection, id))
+    }
+
+    fn neighbours(&self, key: EventKey, n_each: u32) -> Reading<'_, Neighbours> {
+        self.read(move |connection| query::neighbours(connection, &key, n_each))
+    }
+
+    fn glances(
+        &self,
+        query: StationQuery,
+        len_max: u32,
+    ) -> Reading<'_, Vec<(StationId, Vec<Glance>)>> {
+        self.read(move |connection| query::glances(connection, &query, len_max))
+    }
+
+    fn past(&self, station_id: StationId, len_max: u32) -> Reading<'_, Vec<Glance>> {
+        self.read(move |connection| query::past(connection, &station_id, len_max))
+    }
+
+    fn series(&self, query: SeriesQuery) -> Reading<'_, Vec<Bucket>> {
+        self.read(move |connection| series::series(connection, &query))
+    }
+
+    fn sample(&self, query: SampleQuery) -> Reading<'_, Vec<Sampled>> {
+        self.read(move |connection| series::sample(connection, &query))
+    }
+
+    fn size_bytes(&self) -> Reading<'_, u64> {
+        let path = self.0.path.clone();
+        Box::pin(async move {
+            let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+            let sum = move || size(&path) + size(&beside(&path, "-wal"));
+            Ok(tokio::task::spawn_blocking(sum).await?)
+        })
+    }
+}

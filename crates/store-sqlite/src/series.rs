@@ -1,0 +1,295 @@
+//! How values went over a time, in as few numbers as a picture needs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use store::{Bucket, Extent, SampleQuery, Sampled, SeriesQuery};
+
+use crate::error::QueryError;
+use crate::prediction_row::conversion_error;
+use crate::query::{next_station, readable};
+
+/// Rows that a series reads at most, shared by its buckets.
+const SERIES_ROWS_MAX: u32 = 200_000;
+/// Anomalies that are read besides, where buckets are not whole.
+const SERIES_ANOMALIES_MAX: u32 = 10_000;
+
+/// An extent of one value.
+fn extent_of(value: f64) -> Extent {
+    Extent { min: value, max: value }
+}
+
+fn widened(extent: Extent, value: f64) -> Extent {
+    Extent { min: extent.min.min(value), max: extent.max.max(value) }
+}
+
+/// An empty bucket that begins with a row.
+fn begin(row: &SeriesRow) -> Bucket {
+    Bucket {
+        first_us: row.timestamp_us,
+        last_us: row.timestamp_us,
+        n_events: 0,
+        n_anomalies: 0,
+        is_whole: true,
+        score: extent_of(row.anomaly_score),
+        values: vec![None; row.values.len()],
+    }
+}
+
+/// Adds a row to its bucket.
+fn add(bucket: &mut Bucket, row: &SeriesRow) {
+    bucket.last_us = bucket.last_us.max(row.timestamp_us);
+    bucket.n_events += 1;
+    bucket.n_anomalies += u32::from(row.is_anomaly);
+    bucket.score = widened(bucket.score, row.anomaly_score);
+    for (extent, value) in bucket.values.iter_mut().zip(&row.values) {
+        if let Some(value) = *value {
+            *extent = Some(extent.map_or(extent_of(value), |extent| widened(extent, value)));
+        }
+    }
+}
+
+pub(crate) fn series(
+    connection: &Connection,
+    query: &SeriesQuery,
+) -> Result<Vec<Bucket>, QueryError> {
+    let rows_max = SERIES_ROWS_MAX / query.n_buckets.max(1);
+    let sql = "
+        SELECT timestamp_us, features, anomaly_score, is_anomaly FROM predictions
+        WHERE station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
+        ORDER BY timestamp_us, sequence LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut buckets = Vec::new();
+    for (from_us, to_us) in parts(query.since_us, query.until_us, query.n_buckets) {
+        // One more than is read tells whether there are more.
+        let parameters = params![query.station_id.as_str(), from_us, to_us, rows_max + 1];
+        let rows = statement.query_map(parameters, |row| SeriesRow::read(row, &query.features))?;
+        let mut bucket: Option<Bucket> = None;
+        for row in rows.filter_map(readable) {
+            let row = row?;
+            let bucket = bucket.get_or_insert_with(|| begin(&row));
+            if bucket.n_events == rows_max {
+                bucket.is_whole = false;
+                break;
+            }
+            add(bucket, &row);
+        }
+        buckets.extend(bucket);
+    }
+    if buckets.iter().any(|bucket| !bucket.is_whole) {
+        add_anomalies(connection, query, &mut buckets)?;
+    }
+    Ok(buckets)
+}
+
+/// Adds anomalies that buckets have not come to, the latest of them at least: a picture may leave out
+/// much, but not what it is looked at for.
+fn add_anomalies(
+    connection: &Connection,
+    query: &SeriesQuery,
+    buckets: &mut [Bucket],
+) -> Result<(), QueryError> {
+    let sql = "
+        SELECT timestamp_us, features, anomaly_score, is_anomaly
+        FROM predictions INDEXED BY anomalies_by_station
+        WHERE is_anomaly AND station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
+        ORDER BY id DESC LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let parameters =
+        params![query.station_id.as_str(), query.since_us, query.until_us, SERIES_ANOMALIES_MAX];
+    let rows = statement.query_map(parameters, |row| SeriesRow::read(row, &query.features))?;
+    // How far each bucket has read.
+    let ends: Vec<i64> = buckets.iter().map(|bucket| bucket.last_us).collect();
+    for row in rows.filter_map(readable) {
+        let row = row?;
+        let index = buckets.partition_point(|bucket| bucket.first_us <= row.timestamp_us);
+        let Some(index) = index.checked_sub(1) else { continue };
+        if !buckets[index].is_whole && row.timestamp_us > ends[index] {
+            add(&mut buckets[index], &row);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn sample(
+    connection: &Connection,
+    query: &SampleQuery,
+) -> Result<Vec<Sampled>, QueryError> {
+    let mut stations = Vec::new();
+    let mut last = String::new();
+    while stations.len() < query.len_max as usize
+        && let Some(station) = next_station(connection, &last)?
+    {
+        last.clone_from(&station);
+        stations.push(station);
+    }
+    let n_parts = query.len_max / u32::try_from(stations.len().max(1)).unwrap_or(u32::MAX);
+    let sql = "
+        SELECT features, anomaly_score, model_version FROM predictions
+        WHERE station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
+        ORDER BY timestamp_us, sequence LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = Vec::new();
+    for station in &stations {
+        let Some((first_us, last_us)) = span(connection, station, query)? else { continue };
+        for (from_us, to_us) in parts(first_us, last_us + 1, n_parts) {
+            let row = statement.query_map(params![station, from_us, to_us], |row| {
+                Ok(Sampled {
+                    values: values(row, 0, &query.features)?,
+                    anomaly_score: row.get(1)?,
+                    model_version: row.get::<_, String>(2)?.as_str().into(),
+                })
+            })?;
+            for sampled in row.filter_map(readable) {
+                found.push(sampled?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// When the first and the last prediction of a station were measured, within the time of a query.
+fn span(
+    connection: &Connection,
+    station: &str,
+    query: &SampleQuery,
+) -> rusqlite::Result<Option<(i64, i64)>> {
+    let end = |order: &str| {
+        let sql = format!(
+            "SELECT timestamp_us FROM predictions
+             WHERE station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
+             ORDER BY timestamp_us {order} LIMIT 1"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        statement
+            .query_row(params![station, query.since_us, query.until_us], |row| row.get(0))
+            .optional()
+    };
+    Ok(end("ASC")?.zip(end("DESC")?))
+}
+
+/// Equal parts of a time, each from one moment up to another.
+fn parts(since_us: i64, until_us: i64, n_parts: u32) -> impl Iterator<Item = (i64, i64)> {
+    let width = i128::from(until_us) - i128::from(since_us);
+    let edge = move |index: u32| {
+        let edge = i128::from(since_us) + width * i128::from(index) / i128::from(n_parts);
+        i64::try_from(edge).expect("it lies between two times")
+    };
+    let n_parts = if width > 0 { n_parts } else { 0 };
+    (0..n_parts).map(move |index| (edge(index), edge(index + 1))).filter(|(from, to)| from < to)
+}
+
+/// What a series reads of a row.
+struct SeriesRow {
+    timestamp_us: i64,
+    values: Vec<Option<f64>>,
+    anomaly_score: f64,
+    is_anomaly: bool,
+}
+
+impl SeriesRow {
+    fn read(row: &rusqlite::Row<'_>, features: &[Arc<str>]) -> rusqlite::Result<Self> {
+        Ok(Self {
+            timestamp_us: row.get(0)?,
+            values: values(row, 1, features)?,
+            anomaly_score: row.get(2)?,
+            is_anomaly: row.get(3)?,
+        })
+    }
+}
+
+/// Picks values by name out of the JSON in a column.
+fn values(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+    features: &[Arc<str>],
+) -> rusqlite::Result<Vec<Option<f64>>> {
+    if features.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
+    Picked(features)
+        .deserialize(&mut serde_json::Deserializer::from_str(text))
+        .map_err(|error| conversion_error(column, error))
+}
+
+/// Reads the values of some features, without making anything of the others.
+struct Picked<'a>(&'a [Arc<str>]);
+
+impl<'de> DeserializeSeed<'de> for Picked<'_> {
+    type Value = Vec<Option<f64>>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Picked<'_> {
+    type Value = Vec<Option<f64>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("numbers by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut values = vec![None; self.0.len()];
+        let mut expected = 0;
+        while let Some(index) = map.next_key_seed(IndexOf { names: self.0, expected })? {
+            match index {
+                Some(index) => {
+                    values[index] = map.next_value()?;
+                    expected = index + 1;
+                }
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// Reads a name as its place among others, if it has one.
+struct IndexOf<'a> {
+    names: &'a [Arc<str>],
+    /// Where it is looked for first: mostly, names come in their order.
+    expected: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for IndexOf<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IndexOf<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        let is_meant = |feature: &Arc<str>| **feature == *name;
+        if self.names.get(self.expected).is_some_and(is_meant) {
+            return Ok(Some(self.expected));
+        }
+        Ok(self.names.iter().position(is_meant))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_time_meet_and_cover_it() {
+        let found: Vec<_> = parts(-1, 9, 3).collect();
+        assert_eq!(found, [(-1, 2), (2, 5), (5, 9)]);
+        assert_eq!(parts(0, 2, 5).collect::<Vec<_>>(), [(0, 1), (1, 2)]);
+        assert_eq!(parts(i64::MIN, i64::MAX, 2).count(), 2);
+        assert_eq!(parts(5, 5, 3).count() + parts(6, 5, 3).count() + parts(0, 9, 0).count(), 0);
+    }
+}

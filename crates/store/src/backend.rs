@@ -1,0 +1,92 @@
+//! What a database has to do for a store.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use sensor::{Glance, StationId};
+
+use crate::entry::Entry;
+use crate::error::{KeepError, ReadError};
+use crate::prediction::{Kept, StoredPrediction, Totals};
+use crate::query::{AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery};
+use crate::series::{Bucket, SampleQuery, Sampled, SeriesQuery};
+use crate::sweep::{Sweep, Swept};
+
+/// A database as the writer uses it. One thread owns it.
+pub trait Backend: Send {
+    /// Stores predictions in one transaction, and returns what became of each, in order. What it
+    /// returns is durable. Without predictions it has to commit something all the same, which shows
+    /// that the database can be written.
+    ///
+    /// # Errors
+    ///
+    /// Fails for all of them: with [`KeepError::NotStored`] when it is certain that none was stored,
+    /// and otherwise with [`KeepError::Unknown`].
+    ///
+    /// # Panics
+    ///
+    /// Panics when a transaction cannot be rolled back: nothing could be stored any more, and a restart
+    /// is better.
+    fn keep(&mut self, entries: &[Entry]) -> Result<Vec<Kept>, Failure>;
+
+    /// Takes a step of a sweep in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Backend::keep`].
+    fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, Failure>;
+
+    /// Returns the counts after the last commit.
+    fn totals(&self) -> Totals;
+
+    /// Does housekeeping between two transactions, which nobody waits for.
+    fn maintain(&mut self);
+
+    /// Closes the database.
+    ///
+    /// # Errors
+    ///
+    /// Fails when what was stored may not be found at the next start.
+    fn close(self: Box<Self>) -> Result<(), KeepError>;
+}
+
+/// Why a transaction was not committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What clients are told.
+    pub error: KeepError,
+    /// What the database says, for the log.
+    pub detail: String,
+}
+
+/// A read in progress.
+pub type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, ReadError>> + Send + 'a>>;
+
+/// A database as readers use it: never waiting for the writer, and for a limited time. The methods of
+/// [`Store`](crate::Store) with the same names describe the answers.
+pub trait Reader: Send + Sync {
+    /// Reads the latest anomalies.
+    fn latest_anomalies(&self, query: AnomalyQuery) -> Reading<'_, Vec<StoredPrediction>>;
+    /// Reads predictions by station and time.
+    fn events(&self, query: EventQuery) -> Reading<'_, Vec<StoredPrediction>>;
+    /// Reads stations.
+    fn stations(&self, query: StationQuery) -> Reading<'_, Vec<Station>>;
+    /// Reads one anomaly.
+    fn anomaly(&self, id: i64) -> Reading<'_, Option<StoredPrediction>>;
+    /// Reads the predictions around an event.
+    fn neighbours(&self, key: EventKey, n_each: u32) -> Reading<'_, Neighbours>;
+    /// Reads the last predictions of many stations.
+    fn glances(
+        &self,
+        query: StationQuery,
+        len_max: u32,
+    ) -> Reading<'_, Vec<(StationId, Vec<Glance>)>>;
+    /// Reads the last predictions of a station.
+    fn past(&self, station_id: StationId, len_max: u32) -> Reading<'_, Vec<Glance>>;
+    /// Reads the past of a station in buckets.
+    fn series(&self, query: SeriesQuery) -> Reading<'_, Vec<Bucket>>;
+    /// Reads a sample.
+    fn sample(&self, query: SampleQuery) -> Reading<'_, Vec<Sampled>>;
+    /// Returns the size of the database, in bytes.
+    fn size_bytes(&self) -> Reading<'_, u64>;
+}

@@ -1,0 +1,287 @@
+//! The handle of a database of predictions.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sensor::{Glance, StationId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::backend::{Backend, Reader};
+use crate::backlog::Backlog;
+use crate::entry::Entry;
+use crate::error::{KeepError, ReadError, Trouble};
+use crate::health::{Health, STALLED_AFTER};
+use crate::prediction::{Kept, NewPrediction, Observer, StoredPrediction, Totals};
+use crate::query::{AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery};
+use crate::series::{Bucket, SampleQuery, Sampled, SeriesQuery};
+use crate::sweep::{Sweep, Swept};
+use crate::writer::{self, Batcher, Job, KeepJob, Writer};
+
+/// A database of predictions. Cloning is cheap and shares it.
+#[derive(Clone)]
+pub struct Store {
+    /// Before `jobs`, whose end makes the writer close the database: the readers must be gone by then.
+    reader: Arc<dyn Reader>,
+    jobs: mpsc::UnboundedSender<Job>,
+    backlog: Arc<Backlog>,
+    health: Arc<Health>,
+    /// Only one asks the writer at a time whether it can write.
+    probing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The longest time that anyone waits for a commit.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Store {
+    /// The largest number of predictions that [`Store::keep_all`] takes at once.
+    pub const BATCH_LEN_MAX: usize = writer::BATCH_LEN_MAX;
+    /// The number of predictions that may wait for the writer, unless told otherwise.
+    pub const QUEUE_LEN_DEFAULT: usize = 4_096;
+
+    /// Starts the writer of an open database. `queue_len_max` predictions may wait for it; more are
+    /// refused.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the system does not start a thread.
+    pub fn start(
+        backend: Box<dyn Backend>,
+        reader: Arc<dyn Reader>,
+        queue_len_max: usize,
+        observe: Observer,
+    ) -> std::io::Result<(Self, Writer)> {
+        let health = Arc::new(Health::new(backend.totals()));
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let batcher =
+            Batcher { backend, queue, health: Arc::clone(&health), observe, held_over: None };
+        let writer = Writer::start(batcher)?;
+        let backlog = Arc::new(Backlog::new(queue_len_max));
+        Ok((Self { reader, jobs, backlog, health, probing: Arc::default() }, writer))
+    }
+
+    /// Stores a prediction. Returns when it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails when too many wait already and when the database refuses it. The error says whether it may
+    /// have been stored all the same.
+    pub async fn keep(&self, new: &NewPrediction) -> Result<Kept, KeepError> {
+        let mut kept = self.keep_all([new]).await?;
+        Ok(kept.pop().expect("there is an outcome for every prediction"))
+    }
+
+    /// Stores predictions in one transaction. Returns when they are on the disk, with what became of
+    /// each.
+    ///
+    /// # Errors
+    ///
+    /// Fails for all of them, like [`Store::keep`].
+    ///
+    /// # Panics
+    ///
+    /// Panics when there are more than [`Store::BATCH_LEN_MAX`].
+    pub async fn keep_all(
+        &self,
+        news: impl IntoIterator<Item = &NewPrediction>,
+    ) -> Result<Vec<Kept>, KeepError> {
+        let entries: Vec<Entry> = news.into_iter().map(Entry::new).collect();
+        assert!(entries.len() <= Self::BATCH_LEN_MAX, "{} predictions at once", entries.len());
+        self.keep_entries(entries).await
+    }
+
+    async fn keep_entries(&self, entries: Vec<Entry>) -> Result<Vec<Kept>, KeepError> {
+        let n_bytes = entries.iter().map(Entry::size).sum();
+        let room = self.backlog.take(entries.len(), n_bytes).ok_or(KeepError::Full)?;
+        self.ask(|answer| Job::Keep(KeepJob { entries, answer, room })).await
+    }
+
+    /// Deletes some predictions that are too old. Continue where it ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database refuses it.
+    pub async fn sweep(&self, sweep: Sweep) -> Result<Swept, KeepError> {
+        self.ask(|answer| Job::Sweep { sweep, answer }).await
+    }
+
+    /// Returns the latest anomalies, the last to arrive first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn latest_anomalies(
+        &self,
+        query: AnomalyQuery,
+    ) -> Result<Vec<StoredPrediction>, ReadError> {
+        self.reader.latest_anomalies(query).await
+    }
+
+    /// Returns predictions station by station in the order of their names, the last to be measured
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn events(&self, query: EventQuery) -> Result<Vec<StoredPrediction>, ReadError> {
+        self.reader.events(query).await
+    }
+
+    /// Returns the stations that have sent events, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn stations(&self, query: StationQuery) -> Result<Vec<Station>, ReadError> {
+        self.reader.stations(query).await
+    }
+
+    /// Returns the anomaly with this number, if it is one and still stored.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn anomaly(&self, id: i64) -> Result<Option<StoredPrediction>, ReadError> {
+        self.reader.anomaly(id).await
+    }
+
+    /// Returns up to `n_each` predictions of a station before an event, and as many after it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn neighbours(&self, key: EventKey, n_each: u32) -> Result<Neighbours, ReadError> {
+        self.reader.neighbours(key, n_each).await
+    }
+
+    /// Returns stations in the order of their names, each with its last `len_max` predictions, the
+    /// last to be measured first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn glances(
+        &self,
+        query: StationQuery,
+        len_max: u32,
+    ) -> Result<Vec<(StationId, Vec<Glance>)>, ReadError> {
+        self.reader.glances(query, len_max).await
+    }
+
+    /// Returns the last `len_max` predictions of a station, the last to be measured first.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn past(
+        &self,
+        station_id: StationId,
+        len_max: u32,
+    ) -> Result<Vec<Glance>, ReadError> {
+        self.reader.past(station_id, len_max).await
+    }
+
+    /// Returns the past of a station in buckets.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn series(&self, query: SeriesQuery) -> Result<Vec<Bucket>, ReadError> {
+        self.reader.series(query).await
+    }
+
+    /// Returns some predictions of a time, spread evenly over it and over the stations.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn sample(&self, query: SampleQuery) -> Result<Vec<Sampled>, ReadError> {
+        self.reader.sample(query).await
+    }
+
+    /// Returns the size of the database, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be asked.
+    pub async fn size_bytes(&self) -> Result<u64, ReadError> {
+        self.reader.size_bytes().await
+    }
+
+    /// Returns the number of predictions that wait for the writer.
+    pub fn queue_len(&self) -> usize {
+        self.backlog.len()
+    }
+
+    /// Returns `true` if one more prediction would be refused: then it need not be made.
+    pub fn is_full(&self) -> bool {
+        self.backlog.is_full()
+    }
+
+    /// Returns why predictions cannot be stored at present, as far as is known without asking the
+    /// writer. A damaged database may still store some.
+    pub fn failure(&self) -> Option<KeepError> {
+        if self.jobs.is_closed() {
+            return Some(KeepError::NotStored(Trouble::WriterGone));
+        }
+        self.health.is_proven().err().or_else(|| self.health.failure())
+    }
+
+    /// Returns the counts of stored predictions, as the writer last knew.
+    pub fn totals(&self) -> Totals {
+        self.health.totals()
+    }
+
+    /// Returns the counts of stored predictions if the database can store more. Unless it did so a
+    /// moment ago, the writer is asked to commit something.
+    ///
+    /// # Errors
+    ///
+    /// Fails when predictions cannot be stored at present.
+    pub async fn check(&self) -> Result<Totals, KeepError> {
+        if !self.is_proven()? {
+            let probed = tokio::time::timeout(STALLED_AFTER, self.probe()).await;
+            probed.unwrap_or_else(|_| Err(self.known_trouble()))?;
+        }
+        Ok(self.totals())
+    }
+
+    async fn probe(&self) -> Result<(), KeepError> {
+        let _turn = self.probing.lock().await;
+        // Another one may have proven it meanwhile.
+        if !self.is_proven()? {
+            self.keep_entries(Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    fn is_proven(&self) -> Result<bool, KeepError> {
+        Ok(self.health.is_proven()? && !self.jobs.is_closed())
+    }
+
+    /// Returns why no answer came in time.
+    fn known_trouble(&self) -> KeepError {
+        self.health.failure().unwrap_or(KeepError::Unknown(Trouble::Stalled))
+    }
+
+    /// Hands the writer a job and waits for its answer.
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, KeepError>>) -> Job,
+    ) -> Result<T, KeepError> {
+        let (answer, answered) = oneshot::channel();
+        if self.jobs.send(job(answer)).is_err() {
+            return Err(KeepError::NotStored(Trouble::WriterGone));
+        }
+        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
+            Ok(answered) => answered.unwrap_or(Err(KeepError::Unknown(Trouble::WriterGone))),
+            Err(_) => Err(KeepError::Unknown(Trouble::Stalled)),
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("health", &self.health).finish_non_exhaustive()
+    }
+}
