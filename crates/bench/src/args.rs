@@ -19,6 +19,8 @@ pub struct Args {
 pub enum Subject {
     /// Events a second, how long they wait, and what it takes of memory
     Serve(ServeArgs),
+    /// How much those who read delay those who send, with ten thousand stations
+    Readers(ReadersArgs),
     /// How long it takes until a page is to be seen, of a thousand stations and a million events
     Pages(PagesArgs),
 }
@@ -33,6 +35,22 @@ pub struct ServeArgs {
     /// The file whose section on serving is written anew
     #[arg(long, value_name = "FILE", default_value = "BENCHMARKS.md")]
     pub output: PathBuf,
+}
+
+/// How to measure the effect of readers.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReadersArgs {
+    /// Write no file, and take fewer rounds
+    #[arg(long)]
+    pub quick: bool,
+
+    /// The file whose section on readers is replaced
+    #[arg(long, value_name = "FILE", default_value = "BENCHMARKS.md")]
+    pub output: PathBuf,
+
+    /// A server to measure instead of the one in this workspace
+    #[arg(long, value_name = "FILE")]
+    pub server: Option<PathBuf>,
 }
 
 /// How to measure the pages; needs Chromium.

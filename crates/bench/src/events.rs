@@ -1,8 +1,8 @@
-//! Events to send: of a few stations, hardly any of them an anomaly.
+//! Events to send: of a number of stations, hardly any of them an anomaly.
 
 use rig::request;
 
-/// Stations of the load, as many as the simulation has.
+/// Stations of most loads, as many as the simulation has.
 pub(crate) const N_STATIONS: u64 = 8;
 /// Events of a batch.
 pub(crate) const BATCH_LEN: u64 = 1_000;
@@ -14,6 +14,7 @@ pub(crate) struct Events {
     station_at: usize,
     temperature_at: usize,
     head_len: usize,
+    n_stations: u64,
     next: u64,
 }
 
@@ -23,9 +24,10 @@ const FIRST_SEQUENCE: u64 = 1_000_000_000;
 const ANOMALY_EVERY: u64 = 100;
 
 impl Events {
-    pub(crate) fn new() -> Self {
+    /// Makes events of `n_stations` in turn, at most 100,000.
+    pub(crate) fn of(n_stations: u64) -> Self {
         let body = format!(
-            "{{\"station_id\":\"station_000\",\"sequence\":{FIRST_SEQUENCE},\"timestamp\":\"2026-01-02T03:04:05Z\",\
+            "{{\"station_id\":\"station_00000\",\"sequence\":{FIRST_SEQUENCE},\"timestamp\":\"2026-01-02T03:04:05Z\",\
              \"temperature_c\":70.0,\"humidity_pct\":44.7,\"sound_db\":66.1}}"
         );
         let template = request("POST", "/predict", "application/json", &body);
@@ -35,26 +37,24 @@ impl Events {
         };
         Self {
             sequence_at: find("\"sequence\":"),
-            station_at: find("\"station_00"),
+            station_at: find("\"station_"),
             temperature_at: find("\"temperature_c\":"),
             head_len: template.len() - body.len(),
+            n_stations,
             next: 0,
             template,
         }
     }
 
     fn advance(&mut self) {
-        let sequence = FIRST_SEQUENCE + self.next;
-        let mut rest = sequence;
-        for digit in self.template[self.sequence_at..self.sequence_at + 10].iter_mut().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).expect("a digit");
-            rest /= 10;
-        }
-        let digit = |number: u64| b'0' + u8::try_from(number % 10).expect("a digit");
-        self.template[self.station_at] = digit(self.next % N_STATIONS);
+        let Self { sequence_at, station_at, temperature_at, .. } = *self;
+        write_digits(&mut self.template[sequence_at..sequence_at + 10], FIRST_SEQUENCE + self.next);
+        let station = self.next % self.n_stations;
+        write_digits(&mut self.template[station_at..station_at + 5], station);
         let is_anomaly = self.next.is_multiple_of(ANOMALY_EVERY);
-        self.template[self.temperature_at] = if is_anomaly { b'9' } else { b'7' };
-        self.template[self.temperature_at + 3] = digit(self.next);
+        self.template[temperature_at] = if is_anomaly { b'9' } else { b'7' };
+        let decimal = temperature_at + 3;
+        write_digits(&mut self.template[decimal..=decimal], self.next % 10);
         self.next += 1;
     }
 
@@ -74,5 +74,14 @@ impl Events {
         }
         let lines = String::from_utf8(lines).expect("events are text");
         out.extend_from_slice(&request("POST", "/predict/batch", "application/x-ndjson", &lines));
+    }
+}
+
+/// Writes a number with leading zeros.
+fn write_digits(place: &mut [u8], number: u64) {
+    let mut rest = number;
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).expect("a digit");
+        rest /= 10;
     }
 }

@@ -12,6 +12,7 @@ mod events;
 mod generator;
 mod pages;
 mod peer;
+mod readers;
 mod report;
 mod serve;
 
@@ -28,6 +29,7 @@ pub use args::{Args, Subject};
 pub fn run(args: &Args, now: SystemTime, out: &mut dyn Write) -> anyhow::Result<()> {
     match &args.subject {
         Subject::Serve(args) => serve::run(args, out),
+        Subject::Readers(args) => readers::run(args, out),
         Subject::Pages(args) => pages::run(args, now, out),
     }
 }

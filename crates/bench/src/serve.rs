@@ -110,7 +110,7 @@ impl Bench {
         let server = launch.start()?;
         let load =
             Load { addr: server.addr(), n_connections, rate: None, duration: self.seconds(5, 1) };
-        let mut events = Events::new();
+        let mut events = Events::of(N_STATIONS);
         generator::run(&Load { duration: Duration::from_secs(1), ..load }, |out| {
             events.single(out);
         })?;
@@ -178,7 +178,7 @@ impl Bench {
     fn batches_and_start(&self) -> anyhow::Result<(Figure, Figure)> {
         let (_data, launch) = self.launch()?;
         let mut server = launch.start()?;
-        let mut events = Events::new();
+        let mut events = Events::of(N_STATIONS);
         let load = Load {
             addr: server.addr(),
             n_connections: 4,
@@ -236,7 +236,7 @@ impl Bench {
     fn overload(&self, peak: f64) -> anyhow::Result<Figure> {
         let (_data, launch) = self.launch()?;
         let server = launch.with_args(&["--queue-len-max", "512"]).start()?;
-        let mut events = Events::new();
+        let mut events = Events::of(N_STATIONS);
         let load = Load {
             addr: server.addr(),
             n_connections: 2_048,
@@ -308,7 +308,7 @@ fn sent(
     duration: Duration,
 ) -> anyhow::Result<Outcome> {
     let load = Load { addr: server.addr(), n_connections, rate, duration };
-    let mut events = Events::new();
+    let mut events = Events::of(N_STATIONS);
     let outcome = generator::run(&load, |out| events.single(out))?;
     check(&outcome)?;
     Ok(outcome)

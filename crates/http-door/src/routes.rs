@@ -77,7 +77,7 @@ pub fn router(api: Api) -> Router {
 
 /// Every route refuses parameters that it does not know; it need not say so itself.
 fn say_that_queries_are_checked(document: &mut openapi::OpenApi) {
-    let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
+    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
     let refusal = ResponseBuilder::new()
         .description("A parameter cannot be used")
         .content("application/problem+json", problem)

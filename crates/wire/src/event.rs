@@ -12,13 +12,13 @@ pub struct StationName(String);
 
 /// An event as stations send it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[schema(example = json!({
+#[schema(as = SensorEventBody, example = json!({
     "station_id": "station_001", "sequence": 1, "timestamp": "2026-01-02T03:04:05Z",
     "temperature_c": 70.2, "humidity_pct": 44.7, "sound_db": 66.1,
 }))]
 pub struct EventBody<'a> {
     /// The name of the station.
-    #[schema(inline, value_type = StationName)]
+    #[schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
     pub station_id: &'a str,
     /// Rises with each event of the station, also across restarts.
     #[schema(maximum = 9_223_372_036_854_775_807_u64)]

@@ -37,6 +37,7 @@ pub struct HealthModelBody {
 
 /// Counts of stored predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = HealthStoreBody)]
 pub struct TotalsBody {
     /// All predictions.
     pub events: u64,

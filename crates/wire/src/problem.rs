@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     /// `about:blank`: the meaning is in the status and the code.
     pub r#type: Cow<'static, str>,

@@ -26,7 +26,7 @@ const LIMIT_DEFAULT: u32 = 100;
         ("cursor" = Option<String>, Query, description = "The `next` of the answer before"),
     ),
     responses(
-        (status = 200, body = EventsBody<'static>),
+        (status = 200, description = "A page of predictions", body = EventsBody<'static>),
         (status = 503, description = "It would take too long; ask for a shorter time", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -39,7 +39,7 @@ pub(crate) async fn health(State(api): State<Api>, _: NoQuery) -> Response {
 /// Whether the process answers at all
 ///
 /// One that does not should be started anew.
-#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, body = StatusBody)))]
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "The process answers", body = StatusBody)))]
 pub(crate) async fn livez(_: NoQuery) -> Response {
     JsonLine(StatusBody { status: "ok" }).into_response()
 }

@@ -138,7 +138,7 @@ pub(crate) enum OutputData {
 }
 
 /// What the server is
-#[utoipa::path(get, path = "/v2", tag = "inference", responses((status = 200, body = ServerMetadata)))]
+#[utoipa::path(get, path = "/v2", operation_id = "inference_server", tag = "inference", responses((status = 200, description = "The name and the version of the server", body = ServerMetadata)))]
 pub(crate) async fn server_metadata(_: NoQuery) -> Response {
     let name = "server";
     JsonLine(ServerMetadata { name, version: env!("CARGO_PKG_VERSION"), extensions: [] })
@@ -146,13 +146,13 @@ pub(crate) async fn server_metadata(_: NoQuery) -> Response {
 }
 
 /// Whether the process answers at all
-#[utoipa::path(get, path = "/v2/health/live", tag = "inference", responses((status = 200, body = Live)))]
+#[utoipa::path(get, path = "/v2/health/live", operation_id = "inference_live", tag = "inference", responses((status = 200, description = "The process answers", body = Live)))]
 pub(crate) async fn live(_: NoQuery) -> Response {
     JsonLine(Live { live: true }).into_response()
 }
 
 /// Whether the model can be asked
-#[utoipa::path(get, path = "/v2/health/ready", tag = "inference", responses((status = 200, body = Ready)))]
+#[utoipa::path(get, path = "/v2/health/ready", operation_id = "inference_ready", tag = "inference", responses((status = 200, description = "The model can be asked", body = Ready)))]
 pub(crate) async fn ready(_: NoQuery) -> Response {
     JsonLine(Ready { ready: true }).into_response()
 }
@@ -161,9 +161,10 @@ pub(crate) async fn ready(_: NoQuery) -> Response {
 #[utoipa::path(
     get,
     path = "/v2/models/{name}",
+    operation_id = "inference_model",
     tag = "inference",
     params(("name" = String, Path, description = "`isoforest`")),
-    responses((status = 200, body = ModelMetadata<'static>), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
+    responses((status = 200, description = "Its inputs and outputs", body = ModelMetadata<'static>), (status = 404, description = "No such model or version", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(crate) async fn model_metadata(Named(model): Named) -> Response {
     JsonLine(metadata(&model)).into_response()
@@ -173,9 +174,10 @@ pub(crate) async fn model_metadata(Named(model): Named) -> Response {
 #[utoipa::path(
     get,
     path = "/v2/models/{name}/versions/{version}",
+    operation_id = "inference_version",
     tag = "inference",
     params(("name" = String, Path, description = "`isoforest`"), ("version" = String, Path, description = "The version in use")),
-    responses((status = 200, body = ModelMetadata<'static>), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
+    responses((status = 200, description = "Its inputs and outputs", body = ModelMetadata<'static>), (status = 404, description = "No such model or version", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(crate) async fn version_metadata(Named(model): Named) -> Response {
     JsonLine(metadata(&model)).into_response()
@@ -185,9 +187,10 @@ pub(crate) async fn version_metadata(Named(model): Named) -> Response {
 #[utoipa::path(
     get,
     path = "/v2/models/{name}/ready",
+    operation_id = "inference_model_ready",
     tag = "inference",
     params(("name" = String, Path, description = "`isoforest`")),
-    responses((status = 200, body = ModelReady<'static>), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
+    responses((status = 200, description = "It can be asked", body = ModelReady<'static>), (status = 404, description = "No such model or version", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(crate) async fn model_ready(Named(_model): Named) -> Response {
     JsonLine(ModelReady { name: MODEL_NAME, ready: true }).into_response()
@@ -197,9 +200,10 @@ pub(crate) async fn model_ready(Named(_model): Named) -> Response {
 #[utoipa::path(
     get,
     path = "/v2/models/{name}/versions/{version}/ready",
+    operation_id = "inference_version_ready",
     tag = "inference",
     params(("name" = String, Path, description = "`isoforest`"), ("version" = String, Path, description = "The version in use")),
-    responses((status = 200, body = ModelReady<'static>), (status = 404, body = ProblemBody, content_type = "application/problem+json"))
+    responses((status = 200, description = "It can be asked", body = ModelReady<'static>), (status = 404, description = "No such model or version", body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(crate) async fn version_ready(Named(_model): Named) -> Response {
     JsonLine(ModelReady { name: MODEL_NAME, ready: true }).into_response()
@@ -209,13 +213,14 @@ pub(crate) async fn version_ready(Named(_model): Named) -> Response {
 #[utoipa::path(
     post,
     path = "/v2/models/{name}/infer",
+    operation_id = "infer",
     tag = "inference",
     params(("name" = String, Path, description = "`isoforest`")),
     request_body = InferenceRequest,
     responses(
-        (status = 200, body = InferenceResponse<'static>),
+        (status = 200, description = "A score, a p-value and a label for each row", body = InferenceResponse<'static>),
         (status = 400, description = "Not such a request, or a value is not possible", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such model or version", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn infer(
@@ -229,13 +234,14 @@ pub(crate) async fn infer(
 #[utoipa::path(
     post,
     path = "/v2/models/{name}/versions/{version}/infer",
+    operation_id = "infer_version",
     tag = "inference",
     params(("name" = String, Path, description = "`isoforest`"), ("version" = String, Path, description = "The version in use")),
     request_body = InferenceRequest,
     responses(
-        (status = 200, body = InferenceResponse<'static>),
+        (status = 200, description = "A score, a p-value and a label for each row", body = InferenceResponse<'static>),
         (status = 400, description = "Not such a request, or a value is not possible", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such model or version", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn version_infer(

@@ -24,7 +24,7 @@ const LIMIT_DEFAULT: u32 = 10;
         ("before" = Option<i64>, Query, description = "The `next` of the answer before"),
     ),
     responses(
-        (status = 200, body = AnomaliesBody<'static>),
+        (status = 200, description = "A page of anomalies", body = AnomaliesBody<'static>),
     )
 )]
 pub(crate) async fn latest_anomalies(

@@ -15,7 +15,11 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
     get,
     path = "/metrics",
     tag = "health",
-    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+    responses((
+        status = 200,
+        description = "OpenMetrics, or the text format 0.0.4 where `Accept` asks for `text/plain`",
+        content((String = "application/openmetrics-text"), (String = "text/plain"))
+    ))
 )]
 pub(crate) async fn metrics(State(api): State<Api>, _: NoQuery) -> Response {
     api.pipeline.update_gauges().await;

@@ -45,7 +45,7 @@ impl<'a> ModelBody<'a> {
 }
 
 /// The model in use
-#[utoipa::path(get, path = "/model", tag = "model", responses((status = 200, body = ModelBody<'static>)))]
+#[utoipa::path(get, path = "/model", tag = "model", responses((status = 200, description = "The model and its metadata", body = ModelBody<'static>)))]
 pub(crate) async fn model(State(api): State<Api>, _: NoQuery) -> Response {
     JsonLine(ModelBody::of(&api.pipeline.models.current())).into_response()
 }

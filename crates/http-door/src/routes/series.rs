@@ -34,7 +34,7 @@ const POINTS_MAX: u32 = 4_000;
         ("features" = Option<String>, Query, pattern = "^[0-9]+(,[0-9]+)*$", description = "Indices of up to 8 features of the model, from 0, with commas between; the first 8 unless told"),
     ),
     responses(
-        (status = 200, body = SeriesBody<'static>),
+        (status = 200, description = "The buckets in order of time", body = SeriesBody<'static>),
         (status = 404, description = "No station can be called so", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "It would take too long; ask for a shorter time", body = ProblemBody, content_type = "application/problem+json"),
     )

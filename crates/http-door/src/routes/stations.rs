@@ -22,7 +22,7 @@ const LIMIT_DEFAULT: u32 = 100;
         ("after" = inline(Option<StationName>), Query, description = "The `next` of the answer before"),
     ),
     responses(
-        (status = 200, body = StationsBody<'static>),
+        (status = 200, description = "A page of stations", body = StationsBody<'static>),
     )
 )]
 pub(crate) async fn stations(

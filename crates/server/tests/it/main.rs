@@ -8,6 +8,7 @@ mod documents;
 mod inference;
 mod lists;
 mod live;
+mod openapi;
 mod operations;
 mod pages;
 #[cfg(unix)]
