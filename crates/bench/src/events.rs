@@ -37,7 +37,7 @@ impl Events {
         };
         Self {
             sequence_at: find("\"sequence\":"),
-            station_at: find("\"station_"),
+            station_at: find("\"station_id\":\"station_"),
             temperature_at: find("\"temperature_c\":"),
             head_len: template.len() - body.len(),
             n_stations,

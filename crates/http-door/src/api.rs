@@ -7,12 +7,8 @@ use pipeline::{Pipeline, Shutdown};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
+use crate::limits::{BODIES_KIB_MAX, STREAMS_MAX};
 use crate::metrics::Metrics;
-
-/// Memory for all large bodies at once, in KiB.
-const BODIES_KIB_MAX: usize = 32 * 1024;
-/// Clients that may watch the stations at once.
-pub(crate) const STREAMS_MAX: usize = 64;
 
 /// What the routes share. Cloning is cheap.
 #[derive(Debug, Clone)]

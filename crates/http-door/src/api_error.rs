@@ -60,6 +60,9 @@ pub enum ApiError {
     /// The model was not replaced.
     #[error("the current model stays active: {0}")]
     ModelUnusable(String),
+    /// The model has other features than the current one.
+    #[error("the current model stays active: {0}")]
+    OtherFeatures(String),
     /// The request does not follow the inference protocol, or its values are impossible.
     #[error("{0}")]
     Inference(String),
@@ -90,6 +93,7 @@ impl From<ReloadError> for ApiError {
     fn from(error: ReloadError) -> Self {
         match error {
             ReloadError::Panic(error) => Self::Panic(error),
+            error @ ReloadError::OtherFeatures { .. } => Self::OtherFeatures(chain(&error)),
             error => Self::ModelUnusable(chain(&error)),
         }
     }
@@ -115,7 +119,7 @@ impl ApiError {
             Self::BadRequest { status, .. } => *status,
             Self::NotFound | Self::NotStored(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ModelUnusable(_) => StatusCode::CONFLICT,
+            Self::ModelUnusable(_) | Self::OtherFeatures(_) => StatusCode::CONFLICT,
             Self::NotABatch | Self::Inference(_) => StatusCode::BAD_REQUEST,
             Self::TooManyEvents { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Read(ReadError::Panic(_)) | Self::Panic(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -135,6 +139,7 @@ impl ApiError {
             Self::NotABatch => "not_a_batch",
             Self::TooManyEvents { .. } => "too_many_events",
             Self::ModelUnusable(_) => "model_unusable",
+            Self::OtherFeatures(_) => "other_features",
             Self::Inference(_) => "invalid_inference",
             Self::TooManyStreams { .. } => "too_many_streams",
             Self::Read(ReadError::Busy) | Self::BodiesFull => "overloaded",
@@ -303,7 +308,7 @@ fn log_failed_read(failure: &ApiError) {
 
 /// Takes the problem out of a refusal, to be written down with the number of the request. Returns
 /// `None` for every other response.
-pub fn take_problem(response: &mut Response, request_id: &str) -> Option<Problem> {
+pub(crate) fn take_problem(response: &mut Response, request_id: &str) -> Option<ProblemBody> {
     let status = response.status();
     let body = match response.extensions_mut().remove::<ProblemBody>() {
         Some(body) => body,
@@ -316,12 +321,12 @@ pub fn take_problem(response: &mut Response, request_id: &str) -> Option<Problem
         status = body.status,
         "refused a request"
     );
-    Some(Problem(ProblemBody { request_id: request_id.into(), ..body }))
+    Some(ProblemBody { request_id: request_id.into(), ..body })
 }
 
 /// A problem document as an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem(pub ProblemBody);
+pub(crate) struct Problem(pub(crate) ProblemBody);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

@@ -1,7 +1,6 @@
 //! Reading a body within its bounds.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
@@ -14,13 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::Api;
 use crate::api_error::ApiError;
-
-/// The largest batch, in bytes.
-const BATCH_LEN_MAX: usize = 4 * 1024 * 1024;
-/// Bodies up to this size need no reservation: the number of connections bounds them.
-const UNRESERVED_LEN_MAX: usize = 16 * 1024;
-/// Time to send a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::limits::{BATCH_BYTES_MAX, BODY_TIMEOUT, UNRESERVED_BYTES_MAX};
 
 /// The body of an event.
 pub(crate) struct EventBody {
@@ -63,7 +56,7 @@ impl FromRequest<Api> for EventBody {
         )?;
         let model = api.pipeline.models.current();
         let len_max = model.detector.schema().event_len_max();
-        let is_large = len_max > UNRESERVED_LEN_MAX;
+        let is_large = len_max > UNRESERVED_BYTES_MAX;
         let memory = if is_large { Some(reserve_memory(api, &request, len_max)?) } else { None };
         let bytes = read(request, len_max).await?;
         let bytes = bytes.ok_or(ApiError::Refusal(Refusal::TooLarge { len_max }))?;
@@ -83,7 +76,7 @@ impl FromRequest<Api> for BatchBody {
             "send an array as Content-Type: application/json, or a line for each event as application/x-ndjson",
         )?;
         let format = if is_lines { BatchFormat::Lines } else { BatchFormat::Array };
-        let memory = reserve_memory(api, &request, BATCH_LEN_MAX)?;
+        let memory = reserve_memory(api, &request, BATCH_BYTES_MAX)?;
         Ok(Self { bytes: read_batch(request).await?, format, _memory: memory })
     }
 }
@@ -93,7 +86,7 @@ impl FromRequest<Api> for DocumentBody {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         expect_type(is_json(request.headers()), "send Content-Type: application/json")?;
-        let memory = reserve_memory(api, &request, BATCH_LEN_MAX)?;
+        let memory = reserve_memory(api, &request, BATCH_BYTES_MAX)?;
         Ok(Self { bytes: read_batch(request).await?, _memory: memory })
     }
 }
@@ -124,7 +117,7 @@ fn refused(status: StatusCode, code: &'static str, detail: &'static str) -> ApiE
 
 /// Reads the body of a batch or of a document.
 async fn read_batch(request: Request) -> Result<Bytes, ApiError> {
-    let bytes = read(request, BATCH_LEN_MAX).await?;
+    let bytes = read(request, BATCH_BYTES_MAX).await?;
     let too_large = "a batch has up to 4,194,304 bytes";
     bytes.ok_or_else(|| refused(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", too_large))
 }

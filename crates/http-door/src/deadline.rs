@@ -4,14 +4,12 @@ use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// Time for a client to take what of an answer the buffers of the system do not hold.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::limits::ANSWER_TIMEOUT;
 
 /// A stream that fails when an answer is not taken in time. To take a little now and then does not
 /// help: the time begins when the buffers are full, and ends when all is written.

@@ -7,9 +7,7 @@ use axum::http::header::{CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::api_error::ApiError;
-
-/// The longest path and query.
-const URI_LEN_MAX: usize = 2 * 1024;
+use crate::limits::URI_LEN_MAX;
 
 /// Where the page is from that makes a browser send something.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

@@ -7,56 +7,97 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderName, HeaderValue, Method, Version};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use wire::ProblemBody;
 
-use crate::api_error::take_problem;
+use crate::api_error::{Problem, take_problem};
 use crate::framing;
+use crate::limits::IDLE_TIMEOUT_TOLD_S;
 use crate::metrics::Metrics;
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a browser wants a response for.
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// The number of a request, among its extensions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(pub String);
-
-/// Lets every request pass the gate on its way to `router`.
-///
-/// `refusals` is a layer that may turn the refusals of the router into pages; what it leaves becomes
-/// a problem document.
-pub fn guarded(
-    router: Router,
-    metrics: Arc<Metrics>,
-    refusals: impl Fn(Router) -> Router,
-) -> Router {
-    refusals(router.layer(from_fn(check_framing))).layer(from_fn_with_state(metrics, pass))
+/// A question of a browser, whose refusal a person may read.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The route that was asked for; `None` where there is none.
+    pub route: Option<MatchedPath>,
+    /// The path that was asked for.
+    pub path: String,
+    /// Whether the browser wants to show the answer as a document of its own.
+    pub is_document: bool,
 }
 
-async fn check_framing(request: Request, next: Next) -> Response {
-    match framing::check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+/// Makes a page of a refusal, where a person would read it.
+pub type PageOfRefusal = fn(&Asked, &ProblemBody) -> Option<Response>;
+
+/// Lets every request pass the gate on its way to `router`. A refusal becomes what `page_of_refusal`
+/// makes of it, or a problem document.
+pub fn guarded(router: Router, metrics: Arc<Metrics>, page_of_refusal: PageOfRefusal) -> Router {
+    router.layer(from_fn_with_state(Gate { metrics, page_of_refusal }, pass))
+}
+
+#[derive(Clone)]
+struct Gate {
+    metrics: Arc<Metrics>,
+    page_of_refusal: PageOfRefusal,
+}
+
+impl Asked {
+    /// Returns what a browser asks for; `None` for other clients, and for what only programs send.
+    fn of(request: &Request) -> Option<Self> {
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let may_be_page = [Method::GET, Method::HEAD].contains(request.method())
+            && header(ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
+        may_be_page.then(|| Self {
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            path: String::from(request.uri().path()),
+            is_document: header(FETCH_DEST) == Some("document"),
+        })
     }
 }
 
-async fn pass(State(metrics): State<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
+async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
+    let is_kept_alive = request.version() == Version::HTTP_11;
+    let asked = Asked::of(&request);
+    let mut response = match framing::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
     let request_id = next_request_id();
-    request.extensions_mut().insert(RequestId(request_id.clone()));
-    let mut response = next.run(request).await;
     if let Some(problem) = take_problem(&mut response, &request_id) {
-        let (parts, body) = problem.into_response().into_parts();
+        let page = asked.and_then(|asked| (gate.page_of_refusal)(&asked, &problem));
+        let written = page.unwrap_or_else(|| Problem(problem).into_response());
+        let (parts, body) = written.into_parts();
         response.headers_mut().extend(parts.headers);
         *response.body_mut() = body;
+    }
+    if is_kept_alive {
+        response.headers_mut().insert(KEEP_ALIVE, told_idle_timeout());
     }
     let value = HeaderValue::from_str(&request_id).expect("hex digits are a header value");
     response.headers_mut().insert(REQUEST_ID, value);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    metrics.answered(route, &method, response.status(), begun.elapsed());
+    gate.metrics.answered(route, &method, response.status(), begun.elapsed());
     response
+}
+
+/// Returns how long a client may leave its connection idle.
+fn told_idle_timeout() -> HeaderValue {
+    static TOLD: LazyLock<HeaderValue> = LazyLock::new(|| {
+        let text = format!("timeout={IDLE_TIMEOUT_TOLD_S}");
+        HeaderValue::from_str(&text).expect("a number is a header value")
+    });
+    TOLD.clone()
 }
 
 /// Returns a number that no other request has: a random part for this start of the server, and a

@@ -18,15 +18,16 @@ mod door;
 mod framing;
 mod gate;
 mod json;
+pub mod limits;
 mod listen;
 mod metrics;
 pub mod query;
 mod routes;
 
 pub use api::Api;
-pub use api_error::{ApiError, HTML, Problem, take_problem};
+pub use api_error::{ApiError, HTML};
 pub use door::HttpDoor;
-pub use gate::{RequestId, guarded};
+pub use gate::{Asked, PageOfRefusal, guarded};
 pub use json::JsonLine;
 pub use listen::{ConnectionLimits, bind};
 pub use metrics::Metrics;

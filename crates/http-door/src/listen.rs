@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -16,26 +15,16 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::deadline::DeadlineStream;
+use crate::limits::{
+    ACCEPT_PAUSE, BACKLOG_LEN, DRAIN_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX,
+};
 use crate::metrics::Metrics;
 
-/// Time to send the headers of a request, and to be idle before the next one.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of all headers.
-const HEADER_BYTES_MAX: usize = 16 * 1024;
-const HEADERS_MAX: usize = 100;
-/// Time for open requests to be answered after a stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause after the system could not accept, such as for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection is told that is one too many of its address.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
     content-type: application/problem+json\r\n\r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
     \"detail\":\"this address has as many connections as it may; close some\",\"code\":\"too_many_connections\",\"errors\":[]}\n";
-
-/// How many connections the system may keep ready to be accepted. It drops what is beyond, and who
-/// was dropped tries again after a second.
-const BACKLOG: u32 = 4_096;
 
 /// Binds a socket and begins to listen.
 ///
@@ -48,7 +37,7 @@ pub fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
-    socket.listen(BACKLOG)
+    socket.listen(BACKLOG_LEN)
 }
 
 /// How many connections there may be.

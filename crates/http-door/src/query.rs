@@ -2,6 +2,8 @@
 
 #![expect(clippy::missing_errors_doc, reason = "a reader fails with the fault of its value")]
 
+use std::borrow::Cow;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use pipeline::Explain;
@@ -9,13 +11,12 @@ use sensor::timestamp::InvalidTimestamp;
 use sensor::{InvalidStationId, StationId, timestamp};
 use store::EventKey;
 
-/// The most entries of a list.
-pub const LIST_LIMIT_MAX: u32 = 1_000;
-
 /// The decoded parameters of a query.
 #[derive(Debug)]
 pub struct Query {
     pairs: Vec<(String, String)>,
+    /// The parameters that were asked for.
+    known: Vec<&'static str>,
     faults: Vec<QueryFault>,
 }
 
@@ -30,18 +31,21 @@ pub struct InvalidQuery {
 /// One fault of a query, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryFault {
-    /// The name of the parameter, if it is known.
-    pub parameter: Option<&'static str>,
+    /// The name of the parameter. An unknown one is repeated if it looks like a name.
+    pub parameter: Option<Cow<'static, str>>,
     /// The fault.
     pub kind: QueryFaultKind,
 }
 
 /// A fault of a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryFaultKind {
     /// This path has no such parameter.
-    #[error("there is a parameter that is not known here")]
-    UnknownParameter,
+    #[error("is unknown; {}", the_known(known))]
+    UnknownParameter {
+        /// The parameters that the path has.
+        known: Vec<&'static str>,
+    },
     /// A parameter is duplicated.
     #[error("is duplicated")]
     DuplicateParameter,
@@ -77,18 +81,39 @@ pub enum QueryFaultKind {
     Timestamp(InvalidTimestamp),
 }
 
+/// Unknown parameters that are named.
+const UNKNOWN_TOLD_MAX: usize = 3;
+
+/// Returns the name of an unknown parameter if it can be repeated without harm.
+fn repeatable(name: String) -> Option<Cow<'static, str>> {
+    const LEN_MAX: usize = 32;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let is_name = (1..=LEN_MAX).contains(&name.len()) && name.bytes().all(is_plain);
+    is_name.then_some(Cow::Owned(name))
+}
+
+fn the_known(known: &[&str]) -> String {
+    match known {
+        [] => String::from("this path has no parameters"),
+        [only] => format!("the only parameter here is {only}"),
+        [others @ .., last] => {
+            format!("the parameters here are {} and {last}", others.join(", "))
+        }
+    }
+}
+
 impl QueryFault {
     /// Returns the parameter as a JSON pointer, as if the query were an object.
     pub fn pointer(&self) -> String {
-        self.parameter.map_or(String::new(), |name| format!("/{name}"))
+        self.parameter.as_ref().map_or(String::new(), |name| format!("/{name}"))
     }
 }
 
 impl QueryFaultKind {
     /// Returns the stable name of the fault.
-    pub fn code(self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
-            Self::UnknownParameter => "unknown_parameter",
+            Self::UnknownParameter { .. } => "unknown_parameter",
             Self::DuplicateParameter => "duplicate_parameter",
             Self::NotInteger => "not_integer",
             Self::LimitRange { .. } => "limit_range",
@@ -96,8 +121,8 @@ impl QueryFaultKind {
             Self::Choice => "choice",
             Self::Indices { .. } => "indices",
             Self::NotBoolean => "not_boolean",
-            Self::StationId(kind) => sensor::FaultKind::StationId(kind).code(),
-            Self::Timestamp(kind) => sensor::FaultKind::Timestamp(kind).code(),
+            Self::StationId(kind) => sensor::FaultKind::StationId(*kind).code(),
+            Self::Timestamp(kind) => sensor::FaultKind::Timestamp(*kind).code(),
         }
     }
 }
@@ -127,7 +152,7 @@ impl Query {
     /// Decodes the text behind the question mark.
     fn parse(text: &str) -> Self {
         let pairs = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
-        Self { pairs, faults: Vec::new() }
+        Self { pairs, known: Vec::new(), faults: Vec::new() }
     }
 
     /// Takes the value of a parameter, read by `read`.
@@ -136,7 +161,9 @@ impl Query {
         parameter: &'static str,
         read: impl FnOnce(&str) -> Result<T, QueryFaultKind>,
     ) -> Option<T> {
-        let mut fault = |kind| self.faults.push(QueryFault { parameter: Some(parameter), kind });
+        self.known.push(parameter);
+        let mut fault =
+            |kind| self.faults.push(QueryFault { parameter: Some(parameter.into()), kind });
         let mut values =
             self.pairs.extract_if(.., |(name, _)| name == parameter).map(|(_, value)| value);
         let value = values.next()?;
@@ -149,7 +176,7 @@ impl Query {
 
     /// Refuses a parameter that contradicts another one.
     pub fn refuse(&mut self, parameter: &'static str, kind: QueryFaultKind) {
-        self.faults.push(QueryFault { parameter: Some(parameter), kind });
+        self.faults.push(QueryFault { parameter: Some(parameter.into()), kind });
     }
 
     /// Ends the reading. All parameters must have been taken.
@@ -158,9 +185,9 @@ impl Query {
     ///
     /// Fails with all faults of the query.
     pub fn finish(mut self) -> Result<(), InvalidQuery> {
-        if !self.pairs.is_empty() {
-            self.faults
-                .push(QueryFault { parameter: None, kind: QueryFaultKind::UnknownParameter });
+        for (name, _) in self.pairs.drain(..).take(UNKNOWN_TOLD_MAX) {
+            let kind = QueryFaultKind::UnknownParameter { known: self.known.clone() };
+            self.faults.push(QueryFault { parameter: repeatable(name), kind });
         }
         if self.faults.is_empty() { Ok(()) } else { Err(InvalidQuery { faults: self.faults }) }
     }

@@ -9,6 +9,7 @@ mod metrics;
 mod model;
 mod predict;
 mod predict_batch;
+mod refusals;
 mod series;
 mod stations;
 
@@ -48,6 +49,7 @@ pub fn router(api: Api) -> Router {
         .routes(routes!(latest_anomalies::latest_anomalies))
         .routes(routes!(events::events))
         .routes(routes!(stations::stations))
+        .routes(routes!(refusals::refusals))
         .routes(routes!(series::series))
         .routes(routes!(live::live))
         .routes(routes!(model::model))

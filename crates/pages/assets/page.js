@@ -137,7 +137,7 @@
     if (source || document.hidden) return;
     const station = document.querySelector("[data-watch]")?.dataset.watch;
     const query = station ? "?station_id=" + encodeURIComponent(station) : "";
-    source = new EventSource("/live" + query);
+    source = new EventSource(root.dataset.root + "live" + query);
     // Between the making of the page and the beginning of the stream something may have happened.
     for (const news of ["snapshot", "update"]) source.addEventListener(news, schedule);
     for (const sign of ["snapshot", "update", "ping"]) source.addEventListener(sign, () => (lastHeard = Date.now()));

@@ -13,7 +13,7 @@ use wire::EventBody;
 use wording::{percent, readable, rounded};
 
 use crate::assets::Links;
-use crate::shell::{Policy, page};
+use crate::shell::{Policy, Root, page};
 use crate::values::ValueCell;
 use crate::words::{Moment, anomaly_link, station_link};
 use http_door::ApiError;
@@ -30,6 +30,7 @@ const NEIGHBOUR_FEATURES: usize = 6;
 #[derive(Template)]
 #[template(path = "anomaly.html")]
 struct AnomalyPage {
+    root: Root,
     links: &'static Links,
     station_id: String,
     station_link: String,
@@ -70,6 +71,7 @@ struct NeighbourRow {
 
 pub(crate) async fn anomaly(
     State(pipeline): State<Pipeline>,
+    root: Root,
     Path(id): Path<String>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
@@ -116,6 +118,7 @@ pub(crate) async fn anomaly(
     };
     Ok(page(
         &AnomalyPage {
+            root,
             links: Links::get(),
             station_id: prediction.station_id.to_string(),
             station_link: station_link(&prediction.station_id),

@@ -62,6 +62,9 @@ pub(crate) fn by_station(
             None => counts.push((stored, 0)),
         }
     }
+    counts.truncate(len_max);
+    // By the time of measurement, as the column says.
+    counts.sort_by_key(|(stored, _)| std::cmp::Reverse(stored.prediction.timestamp_us));
     let row = |(last, n_others)| AnomalyRow { n_others, ..AnomalyRow::new(last, model) };
-    counts.into_iter().take(len_max).map(row).collect()
+    counts.into_iter().map(row).collect()
 }

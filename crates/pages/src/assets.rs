@@ -42,7 +42,7 @@ static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Where the files are.
+/// Where the files are, from the root of all pages.
 #[derive(Debug)]
 pub(crate) struct Links {
     pub(crate) style: String,
@@ -71,7 +71,7 @@ impl Asset {
     }
 
     fn link(&self) -> String {
-        format!("/assets/{}/{}", self.digest, self.name)
+        format!("assets/{}/{}", self.digest, self.name)
     }
 }
 

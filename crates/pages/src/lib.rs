@@ -1,7 +1,7 @@
 //! What people see in a browser: the state of the stations, and the reasons.
 //!
-//! [`router`] has the pages and their assets, and [`refusals_as_pages`] turns the refusals that a
-//! person meets into a page. A page is complete before any script has run; scripts keep it up to
+//! [`router`] has the pages and their assets, and [`page_of_refusal`] makes a page of a refusal that
+//! a person would read. A page is complete before any script has run; scripts keep it up to
 //! date and make its charts interactive. Pages read snapshots of the fleet and the stored predictions,
 //! put them into words and figures, and hand both to a template, which escapes everything.
 //!
@@ -23,7 +23,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use pipeline::Pipeline;
 
-pub use refusal::refusals_as_pages;
+pub use refusal::page_of_refusal;
 
 /// Makes the routes of the pages and of their assets.
 pub fn router(pipeline: Pipeline) -> Router {

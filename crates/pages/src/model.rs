@@ -13,12 +13,11 @@ use store::{SampleQuery, Sampled};
 use wording::{grouped, percent, rounded, significant};
 
 use crate::assets::Links;
-use crate::shell::{Policy, page};
+use crate::shell::{Policy, Root, page};
 use crate::words::{Moment, lasting, origin_words};
 use http_door::ApiError;
-use http_door::query::{NoQuery, Query, QueryFaultKind};
-use pipeline::Model;
-use pipeline::Pipeline;
+use http_door::query::{self, Query, QueryFaultKind};
+use pipeline::{Model, Origin, OtherFeatures, Pipeline, ReloadError};
 
 /// Events that the last day is judged by, and values of all features together.
 const SAMPLE_LEN: u32 = 10_000;
@@ -35,9 +34,11 @@ const DAY_US: i64 = 86_400_000_000;
 #[derive(Template)]
 #[template(path = "model.html")]
 struct ModelPage {
+    root: Root,
     links: &'static Links,
     version: String,
     origin: &'static str,
+    is_starter: bool,
     age: String,
     outcome: Option<Outcome>,
     trained: Option<Moment>,
@@ -55,6 +56,8 @@ struct ModelPage {
 /// What came of a reload.
 struct Outcome {
     is_good: bool,
+    /// Whether the model may take over all the same.
+    can_be_forced: bool,
     text: String,
 }
 
@@ -72,38 +75,65 @@ struct DriftRow {
 
 pub(crate) async fn model(
     State(pipeline): State<Pipeline>,
+    root: Root,
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let outcome = query.take("reload", outcome_named);
     query.finish()?;
-    Ok(page(&show(&pipeline, outcome).await?, Policy::Strict))
+    Ok(page(&show(&pipeline, root, outcome).await?, Policy::Strict))
 }
 
-/// Takes over the model that is in the folder, and shows what came of it.
+/// Replaces the model with the one in the folder, and shows the outcome.
 pub(crate) async fn reload(
     State(pipeline): State<Pipeline>,
-    _: NoQuery,
+    root: Root,
+    mut query: Query,
 ) -> Result<Response, ApiError> {
-    match pipeline.models.reload().await.map_err(ApiError::from) {
-        Ok(_) => Ok(Redirect::to("/ui/model?reload=done").into_response()),
-        Err(ApiError::ModelUnusable(reason)) => {
-            let text = format!(
-                "The current model stays active. The model in the folder cannot be used: {reason}"
-            );
-            let outcome = Outcome { is_good: false, text };
-            let refused = show(&pipeline, Some(outcome)).await?;
-            Ok((StatusCode::CONFLICT, page(&refused, Policy::Strict)).into_response())
+    let force = query.take("force", query::boolean).unwrap_or(false);
+    query.finish()?;
+    let other_features = if force { OtherFeatures::Accept } else { OtherFeatures::Refuse };
+    let refused = match pipeline.models.reload(other_features).await {
+        Ok(_) => {
+            let target = format!("{root}ui/model?reload=done");
+            return Ok(Redirect::to(&target).into_response());
         }
-        Err(error) => Err(error),
-    }
+        Err(ReloadError::OtherFeatures { difference }) => Outcome {
+            is_good: false,
+            can_be_forced: true,
+            text: format!(
+                "The current model stays active. The model in the folder has other features ({difference}): events \
+                 like those of now would be refused or judged without some of their values."
+            ),
+        },
+        Err(error) => match ApiError::from(error) {
+            ApiError::ModelUnusable(reason) => Outcome {
+                is_good: false,
+                can_be_forced: false,
+                text: format!(
+                    "The current model stays active. The model in the folder cannot be used: {reason}"
+                ),
+            },
+            error => return Err(error),
+        },
+    };
+    let shown = show(&pipeline, root, Some(refused)).await?;
+    Ok((StatusCode::CONFLICT, page(&shown, Policy::Strict)).into_response())
 }
 
 fn outcome_named(text: &str) -> Result<Outcome, QueryFaultKind> {
-    let done = || Outcome { is_good: true, text: "The model in the folder is now in use.".into() };
+    let done = || Outcome {
+        is_good: true,
+        can_be_forced: false,
+        text: String::from("The model in the folder is now in use."),
+    };
     (text == "done").then(done).ok_or(QueryFaultKind::Choice)
 }
 
-async fn show(pipeline: &Pipeline, outcome: Option<Outcome>) -> Result<ModelPage, ApiError> {
+async fn show(
+    pipeline: &Pipeline,
+    root: Root,
+    outcome: Option<Outcome>,
+) -> Result<ModelPage, ApiError> {
     let model = pipeline.models.current();
     let now_us = (pipeline.clock)();
     // The day before now, or the last day of a recording.
@@ -122,18 +152,23 @@ async fn show(pipeline: &Pipeline, outcome: Option<Outcome>) -> Result<ModelPage
         .await?;
     // Thousands of values are sorted and counted: not for a thread that others wait for.
     let made = tokio::task::spawn_blocking(move || {
-        ModelPage::new(&model, &sampled, (until_us, now_us), outcome)
+        let judged = Judged { sampled, until_us, now_us };
+        ModelPage { root, outcome, ..ModelPage::of(&model, &judged) }
     });
     Ok(made.await?)
 }
 
+/// What the model has judged recently.
+struct Judged {
+    sampled: Vec<Sampled>,
+    /// The end of the day that the sample is from.
+    until_us: i64,
+    now_us: i64,
+}
+
 impl ModelPage {
-    fn new(
-        model: &Model,
-        sampled: &[Sampled],
-        (until_us, now_us): (i64, i64),
-        outcome: Option<Outcome>,
-    ) -> Self {
+    fn of(model: &Model, judged: &Judged) -> Self {
+        let Judged { sampled, until_us, now_us } = judged;
         let detector = &model.detector;
         let meta = detector.meta();
         let column = |index: usize| {
@@ -148,16 +183,18 @@ impl ModelPage {
         let (scores, scores_sentence) = score_histogram(detector, sampled);
         let trained_us = timestamp::parse(&meta.trained_at).ok();
         Self {
+            root: Root::default(),
             links: Links::get(),
+            is_starter: model.origin == Origin::Starter,
             version: meta.model_version.to_string(),
             origin: origin_words(model.origin),
-            age: trained_us.map_or(String::new(), |us| lasting(us, now_us)),
-            outcome,
+            age: trained_us.map_or(String::new(), |us| lasting(us, *now_us)),
+            outcome: None,
             trained: trained_us.map(Moment::of),
             loaded: Moment::of(model.loaded_us),
             facts: facts(model),
             n_sampled: grouped(sampled.len() as f64),
-            sampled_until: (!sampled.is_empty()).then(|| Moment::of(until_us)),
+            sampled_until: (!sampled.is_empty()).then(|| Moment::of(*until_us)),
             scores,
             scores_sentence,
             drifts: drifts.collect(),

@@ -1,41 +1,49 @@
 //! `GET /`: all stations at a glance.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use detector::AlarmRule;
+use http_door::ApiError;
+use http_door::limits::LIST_LEN_MAX;
+use http_door::query::{Query, QueryFaultKind, limit};
+use pipeline::{LatencyNow, Model, Origin, Pipeline, RefusedEvent, RefusedEvents};
 use sensor::{StationId, timestamp};
-use store::{KeepError, Trouble};
-use wording::{bytes, grouped, rounded};
+use stations::{Counts, STRIP_US, Snapshot, StationNow, StationState};
+use store::{KeepError, StoredPrediction, Totals, Trouble};
+use wording::{bytes, counted, grouped, rounded};
 
 use crate::anomaly_rows::{self, AnomalyRow};
 use crate::assets::Links;
-use crate::shell::{Policy, page};
+use crate::shell::{Policy, Root, page};
 use crate::strip;
 use crate::words::{
-    Moment, Run, ago, in_url, lasting, origin_words, state_word, station_link, symbol,
+    Moment, Run, ago, in_url, lasting, of_last, origin_words, state_word, station_link, symbol,
 };
-use http_door::ApiError;
-use http_door::query::{self, LIST_LIMIT_MAX, Query, QueryFaultKind};
-use pipeline::Pipeline;
-use pipeline::{LatencyNow, Model};
-use stations::{Counts, STRIP_US, Snapshot, StationNow, StationState};
 
-/// Stations in the table, when nobody asks for more.
+/// Stations in the table by default.
 const ROWS_DEFAULT: u32 = 50;
-/// Sick stations that are put first, with their reasons.
+/// Sick stations that are shown first, with their reasons.
 const CARDS_MAX: usize = 6;
 /// Anomalies that the list is made of, and stations in it.
 const ANOMALIES_READ: u32 = 200;
 const ANOMALIES_SHOWN: usize = 10;
-/// The longest text to look for in names.
+/// Refused events in the list.
+const REFUSED_SHOWN: usize = 10;
+/// Refused events older than this are no longer shown: an hour.
+const REFUSED_SHOWN_US: i64 = 3_600_000_000;
+/// The longest text to search for in names.
 const SEARCH_LEN_MAX: usize = StationId::LEN_MAX;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Overview {
+    root: Root,
     links: &'static Links,
     headline: Headline,
+    is_starter: bool,
     cards: Vec<Card>,
     tiles: Vec<Tile>,
     filter: Filter,
@@ -45,6 +53,7 @@ struct Overview {
     strip_end: Moment,
     is_recording: bool,
     anomalies: Vec<AnomalyRow>,
+    refused: Vec<RefusedRow>,
 }
 
 /// The one sentence that is read from afar.
@@ -60,14 +69,13 @@ struct Card {
     station_id: String,
     link: String,
     run: Option<Run>,
-    n_anomalies: u32,
-    n_events: u32,
-    n_calm: u32,
+    recent: String,
+    calm: String,
     is_silent: bool,
     last: Option<AnomalyRow>,
 }
 
-/// A number, and what it is.
+/// A number and its name.
 struct Tile {
     name: &'static str,
     value: String,
@@ -78,7 +86,7 @@ struct Row {
     station_id: String,
     link: String,
     state: &'static str,
-    /// How it looks: what may be chance is no alarm.
+    /// The look: what may be chance is no alarm.
     class: &'static str,
     symbol: &'static str,
     detail: String,
@@ -87,11 +95,55 @@ struct Row {
     ago: String,
 }
 
-/// Which stations are shown.
+/// An event that was refused.
+struct RefusedRow {
+    received: Moment,
+    station_id: String,
+    code: &'static str,
+    reason: String,
+}
+
+/// The stations that are shown.
 struct Filter {
     search: String,
-    state: Option<StationState>,
+    state: StateFilter,
     limit: u32,
+}
+
+/// The states that are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StateFilter {
+    All,
+    Sick,
+    Only(StationState),
+}
+
+impl StateFilter {
+    /// Reads a filter by its name; the empty name means all.
+    fn named(text: &str) -> Result<Self, QueryFaultKind> {
+        let only = || StationState::ALL.into_iter().find(|state| state.name() == text);
+        match text {
+            "" => Ok(Self::All),
+            "sick" => Ok(Self::Sick),
+            _ => only().map(Self::Only).ok_or(QueryFaultKind::Choice),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::All => "",
+            Self::Sick => "sick",
+            Self::Only(state) => state.name(),
+        }
+    }
+
+    fn finds(self, station: &StationNow) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sick => station.is_sick,
+            Self::Only(state) => station.state == state,
+        }
+    }
 }
 
 impl Filter {
@@ -100,96 +152,97 @@ impl Filter {
             let is_short = text.len() <= SEARCH_LEN_MAX;
             is_short.then(|| String::from(text.trim())).ok_or(QueryFaultKind::Choice)
         };
-        let limit = query.take("limit", |text| query::limit(text, LIST_LIMIT_MAX));
+        let limit = query.take("limit", |text| limit(text, LIST_LEN_MAX));
         Self {
             search: query.take("q", search).unwrap_or_default(),
-            state: query.take("state", state_named).flatten(),
+            state: query.take("state", StateFilter::named).unwrap_or(StateFilter::All),
             limit: limit.unwrap_or(ROWS_DEFAULT),
         }
     }
 
     fn finds(&self, station: &StationNow) -> bool {
-        self.state.is_none_or(|state| state == station.state)
-            && station.station_id.as_str().contains(&self.search)
+        self.state.finds(station) && station.station_id.as_str().contains(&self.search)
     }
 
-    /// The same with as many stations as there may be.
+    /// Returns `true` if a person has asked for some of the stations: these come first on the page.
+    fn is_active(&self) -> bool {
+        !self.search.is_empty() || self.state != StateFilter::All || self.limit != ROWS_DEFAULT
+    }
+
+    /// Returns the query of the same filter with as many stations as possible.
     fn with_all(&self) -> String {
-        let state = self.state.map_or("", StationState::name);
-        format!("/?limit={LIST_LIMIT_MAX}&state={state}&q={}", in_url(&self.search))
+        format!("?limit={LIST_LEN_MAX}&state={}&q={}", self.state.name(), in_url(&self.search))
     }
 
     fn is(&self, name: &str) -> bool {
-        self.state.is_some_and(|state| state.name() == name)
+        self.state.name() == name
     }
 }
 
-/// A state by its name; the empty name stands for all.
-fn state_named(text: &str) -> Result<Option<StationState>, QueryFaultKind> {
-    let known = StationState::ALL;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    known.into_iter().find(|state| state.name() == text).map(Some).ok_or(QueryFaultKind::Choice)
+/// What the page is made of.
+struct Seen {
+    fleet: Arc<Snapshot>,
+    model: Arc<Model>,
+    /// The latest anomalies of all stations, the last to arrive first.
+    latest: Vec<StoredPrediction>,
+    /// The last anomalies of the first sick stations.
+    last_of_sick: Vec<Option<StoredPrediction>>,
+    failure: Option<KeepError>,
+    totals: Totals,
+    size_bytes: u64,
+    latency: Option<LatencyNow>,
+    refused: RefusedEvents,
 }
 
 pub(crate) async fn overview(
     State(pipeline): State<Pipeline>,
+    root: Root,
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let filter = Filter::read(&mut query);
     query.finish()?;
-    let fleet = pipeline.fleet.now().await;
-    let now_us = fleet.taken_us;
-    let model = pipeline.models.current();
-    let is_shown = |station: &&StationNow| station.is_sick || filter.finds(station);
-    let mut shown: Vec<&StationNow> = fleet.stations.iter().filter(is_shown).collect();
-    shown.sort_by_key(|station| needs_a_look(station));
-    let latest = anomaly_rows::latest(&pipeline, None, ANOMALIES_READ).await?;
-
-    let sick: Vec<&StationNow> = shown.iter().copied().filter(|station| station.is_sick).collect();
-    let mut cards = Vec::new();
-    for station in sick.iter().take(CARDS_MAX) {
-        let is_of_it = |id: &StationId| *id == station.station_id;
-        let mut last =
-            latest.iter().find(|stored| is_of_it(&stored.prediction.station_id)).cloned();
-        if last.is_none() {
-            let station_id = Some(station.station_id.clone());
-            last = anomaly_rows::latest(&pipeline, station_id, 1).await?.pop();
-        }
-        let last = last.map(|stored| AnomalyRow::new(&stored, &model));
-        cards.push(Card::new(station, last, now_us));
-    }
-    let (strip_until_us, is_recording) = strip_end(&fleet, now_us);
-    let found: Vec<&StationNow> =
-        shown.iter().copied().filter(|station| filter.finds(station)).collect();
-    let rows = found.iter().take(filter.limit as usize).map(|station| {
-        let cells = station.strip.before(strip_until_us);
-        Row::new(station, strip::drawn(&cells, model.detector.threshold()), now_us)
-    });
-    let headline = match pipeline.store.failure() {
-        Some(failure) => Headline::of_failure(failure),
-        None => Headline::new(&fleet, &sick),
-    };
-    Ok(page(
-        &Overview {
-            links: Links::get(),
-            headline,
-            cards,
-            tiles: tiles(&pipeline, &fleet, &model, now_us).await?,
-            rows: rows.collect(),
-            n_found: found.len(),
-            has_more: fleet.has_more,
-            strip_end: Moment::of(strip_until_us),
-            is_recording,
-            anomalies: anomaly_rows::by_station(&latest, &model, ANOMALIES_SHOWN),
-            filter,
-        },
-        Policy::Strict,
-    ))
+    let seen = Seen::read(&pipeline).await?;
+    Ok(page(&Overview::new(&seen, filter, root), Policy::Strict))
 }
 
-/// The order of stations: who needs a look comes first.
+impl Seen {
+    async fn read(pipeline: &Pipeline) -> Result<Self, ApiError> {
+        let fleet = pipeline.fleet.now().await;
+        let latest = anomaly_rows::latest(pipeline, None, ANOMALIES_READ).await?;
+        let mut last_of_sick = Vec::new();
+        for station in sick(&fleet).into_iter().take(CARDS_MAX) {
+            let is_of_it =
+                |stored: &&StoredPrediction| stored.prediction.station_id == station.station_id;
+            let mut last = latest.iter().find(is_of_it).cloned();
+            if last.is_none() {
+                let station_id = Some(station.station_id.clone());
+                last = anomaly_rows::latest(pipeline, station_id, 1).await?.pop();
+            }
+            last_of_sick.push(last);
+        }
+        Ok(Self {
+            model: pipeline.models.current(),
+            latest,
+            last_of_sick,
+            failure: pipeline.store.failure(),
+            totals: pipeline.totals(),
+            size_bytes: pipeline.store.size_bytes().await?,
+            latency: pipeline.latency(),
+            refused: pipeline.refused(),
+            fleet,
+        })
+    }
+}
+
+/// Returns the sick stations, those with the most anomalies first.
+fn sick(fleet: &Snapshot) -> Vec<&StationNow> {
+    let mut sick: Vec<&StationNow> =
+        fleet.stations.iter().filter(|station| station.is_sick).collect();
+    sick.sort_by_key(|station| needs_a_look(station));
+    sick
+}
+
+/// Returns the rank of a station in the table: those that need a look come first.
 fn needs_a_look(station: &StationNow) -> (u8, std::cmp::Reverse<u32>) {
     let rank = match station.state {
         _ if station.is_sick => 0,
@@ -200,16 +253,58 @@ fn needs_a_look(station: &StationNow) -> (u8, std::cmp::Reverse<u32>) {
     (rank, std::cmp::Reverse(station.n_recent_anomalies))
 }
 
-/// When strips end: now, or with the last event of recordings that are from another time.
-fn strip_end(fleet: &Snapshot, now_us: i64) -> (i64, bool) {
+/// Returns when strips end: now, or with the last event of recordings from another time.
+fn strip_end(fleet: &Snapshot) -> (i64, bool) {
     match fleet.newest_us {
-        Some(newest_us) if newest_us < now_us - STRIP_US => (newest_us + 1, true),
-        _ => (now_us, false),
+        Some(newest_us) if newest_us < fleet.taken_us - STRIP_US => (newest_us + 1, true),
+        _ => (fleet.taken_us, false),
+    }
+}
+
+impl Overview {
+    fn new(seen: &Seen, filter: Filter, root: Root) -> Self {
+        let Seen { fleet, model, .. } = seen;
+        let now_us = fleet.taken_us;
+        let sick = sick(fleet);
+        let cards = sick.iter().zip(&seen.last_of_sick).map(|(station, last)| {
+            let last = last.as_ref().map(|stored| AnomalyRow::new(stored, model));
+            Card::new(station, last, now_us)
+        });
+        let (strip_until_us, is_recording) = strip_end(fleet);
+        let mut found: Vec<&StationNow> =
+            fleet.stations.iter().filter(|station| filter.finds(station)).collect();
+        found.sort_by_key(|station| needs_a_look(station));
+        let threshold = model.detector.threshold();
+        let rows = found.iter().take(filter.limit as usize).map(|station| {
+            let cells = station.strip.before(strip_until_us);
+            Row::new(station, strip::drawn(&cells, threshold), now_us)
+        });
+        let is_recent = |refused: &&RefusedEvent| refused.received_us > now_us - REFUSED_SHOWN_US;
+        let refused = seen.refused.latest.iter().filter(is_recent).take(REFUSED_SHOWN);
+        Self {
+            root,
+            links: Links::get(),
+            headline: match seen.failure {
+                Some(failure) => Headline::of_failure(failure),
+                None => Headline::new(fleet, &sick),
+            },
+            is_starter: model.origin == Origin::Starter,
+            cards: cards.collect(),
+            tiles: tiles(seen),
+            rows: rows.collect(),
+            n_found: found.len(),
+            has_more: fleet.has_more,
+            strip_end: Moment::of(strip_until_us),
+            is_recording,
+            anomalies: anomaly_rows::by_station(&seen.latest, model, ANOMALIES_SHOWN),
+            refused: refused.map(RefusedRow::new).collect(),
+            filter,
+        }
     }
 }
 
 impl Headline {
-    /// Whatever stations do is not known when events cannot be kept.
+    /// When events cannot be stored, nothing is known of the stations.
     fn of_failure(failure: KeepError) -> Self {
         let (text, detail) = match failure {
             KeepError::NotStored(Trouble::Corrupt) | KeepError::Unknown(Trouble::Corrupt) => (
@@ -221,7 +316,7 @@ impl Headline {
             _ => (
                 "Events cannot be stored",
                 format!(
-                    "Stations are told to send again, because {failure}. What is shown of them is from before that."
+                    "Stations are told to send again, because {failure}. What is shown is from before that."
                 ),
             ),
         };
@@ -235,8 +330,11 @@ impl Headline {
         let Counts { normal, anomaly, silent, sick: n_sick } = fleet.counts;
         let total = fleet.counts.total();
         let all_are = |state: &str| match total {
-            _ if fleet.has_more => format!("The {} stations followed are {state}", count(total)),
+            _ if fleet.has_more => {
+                format!("The {} stations followed are {state}", count(total))
+            }
             1 => format!("The station is {state}"),
+            2 => format!("Both stations are {state}"),
             _ => format!("All {} stations are {state}", count(total)),
         };
         let some_are = |n: usize, state: &str| match n {
@@ -254,7 +352,7 @@ impl Headline {
         };
         let parts = [
             (n_sick, "sick"),
-            (anomaly - n_sick, "with an anomaly lately"),
+            (anomaly - n_sick, "with a recent anomaly"),
             (silent, "silent"),
             (normal, "normal"),
         ];
@@ -274,70 +372,84 @@ impl Card {
             station_id: station.station_id.to_string(),
             link: station_link(&station.station_id),
             run: Run::of(station, now_us),
-            n_anomalies: station.n_recent_anomalies,
-            n_events: station.n_recent,
-            n_calm: station.n_calm,
+            recent: of_last(station),
+            calm: match station.n_calm {
+                0 => String::new(),
+                1 => String::from(", the last one normal"),
+                n => format!(", the last {n} normal"),
+            },
             is_silent: station.is_silent,
             last,
         }
     }
 }
 
-async fn tiles(
-    pipeline: &Pipeline,
-    fleet: &Snapshot,
-    model: &Model,
-    now_us: i64,
-) -> Result<Vec<Tile>, ApiError> {
-    let totals = pipeline.store.totals();
+fn tiles(seen: &Seen) -> Vec<Tile> {
+    let Seen { fleet, model, totals, latency, refused, .. } = seen;
     let meta = model.detector.meta();
     let trained_us = timestamp::parse(&meta.trained_at).ok();
     let ms = |seconds: f64| format!("{} ms", rounded(seconds * 1e3, 1));
-    let latency = pipeline.latency();
-    let n_of_minute = fleet.rates.events_per_minute as f64;
-    Ok(vec![
+    let n_of_minute = fleet.rates.events_per_minute;
+    vec![
         Tile {
-            name: "Events a second",
+            name: "Events per second",
             value: rounded(fleet.rates.events_per_second, 1),
             detail: String::from("over the last 10 s"),
         },
         Tile {
-            name: "Anomalies a minute",
+            name: "Anomalies per minute",
             value: grouped(fleet.rates.anomalies_per_minute as f64),
             detail: match model.detector.alarm_rule() {
                 AlarmRule::FalseAlarmRate(rate) => format!(
-                    "of {} events; {} would be chance",
-                    grouped(n_of_minute),
-                    rounded(n_of_minute * rate, 1)
+                    "of {}; {} expected by chance",
+                    counted(n_of_minute, "event"),
+                    rounded(n_of_minute as f64 * rate, 1)
                 ),
-                AlarmRule::Contamination(_) => format!("of {} events", grouped(n_of_minute)),
+                AlarmRule::Contamination(_) => format!("of {}", counted(n_of_minute, "event")),
             },
         },
         Tile {
             name: "Answer time",
             value: latency.map_or(String::from("\u{2013}"), |LatencyNow { p50_s, .. }| ms(p50_s)),
-            detail: latency.map_or(String::from("no single event came lately"), |latency| {
-                format!("half are faster; p99 {}", ms(latency.p99_s))
+            detail: latency.map_or(String::from("no single events recently"), |latency| {
+                format!("median; p99 {}", ms(latency.p99_s))
             }),
+        },
+        Tile {
+            name: "Refused events",
+            value: grouped(refused.n_total as f64),
+            detail: match refused.latest.first() {
+                None => String::from("since the start"),
+                Some(last) => {
+                    format!("since the start; the last {}", ago(last.received_us, fleet.taken_us))
+                }
+            },
         },
         Tile {
             name: "Stored events",
             value: grouped(totals.events as f64),
             detail: format!(
-                "{} anomalies, {} on disk",
-                grouped(totals.anomalies as f64),
-                bytes(pipeline.store.size_bytes().await?)
+                "{} and {} on disk",
+                counted_anomalies(totals.anomalies),
+                bytes(seen.size_bytes)
             ),
         },
         Tile {
             name: "Model",
             value: match trained_us {
-                Some(trained_us) => format!("{} old", lasting(trained_us, now_us)),
+                Some(trained_us) => format!("{} old", lasting(trained_us, fleet.taken_us)),
                 None => String::from("of unknown age"),
             },
             detail: format!("{}, {}", meta.model_version, origin_words(model.origin)),
         },
-    ])
+    ]
+}
+
+fn counted_anomalies(n: u64) -> String {
+    match n {
+        1 => String::from("1 anomaly"),
+        n => format!("{} anomalies", grouped(n as f64)),
+    }
 }
 
 impl Row {
@@ -359,6 +471,18 @@ impl Row {
             strip,
             score: format!("{:.2}", station.latest.anomaly_score),
             ago: ago(station.latest.received_us, now_us),
+        }
+    }
+}
+
+impl RefusedRow {
+    fn new(refused: &RefusedEvent) -> Self {
+        let RefusedEvent { received_us, station_id, code, reason } = refused;
+        Self {
+            received: Moment::of(*received_us),
+            station_id: station_id.as_ref().map_or(String::from("unknown"), ToString::to_string),
+            code,
+            reason: reason.clone(),
         }
     }
 }

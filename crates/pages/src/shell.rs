@@ -1,13 +1,45 @@
 //! What all pages have in common: their headers and what they may do in the browser.
 
+use std::convert::Infallible;
+use std::fmt;
+
 use askama::Template;
+use axum::extract::FromRequestParts;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use http_door::HTML;
+
+/// The way from a page to the root of all pages, such as `../../`. All links begin with it, so that
+/// pages work under any path that a proxy puts before them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Root(String);
+
+impl Root {
+    /// Returns the way from the page at a path.
+    pub(crate) fn of(path: &str) -> Self {
+        let depth = path.bytes().filter(|byte| *byte == b'/').count().saturating_sub(1);
+        Self(if depth == 0 { String::from("./") } else { "../".repeat(depth) })
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Root {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts.uri.path()))
+    }
+}
 
 /// What a page may do in the browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,4 +77,18 @@ pub(crate) fn page(template: &impl Template, policy: Policy) -> Response {
         (VARY, HeaderValue::from_static("accept")),
     ];
     (headers, html).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_leads_back_from_any_depth() {
+        let root = |path: &str| Root::of(path).to_string();
+        assert_eq!(root("/"), "./");
+        assert_eq!(root("/ui/model"), "../");
+        assert_eq!(root("/ui/stations/press_1"), "../../");
+        assert_eq!(root("/nowhere"), "./");
+    }
 }

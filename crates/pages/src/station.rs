@@ -15,9 +15,9 @@ use wording::rounded;
 
 use crate::anomaly_rows::{self, AnomalyRow};
 use crate::assets::Links;
-use crate::shell::{Policy, page};
+use crate::shell::{Policy, Root, page};
 use crate::values::ValueCell;
-use crate::words::{Moment, Run, ago, in_url, state_word, symbol};
+use crate::words::{Moment, Run, ago, in_url, of_last, state_word, symbol};
 use http_door::ApiError;
 use http_door::query::{self, Query, QueryFaultKind};
 use pipeline::Pipeline;
@@ -34,6 +34,7 @@ const EVENTS_SHOWN: u32 = 10;
 #[derive(Template)]
 #[template(path = "station.html")]
 struct StationPage {
+    root: Root,
     links: &'static Links,
     station_id: String,
     path: String,
@@ -58,8 +59,7 @@ struct Now {
     is_silent: bool,
     symbol: &'static str,
     run: Option<Run>,
-    n_anomalies: u32,
-    n_events: u32,
+    recent: String,
     ago: String,
 }
 
@@ -130,6 +130,7 @@ const WINDOW_DEFAULT: usize = 1;
 
 pub(crate) async fn station(
     State(pipeline): State<Pipeline>,
+    root: Root,
     Path(station_id): Path<String>,
     headers: HeaderMap,
     mut query: Query,
@@ -184,7 +185,7 @@ pub(crate) async fn station(
     };
 
     let chart = Chart {
-        series: format!("/stations/{}/series", in_url(station_id.as_str())),
+        series: format!("{root}stations/{}/series", in_url(station_id.as_str())),
         indices: indices.iter().map(usize::to_string).collect::<Vec<_>>().join(","),
         since_ms: since_us.div_euclid(1_000),
         // Whole milliseconds are what scripts have, and the last event lies before this.
@@ -200,6 +201,7 @@ pub(crate) async fn station(
     let now = fleet.station(&station_id);
     Ok(page(
         &StationPage {
+            root,
             links: Links::get(),
             path: in_url(station_id.as_str()),
             now: now.map(|station| Now::new(station, fleet.taken_us)),
@@ -260,8 +262,7 @@ impl Now {
             is_silent: station.is_silent,
             symbol: symbol(station.state),
             run: Run::of(station, now_us),
-            n_anomalies: station.n_recent_anomalies,
-            n_events: station.n_recent,
+            recent: of_last(station),
             ago: ago(station.latest.received_us, now_us),
         }
     }

@@ -49,19 +49,28 @@ pub(crate) fn lasting(since_us: i64, now_us: i64) -> String {
     duration(Duration::from_micros(now_us.saturating_sub(since_us).try_into().unwrap_or(0)))
 }
 
-/// The page of a station.
+/// Returns the page of a station, from the root of all pages.
 pub(crate) fn station_link(station_id: &StationId) -> String {
-    format!("/ui/stations/{}", in_url(station_id.as_str()))
+    format!("ui/stations/{}", in_url(station_id.as_str()))
 }
 
-/// The page of an anomaly.
+/// Returns the page of an anomaly, from the root of all pages.
 pub(crate) fn anomaly_link(id: i64) -> String {
-    format!("/ui/anomalies/{id}")
+    format!("ui/anomalies/{id}")
 }
 
 /// A text as a part of a path or query.
 pub(crate) fn in_url(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+/// Describes the anomalies among the last events of a station.
+pub(crate) fn of_last(station: &StationNow) -> String {
+    match (station.n_recent_anomalies, station.n_recent) {
+        (1, 1) => String::from("its only event is an anomaly"),
+        (1, n_events) => format!("1 of its last {n_events} events is an anomaly"),
+        (n, n_events) => format!("{n} of its last {n_events} events are anomalies"),
+    }
 }
 
 /// Returns the state of a station in a word.
@@ -99,6 +108,6 @@ mod tests {
         assert_eq!(ago(5, 0), "0 s ago");
         assert_eq!(in_url("a b/ü?"), "a%20b%2F%C3%BC%3F");
         let station_id = StationId::parse("hall:1.press").unwrap();
-        assert_eq!(station_link(&station_id), "/ui/stations/hall%3A1.press");
+        assert_eq!(station_link(&station_id), "ui/stations/hall%3A1.press");
     }
 }

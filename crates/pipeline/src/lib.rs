@@ -19,14 +19,18 @@ mod model;
 mod pipeline;
 mod recall;
 mod refusal;
+mod refused;
 mod retention;
 mod submit;
 
 pub use door::{Door, Shutdown, StopSignal};
 pub use latency::LatencyNow;
 pub use live_fleet::LiveFleet;
-pub use model::{Model, ModelFiles, Models, Origin, ReloadError, UnusableModel};
+pub use model::{
+    FeatureDifference, Model, ModelFiles, Models, Origin, OtherFeatures, ReloadError, UnusableModel,
+};
 pub use pipeline::{Parts, Pipeline};
 pub use refusal::Refusal;
+pub use refused::{RefusedEvent, RefusedEvents};
 pub use retention::{Retention, Retentions};
 pub use submit::{BatchReceipt, Explain, Receipt};

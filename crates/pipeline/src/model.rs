@@ -1,5 +1,6 @@
 //! The model that events are judged by, and its replacement while the server runs.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -103,9 +104,65 @@ pub enum ReloadError {
     /// The files cannot be used.
     #[error(transparent)]
     Unusable(#[from] UnusableModel),
+    /// The model has other features than the current one: stations that send what they sent before
+    /// would be refused.
+    #[error(
+        "the model in the folder has other features than the current one ({difference}), so events like those of now \
+         would be refused or judged without some of their values; reload with force=true if the stations send the new \
+         features"
+    )]
+    OtherFeatures {
+        /// What is missing and what is new.
+        difference: FeatureDifference,
+    },
     /// Loading panicked.
     #[error("a task has panicked")]
     Panic(#[from] JoinError),
+}
+
+/// The features in which a model differs from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureDifference {
+    /// Features that only the current model has.
+    pub missing: Vec<String>,
+    /// Features that only the other model has.
+    pub added: Vec<String>,
+}
+
+impl FeatureDifference {
+    /// Compares the features of two models; `None` when they are the same.
+    fn between(current: &Model, other: &Model) -> Option<Self> {
+        let only_in = |model: &Model, other: &Model| -> Vec<String> {
+            let names = model.detector.schema().names().iter();
+            let is_missing = |name: &&Arc<str>| other.detector.meta().feature(name).is_none();
+            names.filter(is_missing).map(ToString::to_string).collect()
+        };
+        let difference = Self { missing: only_in(current, other), added: only_in(other, current) };
+        let is_none = difference.missing.is_empty() && difference.added.is_empty();
+        (!is_none).then_some(difference)
+    }
+}
+
+impl fmt::Display for FeatureDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMED_MAX: usize = 5;
+        let without = wording::listed(&self.missing, NAMED_MAX);
+        let with = wording::listed(&self.added, NAMED_MAX);
+        match (self.missing.is_empty(), self.added.is_empty()) {
+            (false, true) => write!(f, "without {without}"),
+            (true, _) => write!(f, "with {with}"),
+            (false, false) => write!(f, "without {without}, with {with}"),
+        }
+    }
+}
+
+/// Whether a model with other features may take over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherFeatures {
+    /// It is refused, unless the current model is only a starter.
+    Refuse,
+    /// It takes over.
+    Accept,
 }
 
 /// The model in use, and how to replace it. Cloning is cheap.
@@ -151,14 +208,18 @@ impl Models {
     ///
     /// # Errors
     ///
-    /// Fails when there is no model or it cannot be used; the current one then stays in use.
-    pub async fn reload(&self) -> Result<Arc<Model>, ReloadError> {
+    /// Fails when there is no model, when it cannot be used, or has other features and must not; the
+    /// current one then stays in use.
+    pub async fn reload(&self, other_features: OtherFeatures) -> Result<Arc<Model>, ReloadError> {
         let models = self.clone();
         // A reload that was begun is finished, also when nobody waits for it any longer.
-        tokio::spawn(async move { models.reload_in_turn().await }).await?
+        tokio::spawn(async move { models.reload_in_turn(other_features).await }).await?
     }
 
-    async fn reload_in_turn(&self) -> Result<Arc<Model>, ReloadError> {
+    async fn reload_in_turn(
+        &self,
+        other_features: OtherFeatures,
+    ) -> Result<Arc<Model>, ReloadError> {
         let Slot { current, files, clock, observers, turn } = &*self.0;
         let _turn = turn.lock().await;
         let (files, now_us) = (files.clone(), clock());
@@ -169,6 +230,14 @@ impl Models {
             Err(unusable) => Err(unusable.into()),
         };
         let loaded = tokio::task::spawn_blocking(load).await?;
+        let loaded = loaded.and_then(|model| {
+            let may_differ =
+                other_features == OtherFeatures::Accept || self.current().origin == Origin::Starter;
+            match FeatureDifference::between(&self.current(), &model) {
+                Some(difference) if !may_differ => Err(ReloadError::OtherFeatures { difference }),
+                _ => Ok(model),
+            }
+        });
         observers.metrics.model_reloaded(loaded.is_ok());
         match &loaded {
             Ok(model) => {

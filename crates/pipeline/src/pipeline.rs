@@ -14,6 +14,7 @@ use crate::live_fleet::LiveFleet;
 use crate::metrics::Metrics;
 use crate::model::{Model, ModelFiles, Models, Observers};
 use crate::recall;
+use crate::refused::{RefusalLog, RefusedEvents};
 use crate::retention::{self, Retentions};
 
 /// The way of an event from its door to its receipt. Cloning is cheap.
@@ -45,6 +46,7 @@ pub struct Shared {
     /// When the server started, in microseconds since 1970 (UTC).
     pub started_us: i64,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) refusals: Arc<RefusalLog>,
 }
 
 impl Pipeline {
@@ -73,7 +75,8 @@ impl Pipeline {
         let observers = Observers { metrics: Arc::clone(&metrics), fleet: fleet.clone() };
         let models = Models::new(model, model_files, clock, observers);
         let started_us = clock();
-        let shared = Shared { models, store, fleet, clock, started_us, metrics };
+        let shared =
+            Shared { models, store, fleet, clock, started_us, metrics, refusals: Arc::default() };
         Ok((Self(Arc::new(shared)), writer))
     }
 
@@ -107,6 +110,11 @@ impl Pipeline {
     /// Returns how long single events recently waited for their receipts; `None` without any.
     pub fn latency(&self) -> Option<LatencyNow> {
         self.metrics.latency()
+    }
+
+    /// Returns the last events that were refused.
+    pub fn refused(&self) -> RefusedEvents {
+        self.refusals.recent()
     }
 
     /// Counts predictions, as the writer last knew.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sensor::{Attribution, Prediction};
+use sensor::{Attribution, Prediction, SensorEvent};
 use store::{KeepError, Kept, NewPrediction};
 
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::pipeline::Pipeline;
 use crate::refusal::Refusal;
+use crate::refused::RefusalLog;
 
 /// Which predictions come with attributions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +24,29 @@ pub enum Explain {
 /// The acknowledgement of an event: its prediction is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Receipt {
-    /// The prediction.
-    pub prediction: Prediction,
-    /// Whether the event had been stored before; the prediction is then the earlier one.
-    pub is_duplicate: bool,
+    new: Arc<NewPrediction>,
+    /// The prediction of the same event, stored before.
+    earlier: Option<Prediction>,
+    /// Attributions for the answer only.
+    reasons: Vec<Attribution>,
+}
+
+impl Receipt {
+    /// Returns the stored prediction: of a repeated event, the first one.
+    pub fn prediction(&self) -> &Prediction {
+        self.earlier.as_ref().unwrap_or(&self.new.prediction)
+    }
+
+    /// Returns `true` if the event had been stored before.
+    pub fn is_duplicate(&self) -> bool {
+        self.earlier.is_some()
+    }
+
+    /// Returns the attributions: those stored, or else those asked for.
+    pub fn attributions(&self) -> &[Attribution] {
+        let stored = &self.prediction().attributions;
+        if stored.is_empty() { &self.reasons } else { stored }
+    }
 }
 
 /// The outcome of a batch.
@@ -40,7 +60,7 @@ pub struct BatchReceipt {
 
 /// An event that was judged and is not stored yet.
 struct Judged {
-    new: NewPrediction,
+    new: Arc<NewPrediction>,
     /// Attributions for the answer only: those of a normal event are not stored.
     reasons: Vec<Attribution>,
 }
@@ -59,12 +79,7 @@ impl Pipeline {
             self.metrics.not_kept(1);
             return Err(KeepError::Full.into());
         }
-        let judge = Judge {
-            model: self.models.current(),
-            metrics: Arc::clone(&self.metrics),
-            explain,
-            received_us: (self.clock)(),
-        };
+        let judge = self.judge(self.models.current(), explain);
         let judged = judge.judge(json)?;
         let mut receipts = self.keep(vec![judged], &judge.model).await?;
         let receipt = receipts.pop().expect("there is an outcome for every event");
@@ -85,12 +100,7 @@ impl Pipeline {
         model: &Arc<Model>,
         explain: Explain,
     ) -> Result<BatchReceipt, Refusal> {
-        let judge = Judge {
-            model: Arc::clone(model),
-            metrics: Arc::clone(&self.metrics),
-            explain,
-            received_us: (self.clock)(),
-        };
+        let judge = self.judge(Arc::clone(model), explain);
         // A batch takes milliseconds: not for a thread that others wait for.
         let judge_all = move || -> Vec<Result<Judged, Refusal>> {
             events.iter().map(|json| judge.judge(json.as_ref())).collect()
@@ -120,29 +130,42 @@ impl Pipeline {
         Ok(BatchReceipt { outcomes: refusals.into_iter().map(&mut outcome).collect(), failure })
     }
 
+    fn judge(&self, model: Arc<Model>, explain: Explain) -> Judge {
+        Judge {
+            model,
+            metrics: Arc::clone(&self.metrics),
+            refusals: Arc::clone(&self.refusals),
+            explain,
+            received_us: (self.clock)(),
+        }
+    }
+
     /// Stores judged events in one transaction.
     async fn keep(
         &self,
         judged: Vec<Judged>,
         model: &Model,
     ) -> Result<Vec<Result<Receipt, Refusal>>, KeepError> {
-        let news = judged.iter().map(|judged| &judged.new);
-        let kept =
-            self.store.keep_all(news).await.inspect_err(|_| self.metrics.not_kept(judged.len()))?;
+        let news = judged.iter().map(|judged| Arc::clone(&judged.new));
+        let kept = self.store.keep_shared(news).await;
+        let kept = kept.inspect_err(|_| self.metrics.not_kept(judged.len()))?;
         let receipt = |(Judged { new, reasons }, kept): (Judged, Kept)| {
             self.metrics.predicted(&new.prediction, &kept);
-            let (mut prediction, is_duplicate) = match kept {
-                Kept::Stored => (new.prediction, false),
-                Kept::Duplicate(earlier) => (earlier, true),
-                Kept::Conflict => return Err(Refusal::Conflict),
+            let earlier = match kept {
+                Kept::Stored => None,
+                Kept::Duplicate(earlier) => Some(earlier),
+                Kept::Conflict => {
+                    let station_id = Some(&new.prediction.station_id);
+                    self.refusals.note(&Refusal::Conflict, station_id, new.received_us);
+                    return Err(Refusal::Conflict);
+                }
                 Kept::Unreadable => return Err(Refusal::Unreadable),
             };
+            let judged_by = earlier.as_ref().map(|earlier| &earlier.model_version);
             // Only the model that judged can say why.
-            let is_of_model = prediction.model_version.judges_like(model.version());
-            if prediction.attributions.is_empty() && is_of_model {
-                prediction.attributions = reasons;
-            }
-            Ok(Receipt { prediction, is_duplicate })
+            let is_of_model = judged_by.is_none_or(|version| version.judges_like(model.version()));
+            let reasons = if is_of_model { reasons } else { Vec::new() };
+            Ok(Receipt { new, earlier, reasons })
         };
         Ok(judged.into_iter().zip(kept).map(receipt).collect())
     }
@@ -152,23 +175,37 @@ impl Pipeline {
 struct Judge {
     model: Arc<Model>,
     metrics: Arc<Metrics>,
+    refusals: Arc<RefusalLog>,
     explain: Explain,
     /// When the events arrived, in microseconds since 1970 (UTC).
     received_us: i64,
 }
 
 impl Judge {
-    /// Checks and judges an event.
-    fn judge(&self, json: &[u8]) -> Result<Judged, Refusal> {
-        let detector = &self.model.detector;
-        let len_max = detector.schema().event_len_max();
+    /// Checks an event.
+    fn check(&self, json: &[u8]) -> Result<SensorEvent, Refusal> {
+        let schema = self.model.detector.schema();
+        let len_max = schema.event_len_max();
         if json.len() > len_max {
             return Err(Refusal::TooLarge { len_max });
         }
-        let event = detector
-            .schema()
-            .parse(json, self.received_us)
-            .inspect_err(|invalid| self.metrics.refused(invalid))?;
+        Ok(schema.parse(json, self.received_us)?)
+    }
+
+    /// Notes that an event is refused.
+    fn note_refusal(&self, refusal: &Refusal) {
+        let mut station_id = None;
+        if let Refusal::InvalidEvent(invalid) = refusal {
+            self.metrics.refused(invalid);
+            station_id = invalid.station_id();
+        }
+        self.refusals.note(refusal, station_id, self.received_us);
+    }
+
+    /// Checks and judges an event.
+    fn judge(&self, json: &[u8]) -> Result<Judged, Refusal> {
+        let detector = &self.model.detector;
+        let event = self.check(json).inspect_err(|refusal| self.note_refusal(refusal))?;
         if event.n_ignored_keys() > 0 {
             self.metrics.keys_ignored(event.n_ignored_keys());
             tracing::debug!(
@@ -181,11 +218,11 @@ impl Judge {
         let needs_reasons = self.explain == Explain::All && prediction.attributions.is_empty();
         Ok(Judged {
             reasons: if needs_reasons { detector.explain(&event) } else { Vec::new() },
-            new: NewPrediction {
+            new: Arc::new(NewPrediction {
                 prediction,
                 event_hash: detector.schema().fingerprint(&event),
                 received_us: self.received_us,
-            },
+            }),
         })
     }
 }

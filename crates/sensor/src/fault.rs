@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use crate::station_id::InvalidStationId;
+use crate::station_id::{InvalidStationId, StationId};
 
 /// Everything that is wrong with an event; there is at least one fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InvalidEvent {
     faults: Vec<Fault>,
+    station_id: Option<StationId>,
 }
 
 /// One fault, and where it is.
@@ -56,8 +57,8 @@ pub enum FaultKind {
     /// The JSON value is no object.
     #[error("an event is a JSON object")]
     NotAnObject,
-    /// A known key stands twice.
-    #[error("stands twice")]
+    /// A known key is duplicated.
+    #[error("is duplicated")]
     DuplicateKey,
     /// A key that is needed is not there.
     #[error("is missing")]
@@ -98,7 +99,9 @@ pub enum FaultKind {
     #[error("must not be before the year 2000")]
     TimestampTooOld,
     /// The time is more than a day ahead.
-    #[error("must not be more than 24 hours ahead of the receiver's clock")]
+    #[error(
+        "must not be more than 24 hours ahead of the server's clock: check the clocks of the station and of the server"
+    )]
     TimestampInFuture,
     /// The text is no station's name.
     #[error(transparent)]
@@ -113,11 +116,21 @@ struct RangeText {
 impl InvalidEvent {
     /// Collects what was found; `None` when that is nothing.
     pub(crate) fn of(faults: Vec<Fault>) -> Option<Self> {
-        (!faults.is_empty()).then_some(Self { faults })
+        (!faults.is_empty()).then_some(Self { faults, station_id: None })
     }
 
     pub(crate) fn whole(kind: FaultKind) -> Self {
-        Self { faults: vec![Fault::whole(kind)] }
+        Self { faults: vec![Fault::whole(kind)], station_id: None }
+    }
+
+    /// The same faults, of an event whose station is known.
+    pub(crate) fn of_station(self, station_id: Option<StationId>) -> Self {
+        Self { station_id, ..self }
+    }
+
+    /// Returns the station that sent the event, where its name could be read.
+    pub fn station_id(&self) -> Option<&StationId> {
+        self.station_id.as_ref()
     }
 
     /// The faults, in the order of the event's keys.

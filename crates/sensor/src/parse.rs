@@ -196,7 +196,10 @@ impl RawEvent<'_> {
                     n_ignored_keys: self.n_ignored_keys,
                 }))
             }
-            (invalid, ..) => Err(invalid.expect("a part that is not there left a fault")),
+            (invalid, station_id, ..) => {
+                let invalid = invalid.expect("a part that is not there left a fault");
+                Err(invalid.of_station(station_id))
+            }
         }
     }
 }

@@ -152,5 +152,5 @@ fn open_pipeline(
 fn app(api: Api) -> Router {
     let metrics = api.metrics();
     let pages = pages::router(api.pipeline.clone());
-    http_door::guarded(http_door::router(api).merge(pages), metrics, pages::refusals_as_pages)
+    http_door::guarded(http_door::router(api).merge(pages), metrics, pages::page_of_refusal)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use pipeline::Models;
+use pipeline::{Models, OtherFeatures};
 use server::{Args, Command, ServeArgs, Server};
 use terminal::LogFormat;
 
@@ -89,7 +89,7 @@ fn reload_on_signal(models: Models) -> std::io::Result<()> {
     tokio::spawn(async move {
         while hung_up.recv().await.is_some() {
             // What went wrong is in the log.
-            let _ = models.reload().await;
+            let _ = models.reload(OtherFeatures::Refuse).await;
         }
     });
     Ok(())

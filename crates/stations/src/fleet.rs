@@ -6,7 +6,7 @@ use std::time::Duration;
 use sensor::{Arrival, Glance, StationId};
 
 use crate::pace::{Pace, Rates};
-use crate::station::{StationMemory, StationNow, StationState, sick_from};
+use crate::station::{News, StationMemory, StationNow, StationState, sick_from};
 
 /// What is remembered of all stations.
 #[derive(Debug)]
@@ -135,21 +135,23 @@ impl Fleet {
     /// Takes in a stored prediction.
     pub fn note(&mut self, arrival: &Arrival) {
         let Arrival { station_id, glance } = arrival;
-        self.pace.note(glance);
         // Not the time of a station whose clock is ahead.
         self.newest_us = self.newest_us.max(Some(glance.timestamp_us.min(glance.received_us)));
         self.has_changed = true;
+        let mut news = News::Urgent;
         if let Some(station) = self.by_id.get_mut(station_id) {
-            self.is_urgent |= station.note(glance, self.next_number, self.sick_from);
+            news = station.note(glance, self.next_number, self.sick_from);
         } else if self.by_id.len() < Self::STATIONS_MAX || self.make_room(glance) {
             let mut station = StationMemory::new(glance);
             station.note(glance, self.next_number, self.sick_from);
             self.by_id.insert(station_id.clone(), station);
             self.update_sick_from();
-            self.is_urgent = true;
         } else {
             self.has_more = true;
+            news = News::Ordinary;
         }
+        self.is_urgent |= news == News::Urgent;
+        self.pace.note(glance, news == News::Backlog);
     }
 
     /// Takes in the stored past of one part of a station's strip.

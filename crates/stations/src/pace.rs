@@ -47,8 +47,12 @@ impl Default for Pace {
 }
 
 impl Pace {
-    pub(crate) fn note(&mut self, glance: &Glance) {
+    /// Takes in an event; of a backlog, only that it arrived.
+    pub(crate) fn note(&mut self, glance: &Glance, is_backlog: bool) {
         self.count(glance.received_us, |second| second.n_events += 1);
+        if is_backlog {
+            return;
+        }
         // A backlog of the last hour is no news of this minute. An older recording counts as it comes.
         let late_us = glance.received_us - glance.timestamp_us;
         let is_late = (0..=LATE_MAX_US).contains(&late_us);
@@ -108,7 +112,8 @@ mod tests {
             // Ten events a second, every hundredth an anomaly.
             let received_us = 1_700_000_000_000_000 + index * 100_000;
             let is_anomaly = index % 100 == 99;
-            pace.note(&Glance { timestamp_us: 0, received_us, anomaly_score: 0.5, is_anomaly });
+            let glance = Glance { timestamp_us: 0, received_us, anomaly_score: 0.5, is_anomaly };
+            pace.note(&glance, false);
         }
         let end_us = 1_700_000_000_000_000 + 100_000_000;
         let expected =
@@ -125,10 +130,10 @@ mod tests {
             is_anomaly: true,
         };
         for late_s in 60..700 {
-            pace.note(&anomaly(end_us - late_s * 1_000_000));
+            pace.note(&anomaly(end_us - late_s * 1_000_000), false);
         }
         assert_eq!(pace.rates(end_us), expected, "a backlog is no news and takes no place");
-        pace.note(&anomaly(0));
+        pace.note(&anomaly(0), false);
         assert_eq!(pace.rates(end_us).anomalies_per_minute, 7, "a recording");
     }
 }

@@ -8,7 +8,7 @@ use crate::strip::Strip;
 /// anomalies.
 pub const RECENT_LEN: u32 = 20;
 /// A single alarm has passed after this many normal events.
-const PASSED_AFTER: u32 = 5;
+const PASSED_AFTER: usize = 5;
 /// Fewer anomalies among the recent events may be chance, however rare false alarms are.
 const SICK_FROM_MIN: u32 = 3;
 /// The number of stations that may look sick by chance at any time.
@@ -19,6 +19,8 @@ const SICK_MEMORY_US: i64 = 3_600_000_000;
 const SILENT_GAPS: i64 = 3;
 /// ... and at least after ten seconds.
 const SILENT_MIN_US: i64 = 10_000_000;
+/// An event that was measured more than a minute before the latest one is part of a backlog.
+const BACKLOG_AFTER_US: i64 = 60_000_000;
 /// Events closer than this arrived together, as of one batch.
 const TOGETHER_US: i64 = 100_000;
 
@@ -66,7 +68,7 @@ pub struct StationNow {
     pub is_sick: bool,
     /// Whether it has sent nothing for longer than usual.
     pub is_silent: bool,
-    /// The event that arrived last.
+    /// The event that was measured last, and when the last one was received.
     pub latest: Glance,
     /// The number of the first snapshot with its last event.
     pub arrived: u64,
@@ -98,14 +100,33 @@ pub(crate) fn sick_from(alarm_rate: f64, n_stations: usize) -> u32 {
     SICK_FROM_MIN
 }
 
+/// One of the last events of a station.
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    measured_us: i64,
+    is_anomaly: bool,
+}
+
+/// What an event means for whoever watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It changes nothing: it was measured long before the latest event.
+    Backlog,
+    /// An ordinary event.
+    Ordinary,
+    /// An anomaly, or a change of state.
+    Urgent,
+}
+
 /// What is remembered of a station.
 #[derive(Debug)]
 pub(crate) struct StationMemory {
-    /// The event that arrived last.
+    /// The event that was measured last.
     latest: Glance,
-    /// One bit an event, 1 for an anomaly, the last to arrive in the lowest.
-    recent: u32,
-    n_recent: u32,
+    /// When the last event was received, in microseconds since 1970 (UTC).
+    received_us: i64,
+    /// The last events in the order of measurement, the latest last; up to [`RECENT_LEN`].
+    recent: Vec<Recent>,
     since_us: Option<i64>,
     /// The longest recent pause between two arrivals, in microseconds; older ones fade.
     gap_us: i64,
@@ -123,39 +144,65 @@ impl StationMemory {
     pub(crate) fn new(first: &Glance) -> Self {
         Self {
             latest: *first,
-            recent: 0,
-            n_recent: 0,
+            received_us: first.received_us,
+            recent: Vec::new(),
             since_us: None,
             gap_us: 0,
             burst_us: first.received_us,
-            strip: Strip::new(first.timestamp_us.min(first.received_us)),
+            strip: Strip::new(measured_us(first)),
             told: (StationState::Normal, false),
             arrived: 0,
             changed: 0,
         }
     }
 
-    /// Takes in an event. Returns `true` if this is urgent news.
-    pub(crate) fn note(&mut self, glance: &Glance, number: u64, sick_from: u32) -> bool {
-        let was_calm = self.recent_anomalies() == 0;
-        self.recent = self.recent << 1 | u32::from(glance.is_anomaly);
-        self.n_recent = (self.n_recent + 1).min(RECENT_LEN);
-        if glance.is_anomaly && was_calm {
-            self.since_us = Some(glance.timestamp_us);
-        } else if self.recent_anomalies() == 0 {
-            self.since_us = None;
+    /// Takes in an event. A station is judged by what it measured last, so a backlog that arrives late
+    /// does not change its state.
+    pub(crate) fn note(&mut self, glance: &Glance, number: u64, sick_from: u32) -> News {
+        // A station whose clock is ahead counts as of now.
+        let measured_us = measured_us(glance);
+        let newest_us = self.recent.last().map_or(i64::MIN, |last| last.measured_us);
+        self.note_recent(measured_us, glance);
+        if measured_us >= newest_us {
+            self.latest = *glance;
         }
-        let gap_us = glance.received_us - self.latest.received_us;
+        let gap_us = glance.received_us - self.received_us;
         if !(0..TOGETHER_US).contains(&(glance.received_us - self.burst_us)) {
             self.gap_us = gap_us.max(self.gap_us - self.gap_us / 8);
             self.burst_us = glance.received_us;
         }
-        self.latest = *glance;
-        // A station whose clock is ahead is shown as of now.
-        let measured_us = glance.timestamp_us.min(glance.received_us);
+        self.received_us = glance.received_us;
         self.strip.note(measured_us, glance.anomaly_score, glance.is_anomaly);
         self.arrived = number;
-        glance.is_anomaly | self.update_told(glance.received_us, number, sick_from)
+        let has_changed = self.update_told(glance.received_us, number, sick_from);
+        if measured_us < newest_us.saturating_sub(BACKLOG_AFTER_US) {
+            News::Backlog
+        } else if glance.is_anomaly || has_changed {
+            News::Urgent
+        } else {
+            News::Ordinary
+        }
+    }
+
+    /// Puts an event among the last ones, by its time of measurement.
+    fn note_recent(&mut self, measured_us: i64, glance: &Glance) {
+        let was_calm = self.recent_anomalies() == 0;
+        let place = self.recent.partition_point(|recent| recent.measured_us <= measured_us);
+        if place == 0 && self.recent.len() == RECENT_LEN as usize {
+            return;
+        }
+        self.recent.insert(place, Recent { measured_us, is_anomaly: glance.is_anomaly });
+        if self.recent.len() > RECENT_LEN as usize {
+            self.recent.remove(0);
+        }
+        if self.recent_anomalies() == 0 {
+            self.since_us = None;
+        } else if glance.is_anomaly {
+            let begun_us = if was_calm { None } else { self.since_us };
+            self.since_us = Some(
+                begun_us.map_or(glance.timestamp_us, |known_us| known_us.min(glance.timestamp_us)),
+            );
+        }
     }
 
     /// Takes in the stored past of one part of its strip.
@@ -171,13 +218,13 @@ impl StationMemory {
     /// Lets time pass. Returns `true` if the state has changed.
     pub(crate) fn look(&mut self, now_us: i64, number: u64, sick_from: u32) -> bool {
         // After the clock was set back, what came before counts from now.
-        self.latest.received_us = self.latest.received_us.min(now_us);
+        self.received_us = self.received_us.min(now_us);
         self.update_told(now_us, number, sick_from)
     }
 
     /// Returns when the last event was received, in microseconds since 1970.
     pub(crate) fn received_us(&self) -> i64 {
-        self.latest.received_us
+        self.received_us
     }
 
     /// Returns `true` if there are anomalies among its recent events.
@@ -191,11 +238,11 @@ impl StationMemory {
             state: self.state(now_us, sick_from),
             since_us: self.since_us,
             n_recent_anomalies: self.recent_anomalies(),
-            n_recent: self.n_recent,
-            n_calm: self.recent.trailing_zeros().min(self.n_recent),
+            n_recent: count(self.recent.len()),
+            n_calm: count(self.recent.iter().rev().take_while(|recent| !recent.is_anomaly).count()),
             is_sick: self.is_sick(now_us, sick_from),
             is_silent: self.silence_us(now_us).is_some(),
-            latest: self.latest,
+            latest: Glance { received_us: self.received_us, ..self.latest },
             arrived: self.arrived,
             changed: self.changed,
             strip: self.strip.clone(),
@@ -216,7 +263,7 @@ impl StationMemory {
             StationState::Anomaly
         } else if self.silence_us(now_us).is_some() {
             StationState::Silent
-        } else if self.recent & ones(PASSED_AFTER) != 0 {
+        } else if self.recent.iter().rev().take(PASSED_AFTER).any(|recent| recent.is_anomaly) {
             StationState::Anomaly
         } else {
             StationState::Normal
@@ -232,19 +279,23 @@ impl StationMemory {
 
     /// Returns the length of its silence, if it is longer than usual.
     fn silence_us(&self, now_us: i64) -> Option<i64> {
-        let silence_us = now_us - self.latest.received_us;
+        let silence_us = now_us - self.received_us;
         let usual_us = (SILENT_GAPS * self.gap_us).max(SILENT_MIN_US);
         (silence_us > usual_us).then_some(silence_us)
     }
 
     fn recent_anomalies(&self) -> u32 {
-        (self.recent & ones(RECENT_LEN)).count_ones()
+        count(self.recent.iter().filter(|recent| recent.is_anomaly).count())
     }
 }
 
-/// Returns a mask of the `n` lowest bits.
-fn ones(n: u32) -> u32 {
-    (1 << n) - 1
+/// Returns when an event was measured: not later than it was received.
+fn measured_us(glance: &Glance) -> i64 {
+    glance.timestamp_us.min(glance.received_us)
+}
+
+fn count(n_recent: usize) -> u32 {
+    u32::try_from(n_recent).expect("few events are remembered")
 }
 
 #[cfg(test)]
@@ -309,6 +360,36 @@ mod tests {
         let now = memory.now(&StationId::parse("a").unwrap(), 30_000_000, SICK_FROM_MIN);
         assert!(now.is_sick && now.is_silent);
         assert_eq!((now.state, now.changed), (StationState::Anomaly, 3));
+    }
+
+    #[test]
+    fn a_backlog_does_not_make_a_station_sick() {
+        let minute_us = 60_000_000;
+        let glance = |measured_us: i64, received_us: i64, is_anomaly: bool| Glance {
+            timestamp_us: measured_us,
+            received_us,
+            anomaly_score: if is_anomaly { 0.7 } else { 0.4 },
+            is_anomaly,
+        };
+        let now_us = 600 * minute_us;
+        let mut station = StationMemory::new(&glance(now_us, now_us, false));
+        for index in 0..30 {
+            let time_us = now_us + index * minute_us;
+            station.note(&glance(time_us, time_us, false), 1, SICK_FROM_MIN);
+        }
+        let end_us = now_us + 30 * minute_us;
+        for index in 0..20 {
+            let news = station.note(&glance(index * minute_us, end_us, true), 2, SICK_FROM_MIN);
+            assert_eq!(news, News::Backlog);
+        }
+        let now = station.now(&StationId::parse("a").unwrap(), end_us, SICK_FROM_MIN);
+        assert_eq!((now.state, now.n_recent_anomalies), (StationState::Normal, 0));
+        assert_eq!(now.latest.anomaly_score, 0.4);
+        // Events that come a little out of order find their place.
+        let late_us = end_us - 2 * minute_us;
+        station.note(&glance(late_us, end_us, true), 3, SICK_FROM_MIN);
+        let now = station.now(&StationId::parse("a").unwrap(), end_us, SICK_FROM_MIN);
+        assert_eq!((now.n_recent_anomalies, now.n_calm), (1, 1));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A prediction prepared for writing.
 
+use std::sync::Arc;
+
 use sensor::{Arrival, Glance, Prediction};
 use sha2::{Digest as _, Sha256};
 
@@ -10,7 +12,7 @@ use crate::prediction::NewPrediction;
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The prediction.
-    pub new: NewPrediction,
+    pub new: Arc<NewPrediction>,
     /// Its values by name, as JSON.
     pub features: String,
     /// Its attributions, as JSON.
@@ -21,7 +23,7 @@ pub struct Entry {
 
 impl Entry {
     /// Prepares a prediction.
-    pub fn new(new: &NewPrediction) -> Self {
+    pub fn new(new: Arc<NewPrediction>) -> Self {
         let prediction = &new.prediction;
         let features = json(&prediction.features);
         let attributions = json(&prediction.attributions);
@@ -39,7 +41,7 @@ impl Entry {
             RowPart::Integer(new.received_us),
             RowPart::Bytes(&new.event_hash),
         ]);
-        Self { new: new.clone(), features, attributions, content_hash }
+        Self { features, attributions, content_hash, new }
     }
 
     /// Returns the approximate number of bytes that it takes in memory.
@@ -61,7 +63,7 @@ impl Entry {
     }
 
     pub(crate) fn arrival(&self) -> Arrival {
-        let NewPrediction { prediction, received_us, .. } = &self.new;
+        let NewPrediction { prediction, received_us, .. } = &*self.new;
         Arrival {
             station_id: prediction.station_id.clone(),
             glance: Glance {

@@ -85,6 +85,22 @@ impl Store {
         &self,
         news: impl IntoIterator<Item = &NewPrediction>,
     ) -> Result<Vec<Kept>, KeepError> {
+        self.keep_shared(news.into_iter().cloned().map(Arc::new)).await
+    }
+
+    /// Stores predictions that the caller goes on to use, like [`Store::keep_all`].
+    ///
+    /// # Errors
+    ///
+    /// Fails for all of them, like [`Store::keep`].
+    ///
+    /// # Panics
+    ///
+    /// Panics when there are more than [`Store::BATCH_LEN_MAX`].
+    pub async fn keep_shared(
+        &self,
+        news: impl IntoIterator<Item = Arc<NewPrediction>>,
+    ) -> Result<Vec<Kept>, KeepError> {
         let entries: Vec<Entry> = news.into_iter().map(Entry::new).collect();
         assert!(entries.len() <= Self::BATCH_LEN_MAX, "{} predictions at once", entries.len());
         self.keep_entries(entries).await

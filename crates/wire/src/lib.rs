@@ -18,6 +18,7 @@ mod fleet;
 mod health;
 mod prediction;
 mod problem;
+mod refusals;
 mod series;
 
 pub use event::{EventBody, StationName};
@@ -27,6 +28,7 @@ pub use prediction::{
     AnomaliesBody, AttributionBody, EventsBody, PredictionBody, StationBody, StationsBody,
 };
 pub use problem::{ProblemBody, ProblemItem};
+pub use refusals::{RefusalBody, RefusalsBody};
 pub use series::{BucketBody, SeriesBody};
 
 /// Writes a body as one line of JSON, for terminals and logs.

@@ -102,11 +102,15 @@ pub fn bytes(size: u64) -> String {
 }
 
 /// Writes a duration in its largest unit, followed by the next unit for small counts: 45 s, 3 min,
-/// 2 h 5 min.
+/// 2 h 5 min, 20 d, 3 months, 6 years.
 pub fn duration(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
+    const MONTH: u64 = 30 * DAY;
+    const YEAR: u64 = 365 * DAY;
+    const TWO_MONTHS: u64 = 2 * MONTH;
+    const TWO_YEARS: u64 = 2 * YEAR;
     let seconds = duration.as_secs();
     let with = |unit: u64, name: &str, smaller: u64, smaller_name: &str| {
         let (count, rest) = (seconds / unit, seconds % unit / smaller);
@@ -120,7 +124,25 @@ pub fn duration(duration: Duration) -> String {
         0..MINUTE => format!("{seconds} s"),
         MINUTE..HOUR => format!("{} min", seconds / MINUTE),
         HOUR..DAY => with(HOUR, "h", MINUTE, "min"),
-        _ => with(DAY, "d", HOUR, "h"),
+        DAY..TWO_MONTHS => with(DAY, "d", HOUR, "h"),
+        TWO_MONTHS..TWO_YEARS => format!("{} months", seconds / MONTH),
+        _ => format!("{} years", seconds / YEAR),
+    }
+}
+
+/// Writes a count and its noun, which gets an s unless there is one: 1 event, 20 events.
+pub fn counted(n: u64, noun: &str) -> String {
+    let ending = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", grouped(n as f64))
+}
+
+/// Writes the first names of a list and the number of the others: a, b, c and 197 more.
+pub fn listed<T: AsRef<str>>(names: &[T], n_max: usize) -> String {
+    let (shown, others) = names.split_at(names.len().min(n_max));
+    let shown: Vec<&str> = shown.iter().map(AsRef::as_ref).collect();
+    match others.len() {
+        0 => shown.join(", "),
+        n_others => format!("{} and {n_others} more", shown.join(", ")),
     }
 }
 
@@ -169,8 +191,21 @@ mod tests {
                 "23 h",
                 "1 d",
                 "1 d 3 h",
-                "100 d"
+                "3 months"
             ]
         );
+        let years = Duration::from_secs(2_456 * 86_400);
+        assert_eq!(duration(years), "6 years");
+    }
+
+    #[test]
+    fn nouns_and_lists_follow_their_number() {
+        assert_eq!(
+            [0, 1, 2_000].map(|n| counted(n, "event")),
+            ["0 events", "1 event", "2,000 events"]
+        );
+        assert_eq!(listed(&["a", "b"], 3), "a, b");
+        assert_eq!(listed(&["a", "b", "c", "d"], 3), "a, b, c and 1 more");
+        assert_eq!(listed::<&str>(&[], 3), "");
     }
 }

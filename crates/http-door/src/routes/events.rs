@@ -8,7 +8,8 @@ use wire::{EventsBody, PredictionBody, ProblemBody, StationName};
 use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::json::JsonLine;
-use crate::query::{self, LIST_LIMIT_MAX, Query, QueryFaultKind};
+use crate::limits::LIST_LEN_MAX;
+use crate::query::{self, Query, QueryFaultKind};
 
 const LIMIT_DEFAULT: u32 = 100;
 
@@ -32,7 +33,7 @@ const LIMIT_DEFAULT: u32 = 100;
 )]
 pub(crate) async fn events(State(api): State<Api>, mut query: Query) -> Result<Response, ApiError> {
     let limit =
-        query.take("limit", |text| query::limit(text, LIST_LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+        query.take("limit", |text| query::limit(text, LIST_LEN_MAX)).unwrap_or(LIMIT_DEFAULT);
     let station_id = query.take("station_id", query::station_id);
     let since_us = query.take("since", query::time);
     let until_us = query.take("until", query::time);

@@ -19,16 +19,13 @@ use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::body::DocumentBody;
 use crate::json::JsonLine;
+use crate::limits::{INFERENCE_ID_LEN_MAX, INFERENCE_ROWS_MAX};
 use crate::query::NoQuery;
 
 /// The name of the one model.
 const MODEL_NAME: &str = "isoforest";
 /// The tensor that holds all features.
 const ALL_FEATURES: &str = "features";
-/// Rows of one request.
-const ROWS_MAX: usize = 100_000;
-/// Characters of a request's own id, which is repeated.
-const ID_LEN_MAX: usize = 128;
 
 /// What the server is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -305,8 +302,8 @@ fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
             return refuse(format!("not an inference request, at line {line}, column {column}"));
         }
     };
-    if request.id.as_ref().is_some_and(|id| id.len() > ID_LEN_MAX) {
-        return refuse(format!("an id has up to {ID_LEN_MAX} bytes"));
+    if request.id.as_ref().is_some_and(|id| id.len() > INFERENCE_ID_LEN_MAX) {
+        return refuse(format!("an id has up to {INFERENCE_ID_LEN_MAX} bytes"));
     }
     let values = rows(model, request.inputs)?;
     let scores = model.detector.judge_rows(&values);
@@ -405,7 +402,7 @@ impl InputTensor {
             return refuse("tensors hold FP64, FP32, INT64 or INT32");
         }
         let n_values = self.shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size));
-        if self.shape[0] > ROWS_MAX {
+        if self.shape[0] > INFERENCE_ROWS_MAX {
             return refuse("a request has up to 100,000 rows");
         }
         let Numbers { values, depth, row_len, .. } = self.data;

@@ -8,7 +8,8 @@ use wire::{AnomaliesBody, PredictionBody, StationName};
 use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::json::JsonLine;
-use crate::query::{self, LIST_LIMIT_MAX, Query};
+use crate::limits::LIST_LEN_MAX;
+use crate::query::{self, Query};
 
 const LIMIT_DEFAULT: u32 = 10;
 
@@ -32,7 +33,7 @@ pub(crate) async fn latest_anomalies(
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let limit =
-        query.take("limit", |text| query::limit(text, LIST_LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+        query.take("limit", |text| query::limit(text, LIST_LEN_MAX)).unwrap_or(LIMIT_DEFAULT);
     let station_id = query.take("station_id", query::station_id);
     let since_us = query.take("since", query::time);
     let before_id = query.take("before", query::integer);

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -15,16 +14,13 @@ use stations::{Snapshot, StationNow, StationState};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use wire::{LiveBody, LiveCounts, LiveStation, ProblemBody, StationName, TotalsBody};
 
-use crate::api::{Api, STREAMS_MAX};
+use crate::api::Api;
 use crate::api_error::ApiError;
+use crate::limits::{STREAM_CHANGED_MAX, STREAM_PING, STREAMS_MAX};
 use crate::query::{self, Query};
 
 /// A client that has missed more snapshots than this, at four a second, gets a new snapshot.
 const MISSED_MAX: u64 = 240;
-/// Stations named in one message.
-const CHANGED_MAX: usize = 1_000;
-/// The longest time without a message, so that either side notices when the other has gone.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The stations as they change
@@ -57,7 +53,7 @@ pub(crate) async fn live(
     let watcher = Watcher::new(api, station_id, seen, place);
     // An event, not a comment: scripts do not see comments.
     let ping = Event::default().event("ping").data("{}");
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).event(ping);
+    let keep_alive = KeepAlive::new().interval(STREAM_PING).event(ping);
     // A proxy that buffers would hold messages back.
     let unbuffered = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(([unbuffered], Sse::new(watcher.messages()).keep_alive(keep_alive)).into_response())
@@ -150,7 +146,7 @@ impl Watcher {
         };
         let is_told = |station: &&StationNow| is_news(station) && is_watched(station);
         let mut news = snapshot.stations.iter().filter(is_told);
-        let changed = news.by_ref().take(CHANGED_MAX).map(live_station).collect();
+        let changed = news.by_ref().take(STREAM_CHANGED_MAX).map(live_station).collect();
         let totals = self.api.pipeline.totals();
         let body = LiveBody {
             stations: LiveCounts {

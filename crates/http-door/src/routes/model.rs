@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use detector::ModelMeta;
-use pipeline::Model;
+use pipeline::{Model, OtherFeatures};
 use sensor::timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use wire::ProblemBody;
 use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::json::JsonLine;
-use crate::query::NoQuery;
+use crate::query::{self, NoQuery, Query};
 
 /// The model in use.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,12 +58,16 @@ pub(crate) async fn model(State(api): State<Api>, _: NoQuery) -> Response {
     post,
     path = "/model/reload",
     tag = "model",
+    params(("force" = Option<bool>, Query, description = "Whether a model with other features may take over")),
     responses(
         (status = 200, description = "The model in use now", body = ModelBody<'static>),
-        (status = 409, description = "The files cannot be used, and nothing has changed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The files cannot be used, or their model has other features; nothing has changed", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn reload(State(api): State<Api>, _: NoQuery) -> Result<Response, ApiError> {
-    let model = api.pipeline.models.reload().await?;
+pub(crate) async fn reload(State(api): State<Api>, mut query: Query) -> Result<Response, ApiError> {
+    let force = query.take("force", query::boolean).unwrap_or(false);
+    query.finish()?;
+    let other_features = if force { OtherFeatures::Accept } else { OtherFeatures::Refuse };
+    let model = api.pipeline.models.reload(other_features).await?;
     Ok(JsonLine(ModelBody::of(&model)).into_response())
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use pipeline::Explain;
+use pipeline::{Explain, Receipt};
 use wire::{PredictionBody, ProblemBody};
 
 use crate::api::Api;
@@ -40,6 +40,13 @@ pub(crate) async fn predict(
     query.finish()?;
 
     let receipt = api.pipeline.submit(&bytes, explain).await?;
-    let body = PredictionBody::answer(&receipt.prediction, receipt.is_duplicate);
-    Ok(JsonLine(body).into_response())
+    Ok(JsonLine(answer(&receipt)).into_response())
+}
+
+/// Describes a receipt to the sender of its event.
+pub(super) fn answer(receipt: &Receipt) -> PredictionBody<'_> {
+    PredictionBody {
+        attributions: receipt.attributions().into(),
+        ..PredictionBody::answer(receipt.prediction(), receipt.is_duplicate())
+    }
 }

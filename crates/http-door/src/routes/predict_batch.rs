@@ -19,10 +19,9 @@ use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::body::{BatchBody, BatchFormat};
 use crate::json::json_text;
+use crate::limits::BATCH_EVENTS_MAX;
 use crate::query::{self, Query};
-
-/// Events of one request.
-const EVENTS_MAX: usize = 10_000;
+use crate::routes::predict::answer;
 
 /// What becomes of an event of a batch.
 #[derive(Debug, ToSchema)]
@@ -95,8 +94,12 @@ async fn split(bytes: Bytes, format: BatchFormat) -> Result<Vec<Bytes>, ApiError
         BatchFormat::Lines => Ok(lines(&bytes)),
     };
     let texts = tokio::task::spawn_blocking(split).await??;
-    let is_too_long = texts.len() > EVENTS_MAX;
-    if is_too_long { Err(ApiError::TooManyEvents { n_events_max: EVENTS_MAX }) } else { Ok(texts) }
+    let is_too_long = texts.len() > BATCH_EVENTS_MAX;
+    if is_too_long {
+        Err(ApiError::TooManyEvents { n_events_max: BATCH_EVENTS_MAX })
+    } else {
+        Ok(texts)
+    }
 }
 
 /// Answers in the format of the request.
@@ -109,9 +112,7 @@ struct Answers {
 impl Answers {
     fn add_outcome(&mut self, outcome: Result<Receipt, Refusal>) {
         match outcome {
-            Ok(Receipt { prediction, is_duplicate }) => {
-                self.add(&PredictionBody::answer(&prediction, is_duplicate));
-            }
+            Ok(receipt) => self.add(&answer(&receipt)),
             Err(refusal) => self.add(&ApiError::from(refusal).problem()),
         }
     }
@@ -150,7 +151,7 @@ fn elements(bytes: &Bytes) -> Result<Vec<Bytes>, ApiError> {
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Bytes>, A::Error> {
             let mut elements = Vec::new();
             while let Some(element) = seq.next_element::<&RawValue>()? {
-                if elements.len() <= EVENTS_MAX {
+                if elements.len() <= BATCH_EVENTS_MAX {
                     elements.push(self.0.slice_ref(element.get().as_bytes()));
                 }
             }
@@ -169,7 +170,7 @@ fn lines(bytes: &Bytes) -> Vec<Bytes> {
     bytes
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.trim_ascii().is_empty())
-        .take(EVENTS_MAX + 1)
+        .take(BATCH_EVENTS_MAX + 1)
         .map(|line| bytes.slice_ref(line))
         .collect()
 }

@@ -11,12 +11,11 @@ use wire::{BucketBody, ProblemBody, SeriesBody};
 use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::json::JsonLine;
+use crate::limits::SERIES_BUCKETS_MAX;
 use crate::query::{self, Query};
 
 /// Parts of the time, when nobody says how many.
 const POINTS_DEFAULT: u32 = 600;
-/// More than a screen can show.
-const POINTS_MAX: u32 = 4_000;
 
 /// How the values and scores of a station went
 ///
@@ -46,8 +45,9 @@ pub(crate) async fn series(
 ) -> Result<Response, ApiError> {
     const HOUR_US: i64 = 3_600_000_000;
     let model = api.pipeline.models.current();
-    let n_buckets =
-        query.take("points", |text| query::limit(text, POINTS_MAX)).unwrap_or(POINTS_DEFAULT);
+    let n_buckets = query
+        .take("points", |text| query::limit(text, SERIES_BUCKETS_MAX))
+        .unwrap_or(POINTS_DEFAULT);
     let until_us = query.take("until", query::time).unwrap_or((api.pipeline.clock)());
     let since_us = query.take("since", query::time).unwrap_or(until_us - HOUR_US);
     let schema = model.detector.schema();

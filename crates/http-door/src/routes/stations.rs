@@ -8,7 +8,8 @@ use wire::{PredictionBody, StationBody, StationName, StationsBody};
 use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::json::JsonLine;
-use crate::query::{self, LIST_LIMIT_MAX, Query};
+use crate::limits::LIST_LEN_MAX;
+use crate::query::{self, Query};
 
 const LIMIT_DEFAULT: u32 = 100;
 
@@ -30,7 +31,7 @@ pub(crate) async fn stations(
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let limit =
-        query.take("limit", |text| query::limit(text, LIST_LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+        query.take("limit", |text| query::limit(text, LIST_LEN_MAX)).unwrap_or(LIMIT_DEFAULT);
     let after = query.take("after", query::station_id);
     query.finish()?;
 

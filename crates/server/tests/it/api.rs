@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use pipeline::{ModelFiles, Parts};
+use pipeline::{Model, ModelFiles, Parts};
 
 use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model, router};
 
@@ -244,7 +244,12 @@ async fn parameters_of_a_query_are_checked_all_at_once() {
         assert_eq!(codes(query).await, ["/limit not_integer"], "{query}");
     }
     assert_eq!(codes("limit=1&limit=1").await, ["/limit duplicate_parameter"]);
-    assert_eq!(codes("LIMIT=5").await, [" unknown_parameter"]);
+    assert_eq!(codes("LIMIT=5").await, ["/LIMIT unknown_parameter"]);
+    let unknown = app.get("/latest_anomalies?LIMIT=5").await;
+    assert_eq!(
+        unknown.body["errors"][0]["detail"],
+        "is unknown; the parameters here are limit, station_id, since and before"
+    );
     assert_eq!(
         codes("station_id=%27&since=yesterday&before=x&%FF=1").await,
         [
@@ -378,4 +383,67 @@ async fn more_events_than_may_wait_are_refused_with_503() {
     }
     assert!(n_stored > 0 && n_refused > 0, "{n_stored} stored, {n_refused} refused");
     assert_eq!(app.get("/health").await.body["store"]["events"], n_stored);
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_was_asked_for() {
+    let app = TestApp::new();
+    app.predict(GOOD).await;
+    let metrics = async |accept: &str| {
+        let request = Request::get("/metrics").header("host", "test").header("accept", accept);
+        app.send(request.body(Body::empty()).unwrap()).await
+    };
+    let text = metrics("text/plain; version=0.0.4").await;
+    assert_eq!(text.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(text.text.contains("\n# TYPE iot_predictions_total counter\n"), "{}", text.text);
+    assert!(!text.text.contains("# EOF") && !text.text.contains("# UNIT"));
+    let prometheus =
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+    for accept in [prometheus, "*/*"] {
+        let open = metrics(accept).await;
+        assert!(
+            open.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics")
+        );
+        assert!(open.text.contains("\n# TYPE iot_predictions counter\n"));
+        assert!(open.text.ends_with("# EOF\n"));
+    }
+}
+
+#[tokio::test]
+async fn clients_are_told_how_long_a_connection_may_be_idle() {
+    let answer = TestApp::new().get("/livez").await;
+    let told = answer.headers["keep-alive"].to_str().unwrap();
+    let seconds: u64 = told.strip_prefix("timeout=").unwrap().parse().unwrap();
+    assert!(seconds < http_door::limits::HEADER_TIMEOUT.as_secs(), "{told}");
+}
+
+#[tokio::test]
+async fn a_model_of_many_features_is_served() {
+    let names: Vec<String> =
+        (0..700).map(|index| format!("a_sensor_with_number_{index:04}")).collect();
+    let features = names.iter().map(|name| sensor::Feature::named(name)).collect();
+    let schema = sensor::FeatureSchema::new(features).unwrap();
+    let events: Vec<_> = (0..200_u32)
+        .map(|row| {
+            let values: Vec<f64> =
+                (0..700).map(|index| f64::from((row * 7 + index) % 50) / 3.0).collect();
+            let station_id = sensor::StationId::parse("wide").unwrap();
+            schema.event(station_id, row.into(), NOW_US + i64::from(row), &values).unwrap()
+        })
+        .collect();
+    let params = detector::Params {
+        alarms: detector::AlarmRule::FalseAlarmRate(0.05),
+        ..detector::Params::default()
+    };
+    let detector = detector::Detector::fit(&schema, &events, &params, NOW_US).unwrap();
+    let app = TestApp::with_model(&Model { detector, ..model(1) });
+    let values: Vec<String> = names.iter().map(|name| format!("\"{name}\":7.123456789")).collect();
+    let event = format!(
+        r#"{{"station_id":"wide","sequence":1,"timestamp":"2026-01-02T03:04:05Z",{}}}"#,
+        values.join(",")
+    );
+    assert!(event.len() > 16 * 1024);
+    assert_eq!(app.predict(&event).await.status, 200);
+    let too_large = format!("{event}{}", " ".repeat(64 * 1024));
+    check_problem(&app.predict(&too_large).await, 413, "body_too_large");
 }

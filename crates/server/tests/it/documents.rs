@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::TestApp;
 
 /// Every route, and its method.
-const ROUTES: [(&str, &str); 22] = [
+const ROUTES: [(&str, &str); 23] = [
     ("/events", "get"),
     ("/health", "get"),
     ("/latest_anomalies", "get"),
@@ -19,6 +19,7 @@ const ROUTES: [(&str, &str); 22] = [
     ("/predict", "post"),
     ("/predict/batch", "post"),
     ("/readyz", "get"),
+    ("/refusals", "get"),
     ("/stations", "get"),
     ("/stations/{station_id}/series", "get"),
     ("/v2", "get"),
@@ -85,7 +86,7 @@ async fn numbers_may_be_as_large_as_the_document_says() {
             n_bounded += 1;
         }
     }
-    assert_eq!(n_bounded, 4);
+    assert_eq!(n_bounded, 5);
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use detector::{Detector, Params};
+use sensor::{Feature, FeatureSchema, SensorEvent};
 use serde_json::{Value, json};
 
-use crate::{Answer, GOOD, HOT, TestApp, model};
+use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model};
 
 async fn page(app: &TestApp, path: &str) -> Answer {
     let request = Request::get(path).header("host", "test").header("accept", "text/html,*/*");
@@ -27,12 +29,18 @@ async fn app() -> TestApp {
     app
 }
 
+/// Resolves a link of a page: all begin with the way to the root.
+fn resolved(link: &str) -> String {
+    let from_root = link.trim_start_matches("../").trim_start_matches("./");
+    assert_ne!(from_root, link, "a link does not begin with the way to the root: {link}");
+    format!("/{from_root}")
+}
+
 /// The path behind the first link that begins like this.
-fn link<'a>(page: &'a str, begin: &str) -> &'a str {
-    let (_, rest) = page.split_once(&format!("href=\"{begin}")).unwrap();
-    let len = begin.len() + rest.find('"').unwrap();
-    let at = page.find(&format!("\"{begin}")).unwrap() + 1;
-    page.get(at..at + len).unwrap()
+fn link(page: &str, begin: &str) -> String {
+    let links = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let mut paths = links.filter(|link| link.starts_with('.')).map(resolved);
+    paths.find(|path| path.starts_with(begin)).unwrap()
 }
 
 /// Seen to fail with a headline that asks the floor alone.
@@ -79,7 +87,11 @@ async fn the_overview_says_who_is_sick_and_why() {
         (found("limit=3").await, found("q=nobody").await, found("state=&q=").await),
         (3, 0, 5)
     );
-    assert_eq!(page(&app, "/?state=sick").await.status, 422);
+    assert_eq!(found("state=sick").await, 1);
+    assert_eq!(page(&app, "/?state=ill").await.status, 422);
+    // What was asked for comes first.
+    let filtered = page(&app, "/?state=sick").await.text;
+    assert!(filtered.find("id=\"stations\"") < filtered.find("id=\"attention\""));
     assert_eq!(page(&app, "/?nobody=knows").await.status, 422);
 }
 
@@ -99,7 +111,7 @@ async fn a_station_and_its_anomalies_have_pages() {
     for window in ["15m", "1h", "6h", "1d", "7d", "all"] {
         assert_eq!(page(&app, &format!("/ui/stations/press?window={window}")).await.status, 200);
     }
-    let anomaly = page(&app, link(&station.text, "/ui/anomalies/")).await;
+    let anomaly = page(&app, &link(&station.text, "/ui/anomalies/")).await;
     for part in [
         "temperature 90.5 °C, normally",
         "rect class=\"bar unusual\"",
@@ -147,7 +159,7 @@ async fn the_page_of_the_model_compares_the_last_day_and_takes_over_another() {
     let other = model(43).detector;
     other.save(app.dir.path()).unwrap();
     let taken = reload().await;
-    let after = page(&app, taken.headers["location"].to_str().unwrap()).await.text;
+    let after = page(&app, &resolved(taken.headers["location"].to_str().unwrap())).await.text;
     assert!(
         after.contains("The model in the folder is now in use.")
             && after.contains(other.meta().model_version.as_str())
@@ -155,9 +167,67 @@ async fn the_page_of_the_model_compares_the_last_day_and_takes_over_another() {
 }
 
 #[tokio::test]
+async fn a_model_with_other_features_takes_over_only_when_it_is_forced() {
+    let app = app().await;
+    let schema =
+        FeatureSchema::new(vec![Feature::named("flow"), Feature::named("sound_db")]).unwrap();
+    let events: Vec<SensorEvent> = plant::normal_events(4_000, 1)
+        .iter()
+        .map(|event| {
+            let values = [event.values()[0], event.values()[2]];
+            let (station_id, time_us) = (event.station_id().clone(), event.timestamp_us());
+            schema.event(station_id, event.sequence(), time_us, &values).unwrap()
+        })
+        .collect();
+    let other = Detector::fit(&schema, &events, &Params::default(), NOW_US).unwrap();
+    other.save(app.dir.path()).unwrap();
+    let post = async |path: &str| {
+        let request = Request::post(path).header("host", "test").body(Body::empty());
+        app.send(request.unwrap()).await
+    };
+    let refused = post("/model/reload").await;
+    assert_eq!(
+        (refused.status, &refused.body["code"]),
+        (409.try_into().unwrap(), &json!("other_features"))
+    );
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("without temperature_c, humidity_pct, with flow"), "{detail}");
+    assert_eq!(app.predict(&GOOD.replace(":1,", ":7,")).await.status, 200, "nothing has changed");
+    let page = post("/ui/model/reload").await;
+    assert!(
+        page.status == 409 && page.text.contains("ui/model/reload?force=true"),
+        "{}",
+        page.text
+    );
+
+    assert_eq!(post("/model/reload?force=true").await.status, 200);
+    assert_eq!(app.predict(GOOD).await.status, 422);
+}
+
+#[tokio::test]
+async fn refused_events_are_shown() {
+    let app = app().await;
+    let wrong = GOOD.replace("station_001", "wired-wrongly").replace("\"temperature_c\":70.2,", "");
+    for _ in 0..3 {
+        assert_eq!(app.predict(&wrong).await.status, 422);
+    }
+    assert_eq!(app.predict("[7").await.status, 400);
+    let listed = app.get("/refusals?limit=2").await.body;
+    assert_eq!((&listed["total"], listed["refusals"].as_array().unwrap().len()), (&json!(4), 2));
+    assert_eq!(listed["refusals"][0]["station_id"], Value::Null);
+    assert_eq!(listed["refusals"][0]["code"], "json_syntax");
+    assert_eq!(listed["refusals"][1]["station_id"], "wired-wrongly");
+    assert_eq!(listed["refusals"][1]["code"], "missing_field");
+    let overview = page(&app, "/").await.text;
+    for part in ["Refused events", "wired-wrongly", "missing_field", "temperature_c"] {
+        assert!(overview.contains(part), "{part}: {overview}");
+    }
+}
+
+#[tokio::test]
 async fn pages_may_do_nothing_but_what_this_server_gives() {
     let app = app().await;
-    let anomaly = link(&page(&app, "/").await.text, "/ui/anomalies/").to_owned();
+    let anomaly = link(&page(&app, "/").await.text, "/ui/anomalies/");
     for path in ["/", "/ui/stations/press", &anomaly, "/ui/model", "/nothing"] {
         let answer = page(&app, path).await;
         let policy = answer.headers["content-security-policy"].to_str().unwrap();
@@ -169,11 +239,10 @@ async fn pages_may_do_nothing_but_what_this_server_gives() {
         );
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
         assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
-        let inline = answer
-            .text
-            .split("<script")
-            .skip(1)
-            .filter(|rest| !rest.starts_with(" src=\"/assets/"));
+        let inline = answer.text.split("<script").skip(1).filter(|rest| {
+            let source = rest.split('"').nth(1).unwrap_or_default();
+            !resolved(source).starts_with("/assets/")
+        });
         assert_eq!(inline.count(), 0, "{path}");
         for forbidden in [" style=", " onclick", "javascript:", "http://", "https://"] {
             assert!(!answer.text.contains(forbidden), "{path}: {forbidden}");
@@ -196,7 +265,7 @@ async fn assets_are_compressed_and_cached_under_their_digest() {
         station.contains("/plotly.js\"") && !overview.contains("plotly"),
         "only where there are charts"
     );
-    let plotly = station.split('"').find(|text| text.ends_with("/plotly.js")).unwrap();
+    let plotly = &resolved(station.split('"').find(|text| text.ends_with("/plotly.js")).unwrap());
     let plain = app.get(plotly).await;
     assert!(plain.text.starts_with("/**\n* plotly.js v3."), "{}", plain.text.get(..60).unwrap());
     assert_eq!(plain.headers["cache-control"], "public, max-age=31536000, immutable");
