@@ -45,4 +45,4 @@ pub const STREAMS_MAX: usize = 64;
 /// Stations named in one message of a stream.
 pub const STREAM_CHANGED_MAX: usize = 1_000;
 /// The longest time without a message on a stream, so that either side notices when the other has gone.
-pub const STREAM_PING: Duration = Duration::from_secs(15);
+pub const STREAM_PING: Duration = Duration::from_secs(5);

@@ -63,20 +63,71 @@
   }
 
   const connection = document.getElementById("connection");
-
   const root = document.documentElement;
+  const icon = document.getElementById("icon");
+  const headline = document.querySelector(".headline h1");
   const STALE_AFTER_MS = 8000;
+  // A blank icon would look like the one of a page in order.
+  const STALE_ICON = "data:image/svg+xml," + encodeURIComponent(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="#888"/>' +
+    '<path d="M4 4l8 8m0-8l-8 8" stroke="#fff" stroke-width="2.4"/></svg>');
   let lastNews = new Date();
+  let trouble = "";
+  let isStale = false;
 
-  // What a page says is worth little when it is old, and it has to look so from afar.
-  function tell(trouble) {
-    if (trouble === "") lastNews = new Date();
-    const isStale = new Date() - lastNews > STALE_AFTER_MS;
+  // A page without news must look so from afar: headline, title and icon say that there is no connection.
+  function look() {
+    const wasStale = isStale;
+    isStale = trouble !== "" && new Date() - lastNews > STALE_AFTER_MS;
     root.classList.toggle("stale", isStale);
-    const text = isStale ? "No news since " + timeFormat.format(lastNews) + ". " + trouble : trouble;
+    const since = timeFormat.format(lastNews);
+    const text = isStale ? "No connection since " + since + ". " + trouble : trouble;
     if (connection.textContent !== text) connection.textContent = text;
     connection.hidden = trouble === "";
+    if (isStale && !wasStale) {
+      const lost = "NO CONNECTION since " + since;
+      if (headline) {
+        headline.dataset.before = headline.innerHTML;
+        headline.textContent = lost;
+      }
+      icon.dataset.before = icon.getAttribute("href");
+      icon.href = STALE_ICON;
+      root.dataset.title = document.title;
+      say(lost);
+    } else if (wasStale && !isStale) {
+      const now = document.querySelector(".headline h1");
+      if (now?.dataset.before !== undefined) {
+        now.innerHTML = now.dataset.before;
+        delete now.dataset.before;
+      }
+      icon.href = icon.dataset.before;
+      if (document.title.startsWith("NO CONNECTION")) say(root.dataset.title);
+    }
+    if (isStale) age();
   }
+
+  // Ages go on counting while the server is silent: "5 s ago" of a minute ago is wrong.
+  function age() {
+    const seconds = Math.round((new Date() - lastNews) / 1000);
+    for (const element of document.querySelectorAll("[data-age-s]")) {
+      element.textContent = duration(Number(element.dataset.ageS) + seconds) + " ago";
+    }
+  }
+
+  function duration(seconds) {
+    if (seconds < 60) return seconds + " s";
+    if (seconds < 3600) return Math.floor(seconds / 60) + " min";
+    if (seconds < 86400) return Math.floor(seconds / 3600) + " h " + Math.floor((seconds % 3600) / 60) + " min";
+    return Math.floor(seconds / 86400) + " d";
+  }
+
+  function tell(text) {
+    if (text === "") lastNews = new Date();
+    trouble = text;
+    look();
+  }
+
+  setInterval(look, 1000);
 
   const ANSWER_TIMEOUT_MS = 15000;
   let isLoading = false;
@@ -107,7 +158,7 @@
       tell("");
       document.dispatchEvent(new CustomEvent("page:refreshed", { detail: chart }));
     } catch (error) {
-      tell("This page cannot be brought up to date (" + error.message + "); trying again.");
+      tell("Cannot refresh this page (" + error.message + "); trying again.");
       isWanted = true;
     } finally {
       isLoading = false;
@@ -127,27 +178,58 @@
     }, PAUSE_MS);
   }
 
-  // The stream is open only while somebody looks: browsers open few connections to a server at once.
+  // The stream of news is open only while somebody looks. All windows of a browser share one, since it
+  // opens few connections to a server at once; where it cannot, each window has its own.
   const RETRY_MS = 5000;
+  const SILENT_AFTER_MS = 9000;
+  const live = root.dataset.root + "live";
+  const station = document.querySelector("[data-watch]")?.dataset.watch;
   let source = null;
+  let shared = null;
   let retry = 0;
+  let lastHeard = Date.now();
+
+  function heard(sign) {
+    lastHeard = Date.now();
+    if (["open", "news", "ping"].includes(sign)) lastNews = new Date();
+    if (sign === "open") tell("");
+    // Between the making of the page and the beginning of the stream something may have happened.
+    if (sign === "news") schedule();
+    if (sign === "lost") tell("The server does not answer; trying again.");
+    if (sign === "closed") tell("Too many clients watch, or the server has gone; trying again.");
+  }
+
+  function share() {
+    try {
+      const worker = new SharedWorker(root.dataset.root + root.dataset.liveScript, "live");
+      worker.port.onmessage = (message) => heard(message.data);
+      worker.onerror = () => {
+        shared = null;
+        watch();
+      };
+      addEventListener("pagehide", () => worker.port.postMessage("leave"));
+      worker.port.start();
+      return worker.port;
+    } catch {
+      return null;
+    }
+  }
 
   function watch() {
     clearTimeout(retry);
-    if (source || document.hidden) return;
-    const station = document.querySelector("[data-watch]")?.dataset.watch;
-    const query = station ? "?station_id=" + encodeURIComponent(station) : "";
-    source = new EventSource(root.dataset.root + "live" + query);
-    // Between the making of the page and the beginning of the stream something may have happened.
-    for (const news of ["snapshot", "update"]) source.addEventListener(news, schedule);
-    for (const sign of ["snapshot", "update", "ping"]) source.addEventListener(sign, () => (lastHeard = Date.now()));
-    source.addEventListener("open", () => {
-      lastHeard = Date.now();
-      tell("");
-    });
+    if (document.hidden) return;
+    if (shared) {
+      shared.postMessage("watch");
+      return;
+    }
+    if (source) return;
+    source = new EventSource(live + (station ? "?station_id=" + encodeURIComponent(station) : ""));
+    for (const news of ["snapshot", "update"]) source.addEventListener(news, () => heard("news"));
+    source.addEventListener("ping", () => heard("ping"));
+    source.addEventListener("open", () => heard("open"));
     source.addEventListener("error", () => {
       const isOver = source.readyState === EventSource.CLOSED;
-      tell(isOver ? "Too many watch, or the server has gone; trying again." : "The server does not answer; trying again.");
+      heard(isOver ? "closed" : "lost");
       if (isOver) {
         unwatch();
         retry = setTimeout(watch, RETRY_MS);
@@ -155,25 +237,28 @@
     });
   }
 
-  // A cable that was pulled tells nobody: what keeps silent for too long is asked anew.
-  const SILENT_AFTER_MS = 40000;
-  let lastHeard = Date.now();
-  setInterval(() => {
-    if (!source || Date.now() - lastHeard < SILENT_AFTER_MS) return;
-    lastHeard = Date.now();
-    tell("The server keeps silent; trying again.");
-    unwatch();
-    watch();
-  }, 5000);
-
   function unwatch() {
+    shared?.postMessage("leave");
     source?.close();
     source = null;
   }
 
+  // A cable that was pulled says nothing: a stream that is silent for too long is opened again. The worker
+  // looks after its own; one that says nothing at all is gone.
+  setInterval(() => {
+    const limit = shared ? 2 * SILENT_AFTER_MS : SILENT_AFTER_MS;
+    if (document.hidden || !(source || shared) || Date.now() - lastHeard < limit) return;
+    lastHeard = Date.now();
+    tell("The server is silent; trying again.");
+    unwatch();
+    if (shared) shared = share();
+    watch();
+  }, 1000);
+
   localize(document);
   tellZone();
   if (document.querySelector("[data-live]")) {
+    if (window.SharedWorker) shared = share();
     watch();
     document.addEventListener("visibilitychange", () => (document.hidden ? unwatch() : watch()));
     addEventListener("pagehide", unwatch);

@@ -30,11 +30,12 @@ struct Asset {
     compressed: Bytes,
 }
 
-static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
     let style = format!("{}{}", figures::STYLE, include_str!("../assets/page.css"));
     [
         Asset::new("page.css", "text/css; charset=utf-8", compressed(&style)),
         Asset::new("page.js", SCRIPT, compressed(include_str!("../assets/page.js"))),
+        Asset::new("live.js", SCRIPT, compressed(include_str!("../assets/live.js"))),
         Asset::new("chart.js", SCRIPT, compressed(include_str!("../assets/chart.js"))),
         Asset::new("plotly.js", SCRIPT, Bytes::from_static(PLOTLY)),
     ]
@@ -47,13 +48,15 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 pub(crate) struct Links {
     pub(crate) style: String,
     pub(crate) page_script: String,
+    pub(crate) live_script: String,
     pub(crate) chart_script: String,
     pub(crate) plotly_script: String,
 }
 
 static LINKS: LazyLock<Links> = LazyLock::new(|| {
-    let [style, page_script, chart_script, plotly_script] = ASSETS.each_ref().map(Asset::link);
-    Links { style, page_script, chart_script, plotly_script }
+    let [style, page_script, live_script, chart_script, plotly_script] =
+        ASSETS.each_ref().map(Asset::link);
+    Links { style, page_script, live_script, chart_script, plotly_script }
 });
 
 impl Links {

@@ -20,7 +20,7 @@ use crate::assets::Links;
 use crate::shell::{Policy, Root, page};
 use crate::strip;
 use crate::words::{
-    Moment, Run, ago, in_url, lasting, of_last, origin_words, state_word, station_link, symbol,
+    Age, Moment, Run, ago, in_url, lasting, of_last, origin_words, state_word, station_link, symbol,
 };
 
 /// Stations in the table by default.
@@ -92,7 +92,7 @@ struct Row {
     detail: String,
     strip: String,
     score: String,
-    ago: String,
+    ago: Age,
 }
 
 /// An event that was refused.
@@ -470,7 +470,7 @@ impl Row {
             },
             strip,
             score: format!("{:.2}", station.latest.anomaly_score),
-            ago: ago(station.latest.received_us, now_us),
+            ago: Age::of(station.latest.received_us, now_us),
         }
     }
 }

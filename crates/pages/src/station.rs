@@ -17,7 +17,7 @@ use crate::anomaly_rows::{self, AnomalyRow};
 use crate::assets::Links;
 use crate::shell::{Policy, Root, page};
 use crate::values::ValueCell;
-use crate::words::{Moment, Run, ago, in_url, of_last, state_word, symbol};
+use crate::words::{Age, Moment, Run, in_url, of_last, state_word, symbol};
 use http_door::ApiError;
 use http_door::query::{self, Query, QueryFaultKind};
 use pipeline::Pipeline;
@@ -60,7 +60,7 @@ struct Now {
     symbol: &'static str,
     run: Option<Run>,
     recent: String,
-    ago: String,
+    ago: Age,
 }
 
 struct WindowLink {
@@ -263,7 +263,7 @@ impl Now {
             symbol: symbol(station.state),
             run: Run::of(station, now_us),
             recent: of_last(station),
-            ago: ago(station.latest.received_us, now_us),
+            ago: Age::of(station.latest.received_us, now_us),
         }
     }
 }

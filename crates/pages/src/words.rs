@@ -39,6 +39,19 @@ impl Run {
     }
 }
 
+/// The age of something, which scripts let go on counting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Age {
+    pub(crate) seconds: i64,
+    pub(crate) text: String,
+}
+
+impl Age {
+    pub(crate) fn of(then_us: i64, now_us: i64) -> Self {
+        Self { seconds: (now_us - then_us).max(0) / 1_000_000, text: ago(then_us, now_us) }
+    }
+}
+
 /// How long ago something was; a little of the future counts as now.
 pub(crate) fn ago(then_us: i64, now_us: i64) -> String {
     format!("{} ago", lasting(then_us, now_us))

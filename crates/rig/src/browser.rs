@@ -99,6 +99,7 @@ impl Browser {
                 "--disable-gpu",
                 "--disable-quic",
                 "--no-first-run",
+                "--disable-popup-blocking",
             ])
             .args([
                 "--disable-background-networking",

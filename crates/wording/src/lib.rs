@@ -194,7 +194,7 @@ mod tests {
                 "3 months"
             ]
         );
-        let years = Duration::from_secs(2_456 * 86_400);
+        let years = Duration::from_hours(2_456 * 24);
         assert_eq!(duration(years), "6 years");
     }
 

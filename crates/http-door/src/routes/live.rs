@@ -27,7 +27,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 ///
 /// Server-sent events. A `snapshot` names all stations that are not normal, an `update` those whose
 /// state has changed since the previous message, or since the one in `Last-Event-ID`. A client that
-/// lags too far gets a snapshot. Counts and rates come once a second, anomalies at once. After fifteen
+/// lags too far gets a snapshot. Counts and rates come once a second, anomalies at once. After five
 /// seconds without news comes a `ping`.
 #[utoipa::path(
     get,
