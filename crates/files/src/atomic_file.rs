@@ -63,6 +63,14 @@ impl AtomicFile {
         Ok(Self { path: resolved, target })
     }
 
+    /// Returns where the content is until the commit, for programs that write to a path.
+    pub fn path(&self) -> &Path {
+        match &self.target {
+            Target::Replaced(file) => file.path(),
+            Target::InPlace(_) => &self.path,
+        }
+    }
+
     /// Syncs the content and puts the file in its place.
     ///
     /// # Errors

@@ -36,14 +36,46 @@ pub struct Args {
 /// What the program does beside serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Looks at every stored prediction, and tells what is not as it was written
+    /// Checks every stored prediction, and tells which are not as they were written
     Verify(VerifyArgs),
+    /// Copies the database into a file, while the server runs or not
+    Backup(BackupArgs),
+    /// Puts a backup in the place of the database, which is put aside; stop the server first
+    Restore(RestoreArgs),
 }
 
-/// How to look at a database.
+/// Which database to check.
 #[derive(Debug, Clone, clap::Args)]
 pub struct VerifyArgs {
+    /// A backup to check, instead of the database of the server
+    #[arg(value_name = "FILE")]
+    pub backup: Option<PathBuf>,
+
     /// Where events.db is
+    #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// Where to copy the database to.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BackupArgs {
+    /// The file to write; it must not exist
+    #[arg(value_name = "FILE")]
+    pub backup: PathBuf,
+
+    /// Where events.db is
+    #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// Which backup to restore.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RestoreArgs {
+    /// A file that `server backup` wrote
+    #[arg(value_name = "FILE")]
+    pub backup: PathBuf,
+
+    /// Where events.db is or will be
     #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
     pub data_dir: PathBuf,
 }

@@ -2,14 +2,14 @@
 //!
 //! [`Server::bind`] loads the model, opens the database and takes the port; [`Server::run`] opens the
 //! doors until a stop is requested, answers what was accepted, and closes the database. [`open_app`] is
-//! the application without a socket. [`verify()`] checks a database instead.
+//! the application without a socket. [`verify()`], [`back_up`] and [`restore`] look after the database.
 //!
 //! What it does not do: it judges nothing, stores nothing and answers nothing itself.
 
 mod args;
+mod database;
 mod rlimit;
 mod starter;
-mod verify;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,9 +26,11 @@ use store_sqlite::{OpenError, SqliteParams};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-pub use args::{Args, Command, CorruptAction, DATABASE_FILE, ServeArgs, VerifyArgs};
+pub use args::{
+    Args, BackupArgs, Command, CorruptAction, DATABASE_FILE, RestoreArgs, ServeArgs, VerifyArgs,
+};
+pub use database::{back_up, restore, verify};
 pub use starter::load_or_train;
-pub use verify::verify;
 
 /// A server that has its port, its model and its database, and does not answer yet.
 #[derive(Debug)]

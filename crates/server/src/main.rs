@@ -18,11 +18,12 @@ fn main() -> ExitCode {
         |args: &Args| args.serve.log_format,
         |args| {
             begin_log(&args.serve);
+            let out = &mut std::io::stdout();
             match &args.command {
                 None => serve(&args.serve),
-                Some(Command::Verify(verify)) => {
-                    server::verify(verify, &mut std::io::stdout().lock())
-                }
+                Some(Command::Verify(verify)) => server::verify(verify, out),
+                Some(Command::Backup(backup)) => server::back_up(backup, out),
+                Some(Command::Restore(restore)) => server::restore(restore, out),
             }
         },
     )

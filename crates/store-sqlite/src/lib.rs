@@ -1,7 +1,8 @@
 //! Stored predictions in SQLite: one file, one writer, durable when acknowledged.
 //!
 //! [`open`] opens or creates a database and starts its writer; from then on it is a
-//! [`Store`]. [`verify()`] checks every row of a database.
+//! [`Store`]. [`verify()`] checks every row of a database, [`back_up`] copies it while it is in use, and
+//! [`restore`] puts a copy back.
 //!
 //! A transaction is on the disk before anyone hears of it: WAL with `synchronous=FULL`, both read
 //! back. A mark beside the database remembers how far it had come, so that a loss is noticed, and
@@ -10,6 +11,7 @@
 //! What it does not do: it batches nothing and answers nobody; `store` does.
 
 mod backend;
+mod backup;
 mod commit_mark;
 mod disk_trial;
 mod error;
@@ -34,6 +36,7 @@ use crate::backend::Sqlite;
 use crate::commit_mark::{CommitMark, Mark};
 use crate::reader::Readers;
 
+pub use backup::{BackupError, RestoreError, Restored, back_up, restore};
 pub use error::OpenError;
 pub use verify::{Verification, VerifyError, verify};
 
@@ -94,8 +97,9 @@ pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenEr
     let mut mark = CommitMark::open(path)?;
     let connection = match schema::open_checked(path, mark.mark()) {
         Err(OpenError::Corrupt { reason, .. }) if on_corrupt == OnCorrupt::Quarantine => {
-            let aside = quarantine::put_aside(path)
-                .map_err(|source| OpenError::Quarantine { path: path.to_owned(), source })?;
+            let aside = quarantine::put_aside(path, ".corrupt-")
+                .map_err(|source| OpenError::Quarantine { path: path.to_owned(), source })?
+                .expect("a database that was opened is there");
             tracing::error!(
                 reason,
                 "the database `{}` is damaged; it was put aside as `{}` and a new one begins: save what can be \

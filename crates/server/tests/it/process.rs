@@ -133,3 +133,42 @@ fn no_acknowledged_event_is_lost_when_the_server_is_killed() {
 fn a_server_that_is_told_to_stop_loses_nothing_and_exits_with_0() {
     check_kill("-TERM", 3);
 }
+
+/// Runs the program and returns whether it succeeded and what it printed.
+fn run(arguments: &[&str], dir: &Path) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_server"))
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(dir)
+        .output()
+        .unwrap();
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(printed).unwrap())
+}
+
+#[test]
+fn a_backup_is_made_while_the_server_runs_and_restored_while_it_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::model(42).detector.save(dir.path()).unwrap();
+    let backup = dir.path().join("backup.db");
+    let backup = backup.to_str().unwrap();
+    let mut process = Process::start(dir.path());
+    assert!(post(&process.addr, 1));
+    let (is_done, printed) = run(&["backup", backup], dir.path());
+    assert!(is_done && printed.starts_with("1 prediction of `"), "{printed}");
+    assert!(post(&process.addr, 2));
+    let (is_done, printed) = run(&["restore", backup], dir.path());
+    assert!(!is_done && printed.contains("is in use by another server"), "{printed}");
+    let pid = process.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(process.child.wait().unwrap().success());
+    assert_eq!(stored_sequences(dir.path()), [1, 2]);
+
+    let (is_done, printed) = run(&["restore", backup], dir.path());
+    assert!(is_done && printed.contains("events.db.replaced-1"), "{printed}");
+    assert_eq!(stored_sequences(dir.path()), [1]);
+    let (is_done, printed) = run(&["verify", backup], dir.path());
+    assert!(is_done && printed.contains("all of them are as they were written"), "{printed}");
+    let (is_done, printed) = run(&["backup", backup], dir.path());
+    assert!(!is_done && printed.contains("exists already"), "{printed}");
+}

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use store::contract::{new_prediction, newest};
 use store::{KeepError, Kept, Totals, Trouble};
-use store_sqlite::{OnCorrupt, OpenError, SqliteParams, verify};
+use store_sqlite::{
+    BackupError, OnCorrupt, OpenError, RestoreError, Restored, SqliteParams, back_up, restore,
+    verify,
+};
 
 use crate::{TestStore, open};
 
@@ -187,6 +190,105 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
     assert_eq!(found.n_faults, 4, "{found:?}");
     let of_rows = found.faults.iter().filter(|fault| fault.contains("is not what was written"));
     assert_eq!(of_rows.count(), 2, "{found:?}");
+}
+
+/// Seen to fail without the mark that a restore writes, and with ids that begin after the backup's.
+#[tokio::test]
+async fn a_backup_that_is_made_in_use_is_restored_and_nothing_is_called_lost() {
+    let test = three_events().await;
+    let backup = test.dir.path().join("backup.db");
+    assert_eq!(back_up(&test.path(), &backup, |_, _| ()).unwrap(), 3);
+    for sequence in 4..=5 {
+        test.store.keep(&new_prediction(sequence, true)).await.unwrap();
+    }
+    let path = test.path();
+    let in_use = restore(&backup, &path, |_, _| ());
+    assert!(matches!(in_use, Err(RestoreError::Open(OpenError::InUse { .. }))), "{in_use:?}");
+    let dir = test.close();
+
+    let previous = dir.path().join("data/events.db.replaced-1");
+    let restored = Restored { n_predictions: 3, previous: Some(previous.clone()) };
+    assert_eq!(restore(&backup, &path, |_, _| ()).unwrap(), restored);
+    assert_eq!(verify(&previous, |_| ()).unwrap().n_predictions, 5);
+    let ((store, writer), log) = logged(|| open(&path).unwrap());
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+    assert_eq!(store.totals(), Totals { events: 3, anomalies: 3 });
+    store.keep(&new_prediction(9, true)).await.unwrap();
+    assert_eq!(store.latest_anomalies(newest(1)).await.unwrap()[0].id, 6);
+    drop(store);
+    writer.join().unwrap();
+    assert_eq!(verify(&path, |_| ()).unwrap().n_faults, 0);
+
+    // In a place where nothing was.
+    let elsewhere = dir.path().join("new/events.db");
+    let restored = restore(&backup, &elsewhere, |_, _| ()).unwrap();
+    assert_eq!(restored, Restored { n_predictions: 3, previous: None });
+    let (_opened, log) = logged(|| open(&elsewhere).unwrap());
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+}
+
+#[tokio::test]
+async fn what_is_there_stays_when_a_backup_or_a_restore_is_refused() {
+    let test = three_events().await;
+    let (path, backup) = (test.path(), test.dir.path().join("backup.db"));
+    back_up(&path, &backup, |_, _| ()).unwrap();
+    let dir = test.close();
+    let before = std::fs::read(&path).unwrap();
+
+    let again = back_up(&path, &backup, |_, _| ());
+    assert!(matches!(again, Err(BackupError::Exists { .. })), "{again:?}");
+    let missing = back_up(&dir.path().join("none.db"), &dir.path().join("new.db"), |_, _| ());
+    assert!(matches!(missing, Err(BackupError::Open(_))), "{missing:?}");
+    let same = restore(&path, &path, |_, _| ());
+    assert!(matches!(same, Err(RestoreError::Same { .. })), "{same:?}");
+
+    let connection = rusqlite::Connection::open(&backup).unwrap();
+    connection.execute_batch("UPDATE predictions SET p_value = 0.5 WHERE sequence = 2").unwrap();
+    drop(connection);
+    let damaged = restore(&backup, &path, |_, _| ());
+    assert!(matches!(damaged, Err(RestoreError::Damaged { .. })), "{damaged:?}");
+    damage(&backup);
+    let damaged = restore(&backup, &path, |_, _| ());
+    assert!(matches!(damaged, Err(RestoreError::Verify(_))), "{damaged:?}");
+    let foreign = dir.path().join("foreign.db");
+    let connection = rusqlite::Connection::open(&foreign).unwrap();
+    connection.execute_batch("CREATE TABLE predictions (id INTEGER)").unwrap();
+    let refused = restore(&foreign, &path, |_, _| ());
+    assert!(matches!(refused, Err(RestoreError::Verify(_))), "{refused:?}");
+
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let mut names: Vec<_> = std::fs::read_dir(dir.path().join("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["events.db", "events.db-mark"]);
+}
+
+/// Seen to fail with a copy that begins anew at each commit: it has no end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_ends_although_events_keep_coming() {
+    let test = TestStore::new();
+    let news: Vec<_> = (0..20_000).map(|sequence| new_prediction(sequence, false)).collect();
+    for batch in news.chunks(1_000) {
+        test.store.keep_all(batch).await.unwrap();
+    }
+    let (path, backup) = (test.path(), test.dir.path().join("backup.db"));
+    let mut sequence = 100_000;
+    let n_predictions = tokio::task::block_in_place(|| {
+        back_up(&path, &backup, |n_done, n_pages| {
+            sequence += 1;
+            assert!(sequence < 101_000, "{n_done} of {n_pages} pages are copied, again and again");
+            let new = new_prediction(sequence, false);
+            tokio::runtime::Handle::current().block_on(test.store.keep(&new)).unwrap();
+        })
+        .unwrap()
+    });
+    // What was committed since it began is not in it.
+    assert!(sequence >= 100_003, "too few steps to show anything");
+    assert_eq!(n_predictions, 20_000);
+    let found = verify(&backup, |_| ()).unwrap();
+    assert_eq!((found.n_predictions, found.n_faults), (20_000, 0), "{found:?}");
 }
 
 /// Seen to fail with a writer whose end nobody hears of.

@@ -1,0 +1,105 @@
+//! `server verify`, `server backup` and `server restore`: what an operator does with the database
+//! besides serving it.
+
+use std::io::Write;
+
+use anyhow::{Context as _, bail};
+use wording::counted;
+
+use crate::args::{BackupArgs, DATABASE_FILE, RestoreArgs, VerifyArgs};
+
+/// Checks every prediction of a database, which a server may be using, and writes what it found.
+///
+/// # Errors
+///
+/// Fails when something is wrong, or the database cannot be read.
+pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    let path = args.backup.clone().unwrap_or_else(|| args.data_dir.join(DATABASE_FILE));
+    let found = store_sqlite::verify(&path, |n_predictions| {
+        if n_predictions.is_multiple_of(1_000_000) && n_predictions > 0 {
+            tracing::info!(n_predictions, "checking");
+        }
+    })
+    .context("cannot verify; name the folder with --data-dir")?;
+    writeln!(out, "{} in `{}`", counted(found.n_predictions, "prediction"), path.display())?;
+    if found.n_without_hash > 0 {
+        writeln!(
+            out,
+            "{} of them are older than row hashes, and were only read",
+            found.n_without_hash
+        )?;
+    }
+    for fault in &found.faults {
+        writeln!(out, "fault: {fault}")?;
+    }
+    let n_untold = found.n_faults - found.faults.len() as u64;
+    if n_untold > 0 {
+        writeln!(out, "and {n_untold} more")?;
+    }
+    if found.n_faults > 0 {
+        bail!(
+            "{} found; restore a backup with `server restore FILE`, or save what can be read with `sqlite3 {} .recover`",
+            counted(found.n_faults, "fault"),
+            path.display()
+        );
+    }
+    writeln!(out, "all of them are as they were written")?;
+    Ok(())
+}
+
+/// Copies the database into a new file while a server may be using it.
+///
+/// # Errors
+///
+/// Fails when the file exists, or the database cannot be read or copied.
+pub fn back_up(args: &BackupArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    let database = args.data_dir.join(DATABASE_FILE);
+    let n_predictions = store_sqlite::back_up(&database, &args.backup, progress("copying"))
+        .with_context(|| format!("cannot back up `{}`", database.display()))?;
+    writeln!(
+        out,
+        "{} of `{}` are in `{}`",
+        counted(n_predictions, "prediction"),
+        database.display(),
+        args.backup.display()
+    )?;
+    Ok(())
+}
+
+/// Puts a backup in the place of the database, which is put aside.
+///
+/// # Errors
+///
+/// Fails when a server uses the database, or the backup is damaged or cannot be copied.
+pub fn restore(args: &RestoreArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    let database = args.data_dir.join(DATABASE_FILE);
+    let restored = store_sqlite::restore(&args.backup, &database, progress("copying"))
+        .with_context(|| format!("cannot restore `{}`", args.backup.display()))?;
+    writeln!(
+        out,
+        "{} of `{}` are in `{}`",
+        counted(restored.n_predictions, "prediction"),
+        args.backup.display(),
+        database.display()
+    )?;
+    if let Some(previous) = restored.previous {
+        writeln!(
+            out,
+            "the database that was there is now `{}`; delete it when you no longer need it",
+            previous.display()
+        )?;
+    }
+    Ok(())
+}
+
+/// Logs how far a copy has come, at most once for each tenth.
+fn progress(what: &'static str) -> impl FnMut(u32, u32) {
+    let mut logged = 0;
+    move |n_done, n_pages| {
+        let percent = u64::from(n_done) * 100 / u64::from(n_pages).max(1);
+        if percent / 10 > logged {
+            logged = percent / 10;
+            tracing::info!(percent, what);
+        }
+    }
+}
