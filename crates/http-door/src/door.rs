@@ -6,6 +6,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::api::Api;
+use crate::base_path::BasePath;
 use crate::listen::{Accepting, ConnectionLimits};
 
 /// A socket, and the application that is served on it.
@@ -15,6 +16,8 @@ pub struct HttpDoor {
     pub listener: TcpListener,
     /// How many connections there may be.
     pub limits: ConnectionLimits,
+    /// Where a proxy shows the application.
+    pub base_path: BasePath,
     /// The metrics of all rooms, for `/metrics`.
     pub registry: Registry,
     /// Makes the routes of the application.
@@ -23,9 +26,9 @@ pub struct HttpDoor {
 
 impl Door for HttpDoor {
     async fn run(self, pipeline: Pipeline, shutdown: Shutdown) {
-        let Self { listener, limits, registry, app } = self;
+        let Self { listener, limits, base_path, registry, app } = self;
         let api = Api::new(pipeline, registry, shutdown.clone());
         let accepting = Accepting { listener, limits, metrics: api.metrics() };
-        accepting.serve(app(api), shutdown).await;
+        accepting.serve(base_path.hold(app(api)), shutdown).await;
     }
 }

@@ -12,6 +12,7 @@
 
 mod api;
 mod api_error;
+mod base_path;
 mod body;
 mod deadline;
 mod door;
@@ -26,6 +27,7 @@ mod routes;
 
 pub use api::Api;
 pub use api_error::{ApiError, HTML};
+pub use base_path::BasePath;
 pub use door::HttpDoor;
 pub use gate::{Asked, PageOfRefusal, guarded};
 pub use json::JsonLine;

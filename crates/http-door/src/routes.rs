@@ -14,12 +14,15 @@ mod series;
 mod stations;
 
 use axum::Router;
-use axum::middleware::from_extractor;
+use axum::http::HeaderValue;
+use axum::http::header::LOCATION;
+use axum::middleware::{from_extractor, map_response};
+use axum::response::Response;
 use utoipa::OpenApi;
 use utoipa::openapi::{self, Content, Ref, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::api::Api;
 use crate::api_error::ApiError;
@@ -32,6 +35,8 @@ use crate::query::NoQuery;
         title = "Anomaly detection for sensor streams",
         description = "Events of stations are judged by an isolation forest, and kept. Everything that is refused is a problem document (RFC 9457) with a `code` that does not change."
     ),
+    // The folder that this document lies in, under whatever path a proxy shows it.
+    servers((url = "./", description = "This server")),
     tags(
         (name = "events", description = "What stations send, and what became of it"),
         (name = "model", description = "By what events are judged"),
@@ -69,12 +74,25 @@ pub fn router(api: Api) -> Router {
         .routes(routes!(inference::version_infer))
         .split_for_parts();
     say_that_queries_are_checked(&mut document);
-    let documents = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document));
+    // As seen from `/docs/`, under whatever path a proxy shows it.
+    let config = Config::new(["../openapi.json"]);
+    let documents = SwaggerUi::new("/docs").url("/openapi.json", document).config(config);
+    let documents = Router::from(documents).layer(map_response(redirect_relatively));
     router
         .merge(documents.layer(from_extractor::<NoQuery>()))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(api)
+}
+
+/// Makes a redirection stay under the path at which a proxy shows the server.
+async fn redirect_relatively(mut response: Response) -> Response {
+    let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
+    if let Some(relative) = target.and_then(|target| target.strip_prefix('/')) {
+        let relative = HeaderValue::from_str(relative).expect("a part of a header value is one");
+        response.headers_mut().insert(LOCATION, relative);
+    }
+    response
 }
 
 /// Every route refuses parameters that it does not know; it need not say so itself.

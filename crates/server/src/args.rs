@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use detector::Engine;
+use http_door::BasePath;
 use pipeline::Retention;
 use store_sqlite::{OnCorrupt, SqliteParams};
 use terminal::LogFormat;
@@ -86,6 +87,10 @@ pub struct ServeArgs {
     /// Address and port to listen on; nobody is asked who they are, so leave it on loopback
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000", env = "SERVER_ADDR")]
     pub addr: SocketAddr,
+
+    /// The path under which a proxy shows the server, such as /plant; not needed when the proxy takes it away
+    #[arg(long, value_name = "PATH", default_value = "/", env = "SERVER_BASE_PATH")]
+    pub base_path: BasePath,
 
     /// Where isoforest.bin and model_meta.json are
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use axum::Router;
-use http_door::{Api, ConnectionLimits, HttpDoor};
+use http_door::{Api, BasePath, ConnectionLimits, HttpDoor};
 use pipeline::{Door as _, ModelFiles, Models, Parts, Pipeline, Retentions, Shutdown, StopSignal};
 use prometheus_client::registry::Registry;
 use sensor::Clock;
@@ -37,6 +37,7 @@ pub use starter::load_or_train;
 pub struct Server {
     listener: TcpListener,
     limits: ConnectionLimits,
+    base_path: BasePath,
     retentions: Retentions,
     registry: Registry,
     pipeline: Pipeline,
@@ -75,7 +76,8 @@ impl Server {
             per_address: args.connections_per_address_max(),
         };
         let retentions = Retentions { normal: args.retain, anomalies: args.retain_anomalies };
-        Ok(Self { listener, limits, retentions, registry, pipeline, writer })
+        let base_path = args.base_path.clone();
+        Ok(Self { listener, limits, base_path, retentions, registry, pipeline, writer })
     }
 
     /// Returns the address that it listens on.
@@ -98,10 +100,10 @@ impl Server {
     ///
     /// Fails when the writer of the database has panicked: a server that cannot store ends.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, limits, retentions, registry, pipeline, mut writer } = self;
+        let Self { listener, limits, base_path, retentions, registry, pipeline, mut writer } = self;
         let (signal, requested) = StopSignal::new();
         let mut tasks = JoinSet::new();
-        let door = HttpDoor { listener, limits, registry, app };
+        let door = HttpDoor { listener, limits, base_path, registry, app };
         tasks.spawn(door.run(pipeline.clone(), requested.clone()));
         // The last handle of the store goes with the tasks; then the writer ends.
         tasks.spawn(pipeline.keep_house(retentions, requested));

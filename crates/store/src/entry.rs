@@ -41,7 +41,7 @@ impl Entry {
             RowPart::Integer(new.received_us),
             RowPart::Bytes(&new.event_hash),
         ]);
-        Self { features, attributions, content_hash, new }
+        Self { new, features, attributions, content_hash }
     }
 
     /// Returns the approximate number of bytes that it takes in memory.

@@ -66,7 +66,7 @@ fn in_text_format(open_metrics: &str) -> String {
             _ if line == "# EOF" => continue,
             Some(("UNIT", _)) => continue,
             Some((keyword @ ("HELP" | "TYPE"), (name, rest))) if counters.contains(name) => {
-                out.push_str(&format!("# {keyword} {name}_total {rest}"));
+                out.extend(["# ", keyword, " ", name, "_total ", rest]);
             }
             _ => out.push_str(line),
         }

@@ -13,6 +13,8 @@ mod operations;
 mod pages;
 #[cfg(unix)]
 mod process;
+#[cfg(unix)]
+mod proxy;
 mod socket;
 
 use std::path::Path;
@@ -94,6 +96,14 @@ fn router(dir: &Path, model: &Model) -> (Router, Writer) {
         clock: || NOW_US,
     };
     server::open_app(parts, &dir.join("events.db"), &SqliteParams::default()).unwrap()
+}
+
+/// Says that a test is skipped for want of a program, or fails where `variable` demands the program.
+#[expect(clippy::print_stdout, reason = "who reads the output of the tests must know")]
+#[expect(clippy::disallowed_methods, reason = "how CI asks for the program")]
+fn skip_without(program: &str, variable: &str, error: &std::io::Error) {
+    assert!(std::env::var_os(variable).is_none(), "cannot run `{program}`: {error}");
+    println!("skipped: `{program}` is not installed");
 }
 
 /// A model that is trained in a moment.

@@ -27,37 +27,47 @@ impl Running {
 }
 
 fn args(dir: &Path, addr: &str) -> ServeArgs {
+    args_with(dir, addr, &[])
+}
+
+fn args_with(dir: &Path, addr: &str, more: &[&str]) -> ServeArgs {
     let dir = dir.display().to_string();
-    Args::parse_from(["server", "--addr", addr, "--model-dir", &dir, "--data-dir", &dir]).serve
+    let args = ["server", "--addr", addr, "--model-dir", &dir, "--data-dir", &dir];
+    Args::parse_from([args.as_slice(), more].concat()).serve
 }
 
 async fn start(dir: &Path) -> Running {
-    start_at(dir, || NOW_US).await
+    start_at(&args(dir, "127.0.0.1:0"), || NOW_US).await
 }
 
 /// The catalogue of hostile requests has times of today.
 pub(crate) async fn start_now(dir: &Path) -> Running {
-    #[expect(clippy::disallowed_methods, reason = "the clock enters here")]
-    start_at(dir, || sensor::timestamp::from_system_time(std::time::SystemTime::now())).await
+    start_now_with(dir, &[]).await
 }
 
-async fn start_at(dir: &Path, clock: sensor::Clock) -> Running {
-    crate::model(42).detector.save(dir).unwrap();
-    let server = Server::bind(&args(dir, "127.0.0.1:0"), clock).await.unwrap();
+pub(crate) async fn start_now_with(dir: &Path, more: &[&str]) -> Running {
+    let args = args_with(dir, "127.0.0.1:0", more);
+    #[expect(clippy::disallowed_methods, reason = "the clock enters here")]
+    start_at(&args, || sensor::timestamp::from_system_time(std::time::SystemTime::now())).await
+}
+
+async fn start_at(args: &ServeArgs, clock: sensor::Clock) -> Running {
+    crate::model(42).detector.save(&args.model_dir).unwrap();
+    let server = Server::bind(args, clock).await.unwrap();
     let addr = server.addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(server.run(async { drop(stopped.await) }));
     Running { addr, stop, server }
 }
 
-/// Sends bytes and reads until the server closes the connection.
+/// Sends bytes and reads until the server closes the connection. Pictures do not come out whole.
 pub(crate) async fn talk(addr: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     // A refused request may end with a reset, after its answer.
     let _ = stream.read_to_end(&mut answer).await;
-    String::from_utf8(answer).unwrap()
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 pub(crate) fn post(headers: &str, body: &str) -> String {
