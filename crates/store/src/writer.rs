@@ -1,9 +1,9 @@
 //! The one thread that writes: it gathers what waits, has it committed, and then answers.
 
+use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
-use std::{io, mem};
 
 use sensor::Arrival;
 use tokio::sync::{mpsc, oneshot};
@@ -155,10 +155,10 @@ impl Batcher {
             arrivals: arrivals(&entries, kept.as_deref().unwrap_or_default()),
         });
         match self.settled(kept) {
-            Ok(mut rest) => {
+            Ok(kept) => {
+                let mut kept = kept.into_iter();
                 for (len, answer) in answers {
-                    let others = rest.split_off(len);
-                    let _ = answer.send(Ok(mem::replace(&mut rest, others)));
+                    let _ = answer.send(Ok(kept.by_ref().take(len).collect()));
                 }
             }
             Err(error) => {
