@@ -34,7 +34,7 @@ mod svg;
 pub use bars::{Bar, Bars};
 pub use bins::Bins;
 pub use histogram::{Compared, Histogram};
-pub use panels::{Marker, Panel, Panels, Point};
+pub use panels::{Mark, Marker, Panel, Panels, Point, Threshold};
 pub use report::Report;
 pub use scatter::{Dot, Scatter};
 pub use strip::{Level, Strip};

@@ -15,6 +15,17 @@ pub struct Panels<'a> {
     pub until_us: i64,
     /// The quantities from top to bottom.
     pub panels: &'a [Panel],
+    /// Moments that get a line through all panels.
+    pub marks: &'a [Mark],
+}
+
+/// A moment at which something happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// When, in microseconds since 1970.
+    pub time_us: i64,
+    /// What happened.
+    pub text: String,
 }
 
 /// A quantity over time.
@@ -26,10 +37,21 @@ pub struct Panel {
     pub points: Vec<Option<Point>>,
     /// From where to where it is usual.
     pub band: Option<(f64, f64)>,
-    /// A number that it should not pass, and its name.
-    pub limit: Option<(f64, &'static str)>,
+    /// The thresholds that it should not pass, each over its own time.
+    pub thresholds: Vec<Threshold>,
     /// What stands out.
     pub markers: Vec<Marker>,
+}
+
+/// A threshold over a part of the time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Threshold {
+    /// When it begins to apply, in microseconds since 1970.
+    pub since_us: i64,
+    /// When it ends.
+    pub until_us: i64,
+    /// The threshold.
+    pub value: f64,
 }
 
 /// The lowest and the highest value of a moment.
@@ -73,6 +95,14 @@ impl Panels<'_> {
             drawing.line("grid", (place, GAP), (place, height - BOTTOM));
             drawing.write(place, height - 6.0, "tick middle", &text);
         }
+        for mark in self.marks {
+            let place = x.place(self.seconds(mark.time_us));
+            drawing.line("change", (place, GAP), (place, height - BOTTOM));
+            // Beside its line, on the side that has room.
+            let is_late = place > f64::midpoint(LEFT, WIDTH);
+            let (beside, class) = if is_late { (-4.0, "note end") } else { (4.0, "note") };
+            drawing.write(place + beside, GAP + 12.0, class, &mark.text);
+        }
         drawing.end()
     }
 
@@ -88,7 +118,7 @@ impl Panels<'_> {
             .flatten()
             .flat_map(|point| [point.min, point.max])
             .chain(panel.band.into_iter().flat_map(|(low, high)| [low, high]))
-            .chain(panel.limit.map(|(limit, _)| limit))
+            .chain(panel.thresholds.iter().map(|threshold| threshold.value))
             .filter(|value| value.is_finite());
         let (low, high) =
             bounds.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
@@ -111,9 +141,14 @@ impl Panels<'_> {
             drawing.line("grid", (LEFT, y.place(value)), (WIDTH - RIGHT, y.place(value)));
             drawing.write(LEFT - 6.0, y.place(value) + 4.0, "tick end", &text);
         }
-        if let Some((limit, name)) = panel.limit {
-            drawing.line("mark", (LEFT, y.place(limit)), (WIDTH - RIGHT, y.place(limit)));
-            drawing.write(WIDTH - RIGHT - 4.0, y.place(limit) - 4.0, "note end", name);
+        for threshold in &panel.thresholds {
+            let [from, to] = [threshold.since_us, threshold.until_us]
+                .map(|time_us| place(time_us, threshold.value));
+            drawing.line("mark", from, to);
+        }
+        if let Some(last) = panel.thresholds.last() {
+            let (x, y) = place(last.until_us, last.value);
+            drawing.write(x - 4.0, y - 4.0, "note end", "threshold");
         }
         for run in panel.points.split(Option::is_none) {
             let ends = |point: &Point| [point.min, point.max].map(|end| place(point.time_us, end));
@@ -174,18 +209,26 @@ mod tests {
             name: String::from("heat"),
             points: vec![point(0, 1.0), point(1, 2.0), None, point(3, 1.0)],
             band: Some((0.5, 1.5)),
-            limit: Some((1.9, "threshold")),
+            thresholds: vec![
+                Threshold { since_us: 0, until_us: 2_000_000, value: 1.9 },
+                Threshold { since_us: 2_000_000, until_us: 4_000_000, value: 1.7 },
+            ],
             markers: vec![Marker { time_us: 1_000_000, value: 2.0 }],
         };
         let empty = Panel {
             points: Vec::new(),
             band: None,
-            limit: None,
+            thresholds: Vec::new(),
             markers: Vec::new(),
             ..panel.clone()
         };
         let panels = [panel, empty];
-        let drawn = Panels { title: "t", since_us: 0, until_us: 4_000_000, panels: &panels }.svg();
+        let marks = [Mark { time_us: 2_000_000, text: String::from("another model") }];
+        let (since_us, until_us) = (0, 4_000_000);
+        let drawn = Panels { title: "t", since_us, until_us, panels: &panels, marks: &marks }.svg();
+        assert_eq!(drawn.matches("class=\"mark\"").count(), 2);
+        assert_eq!(drawn.matches("class=\"change\"").count(), 1);
+        assert!(drawn.contains(">another model<"), "{drawn}");
         assert_eq!(drawn.matches("class=\"curve\"").count(), 2);
         assert_eq!(drawn.matches("class=\"cross\"").count(), 1);
         assert!(drawn.contains("no values") && drawn.contains(">00:00:03<"), "{drawn}");

@@ -3,6 +3,7 @@
 #![expect(clippy::missing_errors_doc, reason = "a reader fails with the fault of its value")]
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -70,6 +71,12 @@ pub enum QueryFaultKind {
         /// How many there may be.
         most: usize,
     },
+    /// The names are too many, duplicated, or not a JSON array.
+    #[error("must be a JSON array of up to {most} different names of features")]
+    Names {
+        /// How many there may be.
+        most: usize,
+    },
     /// The value is neither true nor false.
     #[error("must be true or false")]
     NotBoolean,
@@ -120,6 +127,7 @@ impl QueryFaultKind {
             Self::Cursor => "cursor",
             Self::Choice => "choice",
             Self::Indices { .. } => "indices",
+            Self::Names { .. } => "names",
             Self::NotBoolean => "not_boolean",
             Self::StationId(kind) => sensor::FaultKind::StationId(*kind).code(),
             Self::Timestamp(kind) => sensor::FaultKind::Timestamp(*kind).code(),
@@ -221,6 +229,15 @@ pub fn indices(text: &str, len: usize, most: usize) -> Result<Vec<usize>, QueryF
         && indices.iter().all(|index| *index < len)
         && indices.iter().enumerate().all(is_new);
     if is_possible { Ok(indices) } else { Err(QueryFaultKind::Indices { most }) }
+}
+
+/// Reads up to `most` different names from a JSON array.
+pub fn names(text: &str, most: usize) -> Result<Vec<Arc<str>>, QueryFaultKind> {
+    let names: Vec<Arc<str>> =
+        serde_json::from_str(text).map_err(|_| QueryFaultKind::Names { most })?;
+    let is_new = |(place, name): (usize, &Arc<str>)| !names[..place].contains(name);
+    let is_possible = names.len() <= most && names.iter().enumerate().all(is_new);
+    if is_possible { Ok(names) } else { Err(QueryFaultKind::Names { most }) }
 }
 
 /// Reads whether normal events are to be explained, too.

@@ -37,7 +37,7 @@
       since: new Date(sinceMs).toISOString(),
       until: new Date(untilMs).toISOString(),
       points: String(points()),
-      features: chart.indices,
+      names: chart.names,
     });
     const answer = await fetch(chart.series + "?" + query, { signal: AbortSignal.timeout(15000) });
     if (!answer.ok) throw new Error("the series cannot be read: " + answer.status);
@@ -86,13 +86,31 @@
     };
   }
 
+  // Thresholds that were applied, each from its first event to that of the next.
+  function thresholds(buckets) {
+    const runs = [];
+    for (const bucket of buckets) {
+      const last = runs.at(-1);
+      if (last && last.threshold === bucket.threshold) {
+        last.toMs = bucket.last_ms;
+      } else {
+        if (last) last.toMs = bucket.first_ms;
+        runs.push({ threshold: bucket.threshold, fromMs: bucket.first_ms, toMs: bucket.last_ms });
+      }
+    }
+    return runs;
+  }
+
+  const changesOfModel = (buckets) =>
+    buckets.filter((bucket, index) => index > 0 && bucket.model !== buckets[index - 1].model);
+
   function farthest(ends, normal) {
     if (!ends) return null;
     const middle = normal ? (normal[0] + normal[1]) / 2 : ends[0];
     return middle - ends[0] > ends[1] - middle ? ends[0] : ends[1];
   }
 
-  function figure({ chart, buckets }, range) {
+  function figure({ chart, buckets, models }, range) {
     const colour = colours();
     const n = chart.features.length + 1;
     const traces = [];
@@ -148,14 +166,30 @@
       if (feature.normal) band(feature.normal, 0.8);
     });
     const axis = draw(n - 1, "anomaly score", (bucket) => bucket.score, (bucket) => bucket.score[1]);
-    layout.shapes.push({
-      type: "line", xref: "paper", yref: axis, x0: 0, x1: 1, y0: chart.threshold, y1: chart.threshold,
-      line: { color: colour.alarm, width: 1.5, dash: "dash" },
-    });
+    const applied = thresholds(buckets);
+    for (const { threshold, fromMs, toMs } of applied) {
+      layout.shapes.push({
+        type: "line", xref: "x", yref: axis, x0: local(fromMs), x1: local(toMs), y0: threshold, y1: threshold,
+        line: { color: colour.alarm, width: 1.5, dash: "dash" },
+      });
+    }
+    // Without events, that of the current model.
+    const last = applied.at(-1);
     layout.annotations.push({
-      text: "threshold", xref: "paper", yref: axis, x: 1, y: chart.threshold, xanchor: "right", yanchor: "bottom",
+      text: "threshold", xref: last ? "x" : "paper", yref: axis, x: last ? local(last.toMs) : 1,
+      y: last ? last.threshold : chart.threshold, xanchor: "right", yanchor: "bottom",
       showarrow: false, font: { color: colour.alarm, size: 11 },
     });
+    for (const bucket of changesOfModel(buckets)) {
+      const x = local(bucket.first_ms);
+      layout.shapes.push({
+        type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: colour.quiet, width: 1 },
+      });
+      layout.annotations.push({
+        text: escape("model " + models[bucket.model]), xref: "x", yref: "paper", x, y: 1, xanchor: "left",
+        yanchor: "top", showarrow: false, font: { color: colour.quiet, size: 11 },
+      });
+    }
     return { traces, layout };
   }
 
@@ -179,9 +213,9 @@
   async function draw() {
     const mine = ++turn;
     const [asked, until] = [chart, range[1]];
-    const { buckets } = await load(asked, range);
+    const { buckets, models } = await load(asked, range);
     if (mine !== turn) return;
-    shown = { chart: asked, buckets };
+    shown = { chart: asked, buckets, models };
     drawnUntilMs = until;
     const isFirst = !element.classList.contains("js-plotly-plot");
     if (isFirst) element.replaceChildren();

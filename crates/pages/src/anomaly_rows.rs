@@ -4,7 +4,7 @@ use sensor::StationId;
 use store::{AnomalyQuery, StoredPrediction};
 use wording::rounded;
 
-use crate::words::{Moment, anomaly_link, station_link};
+use crate::words::{Moment, anomaly_link, lasting, station_link};
 use http_door::ApiError;
 use pipeline::Model;
 use pipeline::Pipeline;
@@ -17,6 +17,8 @@ pub(crate) struct AnomalyRow {
     pub(crate) station_link: String,
     pub(crate) score: String,
     pub(crate) reason: String,
+    /// How long after its measurement it came, when one that was measured later had come before.
+    pub(crate) late_by: Option<String>,
     /// Earlier anomalies that it stands for, as far as was looked.
     pub(crate) n_others: usize,
 }
@@ -31,6 +33,7 @@ impl AnomalyRow {
             station_link: station_link(&prediction.station_id),
             score: rounded(prediction.anomaly_score, 3),
             reason: model.detector.meta().reasons(prediction),
+            late_by: None,
             n_others: 0,
         }
     }
@@ -44,6 +47,28 @@ pub(crate) async fn latest(
 ) -> Result<Vec<StoredPrediction>, ApiError> {
     let query = AnomalyQuery { limit, station_id, since_us: None, before_id: None };
     Ok(pipeline.store.latest_anomalies(query).await?)
+}
+
+/// Returns the last anomalies of a station to be measured, among those that arrived last: a backlog that
+/// arrives late is not what happens now.
+pub(crate) fn by_time(
+    latest: &[StoredPrediction],
+    model: &Model,
+    len_max: usize,
+) -> Vec<AnomalyRow> {
+    let mut measured: Vec<&StoredPrediction> = latest.iter().collect();
+    measured.sort_by_key(|stored| {
+        std::cmp::Reverse((stored.prediction.timestamp_us, stored.prediction.sequence))
+    });
+    measured.truncate(len_max);
+    let mut first_id = i64::MAX;
+    let rows = measured.into_iter().map(|stored| {
+        let is_late = stored.id > first_id;
+        first_id = first_id.min(stored.id);
+        let late_by = is_late.then(|| lasting(stored.prediction.timestamp_us, stored.received_us));
+        AnomalyRow { late_by, ..AnomalyRow::new(stored, model) }
+    });
+    rows.collect()
 }
 
 /// Of some latest anomalies the last of each station, which stands for the earlier ones: a station that

@@ -1,5 +1,6 @@
 //! `GET /ui/stations/{station_id}`: how one station went, and what is the matter with it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -7,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
 use detector::FeatureMeta;
-use figures::{Marker, Panel, Panels, Point};
+use figures::{Mark, Marker, Panel, Panels, Point, Threshold};
 use sensor::{StationId, timestamp};
 use serde::Serialize;
 use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
@@ -28,7 +29,9 @@ use wire::SeriesBody;
 const REFRESH: HeaderName = HeaderName::from_static("x-refresh");
 /// Parts of the time in the drawing that needs no script.
 const DRAWN_BUCKETS: u32 = 240;
-const ANOMALIES_SHOWN: u32 = 10;
+const ANOMALIES_SHOWN: usize = 10;
+/// So many of the last to arrive are looked at for the last to be measured.
+const ANOMALIES_READ: u32 = 100;
 const EVENTS_SHOWN: u32 = 10;
 
 #[derive(Template)]
@@ -88,8 +91,8 @@ struct EventRow {
 struct Chart<'a> {
     /// Where its numbers are.
     series: String,
-    /// Indices of its features, with commas between.
-    indices: String,
+    /// The names of its features as a JSON array.
+    names: String,
     since_ms: i64,
     until_ms: i64,
     /// Whether the window goes on to now.
@@ -148,19 +151,13 @@ pub(crate) async fn station(
     let newest_us = newest.prediction.timestamp_us;
     let model = pipeline.models.current();
     let detector = &model.detector;
-    let all = &detector.meta().features;
     let anomalies =
-        anomaly_rows::latest(&pipeline, Some(station_id.clone()), ANOMALIES_SHOWN).await?;
-    // All fit one page, or those come first that matter.
-    let order = if all.len() > SeriesBody::FEATURES_MAX {
-        by_push(all, &anomalies)
-    } else {
-        (0..all.len()).collect()
-    };
+        anomaly_rows::latest(&pipeline, Some(station_id.clone()), ANOMALIES_READ).await?;
+    let all = features(&detector.meta().features, events.iter().chain(&anomalies), &anomalies);
     let first = first.min(all.len().saturating_sub(1)) / SeriesBody::FEATURES_MAX
         * SeriesBody::FEATURES_MAX;
-    let indices = &order[first..all.len().min(first + SeriesBody::FEATURES_MAX)];
-    let shown: Vec<&FeatureMeta> = indices.iter().map(|&index| &all[index]).collect();
+    let shown = &all[first..all.len().min(first + SeriesBody::FEATURES_MAX)];
+    let names: Vec<Arc<str>> = shown.iter().map(|feature| Arc::from(feature.name)).collect();
 
     // A recording ends when it does; a station that sends ends now, or when its clock says.
     let is_live = window.us.is_some_and(|us| newest_us > now_us - us);
@@ -177,7 +174,7 @@ pub(crate) async fn station(
             since_us,
             until_us,
             n_buckets: DRAWN_BUCKETS,
-            features: shown.iter().map(|feature| Arc::from(feature.name.as_str())).collect(),
+            features: names.clone(),
         };
         pipeline.store.series(wanted).await?
     } else {
@@ -186,17 +183,18 @@ pub(crate) async fn station(
 
     let chart = Chart {
         series: format!("{root}stations/{}/series", in_url(station_id.as_str())),
-        indices: indices.iter().map(usize::to_string).collect::<Vec<_>>().join(","),
+        names: serde_json::to_string(&names).expect("names are JSON"),
         since_ms: since_us.div_euclid(1_000),
         // Whole milliseconds are what scripts have, and the last event lies before this.
         until_ms: until_us.div_euclid(1_000) + 1,
         is_live,
         threshold: detector.threshold(),
-        features: shown.iter().map(|feature| ChartFeature::new(feature)).collect(),
+        features: shown.iter().map(ChartFeature::new).collect(),
     };
     let title = format!("Values and scores of {station_id}");
-    let panels = panels(&shown, &buckets, detector.threshold());
-    let drawing = Panels { title: &title, since_us, until_us, panels: &panels };
+    let panels = panels(shown, &buckets);
+    let marks = changes_of_model(&buckets);
+    let drawing = Panels { title: &title, since_us, until_us, panels: &panels, marks: &marks };
     let fleet = pipeline.fleet.now().await;
     let now = fleet.station(&station_id);
     Ok(page(
@@ -211,10 +209,10 @@ pub(crate) async fn station(
             drawing: if is_drawn { drawing.svg() } else { String::new() },
             first,
             is_of_other_model: !model.version().judges_like(&newest.prediction.model_version),
-            more_features: feature_links(all, &order, first),
-            anomalies: anomalies.iter().map(|stored| AnomalyRow::new(stored, &model)).collect(),
-            features: shown.iter().map(|feature| feature.title()).collect(),
-            events: events.iter().map(|stored| EventRow::new(stored, &shown)).collect(),
+            more_features: feature_links(&all, first),
+            anomalies: anomaly_rows::by_time(&anomalies, &model, ANOMALIES_SHOWN),
+            features: shown.iter().map(Shown::title).collect(),
+            events: events.iter().map(|stored| EventRow::new(stored, shown)).collect(),
             station_id: station_id.to_string(),
         },
         Policy::Charts,
@@ -268,11 +266,57 @@ impl Now {
     }
 }
 
+/// A feature of the current model, or one that only stored events have.
+struct Shown<'a> {
+    name: &'a str,
+    known: Option<&'a FeatureMeta>,
+}
+
+impl Shown<'_> {
+    fn title(&self) -> String {
+        self.known.map_or_else(|| String::from(self.name), FeatureMeta::title)
+    }
+
+    fn normal_range(&self) -> Option<(f64, f64)> {
+        self.known?.normal_range()
+    }
+}
+
+/// Returns all features of a station: those of the model, and after them those that only its stored
+/// events have. Where they need several pages, those come first that matter.
+fn features<'a>(
+    of_model: &'a [FeatureMeta],
+    stored: impl Iterator<Item = &'a StoredPrediction>,
+    anomalies: &[StoredPrediction],
+) -> Vec<Shown<'a>> {
+    let mut all: Vec<Shown<'a>> = of_model
+        .iter()
+        .map(|feature| Shown { name: feature.name.as_str(), known: Some(feature) })
+        .collect();
+    let mut known: BTreeSet<&str> = all.iter().map(|feature| feature.name).collect();
+    for (name, _) in stored.flat_map(|stored| stored.prediction.features.iter()) {
+        if known.insert(name) {
+            all.push(Shown { name, known: None });
+        }
+    }
+    if all.len() > SeriesBody::FEATURES_MAX {
+        all.sort_by(|a, b| raised(b.name, anomalies).total_cmp(&raised(a.name, anomalies)));
+    }
+    all
+}
+
+/// Returns by how much a feature raised the scores of anomalies.
+fn raised(name: &str, anomalies: &[StoredPrediction]) -> f64 {
+    let attributions = anomalies.iter().flat_map(|stored| &stored.prediction.attributions);
+    let own = attributions.filter(|attribution| *attribution.feature == *name);
+    own.map(|attribution| attribution.contribution.max(0.0)).sum()
+}
+
 impl<'a> ChartFeature<'a> {
-    fn new(feature: &'a FeatureMeta) -> Self {
-        let quantiles = feature.quantiles.as_ref();
+    fn new(feature: &Shown<'a>) -> Self {
+        let quantiles = feature.known.and_then(|known| known.quantiles.as_ref());
         Self {
-            name: &feature.name,
+            name: feature.name,
             title: feature.title(),
             normal: feature.normal_range(),
             seen: quantiles.map(|quantiles| (quantiles.min, quantiles.max)),
@@ -280,15 +324,18 @@ impl<'a> ChartFeature<'a> {
     }
 }
 
-/// Pages of features, where there are more than one.
-fn feature_links(all: &[FeatureMeta], order: &[usize], first: usize) -> Vec<FeatureLink> {
+/// Returns links to pages of features, where there are more than one.
+fn feature_links(all: &[Shown<'_>], first: usize) -> Vec<FeatureLink> {
     if all.len() <= SeriesBody::FEATURES_MAX {
         return Vec::new();
     }
-    let pages = order.chunks(SeriesBody::FEATURES_MAX).enumerate().map(|(page, indices)| {
+    let pages = all.chunks(SeriesBody::FEATURES_MAX).enumerate().map(|(page, features)| {
         let begin = page * SeriesBody::FEATURES_MAX;
-        let name = |index: &usize| all[*index].plain_name().into_owned();
-        let label = match indices {
+        let name = |feature: &Shown<'_>| match feature.known {
+            Some(known) => known.plain_name().into_owned(),
+            None => String::from(feature.name),
+        };
+        let label = match features {
             [first, second, _, ..] => format!("{}, {}, ...", name(first), name(second)),
             few => few.iter().map(name).collect::<Vec<_>>().join(", "),
         };
@@ -297,8 +344,35 @@ fn feature_links(all: &[FeatureMeta], order: &[usize], first: usize) -> Vec<Feat
     pages.collect()
 }
 
-/// The drawing that needs no script: features, and the score below.
-fn panels(features: &[&FeatureMeta], buckets: &[Bucket], threshold: f64) -> Vec<Panel> {
+/// Returns the moments from which on another model judged.
+fn changes_of_model(buckets: &[Bucket]) -> Vec<Mark> {
+    let changes = buckets.windows(2).filter(|pair| pair[0].model_version != pair[1].model_version);
+    let mark = |pair: &[Bucket]| Mark {
+        time_us: pair[1].first_us,
+        text: format!("model {}", pair[1].model_version),
+    };
+    changes.map(mark).collect()
+}
+
+/// Returns the thresholds that were applied, each over its own time.
+fn thresholds(buckets: &[Bucket]) -> Vec<Threshold> {
+    let runs = buckets.chunk_by(|a, b| a.threshold == b.threshold);
+    let mut found: Vec<Threshold> = runs
+        .map(|run| Threshold {
+            since_us: run[0].first_us,
+            until_us: run[run.len() - 1].last_us,
+            value: run[0].threshold,
+        })
+        .collect();
+    // Each applies until the next.
+    for index in 1..found.len() {
+        found[index - 1].until_us = found[index].since_us;
+    }
+    found
+}
+
+/// Returns the drawing that needs no script: features, and the score below.
+fn panels(features: &[Shown<'_>], buckets: &[Bucket]) -> Vec<Panel> {
     let gap_us = gap_us(buckets);
     let points = |extent: &dyn Fn(&Bucket) -> Option<Extent>| -> Vec<Option<Point>> {
         let point = |bucket: &Bucket| {
@@ -330,7 +404,7 @@ fn panels(features: &[&FeatureMeta], buckets: &[Bucket], threshold: f64) -> Vec<
             name: feature.title(),
             points: points(&|bucket| bucket.values[index]),
             band: feature.normal_range(),
-            limit: None,
+            thresholds: Vec::new(),
             markers: markers(&|bucket| {
                 // What is farther from the usual is likelier the reason.
                 let Extent { min, max } = bucket.values[index]?;
@@ -344,7 +418,7 @@ fn panels(features: &[&FeatureMeta], buckets: &[Bucket], threshold: f64) -> Vec<
         name: String::from("anomaly score"),
         points: points(&|bucket| Some(bucket.score)),
         band: None,
-        limit: Some((threshold, "threshold")),
+        thresholds: thresholds(buckets),
         markers: markers(&|bucket| Some(bucket.score.max)),
     });
     panels
@@ -359,11 +433,10 @@ fn gap_us(buckets: &[Bucket]) -> i64 {
 }
 
 impl EventRow {
-    fn new(stored: &StoredPrediction, features: &[&FeatureMeta]) -> Self {
+    fn new(stored: &StoredPrediction, features: &[Shown<'_>]) -> Self {
         let prediction = &stored.prediction;
-        let cell = |feature: &&FeatureMeta| {
-            ValueCell::new(&prediction.features, &feature.name, Some(*feature))
-        };
+        let cell =
+            |feature: &Shown<'_>| ValueCell::new(&prediction.features, feature.name, feature.known);
         Self {
             measured: Moment::of(prediction.timestamp_us),
             values: features.iter().map(cell).collect(),
@@ -371,18 +444,4 @@ impl EventRow {
             is_anomaly: prediction.is_anomaly,
         }
     }
-}
-
-/// Features by how much they pushed the scores of anomalies, and then in the order of the model: of
-/// many, those should be seen first that matter.
-fn by_push(features: &[FeatureMeta], anomalies: &[StoredPrediction]) -> Vec<usize> {
-    let push = |feature: &FeatureMeta| -> f64 {
-        let pushed = anomalies.iter().flat_map(|stored| &stored.prediction.attributions);
-        let own = pushed.filter(|pushed| *pushed.feature == *feature.name);
-        own.map(|pushed| pushed.contribution.max(0.0)).sum()
-    };
-    let pushes: Vec<f64> = features.iter().map(push).collect();
-    let mut order: Vec<usize> = (0..features.len()).collect();
-    order.sort_by(|&a, &b| pushes[b].total_cmp(&pushes[a]));
-    order
 }

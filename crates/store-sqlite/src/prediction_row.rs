@@ -7,7 +7,7 @@ use store::{Entry, RowHash, RowPart, StoredPrediction};
 
 /// The columns of a prediction in the order in which [`read`] takes them.
 pub(crate) const COLUMNS: &str = "id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
-                                  is_anomaly, attributions, model_version";
+                                  is_anomaly, attributions, model_version, received_us";
 
 /// The columns that [`hashes_of`] takes, in its order.
 pub(crate) const HASHED_COLUMNS: &str = "station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
@@ -101,7 +101,7 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
         attributions: from_json(row, 9)?,
         model_version: model_version.as_str().into(),
     };
-    Ok(StoredPrediction { id: row.get(0)?, prediction })
+    Ok(StoredPrediction { id: row.get(0)?, prediction, received_us: clock_time(row, 11)? })
 }
 
 /// Reads a time that an event can have: in a damaged row, it may be any number.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use sensor::ModelVersion;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use store::{Bucket, Extent, SampleQuery, Sampled, SeriesQuery};
 
@@ -34,13 +35,19 @@ fn begin(row: &SeriesRow) -> Bucket {
         n_anomalies: 0,
         is_whole: true,
         score: extent_of(row.anomaly_score),
+        threshold: row.threshold,
+        model_version: row.model_version.clone(),
         values: vec![None; row.values.len()],
     }
 }
 
 /// Adds a row to its bucket.
 fn add(bucket: &mut Bucket, row: &SeriesRow) {
-    bucket.last_us = bucket.last_us.max(row.timestamp_us);
+    if row.timestamp_us >= bucket.last_us {
+        bucket.last_us = row.timestamp_us;
+        bucket.threshold = row.threshold;
+        bucket.model_version.clone_from(&row.model_version);
+    }
     bucket.n_events += 1;
     bucket.n_anomalies += u32::from(row.is_anomaly);
     bucket.score = widened(bucket.score, row.anomaly_score);
@@ -57,7 +64,7 @@ pub(crate) fn series(
 ) -> Result<Vec<Bucket>, QueryError> {
     let rows_max = SERIES_ROWS_MAX / query.n_buckets.max(1);
     let sql = "
-        SELECT timestamp_us, features, anomaly_score, is_anomaly FROM predictions
+        SELECT timestamp_us, features, anomaly_score, is_anomaly, threshold, model_version FROM predictions
         WHERE station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
         ORDER BY timestamp_us, sequence LIMIT ?4";
     let mut statement = connection.prepare_cached(sql)?;
@@ -92,7 +99,7 @@ fn add_anomalies(
     buckets: &mut [Bucket],
 ) -> Result<(), QueryError> {
     let sql = "
-        SELECT timestamp_us, features, anomaly_score, is_anomaly
+        SELECT timestamp_us, features, anomaly_score, is_anomaly, threshold, model_version
         FROM predictions INDEXED BY anomalies_by_station
         WHERE is_anomaly AND station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
         ORDER BY id DESC LIMIT ?4";
@@ -187,6 +194,8 @@ struct SeriesRow {
     values: Vec<Option<f64>>,
     anomaly_score: f64,
     is_anomaly: bool,
+    threshold: f64,
+    model_version: ModelVersion,
 }
 
 impl SeriesRow {
@@ -196,6 +205,8 @@ impl SeriesRow {
             values: values(row, 1, features)?,
             anomaly_score: row.get(2)?,
             is_anomaly: row.get(3)?,
+            threshold: row.get(4)?,
+            model_version: row.get_ref(5)?.as_str()?.into(),
         })
     }
 }

@@ -441,6 +441,8 @@ async fn buckets_have_the_extremes_of_their_events(database: &dyn Database) {
                 n_anomalies: u32::try_from(within.iter().filter(|p| p.is_anomaly).count()).unwrap(),
                 is_whole: true,
                 score: extent(within.iter().map(|p| p.anomaly_score)).unwrap(),
+                threshold: last.threshold,
+                model_version: last.model_version.clone(),
                 values: vec![of("noise"), None, of("heat")],
             });
         }

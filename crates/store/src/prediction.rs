@@ -35,6 +35,8 @@ pub struct StoredPrediction {
     pub id: i64,
     /// The prediction.
     pub prediction: Prediction,
+    /// When its event was received, in microseconds since 1970.
+    pub received_us: i64,
 }
 
 /// Counts of stored predictions.

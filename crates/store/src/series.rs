@@ -34,6 +34,10 @@ pub struct Bucket {
     pub is_whole: bool,
     /// Their scores.
     pub score: Extent,
+    /// The threshold of its last prediction.
+    pub threshold: f64,
+    /// The model that gave its last prediction.
+    pub model_version: ModelVersion,
     /// Values of the features that were asked for; `None` where all are missing.
     pub values: Vec<Option<Extent>>,
 }

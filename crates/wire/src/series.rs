@@ -14,6 +14,8 @@ pub struct SeriesBody<'a> {
     pub until: String,
     /// The features of `values`, in its order.
     pub features: Vec<&'a str>,
+    /// The versions of the models that gave the scores, in order of first use.
+    pub models: Vec<String>,
     /// The parts of the time in which anything was measured, in order.
     pub buckets: Vec<BucketBody>,
 }
@@ -38,6 +40,10 @@ pub struct BucketBody {
     pub is_whole: bool,
     /// The lowest and the highest score.
     pub score: [f64; 2],
+    /// The threshold of its last event.
+    pub threshold: f64,
+    /// The model of its last event: an index into `models`.
+    pub model: usize,
     /// The lowest and the highest value of each feature; null where all are missing.
     pub values: Vec<Option<[f64; 2]>>,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use sensor::{StationId, timestamp};
+use sensor::{ModelVersion, StationId, timestamp};
 use store::{Bucket, Extent, SeriesQuery};
 use wire::{BucketBody, ProblemBody, SeriesBody};
 
@@ -31,6 +31,7 @@ const POINTS_DEFAULT: u32 = 600;
         ("until" = Option<String>, Query, format = DateTime, description = "Measured before this time, RFC 3339; now unless told"),
         ("points" = Option<u32>, Query, minimum = 1, maximum = 4_000, description = "Parts of the time, 1 to 4,000; 600 unless told"),
         ("features" = Option<String>, Query, pattern = "^[0-9]+(,[0-9]+)*$", description = "Indices of up to 8 features of the model, from 0, with commas between; the first 8 unless told"),
+        ("names" = Option<String>, Query, description = "Names of up to 8 features as a JSON array, which the current model need not have; instead of `features`"),
     ),
     responses(
         (status = 200, description = "The buckets in order of time", body = SeriesBody<'static>),
@@ -54,9 +55,11 @@ pub(crate) async fn series(
     let name = |index: usize| Some(Arc::clone(&schema.features().get(index)?.name));
     let features =
         query.take("features", |text| query::indices(text, schema.len(), SeriesBody::FEATURES_MAX));
+    let names = query.take("names", |text| query::names(text, SeriesBody::FEATURES_MAX));
     query.finish()?;
     let indices = features.unwrap_or_else(|| (0..SeriesBody::FEATURES_MAX).collect());
-    let features: Vec<Arc<str>> = indices.into_iter().filter_map(name).collect();
+    let features: Vec<Arc<str>> =
+        names.unwrap_or_else(|| indices.into_iter().filter_map(name).collect());
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
 
     let wanted = SeriesQuery {
@@ -67,17 +70,32 @@ pub(crate) async fn series(
         features: features.clone(),
     };
     let buckets = api.pipeline.store.series(wanted).await?;
+    let mut models: Vec<String> = Vec::new();
+    let mut model_index = |version: &ModelVersion| {
+        models.iter().position(|known| known == version.as_str()).unwrap_or_else(|| {
+            models.push(version.to_string());
+            models.len() - 1
+        })
+    };
+    let buckets = buckets
+        .into_iter()
+        .map(|bucket| {
+            let model = model_index(&bucket.model_version);
+            bucket_body(bucket, model)
+        })
+        .collect();
     Ok(JsonLine(SeriesBody {
         station_id: station_id.as_str(),
         since: timestamp::format(since_us),
         until: timestamp::format(until_us),
         features: features.iter().map(|name| &**name).collect(),
-        buckets: buckets.into_iter().map(bucket_body).collect(),
+        models,
+        buckets,
     })
     .into_response())
 }
 
-fn bucket_body(bucket: Bucket) -> BucketBody {
+fn bucket_body(bucket: Bucket, model: usize) -> BucketBody {
     let ends = |extent: Extent| [extent.min, extent.max];
     BucketBody {
         first_ms: bucket.first_us as f64 / 1e3,
@@ -86,6 +104,8 @@ fn bucket_body(bucket: Bucket) -> BucketBody {
         anomalies: bucket.n_anomalies,
         is_whole: bucket.is_whole,
         score: ends(bucket.score),
+        threshold: bucket.threshold,
+        model,
         values: bucket.values.into_iter().map(|extent| extent.map(ends)).collect(),
     }
 }

@@ -315,6 +315,9 @@ async fn a_series_tells_the_extremes_of_each_part_of_the_time() {
         "?features=",
         "?features=99",
         "?features=0,0",
+        "?names=a,b",
+        "?names=%5B%22a%22%2C%22a%22%5D",
+        "?names=%5B1%5D",
         "?since=now",
         "?x=1",
     ] {
@@ -370,4 +373,88 @@ async fn a_page_of_another_site_cannot_send_anything() {
         (post("cross-site").await, post("same-origin").await, post("none").await),
         (403, 409, 409)
     );
+}
+
+/// A station that two models have judged: the first knew another feature and had another threshold.
+async fn app_with_a_change_of_model() -> TestApp {
+    let features = ["temperature_c", "humidity_pct", "vibration_mm_s"];
+    let schema = FeatureSchema::new(features.map(Feature::named).into()).unwrap();
+    let events: Vec<SensorEvent> = (0..500)
+        .map(|index| {
+            let value = 40.0 + f64::from(index % 25);
+            let json = format!(
+                r#"{{"station_id":"press","sequence":{index},"timestamp":"2026-01-02T03:04:05Z","temperature_c":{value},"humidity_pct":{value},"vibration_mm_s":{value}}}"#
+            );
+            schema.parse(json.as_bytes(), NOW_US).unwrap()
+        })
+        .collect();
+    let detector = Detector::fit(&schema, &events, &Params::default(), NOW_US).unwrap();
+    let earlier = TestApp::with_model(&pipeline::Model {
+        detector,
+        origin: pipeline::Origin::File,
+        loaded_us: NOW_US,
+    });
+    for second in 0..5 {
+        let event = format!(
+            r#"{{"station_id":"press","sequence":{second},"timestamp":"2026-11-22T11:50:0{second}Z","temperature_c":50,"humidity_pct":50,"vibration_mm_s":4{second}}}"#
+        );
+        assert_eq!(earlier.predict(&event).await.status, 200);
+    }
+    let TestApp { router: old, dir, writer } = earlier;
+    drop(old);
+    writer.join().unwrap();
+    let (router, writer) = crate::router(dir.path(), &model(42));
+    let app = TestApp { router, dir, writer };
+    for second in 0..3 {
+        let event = GOOD
+            .replace("station_001", "press")
+            .replace("2026-01-02T03:04:05Z", &format!("2026-11-22T11:59:5{second}Z"));
+        assert_eq!(app.predict(&event).await.status, 200);
+    }
+    app
+}
+
+/// Seen to fail with a chart of the current threshold and the current features alone.
+#[tokio::test]
+async fn a_chart_shows_what_an_earlier_model_was_given_and_which_threshold_it_applied() {
+    let app = app_with_a_change_of_model().await;
+    let series =
+        app.get("/stations/press/series?points=100&names=%5B%22vibration_mm_s%22%5D").await;
+    assert_eq!(series.body["features"], json!(["vibration_mm_s"]));
+    assert_eq!(series.body["models"].as_array().unwrap().len(), 2);
+    let buckets = series.body["buckets"].as_array().unwrap();
+    let (first, last) = (&buckets[0], &buckets[buckets.len() - 1]);
+    assert_eq!(first["values"][0][0], 40.0);
+    assert_eq!(last["values"], json!([null]));
+    assert_eq!((&first["model"], &last["model"]), (&json!(0), &json!(1)));
+    assert_ne!(first["threshold"], last["threshold"]);
+    let current = app.get("/health").await.body["model"]["threshold"].clone();
+    assert_eq!(last["threshold"], current);
+
+    let station = page(&app, "/ui/stations/press").await.text;
+    assert!(station.contains("vibration mm s") || station.contains("vibration_mm_s"), "{station}");
+    assert_eq!(station.matches("class=\"mark\"").count(), 2, "a threshold for each model");
+    assert_eq!(station.matches("class=\"change\"").count(), 1);
+    assert!(station.contains(">model 2026-11-22-"), "{station}");
+}
+
+/// Seen to fail with the order of arrival.
+#[tokio::test]
+async fn the_last_anomalies_of_a_station_are_in_order_of_measurement() {
+    let app = TestApp::new();
+    for (sequence, minute) in [(1, 50), (2, 58), (3, 20), (4, 59)] {
+        let event = HOT
+            .replace("\"sequence\":2", &format!("\"sequence\":{sequence}"))
+            .replace("2026-01-02T03:04:05Z", &format!("2026-11-22T11:{minute}:00Z"));
+        assert_eq!(app.predict(&event).await.status, 200);
+    }
+    let station = page(&app, "/ui/stations/station_001").await.text;
+    let anomalies = station.split("id=\"anomalies\"").nth(1).unwrap();
+    let anomalies = anomalies.split("</div>").next().unwrap();
+    let places = ["11:59:00", "11:58:00", "11:50:00", "11:20:00"]
+        .map(|time| anomalies.find(&format!("2026-11-22 {time} UTC")).unwrap());
+    assert!(places.is_sorted(), "{places:?}");
+    // The third was measured before the second and came after it.
+    assert_eq!(anomalies.matches("arrived 40 min later").count(), 1, "{anomalies}");
+    assert_eq!(anomalies.matches("arrived").count(), 1, "{anomalies}");
 }
