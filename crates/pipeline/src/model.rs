@@ -145,9 +145,8 @@ impl FeatureDifference {
 
 impl fmt::Display for FeatureDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMED_MAX: usize = 5;
-        let without = wording::listed(&self.missing, NAMED_MAX);
-        let with = wording::listed(&self.added, NAMED_MAX);
+        let without = wording::listed(&self.missing);
+        let with = wording::listed(&self.added);
         match (self.missing.is_empty(), self.added.is_empty()) {
             (false, true) => write!(f, "without {without}"),
             (true, _) => write!(f, "with {with}"),

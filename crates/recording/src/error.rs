@@ -52,7 +52,7 @@ pub enum OpenError {
         name: String,
     },
     /// A feature has no column.
-    #[error("`{}` has no column `{name}`; it has {}", path.display(), columns.join(", "))]
+    #[error("`{}` has no column `{name}`; it has {}", path.display(), wording::listed(columns))]
     NoColumn {
         /// The file.
         path: PathBuf,

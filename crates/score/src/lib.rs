@@ -18,6 +18,7 @@ use detector::Detector;
 use files::AtomicFile;
 use indicatif::{ProgressBar, ProgressStyle};
 use recording::BadRow;
+use wording::listed;
 
 use crate::input::{Block, Input};
 use crate::timing::Timing;
@@ -64,7 +65,7 @@ pub fn run(
     }
     let wide = detector.wide_features();
     if !wide.is_empty() {
-        let names = wide.join(", ");
+        let names = listed(&wide);
         writeln!(stderr, "note: compared in 64 bits, which takes longer: {names}")?;
     }
     // One for each core is what 0 asks for.

@@ -71,7 +71,7 @@ pub enum InvalidSchema {
         name: String,
     },
     /// The text is not TOML, or has other keys.
-    #[error("not a schema file: {0}")]
+    #[error("not a schema file")]
     Toml(#[from] toml::de::Error),
 }
 

@@ -8,6 +8,7 @@ use plant::Plant;
 use recording::Recording;
 use sensor::{Feature, FeatureSchema, FeatureValues, StationId};
 use wire::EventBody;
+use wording::listed;
 
 use crate::args::Args;
 
@@ -60,11 +61,12 @@ impl Iterator for Messages {
 fn simulated(args: &Args, wanted: &[String]) -> anyhow::Result<Messages> {
     let schema = FeatureSchema::default();
     let names = Arc::clone(schema.names());
-    if wanted.iter().any(|name| !names.iter().any(|measured| **measured == **name)) {
+    let mut missing = wanted.to_vec();
+    missing.retain(|name| !names.iter().any(|measured| **measured == **name));
+    if !missing.is_empty() {
         bail!(
-            "the server's model wants {}, and the simulated plant measures {}: send a recording with --replay FILE.csv",
-            wanted.join(", "),
-            names.join(", ")
+            "the simulated plant does not measure {}, which the server's model needs: send a recording with --replay FILE.csv",
+            listed(&missing)
         );
     }
     let len = args.count.unwrap_or(COUNT_DEFAULT);

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 use recording::Recording;
 use sensor::{Feature, FeatureSchema, SensorEvent};
+use wording::listed;
 
 use crate::args::Args;
 
@@ -186,7 +187,7 @@ fn columns_of_numbers(recording: &Recording) -> anyhow::Result<(FeatureSchema, V
         bail!(
             "`{}` has no row with a number to learn from; its columns that could be features are: {}",
             recording.path().display(),
-            others.join(", ")
+            listed(&others)
         );
     }
     others.retain(|other| !names.iter().any(|name| name == other));
@@ -201,5 +202,5 @@ fn columns_of_numbers(recording: &Recording) -> anyhow::Result<(FeatureSchema, V
 /// The warning that columns are not learnt, if there are any.
 fn left_out(why: &str, columns: &[&str]) -> Option<String> {
     let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
-    (!columns.is_empty()).then(|| format!("left out: {why}: {}", columns.join(", ")))
+    (!columns.is_empty()).then(|| format!("left out: {why}: {}", listed(&columns)))
 }

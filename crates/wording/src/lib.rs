@@ -137,12 +137,14 @@ pub fn counted(n: u64, noun: &str) -> String {
 }
 
 /// Writes the first names of a list and the number of the others: a, b, c and 197 more.
-pub fn listed<T: AsRef<str>>(names: &[T], n_max: usize) -> String {
-    let (shown, others) = names.split_at(names.len().min(n_max));
-    let shown: Vec<&str> = shown.iter().map(AsRef::as_ref).collect();
+pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    /// Enough to recognise a list by.
+    const SHOWN_MAX: usize = 8;
+    let (shown, others) = names.split_at(names.len().min(SHOWN_MAX));
+    let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     match others.len() {
-        0 => shown.join(", "),
-        n_others => format!("{} and {n_others} more", shown.join(", ")),
+        0 => shown,
+        n_others => format!("{shown} and {n_others} more"),
     }
 }
 
@@ -204,8 +206,9 @@ mod tests {
             [0, 1, 2_000].map(|n| counted(n, "event")),
             ["0 events", "1 event", "2,000 events"]
         );
-        assert_eq!(listed(&["a", "b"], 3), "a, b");
-        assert_eq!(listed(&["a", "b", "c", "d"], 3), "a, b, c and 1 more");
-        assert_eq!(listed::<&str>(&[], 3), "");
+        assert_eq!(listed(&["a", "b"]), "a, b");
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        assert_eq!(listed(&names), "a, b, c, d, e, f, g, h and 2 more");
+        assert_eq!(listed::<&str>(&[]), "");
     }
 }
