@@ -165,8 +165,8 @@ async fn the_readme_shows_what_the_programs_print() {
     let mut n_checked = 0;
     for Example { command, output } in examples(&readme) {
         let words = words(&command);
-        let program = if words[0] == "cargo" { words[3].as_str() } else { words[0].as_str() };
-        let arguments = words.iter().skip_while(|word| *word != "--").skip(1).cloned();
+        let program = words[0].rsplit('/').next().unwrap();
+        let arguments = words.iter().skip(1).cloned();
         let mut out = anstream::StripStream::new(Vec::new());
         match program {
             "train" => {
