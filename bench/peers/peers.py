@@ -2,7 +2,7 @@
 
 A peer with `prepare` is handed what that makes of the rows, outside of the time that is taken.
 
-A peer is fitted on a matrix of float64 with one thread, 100 trees (unless told otherwise) and the
+A peer is fitted on a matrix of float64 with one thread, 100 trees (by default) and the
 standard algorithm: axis-parallel cuts, uniform between the extremes, height limit log2 of the sample
 size. `score` gives numbers that are higher for more anomalous rows, whatever the library's own sign.
 """

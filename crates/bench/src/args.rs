@@ -1,4 +1,4 @@
-//! What can be asked of the program.
+//! The command-line arguments.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,35 +9,35 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Args {
-    /// What to measure
+    /// The subject to measure
     #[command(subcommand)]
     pub subject: Subject,
 }
 
-/// What can be measured.
+/// The subjects that can be measured.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Subject {
     /// Events a second, how long they wait, and what it takes of memory
     Serve(ServeArgs),
-    /// How much those who read delay those who send, with ten thousand stations
+    /// The delay that readers cause to senders, with ten thousand stations
     Readers(ReadersArgs),
-    /// How long it takes until a page is to be seen, of a thousand stations and a million events
+    /// The time until a page is visible, with a thousand stations and a million events
     Pages(PagesArgs),
 }
 
-/// How to measure the server.
+/// Options of the measurement of the server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeArgs {
     /// A minute's run that writes no file, without the comparison with Flask
     #[arg(long)]
     pub quick: bool,
 
-    /// The file whose section on serving is written anew
+    /// The file whose section on serving is replaced
     #[arg(long, value_name = "FILE", default_value = "BENCHMARKS.md")]
     pub output: PathBuf,
 }
 
-/// How to measure the effect of readers.
+/// Options of the measurement of readers.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReadersArgs {
     /// Write no file, and take fewer rounds
@@ -53,18 +53,18 @@ pub struct ReadersArgs {
     pub server: Option<PathBuf>,
 }
 
-/// How to measure the pages; needs Chromium.
+/// Options of the measurement of pages, which needs Chromium.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PagesArgs {
     /// Write no file
     #[arg(long)]
     pub quick: bool,
 
-    /// The file whose section on pages is written anew
+    /// The file whose section on pages is replaced
     #[arg(long, value_name = "FILE", default_value = "BENCHMARKS.md")]
     pub output: PathBuf,
 
-    /// Where programs are looked for
+    /// The folder of the programs
     #[arg(long, value_name = "FOLDERS", env = "PATH", hide_env_values = true)]
     pub search_path: OsString,
 }

@@ -20,7 +20,7 @@ pub(crate) struct Events {
 
 /// Ten digits, so that all requests have the same length.
 const FIRST_SEQUENCE: u64 = 1_000_000_000;
-/// One event in so many is hot enough to be an anomaly.
+/// One in this many events is hot enough to be an anomaly.
 const ANOMALY_EVERY: u64 = 100;
 
 impl Events {

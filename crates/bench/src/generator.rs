@@ -12,7 +12,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rig::Answer;
 
-/// How requests are to be sent.
+/// The schedule of requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) addr: SocketAddr,
@@ -23,7 +23,7 @@ pub(crate) struct Load {
     pub(crate) duration: Duration,
 }
 
-/// What came of it.
+/// The outcome of a load.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// Answers with 200.
@@ -31,9 +31,9 @@ pub(crate) struct Outcome {
     /// Answers with anything else.
     pub(crate) n_refused: u64,
     pub(crate) seconds: f64,
-    /// How long good answers took, in microseconds: from when the request was due.
+    /// Latencies of good answers in microseconds, counted from when the request was due.
     pub(crate) latency_us: Histogram<u64>,
-    /// How long refusals took, from when the request was sent.
+    /// Latencies of refusals in microseconds, counted from when the request was sent.
     pub(crate) refusal_us: Histogram<u64>,
 }
 
@@ -51,13 +51,13 @@ impl Outcome {
 
 /// Answers that take longer count as so long, in microseconds.
 const LATENCY_US_MAX: u64 = 60_000_000;
-/// How long the last answers are waited for.
+/// The longest wait for the last answers.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 struct Client {
     stream: TcpStream,
     received: Vec<u8>,
-    /// What of the request is not sent yet.
+    /// The part of the request that is not sent yet.
     unsent: Vec<u8>,
     /// When the request was due, and when it was sent; `None` when there is none.
     waiting: Option<(Instant, Instant)>,

@@ -5,7 +5,7 @@
 //! (`generator`), which keeps to a schedule whatever the server does: an answer is late from when its
 //! request was due, and not from when it could be sent.
 //!
-//! What it does not do: it tests nothing. A figure that falls short is a figure.
+//! It tests nothing. A figure that falls short is a figure.
 
 mod args;
 mod events;

@@ -1,4 +1,4 @@
-//! How long it takes until a page is to be seen, on a floor of many stations.
+//! The time until a page is visible, with many stations.
 
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +10,7 @@ use rig::{Browser, Connection, Launch, Programs, ServerProcess, Viewport, reques
 use crate::args::PagesArgs;
 use crate::report::{self, Figure, median};
 
-/// Stations, and events of each; of the dense one there are so many more.
+/// The number of stations, of events of each, and of further events of the dense one.
 const N_STATIONS: u64 = 1_000;
 const EVENTS_EACH: u64 = 900;
 const DENSE_EVENTS: u64 = 100_000;

@@ -1,4 +1,4 @@
-//! How much readers delay acknowledgements: the same load with and without them, in turn.
+//! The delay that readers cause to acknowledgements: the same load with and without them, in turn.
 
 use std::io::{ErrorKind, Read as _, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &ReadersArgs, out: &mut dyn Write) -> anyhow::Result<()>
         beside.push(with);
         ratios.push(with / without);
     }
-    ensure!(n_messages > 0 && n_scrapes > 0, "nobody has read anything");
+    ensure!(n_messages > 0 && n_scrapes > 0, "the readers have read nothing");
     let figure = Figure {
         what: "p99 of `/predict` with 64 streams and 10 scrapes a second, over p99 without them",
         wanted: "at most 1.2",

@@ -21,7 +21,7 @@ pub(crate) fn tell(out: &mut dyn Write, figure: &Figure) -> std::io::Result<()> 
     out.flush()
 }
 
-/// Writes the section of a file anew, and leaves what stands before and after it.
+/// Replaces the section of a file, and leaves what is before and after it.
 pub(crate) fn write(
     path: &Path,
     heading: &str,

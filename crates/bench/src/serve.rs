@@ -1,4 +1,4 @@
-//! What is measured of the server, one load after another.
+//! The measurements of the server, one load after another.
 
 use std::io::Write;
 use std::path::Path;
@@ -284,7 +284,7 @@ impl Bench {
     }
 }
 
-/// What Python answers, beside a rate of ours.
+/// Measures the Flask server beside a rate of ours.
 fn against_flask(rate: f64) -> Figure {
     let measured = match FlaskProcess::start() {
         Ok(process) => {

@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long)]
     pub keep: bool,
 
-    /// How many events to send
+    /// The number of events to send
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "keep")]
     pub count: u64,
 
@@ -36,15 +36,15 @@ pub struct Args {
     #[arg(long, conflicts_with = "view")]
     pub json: bool,
 
-    /// How to show events while they are sent; by itself, a view on a terminal and nothing elsewhere
+    /// The view of events while they are sent; by default, a view on a terminal and nothing elsewhere
     #[arg(long, value_name = "VIEW", value_enum, default_value_t = View::Auto)]
     pub view: View,
 }
 
-/// How many of the latest anomalies are shown.
+/// The number of the latest anomalies that are shown.
 const ANOMALIES_SHOWN: usize = 8;
 
-/// Shows the system at work, and ends by itself or, with `--keep`, when `stop` is done.
+/// Shows the system at work, and ends after the last event or, with `--keep`, when `stop` is done.
 ///
 /// # Errors
 ///
@@ -84,12 +84,12 @@ pub async fn run(
         }
         writeln!(voice.words(), "\nTo see the pages of the server: cargo demo --keep")?;
     }
-    // The server may have ended by itself, and then says why.
+    // The server may have ended on its own, and then says why.
     let _ = stop_server.send(());
     server.await.context("the server panicked")?
 }
 
-/// Where the demo speaks: programs hear the report alone.
+/// The outputs of the demo: programs get the report alone.
 struct Voice<'a> {
     out: &'a mut (dyn Write + Send),
     nowhere: io::Sink,
@@ -97,7 +97,7 @@ struct Voice<'a> {
 }
 
 impl Voice<'_> {
-    /// Where what is for people goes.
+    /// The output for people.
     fn words(&mut self) -> &mut (dyn Write + Send) {
         if self.is_json { &mut self.nowhere } else { self.out }
     }

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let dir = std::env::temp_dir().join(format!("detector-example-{}", std::process::id()));
     detector.save(&dir)?;
-    let detector = Detector::load(&dir)?.ok_or("the model has gone")?;
+    let detector = Detector::load(&dir)?.ok_or("the model was not found")?;
     std::fs::remove_dir_all(&dir)?;
 
     println!("threshold {:.4}", detector.threshold());

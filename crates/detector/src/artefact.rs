@@ -14,7 +14,7 @@ pub const DETECTOR_KIND: [u8; 8] = *b"\x89IFD\r\n\x1a\n";
 /// The format version that is written; this and all earlier ones are read.
 pub const DETECTOR_VERSION: u32 = 1;
 
-/// Why bytes are no detector.
+/// An error that occurs when bytes are read as a detector.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ArtefactError {
     /// The file, or the forest within it, could not be read.

@@ -1,4 +1,4 @@
-//! How strange is too strange: path sums of normal events, and the cut made from them.
+//! The calibration: path sums of normal events, and the cut made from them.
 
 use isoforest::{IsolationForest, PathSum, Threshold, TrainingPathSums};
 
@@ -26,7 +26,7 @@ impl AlarmRule {
         }
     }
 
-    /// Whether the share is one that the rule can work with.
+    /// Returns `true` if the share is one that the rule can work with.
     pub(crate) fn is_valid(self) -> bool {
         match self {
             Self::FalseAlarmRate(rate) => rate > 0.0 && rate < 1.0,
@@ -44,7 +44,7 @@ pub(crate) struct Calibration {
     pub(crate) cut: Cut,
 }
 
-/// Where the cut lies.
+/// The place of the cut.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Cut {
     FalseAlarmRate(f64),
@@ -82,7 +82,7 @@ impl Calibration {
         Self { sums: out_of_bag, cut }
     }
 
-    /// Whether the rule can be kept: the smallest p-value there is depends on the number of sums.
+    /// Returns `true` if the rule can be kept: the smallest p-value there is depends on the number of sums.
     pub(crate) fn is_usable(&self) -> bool {
         let rule = self.rule();
         match rule {
@@ -100,7 +100,7 @@ impl Calibration {
         (n_as_strange + 1) as f64 / (self.sums.len() + 1) as f64
     }
 
-    /// How many normal events may be as strange as an anomaly: the most for which the p-value is
+    /// Returns how many normal events may be as strange as an anomaly: the most for which the p-value is
     /// still at most `rate`. So an anomaly is stranger than the next one, which has this index.
     #[expect(
         clippy::cast_possible_truncation,
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn calibration(n: u64, rule: AlarmRule) -> Calibration {
-        // In descending order, as a fit may give them; every sum stands once.
+        // In descending order, as a fit may give them; every sum occurs once.
         let sums: Vec<PathSum> = (1..=n).rev().map(|i| PathSum::from_bits(i << 40)).collect();
         let out_of_bag = sums.iter().copied().map(Some).collect();
         Calibration::new(TrainingPathSums { in_sample: sums, out_of_bag }, rule)

@@ -1,4 +1,4 @@
-//! What would have been normal.
+//! Counterfactuals: the nearest values that would have been normal.
 
 use std::sync::Arc;
 

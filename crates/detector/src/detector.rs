@@ -11,7 +11,7 @@ use crate::meta::{ModelMeta, Training};
 use crate::params::Params;
 use crate::summary::FeatureSummary;
 
-/// Why a detector could not be fitted.
+/// An error that occurs when a detector is fitted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FitError {
     /// Some events must be left over to judge the others.
@@ -65,14 +65,14 @@ pub enum FitError {
     Forest(#[from] isoforest::FitError),
 }
 
-/// What a detector says of a row.
+/// The judgement of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RowScore {
     /// In (0, 1], higher is more anomalous.
     pub anomaly_score: f64,
     /// Share of normal events that score as high, in (0, 1].
     pub p_value: f64,
-    /// Whether the row is anomalous by the alarm rule.
+    /// `true` if the row is anomalous by the alarm rule.
     pub is_anomaly: bool,
 }
 
@@ -172,12 +172,12 @@ impl Detector {
         Ok(Self::new(Parts::decode(bytes)?, meta))
     }
 
-    /// What an event of this detector consists of.
+    /// Returns the features of an event.
     pub fn schema(&self) -> &FeatureSchema {
         &self.parts.schema
     }
 
-    /// What there is to know about this detector.
+    /// Returns the metadata.
     pub fn meta(&self) -> &ModelMeta {
         &self.meta
     }
@@ -221,7 +221,7 @@ impl Detector {
         }
     }
 
-    /// What pushed the score of an event, largest push towards anomalous first.
+    /// Returns the attributions of an event, the largest towards anomalous first.
     ///
     /// # Panics
     ///
@@ -241,7 +241,7 @@ impl Detector {
         attributions
     }
 
-    /// What each value of a row pushed the score, positive towards anomalous.
+    /// Returns the contribution of each value of a row, positive towards anomalous.
     pub(crate) fn contributions(&self, values: &[f64]) -> Vec<f64> {
         self.parts.forest.contributions(values)
     }

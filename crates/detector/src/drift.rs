@@ -1,13 +1,13 @@
-//! How far values have moved from those of the training.
+//! Drift: the distance of values from those of the training.
 
 use std::fmt;
 
 use crate::meta::FeatureMeta;
 
-/// How far the values of a feature have moved from those of the training.
+/// The distance of a feature's values from those of the training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FeatureDrift {
-    /// How many values were compared with the training.
+    /// The number of values that were compared with the training.
     pub n_values: usize,
     /// Population stability index over tenths of the training, 0 where nothing has moved: the sum of
     /// (a - e) ln(a / e) over shares a now and e in training (Siddiqi 2006, Credit Risk Scorecards).
@@ -19,7 +19,7 @@ pub struct FeatureDrift {
     pub outside: f64,
 }
 
-/// What a drift means.
+/// The degree of a drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriftDegree {
     /// There are too few values to tell.
@@ -44,7 +44,7 @@ const KS_LARGE: f64 = 0.5;
 const N_PARTS: usize = 10;
 
 impl FeatureDrift {
-    /// What it means.
+    /// Returns the degree.
     pub fn degree(&self) -> DriftDegree {
         if self.n_values < N_VALUES_MIN {
             DriftDegree::Unknown
@@ -78,7 +78,7 @@ impl fmt::Display for DriftDegree {
             Self::Stable => "On the whole, values are distributed as in training.",
             Self::Moderate => "Values have moved a little since the training: find out why.",
             Self::Large => {
-                "Values differ from the training, so scores say less: mend the cause, or learn anew if this is normal now."
+                "Values differ from the training, so scores mean less: fix the cause, or retrain if this is normal now."
             }
         })
     }

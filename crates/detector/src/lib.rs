@@ -8,11 +8,11 @@
 //! by the trees that have not learnt it, so no data has to be set aside. The share of them that
 //! look as strange as a new event is its p-value, and an [`AlarmRule`] cuts there.
 //!
-//! What a judgement means is put into words here, too: [`ModelMeta::reasons`] says why an event is an
+//! Judgements are explained in words here, too: [`ModelMeta::reasons`] says why an event is an
 //! anomaly, [`Detector::counterfactual`] what would have been normal, and [`FeatureMeta::drift`] how
 //! far values have moved since the training.
 //!
-//! What it does not do: it keeps nothing between two events, reads no clock, and starts no thread
+//! It keeps nothing between two events, reads no clock, and starts no thread
 //! of its own.
 
 mod artefact;

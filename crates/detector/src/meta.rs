@@ -1,4 +1,4 @@
-//! What `model_meta.json` says about a detector, for people and tools.
+//! The contents of `model_meta.json`, which describes a detector to people and tools.
 
 use sensor::{Feature, FeatureSchema, ModelVersion, timestamp};
 use serde::ser::Error as _;
@@ -20,7 +20,7 @@ pub struct ModelMeta {
     pub features: Vec<FeatureMeta>,
     /// Number of events learnt from.
     pub training_rows: usize,
-    /// How the forest was grown.
+    /// The parameters of the forest.
     pub parameters: ForestMeta,
     /// Seed of the fit.
     pub seed: u64,
@@ -32,7 +32,7 @@ pub struct ModelMeta {
     pub contamination: Option<f64>,
     /// SHA-256 of the whole `isoforest.bin`, in hex.
     pub sha256: String,
-    /// What wrote it.
+    /// The versions that wrote it.
     pub versions: Versions,
 }
 
@@ -47,7 +47,7 @@ pub struct FeatureMeta {
     pub minimum: Option<f64>,
     /// Greatest possible value.
     pub maximum: Option<f64>,
-    /// Whether the value may be missing.
+    /// `true` if the value may be missing.
     pub optional: bool,
     /// Mean in training; like what follows, null when all values were missing.
     pub mean: Option<f64>,
@@ -61,7 +61,7 @@ pub struct FeatureMeta {
     pub percentiles: Option<Vec<f64>>,
 }
 
-/// How a forest was grown.
+/// The parameters that a forest was grown with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForestMeta {
     /// Number of trees.
@@ -81,7 +81,7 @@ pub struct Versions {
     pub program: String,
 }
 
-/// What the training data and the fit have to say.
+/// The facts that only the training knows.
 pub(crate) struct Training<'a> {
     pub(crate) schema: &'a FeatureSchema,
     pub(crate) summaries: Vec<Option<FeatureSummary>>,
@@ -142,7 +142,7 @@ impl FeatureMeta {
         }
     }
 
-    /// What a feature is, whatever its values in training were.
+    /// Describes a feature without the values of its training.
     pub(crate) fn without_summary(&self) -> Self {
         Self {
             mean: None,

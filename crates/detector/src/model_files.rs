@@ -15,7 +15,7 @@ pub const ARTEFACT_FILE: &str = "isoforest.bin";
 /// The metadata: what people and tools want to know of it.
 pub const META_FILE: &str = "model_meta.json";
 
-/// Why a model could not be loaded.
+/// An error that occurs when a model is loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file could not be read.
@@ -23,7 +23,7 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// There is an artefact, and nothing that says what it is.
@@ -37,7 +37,7 @@ pub enum LoadError {
     Artefact {
         /// The artefact.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         source: ArtefactError,
     },
     /// The metadata is not what it should be.
@@ -45,7 +45,7 @@ pub enum LoadError {
     Meta {
         /// The metadata.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         source: serde_json::Error,
     },
     /// The two files are not of one training.

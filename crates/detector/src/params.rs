@@ -1,11 +1,11 @@
-//! How to learn.
+//! Parameters of a training.
 
 use crate::calibration::AlarmRule;
 
-/// How to learn: how to grow the forest, and when to call an event anomalous.
+/// Parameters of a training: how to grow the forest, and when to call an event anomalous.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
-    /// How to grow the forest.
+    /// The parameters of the forest.
     ///
     /// By default, trees are grown from 2,048 samples instead of the paper's 256. A forest can tell
     /// an impossible value from a rare one only where its trees have seen the rare ones, and the

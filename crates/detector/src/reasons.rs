@@ -1,4 +1,4 @@
-//! Why an event is an anomaly, in words.
+//! Reasons in words.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ const UNUSUAL_NAMED: usize = 4;
 const USUAL_NAMED: usize = 3;
 
 impl ModelMeta {
-    /// Why an event of this model is an anomaly: which values are not as in training, and which are,
+    /// Explains why an event of this model is an anomaly: which values are not as in training, and which are,
     /// such as `sound 91.2 dB, normally 58 to 74; temperature as usual`.
     ///
     /// Normal is what 98 of 100 values in training were. A prediction of another model gets its
@@ -128,7 +128,7 @@ impl FeatureMeta {
         }
     }
 
-    /// Whether zeros would fill the line.
+    /// Returns `true` if zeros would fill the line.
     fn is_tiny(&self, value: f64) -> bool {
         self.n_places() >= SMALL_PLACES && value != 0.0 && value.abs() < TINY
     }
@@ -137,7 +137,7 @@ impl FeatureMeta {
         self.normal_range().map_or(2, |(low, high)| places_of(high - low))
     }
 
-    /// Whether a value is as most were in training; a missing one is when it pushed the score towards
+    /// Returns `true` if a value is as most were in training; a missing one is when it pushed the score towards
     /// normal.
     pub fn is_usual(&self, attribution: &Attribution) -> bool {
         match (attribution.value, self.normal_range()) {
@@ -147,7 +147,7 @@ impl FeatureMeta {
         }
     }
 
-    /// Whether the training had no value as low, or none as high.
+    /// Returns `true` if the training had no value as low, or none as high.
     pub fn is_unseen(&self, value: f64) -> bool {
         self.quantiles.as_ref().is_some_and(|seen| value < seen.min || value > seen.max)
     }
@@ -186,7 +186,7 @@ impl FeatureMeta {
     }
 }
 
-/// Whether the end of a name is how its unit is written in names: `c` for °C, `pct` for %.
+/// Returns `true` if the end of a name is how its unit is written in names: `c` for °C, `pct` for %.
 fn is_written_as(unit: &str, end: &str) -> bool {
     let letters: String = unit.chars().filter(char::is_ascii_alphanumeric).collect();
     end.eq_ignore_ascii_case(&letters) || (unit == "%" && ["pct", "percent"].contains(&end))

@@ -1,4 +1,4 @@
-//! What the training data looked like, for people.
+//! A summary of the training data, for people.
 
 use serde::{Deserialize, Serialize};
 

@@ -61,7 +61,7 @@ static void note(char operation, const char *name, uint64_t offset, const struct
 }
 
 /* The name below the folder that a path leads to; NULL elsewhere, and for the index of SQLite's log,
- * which is made anew after a power cut. */
+ * which is created again after a power cut. */
 static const char *below(const char *path) {
     if (record < 0 || strncmp(path, dir, dir_len) != 0 || path[dir_len] != '/') return NULL;
     const char *name = path + dir_len + 1;

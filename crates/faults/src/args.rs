@@ -1,4 +1,4 @@
-//! What can be asked of the program.
+//! The command-line arguments.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Args {
-    /// What to break
+    /// The fault to inject
     #[command(subcommand)]
     pub fault: Fault,
 
@@ -26,13 +26,13 @@ pub struct Args {
 pub enum Fault {
     /// Kills it under load, again and again: what was acknowledged is stored, once
     Kill9 {
-        /// How often
+        /// The number of repetitions
         #[arg(long, value_name = "N", default_value_t = 200)]
         loops: u64,
     },
     /// Cuts the power between any two writes: what was acknowledged is on the disk
     Powercut {
-        /// How many states of the disk to look at
+        /// The number of disk states to check
         #[arg(long, value_name = "N", default_value_t = 10_000)]
         images: u64,
     },
@@ -46,31 +46,31 @@ pub enum Fault {
     Diskfull,
     /// Stops it under load: it answers what it began, loses nothing, and keeps others away
     Sigterm {
-        /// How often
+        /// The number of repetitions
         #[arg(long, value_name = "N", default_value_t = 50)]
         loops: u64,
     },
     /// Replaces its model under load: every answer names a model that there was
     Reload {
-        /// How often
+        /// The number of repetitions
         #[arg(long, value_name = "N", default_value_t = 100)]
         loops: u64,
     },
     /// Damages a model file: it is refused, or is what it was
     Model {
-        /// How many damaged files to try
+        /// The number of damaged files to try
         #[arg(long, value_name = "N", default_value_t = 10_000)]
         mutations: u64,
     },
     /// Sends one event from 64 clients at once: it is stored once
     Race {
-        /// How many events
+        /// The number of events
         #[arg(long, value_name = "N", default_value_t = 200)]
         rounds: u64,
     },
     /// Sends a byte a second on 2,000 connections: they are closed, and others do not suffer
     Slowloris {
-        /// How many connections
+        /// The number of connections
         #[arg(long, value_name = "N", default_value_t = 2_000)]
         connections: usize,
     },
@@ -83,7 +83,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them, with what they do unless told otherwise, or a little of it.
+    /// All of them with their defaults, or a short version.
     pub(crate) fn all(quick: bool) -> Vec<Self> {
         let few = |many, few| if quick { few } else { many };
         vec![

@@ -1,6 +1,6 @@
-//! What may be on a disk after its power was cut.
+//! The states that a disk may be in after a power cut.
 //!
-//! What was synced is there. Of what was written since, anything may be: all of it, nothing, some
+//! Synced data is there. Of the data written since, anything may be: all of it, nothing, some
 //! writes, and of a write some sectors.
 
 use rand::RngExt as _;
@@ -11,7 +11,7 @@ use crate::record::{Operation, Record};
 /// A sector is written whole or not at all.
 const SECTOR_LEN: usize = 512;
 
-/// What became of writes that were not synced.
+/// The fate of writes that were not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsynced {
     Kept,

@@ -75,7 +75,7 @@ fn set_file_size_limit(server: &ServerProcess, limit: &str) -> anyhow::Result<()
     Ok(())
 }
 
-/// Sends batches until there is no room that the server could make by itself, and looks at its health
+/// Sends batches until there is no room that the server could make itself, and looks at its health
 /// meanwhile. Gives the number of refusals.
 fn fill(
     connection: &mut Connection,

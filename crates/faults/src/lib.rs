@@ -5,7 +5,7 @@
 //! in. Every fault has been seen to fail with a server that was broken on purpose; its module says
 //! how.
 //!
-//! What it does not do: it does not look into the server. It knows its socket, its signals, its
+//! It does not look into the server. It knows its socket, its signals, its
 //! files, and what the system does to all three.
 
 mod args;
@@ -32,7 +32,7 @@ use crate::stage::Stage;
 
 pub use args::{Args, Fault};
 
-/// How a fault ended that did not fail.
+/// The outcome of a fault that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
     /// The promise was kept; these are its figures.

@@ -1,4 +1,4 @@
-//! Clients that send events until they are told to stop, or nobody answers any more.
+//! Clients that send events until they are stopped or the server is gone.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rig::{Answer, Connection, ServerProcess};
 
-/// How long a client waits for an answer.
+/// The longest wait of a client for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Numbers of the events that were sent and answered.
@@ -35,7 +35,7 @@ impl Answered {
     }
 }
 
-/// Where the numbers of events come from, so that no two clients send the same.
+/// The source of the numbers of events, so that no two clients send the same.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     next: AtomicU64,
@@ -43,7 +43,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// How many events were begun to be sent.
+    /// The number of events that were begun to be sent.
     pub(crate) fn n_sent(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
@@ -53,7 +53,7 @@ impl Load {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Sends from so many clients at once until [`Load::stop`], or until the server is gone.
+    /// Sends from `n_clients` clients at once until [`Load::stop`], or until the server is gone.
     pub(crate) fn run(&self, addr: SocketAddr, n_clients: usize) -> Answered {
         self.is_stopped.store(false, Ordering::Relaxed);
         thread::scope(|scope| {

@@ -19,11 +19,11 @@ use crate::Verdict;
 use crate::largest_allocation;
 use crate::stage::Stage;
 
-/// Where the envelope has the length of its payload, and the payload's checksum.
+/// The offsets of the length and the checksum of the payload in the envelope.
 const LEN_AT: usize = 12;
 const SHA256_AT: usize = 20;
 const PAYLOAD_AT: usize = 52;
-/// What a loader needs beside the file: buffers, the metadata, the layouts of small forests.
+/// Memory that a loader needs besides the file: buffers, the metadata, the layouts of small forests.
 const ALLOWANCE: usize = 1 << 20;
 
 pub(crate) fn cause(stage: &Stage, n_mutations: u64) -> anyhow::Result<Verdict> {

@@ -1,6 +1,6 @@
 //! Every sync, write and open fails once.
 //!
-//! Each call fails in two servers. One goes on and has to recover; the other is killed as soon as it
+//! Each call fails in two servers. One continues and has to recover; the other is killed as soon as it
 //! has refused an event, when what it said of that is put to the test.
 //!
 //! Seen to fail with a writer that answers although its commit failed, and with one that calls every
@@ -18,7 +18,7 @@ use crate::stored;
 
 /// Events that are sent to each server, one after another.
 const N_EVENTS: u64 = 12;
-/// No server makes so many calls for them.
+/// More calls than any server makes for them.
 const CALLS_MAX: u64 = 10_000;
 
 pub(crate) fn cause(stage: &Stage, stride: u64) -> anyhow::Result<Verdict> {
@@ -76,7 +76,7 @@ enum Ends {
     AtRefusal,
 }
 
-/// How many calls, starts and events there were of each kind.
+/// The number of calls, starts and events of each kind.
 #[derive(Default)]
 struct Tally {
     failures: u64,

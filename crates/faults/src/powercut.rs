@@ -115,7 +115,7 @@ fn weakened(record: &Record) -> Record {
 struct Tally {
     n_lost: u64,
     n_damaged: u64,
-    /// What was wrong first.
+    /// The first failure.
     first: String,
 }
 

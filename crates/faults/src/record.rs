@@ -1,8 +1,8 @@
-//! What `shim/record.c` has recorded, operation by operation.
+//! The recording of `shim/record.c`, operation by operation.
 
 use anyhow::{Context as _, ensure};
 
-/// What was done to a file, or what left the server.
+/// An operation on a file, or an answer that left the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operation {
     Write {

@@ -42,7 +42,7 @@ pub(crate) fn cause(stage: &Stage, loops: u64) -> anyhow::Result<Verdict> {
             ensure!(answer.status == 200, "answered with {}: {}", answer.status, answer.body);
             let version = answer.json()["model_version"].as_str().unwrap_or_default().to_owned();
             ensure!(known.contains(&version), "there never was a model {version}");
-            seen.lock().expect("nobody panics").insert(version);
+            seen.lock().expect("no client panics").insert(version);
             n_answers += 1;
         }
         Ok(n_answers)
@@ -75,7 +75,7 @@ pub(crate) fn cause(stage: &Stage, loops: u64) -> anyhow::Result<Verdict> {
             clients.into_iter().map(|client| client.join().expect("a client does not panic")).sum();
         replaced.and(n_answers)
     })?;
-    let seen = seen.into_inner().expect("nobody panics");
+    let seen = seen.into_inner().expect("no client panics");
     if seen != known {
         bail!("only {seen:?} answered");
     }

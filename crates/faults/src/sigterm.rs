@@ -1,4 +1,4 @@
-//! The process is told to stop, and another one wants its database.
+//! The process is stopped by SIGTERM, and another one wants its database.
 //!
 //! Seen to fail with a server that ends at once on SIGTERM, and with a store without a lock.
 

@@ -17,7 +17,7 @@ use crate::stage::Stage;
 
 /// All of them have to be gone after so long.
 const GONE_AFTER: Duration = Duration::from_secs(12);
-/// How long good clients are looked at without bad ones.
+/// The time for which good clients are watched without bad ones.
 const IDLE: Duration = Duration::from_secs(5);
 /// The machine may be busy with something else for a while; the server is judged by its best round.
 const N_ROUNDS: usize = 3;
@@ -59,7 +59,7 @@ fn round(stage: &Stage, n_connections: usize) -> anyhow::Result<Result<String, S
     )))
 }
 
-/// The 99th percentile of how long four good clients wait while `meanwhile` goes on.
+/// The 99th percentile of how long four good clients wait while `meanwhile` runs.
 fn p99<T>(
     server: &ServerProcess,
     next: &AtomicU64,
@@ -114,7 +114,7 @@ fn crawl(addr: SocketAddr, n_connections: usize) -> anyhow::Result<Duration> {
         let is_second = begun.elapsed().as_millis() % 1_000 < 500;
         open.retain_mut(|(stream, sent)| {
             if is_second {
-                // Whoever is closed notices below.
+                // A closed client notices below.
                 let _ = stream.write_all(&head[*sent..=*sent]);
                 *sent += 1;
             }

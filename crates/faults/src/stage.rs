@@ -1,4 +1,4 @@
-//! What all faults share: programs, models, and folders to break things in.
+//! The base of all faults: programs, models, and folders to break things in.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a database holds, compared with what was acknowledged.
+//! The contents of a database, compared with what was acknowledged.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -8,9 +8,9 @@ use wording::rounded;
 /// Signed numbers as bars to both sides of a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bars<'a> {
-    /// What it shows, in words.
+    /// The title, which describes it in words.
     pub title: &'a str,
-    /// What bars to the left and to the right mean.
+    /// The meanings of bars to the left and to the right.
     pub sides: (&'a str, &'a str),
     /// The bars from top to bottom.
     pub bars: &'a [Bar],
@@ -19,7 +19,7 @@ pub struct Bars<'a> {
 /// A signed number and its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bar {
-    /// What it is about.
+    /// The label.
     pub name: String,
     /// Its size, to the right where positive.
     pub size: f64,

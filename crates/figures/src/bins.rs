@@ -24,7 +24,7 @@ impl Bins {
         Self { edges: (0..=n).map(edge).collect() }
     }
 
-    /// Where bins begin, and where the last one ends.
+    /// The beginnings of the bins, and the end of the last one.
     pub fn edges(&self) -> &[f64] {
         &self.edges
     }

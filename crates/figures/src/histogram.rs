@@ -1,18 +1,18 @@
-//! How often which numbers are.
+//! Histograms.
 
 use crate::svg::{Drawing, Scale, Tick};
 use wording::{percent, rounded};
 
-/// How often which numbers are, beside how often they were.
+/// The distribution of numbers, compared with another.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Histogram<'a> {
-    /// How wide it is drawn, in the pixels of text: the page may stretch it.
+    /// The width in the pixels of its text; the page may stretch it.
     pub width: f64,
-    /// What it shows, in words.
+    /// The title, which describes it in words.
     pub title: &'a str,
-    /// What the numbers are, for their axis.
+    /// The quantity, for its axis.
     pub unit: &'a str,
-    /// Where bins begin, ascending, and where the last one ends.
+    /// The beginnings of the bins, ascending, and the end of the last one.
     pub edges: &'a [f64],
     /// Share of each bin: filled bars.
     pub shares: &'a [f64],
@@ -25,9 +25,9 @@ pub struct Histogram<'a> {
 /// Shares of others in the same bins.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Compared<'a> {
-    /// What the bars are.
+    /// The meaning of the bars.
     pub bars: &'a str,
-    /// What the outline is.
+    /// The meaning of the outline.
     pub outline: &'a str,
     /// Share of each bin of the outline.
     pub shares: &'a [f64],

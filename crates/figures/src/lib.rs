@@ -20,7 +20,7 @@
 //! assert!(histogram.svg().starts_with("<svg"));
 //! ```
 //!
-//! What it does not do: it reads nothing, and knows nothing of stations or models.
+//! It reads nothing, and knows nothing of stations or models.
 
 mod bars;
 mod bins;

@@ -1,4 +1,4 @@
-//! How several quantities went over one time.
+//! Several quantities over one time.
 
 use chrono::DateTime;
 
@@ -7,7 +7,7 @@ use crate::svg::{Drawing, Scale, Tick};
 /// Several quantities over one time, one below the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Panels<'a> {
-    /// What it shows, in words.
+    /// The title, which describes it in words.
     pub title: &'a str,
     /// When it begins, in microseconds since 1970.
     pub since_us: i64,
@@ -24,22 +24,22 @@ pub struct Panels<'a> {
 pub struct Mark {
     /// When, in microseconds since 1970.
     pub time_us: i64,
-    /// What happened.
+    /// The label.
     pub text: String,
 }
 
 /// A quantity over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    /// What it is, with its unit.
+    /// The name, with its unit.
     pub name: String,
-    /// What it was, in order of time; `None` interrupts the line.
+    /// The values in order of time; `None` interrupts the line.
     pub points: Vec<Option<Point>>,
     /// From where to where it is usual.
     pub band: Option<(f64, f64)>,
     /// The thresholds that it should not pass, each over its own time.
     pub thresholds: Vec<Threshold>,
-    /// What stands out.
+    /// The values that stand out.
     pub markers: Vec<Marker>,
 }
 

@@ -9,7 +9,7 @@ use crate::svg::escaped;
 #[derive(Debug)]
 pub struct Report {
     text: String,
-    /// What is being written about.
+    /// The subject.
     topic: String,
 }
 

@@ -5,11 +5,11 @@ use crate::svg::{Drawing, Scale, Tick};
 /// Pairs of numbers, those that stand out in another form and colour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scatter<'a> {
-    /// What it shows, in words.
+    /// The title, which describes it in words.
     pub title: &'a str,
-    /// What the numbers to the right are.
+    /// The quantity to the right.
     pub x_unit: &'a str,
-    /// What the numbers upwards are.
+    /// The quantity upwards.
     pub y_unit: &'a str,
     /// The pairs.
     pub dots: &'a [Dot],
@@ -22,9 +22,9 @@ pub struct Dot {
     pub x: f64,
     /// Upwards.
     pub y: f64,
-    /// How much it stands out, 0 to 1, by its shade.
+    /// The emphasis, from 0 to 1, shown by its shade.
     pub weight: f64,
-    /// Whether it is marked with a form of its own.
+    /// `true` if it is marked with a form of its own.
     pub is_marked: bool,
 }
 

@@ -7,13 +7,13 @@ use crate::svg::escaped;
 /// A row of cells of one width: how something went over time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Strip<'a> {
-    /// What it shows, in words.
+    /// The title, which describes it in words.
     pub title: &'a str,
     /// The cells from left to right.
     pub cells: &'a [Level],
 }
 
-/// How high a cell is: told by its height as well as by its colour.
+/// The level of a cell, shown by its height as well as by its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
     /// There is nothing to show.

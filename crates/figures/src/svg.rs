@@ -1,4 +1,4 @@
-//! What all pictures are made of: text that cannot break out, scales and ticks.
+//! The elements of all figures: escaped text, scales and ticks.
 
 use std::fmt::{self, Write as _};
 
@@ -34,7 +34,7 @@ impl Drawing {
         Self { text }
     }
 
-    /// Adds elements; whoever writes them escapes what is in them.
+    /// Adds elements; the caller escapes their contents.
     pub(crate) fn add(&mut self, elements: fmt::Arguments<'_>) {
         self.text.write_fmt(elements).expect("a string takes everything");
     }
@@ -70,12 +70,12 @@ impl Drawing {
     }
 }
 
-/// Where numbers are in a picture.
+/// A map from numbers to places in a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scale {
     from: f64,
     to: f64,
-    /// Where `from` and `to` are.
+    /// The places of `from` and `to`.
     ends: (f64, f64),
 }
 

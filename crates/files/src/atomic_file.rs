@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::sync_dir;
 
-/// Why a file could not be written.
+/// An error that occurs when a file is written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write `{}`", path.display())]
 pub struct WriteError {

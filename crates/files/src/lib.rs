@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! What it does not do: it knows no formats, and locks nothing.
+//! It knows no formats, and locks nothing.
 
 mod atomic_file;
 

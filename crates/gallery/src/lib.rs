@@ -3,7 +3,7 @@
 //! [`run`] trains, serves and simulates an hour of a plant from fixed seeds, one of whose stations
 //! is sick, opens each page in a browser, and writes what is to be seen.
 //!
-//! What it does not do: it tests nothing. Times in the pictures are those of the run.
+//! It tests nothing. Times in the pictures are those of the run.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,11 +21,11 @@ use rig::{Browser, ColourScheme, Connection, Launch, Process, Programs, Viewport
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Args {
-    /// Where to write the pictures
+    /// The folder to write the pictures to
     #[arg(long, value_name = "DIR", default_value = "docs/images")]
     pub output: PathBuf,
 
-    /// Where programs are looked for
+    /// The folder of the programs
     #[arg(long, value_name = "FOLDERS", env = "PATH", hide_env_values = true)]
     pub search_path: OsString,
 }
@@ -89,7 +89,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
     camera.take(&page("report", format!("file://{}", models.join("report.html").display())))
 }
 
-/// Starts the simulation, which goes on until what this gives is dropped.
+/// Starts the simulation, which runs until the returned value is dropped.
 fn simulate(program: &Path, url: &str) -> anyhow::Result<Process> {
     let simulate = Command::new(program)
         .args(["--url", &format!("{url}/predict"), "--quiet", "--backfill", "1h"])
@@ -120,14 +120,14 @@ fn wait_for_hour(connection: &mut Connection) -> anyhow::Result<()> {
     }
 }
 
-/// What a picture is to show.
+/// The contents of a picture.
 #[derive(Debug, Clone)]
 struct Picture {
     name: &'static str,
     url: String,
     viewport: Viewport,
     scheme: ColourScheme,
-    /// What is true about the page when it is time.
+    /// An expression that becomes true when the page is ready.
     is_ready: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What the routes share.
+//! The state that the routes share.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use tokio::sync::Semaphore;
 use crate::limits::{BODIES_KIB_MAX, STREAMS_MAX};
 use crate::metrics::Metrics;
 
-/// What the routes share. Cloning is cheap.
+/// The state that the routes share. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Api(Arc<Shared>);
 
-/// What an [`Api`] points at.
+/// The contents of an [`Api`].
 #[derive(Debug)]
 pub struct Shared {
-    /// Where events go.
+    /// The pipeline that takes events.
     pub pipeline: Pipeline,
-    /// Where `/metrics` comes from.
+    /// The metrics of `/metrics`.
     pub(crate) registry: Registry,
     pub(crate) metrics: Arc<Metrics>,
     /// Memory for large bodies, in KiB.

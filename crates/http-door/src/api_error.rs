@@ -18,9 +18,9 @@ use crate::query::InvalidQuery;
 /// The content type of pages.
 pub const HTML: &str = "text/html; charset=utf-8";
 
-/// Why a request is refused.
+/// The reason why a request is refused.
 ///
-/// A client is told everything about its own mistake. Our mistakes go to the log.
+/// A client gets all details of its own mistake. Our mistakes go to the log.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The pipeline refuses the event.
@@ -36,7 +36,7 @@ pub enum ApiError {
         status: StatusCode,
         /// The stable name of the fault.
         code: &'static str,
-        /// What is expected.
+        /// The expected value.
         detail: Cow<'static, str>,
     },
     /// There is nothing at this path.
@@ -149,7 +149,7 @@ impl ApiError {
         }
     }
 
-    /// Returns what the client is told.
+    /// Returns the body for the client.
     fn detail(&self) -> String {
         match self {
             Self::Refusal(refusal) => detail_of(refusal),

@@ -14,9 +14,9 @@ use crate::listen::{Accepting, ConnectionLimits};
 pub struct HttpDoor {
     /// The socket.
     pub listener: TcpListener,
-    /// How many connections there may be.
+    /// The largest numbers of connections.
     pub limits: ConnectionLimits,
-    /// Where a proxy shows the application.
+    /// The path under which a proxy shows the application.
     pub base_path: BasePath,
     /// The metrics of all rooms, for `/metrics`.
     pub registry: Registry,

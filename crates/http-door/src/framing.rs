@@ -1,4 +1,4 @@
-//! What every request must be like, whatever it asks for.
+//! Checks that apply to every request.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version
 use crate::api_error::ApiError;
 use crate::limits::URI_LEN_MAX;
 
-/// Where the page is from that makes a browser send something.
+/// The origin of the page that makes a browser send something.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses requests that two programs could understand differently, or that are too long.

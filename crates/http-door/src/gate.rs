@@ -1,4 +1,4 @@
-//! What every request passes on its way in and out: it is numbered, checked and measured.
+//! The gate that every request passes: it is numbered, checked and measured.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What a browser wants a response for.
+/// The purpose for which a browser wants a response.
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// A question of a browser, whose refusal a person may read.
@@ -30,7 +30,7 @@ pub struct Asked {
     pub route: Option<MatchedPath>,
     /// The path that was asked for.
     pub path: String,
-    /// Whether the browser wants to show the answer as a document of its own.
+    /// `true` if the browser wants to show the answer as a document of its own.
     pub is_document: bool,
 }
 

@@ -1,14 +1,14 @@
 //! The HTTP door: connections, framing, bodies, routes and refusals.
 //!
-//! [`Api`] is what the routes share; [`routes::router`] has the routes of the API, and [`guarded`] is
-//! what every request passes: its framing is checked, it gets a number, and it is measured.
+//! [`Api`] is the state that the routes share; [`routes::router`] has the routes of the API, and every
+//! request passes [`guarded`]: its framing is checked, it gets a number, and it is measured.
 //! [`HttpDoor`] serves a router on a socket with bounded connections. Every refusal is an
 //! [`ApiError`] and leaves as one kind of document.
 //!
 //! The building blocks ([`Query`], [`NoQuery`], [`JsonLine`]) are public, so that other rooms can add
 //! routes of their own.
 //!
-//! What it does not do: it judges nothing, stores nothing, and shows nothing to people.
+//! It judges nothing, stores nothing, and shows nothing to people.
 
 mod api;
 mod api_error;

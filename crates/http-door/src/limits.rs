@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Time to send the headers of a request, and to be idle before the next one.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Idle time that clients are told to keep to, in seconds: a second less, so that they do not send on a
+/// Idle time that clients are asked to keep, in seconds: a second less, so that they do not send on a
 /// connection that is about to be closed.
 pub const IDLE_TIMEOUT_TOLD_S: u64 = HEADER_TIMEOUT.as_secs() - 1;
 /// Time to send a body.

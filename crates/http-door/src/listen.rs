@@ -20,7 +20,7 @@ use crate::limits::{
 };
 use crate::metrics::Metrics;
 
-/// What a connection is told that is one too many of its address.
+/// The answer to a connection that is one too many of its address.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
     content-type: application/problem+json\r\n\r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
@@ -40,7 +40,7 @@ pub fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG_LEN)
 }
 
-/// How many connections there may be.
+/// The largest numbers of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// In all; more wait to be accepted.
@@ -110,7 +110,7 @@ impl Accepting {
     }
 }
 
-/// How many connections each address has.
+/// The number of connections of each address.
 #[derive(Debug)]
 struct Shares {
     per_address: usize,
@@ -155,7 +155,7 @@ impl Drop for Share {
     }
 }
 
-/// Who stands behind an address: of IPv6, everyone has a network of 2^64 addresses.
+/// Returns the network of an address: with IPv6, a client has 2^64 addresses.
 fn holder(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

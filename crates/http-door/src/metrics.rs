@@ -1,4 +1,4 @@
-//! What this room counts and measures, in the words of Prometheus.
+//! The metrics of this room.
 
 use std::time::Duration;
 

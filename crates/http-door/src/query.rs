@@ -68,13 +68,13 @@ pub enum QueryFaultKind {
     /// The indices are too many, duplicated, or out of range.
     #[error("must be up to {most} different indices of features, counted from 0")]
     Indices {
-        /// How many there may be.
+        /// The largest number.
         most: usize,
     },
     /// The names are too many, duplicated, or not a JSON array.
     #[error("must be a JSON array of up to {most} different names of features")]
     Names {
-        /// How many there may be.
+        /// The largest number.
         most: usize,
     },
     /// The value is neither true nor false.

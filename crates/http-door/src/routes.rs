@@ -28,7 +28,7 @@ use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::query::NoQuery;
 
-/// What `/openapi.json` says beside the routes.
+/// The parts of `/openapi.json` besides the routes.
 #[derive(OpenApi)]
 #[openapi(
     info(

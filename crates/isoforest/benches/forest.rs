@@ -1,4 +1,4 @@
-//! What growing and scoring take: `cargo bench -p isoforest`.
+//! Benchmarks of growing and scoring: `cargo bench -p isoforest`.
 //!
 //! Rows are Gaussian, drawn outside of the timed loops. Scoring is timed on one thread, and for
 //! every engine that this machine has.

@@ -7,7 +7,7 @@ use std::error::Error;
 
 use isoforest::{IsolationForest, Params, PathSum, Samples};
 
-/// One in so many points like those of the training may exceed the threshold: a false-alarm rate of 1 %.
+/// One in this many points like those of the training may exceed the threshold: a false-alarm rate of 1 %.
 const ONE_FALSE_ALARM_IN: usize = 100;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -3,7 +3,7 @@
 use crate::forest::IsolationForest;
 
 impl IsolationForest {
-    /// How much each feature pushed the score of `x` towards anomalous, in the order of features.
+    /// Returns the contribution of each feature to the score of `x`, positive towards anomalous, in the order of features.
     ///
     /// A cut that leaves m of n samples on the side of `x` changes the expected length of the rest
     /// of its path from c(n) to 1 + c(m). What it takes away is credited to the feature it is on,

@@ -1,8 +1,8 @@
-//! What a forest's numbers mean: c(n), and how input is taken.
+//! The conventions behind a forest's numbers: c(n), and the precision of inputs.
 
 use crate::path_sum::PathSum;
 
-/// The rules by which a forest scores, whoever fitted it.
+/// The rules by which a forest scores, whichever library fitted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conventions {
     /// Number of values in a row.
@@ -11,11 +11,11 @@ pub struct Conventions {
     pub sample_size: usize,
     /// Which c(n) the forest was made with.
     pub harmonic: Harmonic,
-    /// What a value is rounded to before it is compared with a threshold.
+    /// The precision to which a value is rounded before it is compared with a threshold.
     pub input_precision: InputPrecision,
 }
 
-/// How the harmonic number H(n - 1) in c(n) is computed.
+/// The computation of the harmonic number H(n - 1) in c(n).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Harmonic {
     /// As the sum 1 + 1/2 + ... + 1/(n - 1). Forests fitted here use this one.
@@ -24,7 +24,7 @@ pub enum Harmonic {
     Logarithm,
 }
 
-/// What a value is rounded to before it is compared.
+/// The precision to which a value is rounded before it is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputPrecision {
     /// Values are compared as they are.

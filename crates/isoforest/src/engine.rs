@@ -1,4 +1,4 @@
-//! How a forest is scored fast: laid out anew for the instructions of this machine.
+//! Engines: a forest laid out for the instructions of this machine.
 //!
 //! A walk splits at level eight. The [`treetop`] is walked by an engine; what lies below it, in
 //! trees grown from more than 256 samples, is walked plainly from there on. Every engine adds up
@@ -33,7 +33,7 @@ mod treetop;
 /// The instructions that a forest is scored with. All engines give the same scores, to the bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Engine {
-    /// What every machine has.
+    /// The portable engine, which runs on every machine.
     Portable,
     /// AVX2: x86 processors since 2013.
     Avx2,
@@ -41,7 +41,7 @@ pub enum Engine {
     Avx512,
 }
 
-/// Why an engine cannot be had.
+/// An error that occurs when an engine is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// No engine has this name.
@@ -62,7 +62,7 @@ impl Engine {
     /// All engines, the fastest last.
     pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
-    /// Whether this machine can run the engine.
+    /// Returns `true` if this machine can run the engine.
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
@@ -141,11 +141,11 @@ pub(crate) struct Compiled {
     planes: OnceLock<Planes>,
     #[cfg(target_arch = "x86_64")]
     conventions: Conventions,
-    /// Whether any tree sends missing values right, which only a plain walk does.
+    /// `true` if any tree sends missing values right, which only a plain walk does.
     sends_nan_right: bool,
 }
 
-/// How single events are scored, and batches where there is nothing faster.
+/// The scoring of single events, and of batches where there is nothing faster.
 enum Single {
     /// Down the trees as they are: where treetops do not fit what is faster.
     Plain,
@@ -258,7 +258,7 @@ fn add_plain_path_sums(trees: &[IsolationTree], rows: &[&[f64]], sums: &mut [Pat
     }
 }
 
-/// Whether an `f32` can take the place of a threshold.
+/// Returns `true` if an `f32` can take the place of a threshold.
 pub(crate) fn is_narrow(threshold: f64, precision: InputPrecision) -> bool {
     narrow::narrowed(threshold, precision).is_some()
 }

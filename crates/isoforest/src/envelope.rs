@@ -20,7 +20,7 @@ pub const HEADER_LEN: usize = 52;
 /// No payload is longer.
 pub const PAYLOAD_LEN_MAX: usize = 5 << 28;
 
-/// Why bytes could not be read as what they should be.
+/// An error that occurs when bytes are decoded.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DecodeError {
     /// The first bytes are not those of this kind of file.
@@ -41,9 +41,9 @@ pub enum DecodeError {
         "{found} bytes where {expected} should be: the file is cut off or has something appended"
     )]
     Length {
-        /// What the header says, or the length of a header.
+        /// The length in the header, or the length of a header.
         expected: u64,
-        /// What there is.
+        /// The length found.
         found: u64,
     },
     /// The payload is not the one that was written.

@@ -21,7 +21,7 @@ pub struct IsolationForest {
     compiled: Compiled,
 }
 
-/// What [`IsolationForest::fit`] gives: the forest, and which rows it saw.
+/// The result of [`IsolationForest::fit`]: the forest, and the rows that it saw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit {
     /// The fitted forest.
@@ -111,7 +111,7 @@ impl IsolationForest {
             .collect::<Result<Vec<_>, _>>()?;
 
         let longest_sum = trees.iter().try_fold(PathSum::ZERO, |sum, tree| {
-            // A length of so many cuts would be a path sum of its own that cannot be held.
+            // A length of this many cuts would exceed a path sum.
             (tree.height() < 1 << 21).then_some(())?;
             let longer = sum.plus(tree.longest_path());
             (longer < PathSum::MAX).then_some(longer)
@@ -200,7 +200,7 @@ impl IsolationForest {
         self.map_path_sums(samples, |sum| sum)
     }
 
-    /// What `f` makes of the path sum of every row, in parallel on the current rayon pool.
+    /// Applies `f` to the path sum of every row, in parallel on the current rayon pool.
     ///
     /// # Panics
     ///
@@ -310,7 +310,7 @@ impl IsolationForest {
     }
 }
 
-/// A copy is laid out for its engine anew, which takes about as long as a fit.
+/// A copy is laid out again for its engine, which takes about as long as a fit.
 impl Clone for IsolationForest {
     fn clone(&self) -> Self {
         let compiled = Compiled::new(self.engine(), &self.trees, self.conventions);

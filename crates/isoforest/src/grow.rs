@@ -1,4 +1,4 @@
-//! How a tree is grown from its samples.
+//! The growing of a tree from its samples.
 
 use crate::path_sum::PathSum;
 use crate::rng::TreeRng;
@@ -182,7 +182,7 @@ fn partition(rows: &mut [u32], values: &[f64], threshold: f64) -> usize {
 
 /// A threshold that is `unit` of the way from the lowest of the values to the highest.
 ///
-/// Where an `f32` nearby separates the same values it is taken instead: engines compare those faster.
+/// If an `f32` nearby separates the same values it is taken instead: engines compare those faster.
 fn threshold_among(values: &[f64], lowest: f64, highest: f64, unit: f64) -> f64 {
     // Weighted, since the difference of two finite values can be infinite. Rounding must not reach
     // `highest`, or the right side would be empty.

@@ -21,8 +21,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it does not do: it reads no files and no clock, knows nothing of sensors, and never decides
-//! how many false alarms are too many.
+//! It reads no files and no clock, knows nothing of sensors, and does not decide the acceptable rate
+//! of false alarms.
 
 #![expect(
     clippy::cast_possible_truncation,

@@ -1,4 +1,4 @@
-//! How to learn, and why learning may be refused.
+//! Parameters of a fit, and the reasons for refusing one.
 
 /// Hyperparameters of [`IsolationForest::fit`](crate::IsolationForest::fit).
 ///
@@ -15,7 +15,7 @@ pub struct Params {
     #[doc(alias = "max_samples")]
     pub sample_size: usize,
 
-    /// Number of features that a tree may cut, drawn anew for every tree; all when `None`.
+    /// Number of features that a tree may cut, drawn for every tree; all when `None`.
     pub max_features: Option<usize>,
 
     /// Seed of the whole fit. Equal samples, parameters and seed give an equal forest, whatever
@@ -41,7 +41,7 @@ impl Default for Params {
     }
 }
 
-/// Why no forest could be fitted.
+/// An error that occurs when a forest is fitted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FitError {
     /// A forest needs something to learn from.
@@ -59,7 +59,7 @@ pub enum FitError {
         /// As given.
         sample_size: usize,
     },
-    /// A tree cannot cut so many features, or none.
+    /// The number of features that a tree may cut is 0 or too large.
     #[error("a tree can be limited to 1 to {n_features} features, not {max_features}")]
     MaxFeatures {
         /// As given.

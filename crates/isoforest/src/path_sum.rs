@@ -28,7 +28,7 @@ impl PathSum {
         self.0
     }
 
-    /// The length of a path of so many cuts.
+    /// The length of a path of `n_cuts` cuts.
     pub(crate) fn from_cuts(n_cuts: u32) -> Self {
         Self(u64::from(n_cuts) << FRACTIONAL_BITS)
     }
@@ -56,7 +56,7 @@ impl PathSum {
         Self(self.0.saturating_mul(count as u64))
     }
 
-    /// What the sum over `n_trees` would be if all were like the `n_walked` that were walked.
+    /// Extrapolates the sum from the `n_walked` trees that were walked to `n_trees`.
     pub(crate) fn extrapolated(self, n_walked: usize, n_trees: usize) -> Self {
         let doubled = u128::from(self.0) * n_trees as u128 * 2;
         let rounded = (doubled / n_walked as u128).div_ceil(2);
@@ -79,7 +79,7 @@ impl Threshold {
         Self { below: sum }
     }
 
-    /// Whether a point with this path sum is anomalous.
+    /// Returns `true` if a point with this path sum is anomalous.
     pub fn is_exceeded_by(self, sum: PathSum) -> bool {
         sum < self.below
     }
@@ -90,7 +90,7 @@ impl Threshold {
     }
 }
 
-/// How path sums become scores: the denominator T c(ψ) of the exponent, in fixed point.
+/// The conversion of path sums to scores: the denominator T c(ψ) of the exponent, in fixed point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scale {
     n_trees: usize,
@@ -104,7 +104,7 @@ impl Scale {
 
     /// The anomaly score 2^(-E\[h(x)\] / c(ψ)), Eq. 2 of Liu et al. 2008.
     ///
-    /// Where c(ψ) is 0, for trees of one sample, every score is 0.5.
+    /// If c(ψ) is 0, for trees of one sample, every score is 0.5.
     pub(crate) fn score(self, sum: PathSum) -> f64 {
         if self.denominator == PathSum::ZERO {
             return 0.5;

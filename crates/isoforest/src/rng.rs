@@ -75,7 +75,7 @@ impl TreeRng {
 /// A set of numbers below 2^32 - 1: a table with open addressing, at most a quarter full.
 struct NumberSet {
     places: Vec<u32>,
-    /// What leaves of a 32-bit hash as many bits as a place has.
+    /// Leaves as many bits of a 32-bit hash as a place has.
     shift: u32,
 }
 

@@ -2,14 +2,14 @@
 
 /// A view of a row-major matrix: one row a sample, one value a feature.
 ///
-/// NaN stands for a missing value.
+/// NaN is a missing value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Samples<'a> {
     values: &'a [f64],
     n_features: usize,
 }
 
-/// Why a slice is not a matrix.
+/// An error that occurs when a slice is taken as a matrix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSamples {
     /// A row needs at least one value.
@@ -51,7 +51,7 @@ impl<'a> Samples<'a> {
         self.values.len() / self.n_features
     }
 
-    /// Whether there is no row.
+    /// Returns `true` if there is no row.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

@@ -15,7 +15,7 @@ pub enum TreeNode {
         left: usize,
         /// Index of the right child in the tree, greater than the node's own.
         right: usize,
-        /// Whether a missing value goes right; our own forests send it left.
+        /// `true` if a missing value goes right; our own forests send it left.
         nan_right: bool,
     },
     /// An end, with the number of samples that were not separated any further.
@@ -25,7 +25,7 @@ pub enum TreeNode {
     },
 }
 
-/// Why nodes do not make a forest.
+/// An error that occurs when nodes are assembled to a forest.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InvalidForest {
     /// A forest has a tree at least, and not too many.
@@ -40,7 +40,7 @@ pub enum InvalidForest {
         /// As given.
         n_features: usize,
     },
-    /// Trees are not grown from so many samples, or from none.
+    /// The number of samples of a tree is 0 or too large.
     #[error("a sample size is 1 to {}, not {sample_size}", crate::Params::SAMPLE_SIZE_MAX)]
     SampleSize {
         /// As given.
@@ -116,7 +116,7 @@ pub(crate) struct IsolationTree {
     /// c(n) for the n samples of the node. At a leaf, this is h(x).
     expected_lengths: Vec<PathSum>,
     height: u32,
-    /// Whether any node sends missing values right.
+    /// `true` if any node sends missing values right.
     nan_right: bool,
 }
 
@@ -273,7 +273,7 @@ impl IsolationTree {
         self.height
     }
 
-    /// Whether any node sends missing values right.
+    /// Returns `true` if any node sends missing values right.
     pub(crate) fn sends_nan_right(&self) -> bool {
         self.nan_right
     }
@@ -310,7 +310,7 @@ pub(crate) struct TreeBuilder<'a> {
     tree: IsolationTree,
     /// c(n) for every n up to the number of samples.
     average_path_lengths: &'a [PathSum],
-    /// Where the children of the next split will be.
+    /// The place of the children of the next split.
     next_child: u32,
 }
 
@@ -399,7 +399,7 @@ fn walk_on_with<const NAN_RIGHT: bool, const LANES: usize>(
     at
 }
 
-/// What is wrong with a tree; [`InvalidForest`] says with which.
+/// A fault of a tree; [`InvalidForest`] says of which.
 #[derive(Debug)]
 pub(crate) enum InvalidNode {
     EmptyTree,

@@ -1,4 +1,4 @@
-//! What a forest takes of memory, and that a single event takes none.
+//! The memory of a forest, and the absence of allocations for a single event.
 //!
 //! Alone in its program: it counts every allocation there is.
 

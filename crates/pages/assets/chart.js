@@ -19,7 +19,7 @@
     };
   }
 
-  // Times of Plotly have no zone: what it shows is local when it is told so.
+  // Times of Plotly have no zone: it shows local times if it is given them.
   const local = (ms) => {
     const offset = new Date(ms).getTimezoneOffset() * 60000;
     return new Date(ms - offset).toISOString().slice(0, -1);
@@ -257,7 +257,7 @@
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", react);
   }
 
-  // The window of the server goes on; a new drawing is worth it when it has gone on by a pixel.
+  // The window of the server moves on; it is drawn again when it has moved by a pixel.
   document.addEventListener("page:refreshed", (event) => {
     if (event.detail) {
       const before = chart;

@@ -52,7 +52,7 @@
         const isJoining = source?.readyState === EventSource.OPEN;
         watching.add(port);
         open();
-        // Whoever joins an open stream has missed its beginning.
+        // A page that joins an open stream has missed its beginning.
         if (isJoining) for (const sign of ["open", "news"]) port.postMessage(sign);
       } else {
         watching.delete(port);

@@ -166,7 +166,7 @@
     }
   }
 
-  // Not more often than a person can read, and not while nobody looks.
+  // Not more often than a person can read, and not in a hidden window.
   const PAUSE_MS = 400;
   let timer = 0;
 
@@ -196,7 +196,7 @@
     // Between the making of the page and the beginning of the stream something may have happened.
     if (sign === "news") schedule();
     if (sign === "lost") tell("The server does not answer; trying again.");
-    if (sign === "closed") tell("Too many clients watch, or the server has gone; trying again.");
+    if (sign === "closed") tell("Too many pages are open, or the server has stopped; trying again.");
   }
 
   function share() {

@@ -143,7 +143,7 @@ pub(crate) async fn anomaly(
     ))
 }
 
-/// How many normal events look as unusual, in words.
+/// Writes how many normal events look as unusual.
 fn percent_of_normal(p_value: f64) -> String {
     if p_value >= 0.001 {
         format!("{} of normal events score as high", percent(p_value))
@@ -205,7 +205,7 @@ impl NeighbourRow {
     }
 }
 
-/// What would have been normal, a sentence a change.
+/// Writes the values that would have been normal, a sentence for each change.
 fn sentences(detector: &Detector, found: &Counterfactual) -> Vec<String> {
     let meta = detector.meta();
     let sentence = |change: &Change| {

@@ -17,9 +17,9 @@ pub(crate) struct AnomalyRow {
     pub(crate) station_link: String,
     pub(crate) score: String,
     pub(crate) reason: String,
-    /// How long after its measurement it came, when one that was measured later had come before.
+    /// The delay after its measurement, if an event that was measured later arrived before it.
     pub(crate) late_by: Option<String>,
-    /// Earlier anomalies that it stands for, as far as was looked.
+    /// The number of earlier anomalies of the same station, among those that were read.
     pub(crate) n_others: usize,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn by_time(
     rows.collect()
 }
 
-/// Of some latest anomalies the last of each station, which stands for the earlier ones: a station that
+/// Returns the last anomaly of each station, with the number of the earlier ones: a station that
 /// is sick would fill a list.
 pub(crate) fn by_station(
     latest: &[StoredPrediction],

@@ -43,7 +43,7 @@ static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Where the files are, from the root of all pages.
+/// The paths of the files, from the root of all pages.
 #[derive(Debug)]
 pub(crate) struct Links {
     pub(crate) style: String,

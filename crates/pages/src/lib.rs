@@ -1,11 +1,11 @@
-//! What people see in a browser: the state of the stations, and the reasons.
+//! The pages that people see in a browser: the state of the stations, and the reasons.
 //!
 //! [`router`] has the pages and their assets, and [`page_of_refusal`] makes a page of a refusal that
 //! a person would read. A page is complete before any script has run; scripts keep it up to
 //! date and make its charts interactive. Pages read snapshots of the fleet and the stored predictions,
 //! put them into words and figures, and hand both to a template, which escapes everything.
 //!
-//! What it does not do: it changes nothing but the model, and holds no lock that the writer needs.
+//! It changes nothing but the model, and holds no lock that the writer needs.
 
 mod anomaly;
 mod anomaly_rows;

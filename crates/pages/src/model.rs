@@ -53,10 +53,10 @@ struct ModelPage {
     n_not_drawn: usize,
 }
 
-/// What came of a reload.
+/// The outcome of a reload.
 struct Outcome {
     is_good: bool,
-    /// Whether the model may take over all the same.
+    /// `true` if the model may take over all the same.
     can_be_forced: bool,
     text: String,
 }
@@ -158,7 +158,7 @@ async fn show(
     Ok(made.await?)
 }
 
-/// What the model has judged recently.
+/// The recent judgements of the model.
 struct Judged {
     sampled: Vec<Sampled>,
     /// The end of the day that the sample is from.
@@ -322,7 +322,7 @@ impl DriftRow {
             ks: has_values.map_or_else(nothing, |drift| format!("{:.2}", drift.ks)),
             outside: has_values.map_or_else(nothing, |drift| percent(drift.outside)),
             sentence: degree.map_or_else(
-                || String::from("The model was trained before distributions were kept: train anew to compare."),
+                || String::from("The model was trained before distributions were stored: retrain to compare."),
                 |degree| degree.to_string(),
             ),
         }

@@ -179,7 +179,7 @@ impl Filter {
     }
 }
 
-/// What the page is made of.
+/// The data that the page is made of.
 struct Seen {
     fleet: Arc<Snapshot>,
     model: Arc<Model>,
@@ -316,7 +316,7 @@ impl Headline {
             _ => (
                 "Events cannot be stored",
                 format!(
-                    "Stations are told to send again, because {failure}. What is shown is from before that."
+                    "Stations are asked to send again, because {failure}. The page shows the state before that."
                 ),
             ),
         };

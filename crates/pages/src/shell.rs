@@ -1,4 +1,4 @@
-//! What all pages have in common: their headers and what they may do in the browser.
+//! The shell of all pages: their headers, and what they may do in the browser.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -41,7 +41,7 @@ impl<S: Sync> FromRequestParts<S> for Root {
     }
 }
 
-/// What a page may do in the browser.
+/// The permissions of a page in the browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// Only what this server sends: no script and no style within the page itself.

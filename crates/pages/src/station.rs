@@ -25,12 +25,12 @@ use pipeline::Pipeline;
 use stations::StationNow;
 use wire::SeriesBody;
 
-/// What a script says that keeps a page up to date.
+/// The header of a script that keeps a page up to date.
 const REFRESH: HeaderName = HeaderName::from_static("x-refresh");
 /// Parts of the time in the drawing that needs no script.
 const DRAWN_BUCKETS: u32 = 240;
 const ANOMALIES_SHOWN: usize = 10;
-/// So many of the last to arrive are looked at for the last to be measured.
+/// The number of the last anomalies to arrive, among which the last to be measured are looked for.
 const ANOMALIES_READ: u32 = 100;
 const EVENTS_SHOWN: u32 = 10;
 
@@ -55,7 +55,7 @@ struct StationPage {
     events: Vec<EventRow>,
 }
 
-/// How the station is.
+/// The present state of the station.
 struct Now {
     state: &'static str,
     words: &'static str,
@@ -86,16 +86,16 @@ struct EventRow {
     is_anomaly: bool,
 }
 
-/// What the script draws from.
+/// The data that the script draws from.
 #[derive(Serialize)]
 struct Chart<'a> {
-    /// Where its numbers are.
+    /// The address of its numbers.
     series: String,
     /// The names of its features as a JSON array.
     names: String,
     since_ms: i64,
     until_ms: i64,
-    /// Whether the window goes on to now.
+    /// `true` if the window ends now.
     is_live: bool,
     threshold: f64,
     features: Vec<ChartFeature<'a>>,
@@ -105,9 +105,9 @@ struct Chart<'a> {
 struct ChartFeature<'a> {
     name: &'a str,
     title: String,
-    /// What 98 of 100 values in training were.
+    /// The range of 98 % of the training values.
     normal: Option<(f64, f64)>,
-    /// What all values in training were.
+    /// The range of all training values.
     seen: Option<(f64, f64)>,
 }
 
@@ -166,7 +166,7 @@ pub(crate) async fn station(
         Some(us) => until_us - us,
         None => oldest_us(&pipeline, &station_id).await?.unwrap_or(newest_us),
     };
-    // A script that keeps the page up to date draws by itself.
+    // A script that keeps the page up to date draws its own chart.
     let is_drawn = !headers.contains_key(REFRESH);
     let buckets = if is_drawn {
         let wanted = SeriesQuery {

@@ -15,7 +15,7 @@ pub(crate) fn drawn(StripCells(cells): &StripCells, threshold: f64) -> String {
     Strip { title: &title, cells: &levels }.svg()
 }
 
-/// How high a part is: by its score as a part of the threshold, or by its anomalies. One without
+/// Returns the level of a part: its score as a share of the threshold, or its anomalies. One without
 /// another beside it may be chance.
 fn level(cells: &[StripCell], index: usize, threshold: f64) -> Level {
     let cell = cells[index];

@@ -24,7 +24,7 @@ impl Moment {
     }
 }
 
-/// How a station's present anomalies go on.
+/// The present run of a station's anomalies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) since: Moment,
@@ -52,12 +52,12 @@ impl Age {
     }
 }
 
-/// How long ago something was; a little of the future counts as now.
+/// Writes how long ago something was; a little of the future counts as now.
 pub(crate) fn ago(then_us: i64, now_us: i64) -> String {
     format!("{} ago", lasting(then_us, now_us))
 }
 
-/// How long something has lasted.
+/// Writes how long something has lasted.
 pub(crate) fn lasting(since_us: i64, now_us: i64) -> String {
     duration(Duration::from_micros(now_us.saturating_sub(since_us).try_into().unwrap_or(0)))
 }

@@ -1,4 +1,4 @@
-//! What all doors have in common: they run until they are told to stop.
+//! The interface of all doors: they run until they are stopped.
 
 use std::future::Future;
 
@@ -15,7 +15,7 @@ pub trait Door {
     fn run(self, pipeline: Pipeline, shutdown: Shutdown) -> impl Future<Output = ()> + Send;
 }
 
-/// Tells when to stop. Cloning is cheap; all clones are told.
+/// Signals when to stop. Cloning is cheap; all clones receive the signal.
 #[derive(Debug, Clone)]
 pub struct Shutdown(Option<watch::Receiver<bool>>);
 

@@ -1,4 +1,4 @@
-//! How long events recently waited for their receipts.
+//! Latencies of recent events, until their receipts.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

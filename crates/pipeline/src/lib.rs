@@ -9,10 +9,11 @@
 //! The pipeline also replaces the model while it runs ([`Models`]), recalls the past of the stations
 //! at the start, and deletes what retention does not keep.
 //!
-//! What it does not do: it knows no protocol, no page, and no database engine.
+//! It knows no protocol, no page, and no database engine.
 
 mod door;
 mod latency;
+mod limits;
 mod live_fleet;
 mod metrics;
 mod model;

@@ -14,6 +14,8 @@ use sensor::{Arrival, Clock, StationId};
 use stations::{Fleet, Snapshot};
 use tokio::sync::{oneshot, watch};
 
+use crate::limits::{INBOX_LEN_MAX, SNAPSHOT_REQUESTS_MAX};
+
 /// Time between two looks for news.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// Time between two clean-ups of forgotten stations.
@@ -22,10 +24,6 @@ const TIDY_PAUSE: Duration = Duration::from_mins(1);
 const SNAPSHOT_LASTS: Duration = Duration::from_millis(100);
 /// Arrivals in the inbox from which the thread is woken early.
 const INBOX_WAKES_AT: usize = 16_384;
-/// Arrivals in the inbox beyond which more are dropped: they are stored, but not shown.
-const INBOX_LEN_MAX: usize = 262_144;
-/// Requests that may wait for the thread.
-const REQUESTS_MAX: usize = 1_024;
 
 /// A handle of the fleet. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -38,11 +36,11 @@ struct Handle {
     published: watch::Receiver<Arc<Snapshot>>,
 }
 
-/// What has arrived since the thread last looked.
+/// Events that arrived since the thread last looked.
 #[derive(Debug, Default)]
 struct Inbox {
     arrivals: Vec<Arrival>,
-    /// Whether arrivals had to be dropped.
+    /// `true` if arrivals had to be dropped.
     has_overflowed: bool,
 }
 
@@ -85,7 +83,7 @@ impl LiveFleet {
     ///
     /// Panics when the system does not start a thread.
     pub(crate) fn start(clock: Clock) -> Self {
-        let (requests, queue) = sync_channel(REQUESTS_MAX);
+        let (requests, queue) = sync_channel(SNAPSHOT_REQUESTS_MAX);
         let (publish, published) = watch::channel(Arc::new(Snapshot::default()));
         let inbox = Arc::default();
         let owner = Owner {
@@ -159,7 +157,7 @@ impl LiveFleet {
     }
 }
 
-/// What the thread owns.
+/// The state that the thread owns.
 struct Owner {
     fleet: Fleet,
     inbox: Arc<Mutex<Inbox>>,
@@ -214,7 +212,7 @@ impl Owner {
                     _ => None,
                 };
                 let snapshot = recent.unwrap_or_else(|| self.snapshot());
-                // A client that has gone needs no answer.
+                // A client that has disconnected needs no answer.
                 let _ = answer.send(snapshot);
             }
             Request::Collect => self.collect(),
@@ -299,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_watches_hears_of_a_new_station() {
+    async fn a_watcher_hears_of_a_new_station() {
         let fleet = LiveFleet::start(|| 1_000_000);
         let mut watch = fleet.watch();
         fleet.note(vec![arrival("a")]);

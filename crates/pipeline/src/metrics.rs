@@ -1,4 +1,4 @@
-//! What the pipeline counts and measures, in the words of Prometheus.
+//! The metrics of the pipeline.
 //!
 //! The registry prefixes all names with `iot_`. The meaning of each is in `docs/operations.md`.
 
@@ -17,16 +17,15 @@ use stations::Counts;
 use store::{CommitReport, Kept, Store};
 
 use crate::latency::{LatencyNow, RecentLatency};
+use crate::limits::STATION_SERIES_MAX;
 use crate::model::Model;
 
-/// Stations with a series of their own; the others share one.
-const STATION_SERIES_MAX: usize = 1_000;
 /// The label of the shared series: not a valid name of a station.
 const OTHER_STATIONS: &str = "(other)";
 
 /// Counters and gauges of the pipeline.
 pub(crate) struct Metrics {
-    /// How long single events wait for their receipts, for people.
+    /// Latencies of single events until their receipts, for people.
     recent_latency: RecentLatency,
     predictions: Family<OutcomeLabels, Counter>,
     events_refused: Family<CodeLabels, Counter>,

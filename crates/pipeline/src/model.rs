@@ -15,15 +15,15 @@ use crate::metrics::Metrics;
 /// A detector and its origin.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// What judges events.
+    /// The detector, which judges events.
     pub detector: Detector,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Origin,
     /// When it was loaded, in microseconds since 1970 (UTC).
     pub loaded_us: i64,
 }
 
-/// Where a model comes from.
+/// The origin of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The files of a training.
@@ -54,7 +54,7 @@ impl Origin {
     }
 }
 
-/// Where a model is loaded from, and what it is scored with.
+/// The folder of a model, and the engine to score with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFiles {
     /// The folder of `isoforest.bin` and `model_meta.json`.
@@ -63,7 +63,7 @@ pub struct ModelFiles {
     pub engine: Engine,
 }
 
-/// Why the files of a model cannot be used.
+/// An error that occurs when the files of a model are used.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableModel {
     /// They cannot be read, are damaged, or do not belong together.
@@ -92,7 +92,7 @@ impl ModelFiles {
     }
 }
 
-/// Why the current model was kept.
+/// The reason why the current model was kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// There is nothing to load.
@@ -112,7 +112,7 @@ pub enum ReloadError {
          features"
     )]
     OtherFeatures {
-        /// What is missing and what is new.
+        /// The features that are missing and those that are new.
         difference: FeatureDifference,
     },
     /// Loading panicked.
@@ -155,7 +155,7 @@ impl fmt::Display for FeatureDifference {
     }
 }
 
-/// Whether a model with other features may take over.
+/// The decision about a model with other features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherFeatures {
     /// It is refused, unless the current model is only a starter.
@@ -178,7 +178,7 @@ struct Slot {
     turn: tokio::sync::Mutex<()>,
 }
 
-/// Who is told of a new model.
+/// A function that hears of a new model.
 #[derive(Debug, Clone)]
 pub(crate) struct Observers {
     pub(crate) metrics: Arc<Metrics>,
@@ -198,7 +198,7 @@ impl Models {
         }))
     }
 
-    /// Returns the model in use. Whoever holds it keeps it when another takes its place.
+    /// Returns the current model. It stays valid for its holder when another takes its place.
     pub fn current(&self) -> Arc<Model> {
         self.0.current.load_full()
     }
@@ -211,7 +211,7 @@ impl Models {
     /// current one then stays in use.
     pub async fn reload(&self, other_features: OtherFeatures) -> Result<Arc<Model>, ReloadError> {
         let models = self.clone();
-        // A reload that was begun is finished, also when nobody waits for it any longer.
+        // A reload finishes even if its client disconnects.
         tokio::spawn(async move { models.reload_in_turn(other_features).await }).await?
     }
 

@@ -21,18 +21,18 @@ use crate::retention::{self, Retentions};
 #[derive(Debug, Clone)]
 pub struct Pipeline(Arc<Shared>);
 
-/// What a [`Pipeline`] is made of.
+/// The parts of a [`Pipeline`].
 #[derive(Debug)]
 pub struct Parts {
     /// The model to begin with.
     pub model: Model,
-    /// Where a reload finds the next one.
+    /// The files that a reload reads.
     pub model_files: ModelFiles,
     /// Tells the time.
     pub clock: Clock,
 }
 
-/// What a [`Pipeline`] points at.
+/// The contents of a [`Pipeline`].
 #[derive(Debug)]
 pub struct Shared {
     /// The model in use, and how to replace it.

@@ -1,17 +1,16 @@
 //! The past of the stations, read from the database at the start.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sensor::{Arrival, Glance, StationId};
 use stations::{Fleet, RECENT_LEN, Strip};
 use store::{ReadError, SeriesQuery, StationQuery, Store};
 
+use crate::limits::RECALL_TIMEOUT;
 use crate::live_fleet::{LiveFleet, Recalled, RecalledPart};
 
 /// Stations read at once.
 const PAGE_LEN: u32 = 200;
-/// The start does not wait longer than this for the past.
-const RECALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Events among which the beginning of a run of anomalies is searched.
 const RUN_LEN_MAX: u32 = 50_000;
 

@@ -1,10 +1,10 @@
-//! Why an event is refused, in no protocol's words.
+//! Refusals, independent of any protocol.
 
 use sensor::InvalidEvent;
 use store::KeepError;
 use tokio::task::JoinError;
 
-/// Why an event is refused.
+/// The reason why an event is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// It is not JSON, or not a valid event.

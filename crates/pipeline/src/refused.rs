@@ -3,20 +3,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sensor::StationId;
 
+use crate::limits::{
+    REASON_LEN_MAX, REFUSAL_LOG_PAUSE, REFUSALS_LOGGED_MAX, REFUSALS_REMEMBERED_MAX,
+};
 use crate::refusal::Refusal;
-
-/// Refusals that are remembered.
-const REMEMBERED_MAX: usize = 100;
-/// A station's refusals for the same reason are logged this often.
-const LOG_PAUSE: Duration = Duration::from_mins(1);
-/// Pairs of station and reason whose last log line is remembered; beyond, nothing is logged.
-const LOGGED_MAX: usize = 1_000;
-/// The longest reason in the log and in the list, in bytes.
-const REASON_LEN_MAX: usize = 300;
 
 /// An event that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +71,7 @@ impl RefusalLog {
         let mut remembered = self.lock();
         remembered.log(&event);
         remembered.n_total += 1;
-        if remembered.latest.len() == REMEMBERED_MAX {
+        if remembered.latest.len() == REFUSALS_REMEMBERED_MAX {
             remembered.latest.pop_front();
         }
         remembered.latest.push_back(event);
@@ -103,14 +97,14 @@ impl Remembered {
     fn log(&mut self, event: &RefusedEvent) {
         let key = (event.station_id.clone(), event.code);
         if let Some(logged) = self.logged.get_mut(&key)
-            && logged.at.elapsed() < LOG_PAUSE
+            && logged.at.elapsed() < REFUSAL_LOG_PAUSE
         {
             logged.n_since += 1;
             return;
         }
-        if self.logged.len() >= LOGGED_MAX {
-            self.logged.retain(|_, logged| logged.at.elapsed() < LOG_PAUSE);
-            if self.logged.len() >= LOGGED_MAX {
+        if self.logged.len() >= REFUSALS_LOGGED_MAX {
+            self.logged.retain(|_, logged| logged.at.elapsed() < REFUSAL_LOG_PAUSE);
+            if self.logged.len() >= REFUSALS_LOGGED_MAX {
                 return;
             }
         }
@@ -147,18 +141,18 @@ mod tests {
         }
         log.note(&Refusal::Keep(store::KeepError::Full), Some(&station_id), 999);
         let RefusedEvents { n_total, latest } = log.recent();
-        assert_eq!((n_total, latest.len()), (250, REMEMBERED_MAX));
+        assert_eq!((n_total, latest.len()), (250, REFUSALS_REMEMBERED_MAX));
         assert_eq!((latest[0].received_us, latest[0].code), (249, "sequence_conflict"));
     }
 
     #[test]
     fn memory_is_bounded_whatever_stations_are_called() {
         let log = RefusalLog::default();
-        for number in 0..2 * LOGGED_MAX {
+        for number in 0..2 * REFUSALS_LOGGED_MAX {
             let station_id = StationId::parse(&format!("s{number}")).unwrap();
             log.note(&Refusal::Conflict, Some(&station_id), 0);
         }
-        assert_eq!(log.lock().logged.len(), LOGGED_MAX);
+        assert_eq!(log.lock().logged.len(), REFUSALS_LOGGED_MAX);
         assert!(shortened("\u{e9}".repeat(400)).len() < REASON_LEN_MAX + 8);
     }
 }

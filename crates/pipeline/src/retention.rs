@@ -11,7 +11,7 @@ const STEP_PAUSE: Duration = Duration::from_millis(20);
 /// Pause between two sweeps, and after a failure.
 const SWEEP_PAUSE: Duration = Duration::from_mins(1);
 
-/// How long predictions are kept.
+/// The time for which predictions are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retention {
     /// Forever.
@@ -20,7 +20,7 @@ pub enum Retention {
     For(Duration),
 }
 
-/// How long normal predictions and anomalies are kept.
+/// The times for which normal predictions and anomalies are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retentions {
     /// Retention of normal predictions.

@@ -52,9 +52,9 @@ impl Receipt {
 /// The outcome of a batch.
 #[derive(Debug)]
 pub struct BatchReceipt {
-    /// What became of each event, in order.
+    /// The outcome of each event, in order.
     pub outcomes: Vec<Result<Receipt, Refusal>>,
-    /// Why no event could be stored; each valid one is refused for this reason, too.
+    /// The reason why no event could be stored; each valid one is refused for it, too.
     pub failure: Option<KeepError>,
 }
 
@@ -171,7 +171,7 @@ impl Pipeline {
     }
 }
 
-/// How events are judged.
+/// The context in which events are judged.
 struct Judge {
     model: Arc<Model>,
     metrics: Arc<Metrics>,

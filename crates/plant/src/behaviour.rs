@@ -1,4 +1,4 @@
-//! How a healthy station behaves.
+//! The behaviour of a healthy station.
 
 use std::f64::consts::TAU;
 
@@ -62,7 +62,7 @@ impl Station {
         self.baselines
     }
 
-    /// What the load adds to the values of event `index`.
+    /// Returns what the load adds to the values of event `index`.
     pub(crate) fn load_effect(&self, index: u64) -> [f64; N_FEATURES] {
         let load = (TAU * index as f64 / self.load_period).sin();
         LOAD_AMPLITUDES.map(|amplitude| amplitude * load)

@@ -1,4 +1,4 @@
-//! How a station misbehaves, and for how long.
+//! Faults of a station, and their durations.
 
 use std::fmt;
 
@@ -70,7 +70,7 @@ impl Fault {
         }
     }
 
-    /// How often it strikes, compared with the others: the shorter, the more often.
+    /// The frequency compared with the other faults: the shorter, the more often.
     fn weight(self) -> u32 {
         match self {
             Self::Spike => 16,
@@ -120,7 +120,7 @@ pub(crate) struct Episode {
     /// In normal deviations, with the direction of the fault.
     size: f64,
     len: u32,
-    /// Whether it stays as it is after that.
+    /// `true` if it stays as it is after that.
     is_for_good: bool,
     n_past: u32,
     /// The value that a stuck sensor repeats.
@@ -162,7 +162,7 @@ impl Episode {
         self.n_past >= self.len && !self.is_for_good
     }
 
-    /// What is measured instead of the normal values of event `index`.
+    /// Returns what is measured instead of the normal values of event `index`.
     pub(crate) fn apply(
         &mut self,
         station: &Station,

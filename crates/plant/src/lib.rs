@@ -13,7 +13,7 @@
 //! assert!((100..300).contains(&n_faulty));
 //! ```
 //!
-//! What it does not do: it reads no clock. The phase of a day comes from the number of the event.
+//! It reads no clock. The phase of a day comes from the number of the event.
 
 mod behaviour;
 mod fault;
@@ -30,10 +30,10 @@ pub use fault::Fault;
 /// Number of stations that [`normal_events`] come from.
 pub const N_STATIONS: u32 = 16;
 
-/// How many [`normal_events`] a model of this plant is to learn from: five whole days.
+/// The number of [`normal_events`] that a model of this plant learns from: five whole days.
 pub const TRAINING_EVENTS: usize = 10_000;
 
-/// What a simulation is to be like.
+/// Parameters of a simulation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlantParams {
     /// Number of stations; they take turns.
@@ -51,7 +51,7 @@ pub struct PlantParams {
 pub struct WornStation {
     /// Its number, from 1.
     pub number: u32,
-    /// How many healthy events it sends before.
+    /// The number of healthy events that it sends before.
     pub from_index: u64,
 }
 
@@ -67,7 +67,7 @@ impl Default for PlantParams {
 pub struct Message {
     /// Number of the station, from 1.
     pub station_number: u32,
-    /// How many events the station has sent before.
+    /// The number of events that the station has sent before.
     pub index: u64,
     /// Temperature in °C, humidity in %, sound in dB.
     pub values: [f64; N_FEATURES],

@@ -1,6 +1,6 @@
-//! What the columns of a file are, told by their names.
+//! The roles of a file's columns, recognised by their names.
 
-/// What a column holds.
+/// The role of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Timestamp,
@@ -10,7 +10,7 @@ pub(crate) enum Role {
     Label,
     /// A column without a name, such as the row numbers that a data frame writes.
     Nameless,
-    /// A value, for whoever asks for it.
+    /// A value.
     Feature,
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a file, and with a row of it.
+//! Errors of a file and of its rows.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sensor::{FaultKind, InvalidStationId};
 
-/// Why a file cannot be taken for a recording.
+/// An error that occurs when a recording is opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file could not be read.
@@ -14,7 +14,7 @@ pub enum OpenError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// There is no header line.
@@ -63,13 +63,13 @@ pub enum OpenError {
     },
 }
 
-/// Why reading stopped before the end of the file.
+/// An error that ends reading before the end of the file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read `{}`", path.display())]
 pub struct ReadError {
     /// The file.
     pub path: PathBuf,
-    /// What the system or the format says.
+    /// The error of the system or of the format.
     pub source: io::Error,
 }
 
@@ -89,11 +89,11 @@ pub struct BadRow {
 pub struct CellFault {
     /// The column, from 1, and its name; `None` for the row as a whole.
     pub column: Option<(usize, String)>,
-    /// What is wrong.
+    /// The fault.
     pub kind: CellFaultKind,
 }
 
-/// What is wrong with a cell, or a row.
+/// A fault of a cell or of a row.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CellFaultKind {
     /// The row has too few or too many cells.

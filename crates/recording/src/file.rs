@@ -68,7 +68,7 @@ impl Recording {
         Ok((Self { path, delimiter, columns: Columns::new(names) }, text))
     }
 
-    /// What has columns of these names, and no text.
+    /// Opens a reader that has columns of these names, and no text.
     pub(crate) fn of_columns(path: &Path, names: Vec<String>) -> Self {
         Self { path: path.to_owned(), delimiter: b',', columns: Columns::new(names) }
     }
@@ -84,7 +84,7 @@ impl Recording {
         self.columns.features()
     }
 
-    /// Whether the rows say when they were measured.
+    /// Returns `true` if the rows say when they were measured.
     pub fn has_times(&self) -> bool {
         self.columns.telling(Role::Timestamp).is_some()
     }
@@ -192,7 +192,7 @@ fn peeked<const N: usize>(mut reader: impl Read) -> io::Result<(Vec<u8>, impl Re
 /// A text in which every line ends with a line feed, whatever it ended with before.
 struct LineFeeds<R> {
     text: R,
-    /// Whether the last byte was a carriage return, whose line feed was given already.
+    /// `true` if the last byte was a carriage return, whose line feed was given already.
     is_after_return: bool,
 }
 

@@ -3,11 +3,11 @@
 //! [`Recording::open`] reads the header of a CSV file, plain or gzipped, separated by `,` or `;`.
 //! It knows the columns for time, sequence, station and label by their usual names; all others that
 //! have a name can be features. [`Recording::events`] then gives the rows as events of a schema, each
-//! with the line it stands on, or with every fault of the row and the column it is in.
+//! with its line, or with every fault of the row and the column it is in.
 //!
 //! [`ValueRows`] gives the values alone, in one pass, and a [`Matrix`] has nothing else.
 //!
-//! What a file does not say is made up, always in the same way: a time a second after the row
+//! Data that a file lacks is made up, always in the same way: a time a second after the row
 //! before, a sequence number from the order of rows, a station of the file's name.
 //!
 //! ```
@@ -27,7 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it does not do: it judges no value. Whether one may be missing, and what is possible, the
+//! It judges no value. Whether one may be missing, and what is possible, the
 //! schema says.
 
 mod columns;

@@ -9,7 +9,7 @@ use sensor::FeatureSchema;
 use crate::error::{BadRow, ReadError};
 use crate::file::Recording;
 
-/// What a raw matrix consists of.
+/// The number format of a raw matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
     /// Floats of 32 bits.
@@ -42,7 +42,7 @@ pub struct Matrix<'s> {
 
 impl<'s> Matrix<'s> {
     /// Takes `bytes` for rows of values of a schema's features; `path` is what they are called where
-    /// they are at fault.
+    /// they are wrong.
     pub fn new(
         bytes: impl Read + Send + 'static,
         path: &Path,

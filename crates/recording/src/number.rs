@@ -1,4 +1,4 @@
-//! Numbers as they stand in recordings.
+//! Numbers as they are written in recordings.
 
 /// Reads a finite number. Where `;` separates cells, `,` may be the decimal mark.
 pub(crate) fn parse(text: &str, delimiter: u8) -> Option<f64> {
@@ -11,7 +11,7 @@ pub(crate) fn parse(text: &str, delimiter: u8) -> Option<f64> {
     number.filter(|number| number.is_finite())
 }
 
-/// Whether a cell says that there is no value, as data frames and spreadsheets write it.
+/// Returns `true` if a cell says that there is no value, as data frames and spreadsheets write it.
 pub(crate) fn is_missing(text: &str) -> bool {
     ["", "nan", "na", "n/a", "null", "none"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }

@@ -15,8 +15,8 @@ use crate::{number, time};
 pub struct RecordedEvent {
     /// The event.
     pub event: SensorEvent,
-    /// Whether the recording calls it anomalous; `None` where it does not say. What it says may not
-    /// be understood, which is no matter to whoever does not ask.
+    /// `true` if the recording calls it anomalous; `None` where it does not say. What it says may not
+    /// be understood, which does not matter to callers that ignore it.
     pub is_anomaly: Result<Option<bool>, BadRow>,
     /// The line that it begins on, from 1.
     pub line: u64,

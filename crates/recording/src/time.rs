@@ -1,4 +1,4 @@
-//! Times as they stand in recordings.
+//! Times as they are written in recordings.
 
 use chrono::{NaiveDate, NaiveDateTime};
 use sensor::timestamp::EARLIEST_US;

@@ -10,7 +10,7 @@ use crate::error::{BadRow, CellFault, OpenError, ReadError};
 use crate::file::{Recording, Text, unpacked};
 use crate::row::{Row, line};
 
-/// The values of the rows of a recording, for whoever asks neither when nor where they were
+/// The values of the rows of a recording, for callers that need neither when nor where they were
 /// measured. It is read once, so that it may come from a pipe.
 pub struct ValueRows<'s> {
     recording: Recording,
@@ -22,7 +22,7 @@ pub struct ValueRows<'s> {
 }
 
 impl<'s> ValueRows<'s> {
-    /// Reads the header of a CSV, plain or gzipped, which is called `path` where it is at fault.
+    /// Reads the header of a CSV, plain or gzipped, which errors call `path`.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl<'s> ValueRows<'s> {
         }
     }
 
-    /// The cells of the row that was read last, as they stand there.
+    /// The cells of the row that was read last, as they are written.
     pub fn record(&self) -> &csv::ByteRecord {
         &self.record
     }

@@ -31,7 +31,7 @@ pub struct Browser {
     _profile: TempDir,
 }
 
-/// What the tab has told without being asked.
+/// The events of the tab that are not answers.
 #[derive(Debug, Default)]
 struct Heard {
     requests: Vec<String>,
@@ -43,9 +43,9 @@ struct Heard {
 /// A part of a page, in its pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Viewport {
-    /// How wide it is.
+    /// The width in pixels.
     pub width: u32,
-    /// How high it is.
+    /// The height in pixels.
     pub height: u32,
     /// Pixels of a picture for one of the page.
     pub scale: u32,
@@ -60,7 +60,7 @@ pub enum ColourScheme {
     Dark,
 }
 
-/// Where Chromium is looked for.
+/// The names under which Chromium is looked for.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 /// Time for an answer of the browser, and for a page.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -299,7 +299,7 @@ impl Browser {
         &self.heard.requests
     }
 
-    /// What went to its console as an error, exceptions and refused requests among it.
+    /// Returns the errors on its console, exceptions and refused requests included.
     pub fn errors(&self) -> &[String] {
         &self.heard.errors
     }
@@ -312,7 +312,7 @@ impl Browser {
         if !self.session.is_empty() {
             order["sessionId"] = Value::from(self.session.as_str());
         }
-        self.socket.send(Message::text(order.to_string())).context("the browser has gone")?;
+        self.socket.send(Message::text(order.to_string())).context("the browser has ended")?;
         loop {
             let mut message = self.hear()?;
             if message["id"] != id {

@@ -5,7 +5,7 @@
 //! a library in between that would be kinder than clients are. [`event()`] writes events. A
 //! [`Browser`] opens pages, clicks, and says what is to be seen.
 //!
-//! What it does not do: it judges nothing, and knows nothing of what is inside the programs.
+//! It judges nothing, and knows nothing of what is inside the programs.
 
 mod browser;
 mod connection;

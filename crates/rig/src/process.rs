@@ -1,4 +1,4 @@
-//! A process that does not outlive who has started it.
+//! A process that does not outlive its parent.
 
 use std::process::Child;
 
@@ -8,7 +8,7 @@ pub struct Process(pub Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may be gone already, and nobody could do anything about a failure.
+        // It may have ended already, and nothing could be done about a failure.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! Where the programs are, and the small libraries that are put between them and the system.
+//! The programs, and the small libraries that are put between them and the system.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

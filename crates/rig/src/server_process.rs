@@ -13,14 +13,14 @@ use anyhow::{Context as _, bail};
 use crate::connection::Connection;
 use crate::process::Process;
 
-/// How a server is to be started.
+/// The arguments and the environment of a server.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// The program.
     pub program: PathBuf,
-    /// Where its model is.
+    /// The folder of its model.
     pub model_dir: PathBuf,
-    /// Where its database is.
+    /// The folder of its database.
     pub data_dir: PathBuf,
     /// Further arguments.
     pub args: Vec<String>,
@@ -109,7 +109,7 @@ impl Launch {
 }
 
 impl ServerProcess {
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -119,7 +119,7 @@ impl ServerProcess {
         self.process.0.id()
     }
 
-    /// What it has logged.
+    /// Returns what it has logged.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! What can be asked of the program.
+//! The command-line arguments.
 
 #![expect(
     clippy::doc_markdown,
@@ -22,16 +22,16 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
     pub model_dir: PathBuf,
 
-    /// What to score, - for standard input: a CSV, plain or gzipped, whose first line names the
+    /// The input, - for standard input: a CSV, plain or gzipped, whose first line names the
     /// columns, or a raw matrix with a row of the model's features after another
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
 
-    /// How the input is written [default: by the name's ending, csv without a known one]
+    /// The format of the input [default: by the ending of its name, otherwise csv]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 
-    /// Where to write the scores, - for standard output
+    /// The output, - for standard output
     #[arg(long, value_name = "FILE", default_value = "-", conflicts_with = "repeat")]
     pub output: PathBuf,
 
@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "ENGINE", default_value = "auto", env = "ISOFOREST_ENGINE", value_parser = Engine::choose)]
     pub engine: Engine,
 
-    /// Write no scores, but tell how long scoring takes: all rows, in memory, so many times
+    /// Measure the scoring instead of writing scores: all rows, in memory, this many times
     #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: Option<u32>,
 
@@ -60,7 +60,7 @@ pub struct Args {
     pub one: bool,
 }
 
-/// How rows are written.
+/// The format of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Text, separated by commas or semicolons
@@ -72,7 +72,7 @@ pub enum Format {
 }
 
 impl Args {
-    /// How the input is written.
+    /// The format of the input.
     pub(crate) fn format(&self) -> Format {
         let ending = self.input.extension().and_then(|ending| ending.to_str());
         self.format.unwrap_or(match ending {

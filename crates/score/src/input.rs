@@ -15,7 +15,7 @@ const ROWS_PER_BLOCK: usize = 32_768;
 /// Blocks of wide rows have fewer, so that they hold no more values than these.
 const VALUES_PER_BLOCK: usize = 1 << 20;
 
-/// What rows are read from.
+/// The source of rows.
 pub(crate) struct Input<'a> {
     rows: Rows<'a>,
     detector: &'a Detector,
@@ -38,14 +38,14 @@ pub(crate) struct Block {
     pub(crate) values: Vec<f64>,
     /// For every row, whether it is good.
     pub(crate) is_good: Vec<bool>,
-    /// What is wrong with the first of the bad rows.
+    /// The fault of the first bad row.
     pub(crate) first_bad: Option<BadRow>,
     /// For every row its cells, where they are to be repeated.
     pub(crate) cells: Vec<csv::ByteRecord>,
 }
 
 impl<'a> Input<'a> {
-    /// Opens what the arguments name; `stdin` is what `-` stands for.
+    /// Opens what the arguments name; `-` means `stdin`.
     pub(crate) fn open(
         args: &'a Args,
         detector: &'a Detector,

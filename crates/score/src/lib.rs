@@ -28,7 +28,7 @@ pub use args::{Args, Format};
 /// Blocks that wait to be scored: one is enough, so that reading and scoring overlap.
 const BLOCKS_WAITING: usize = 1;
 
-/// Scores as the arguments say. `stdin` and `stdout` are what `-` stands for, and timings go to
+/// Scores as the arguments say. `-` means `stdin` and `stdout`, and timings go to
 /// `stdout`; what else there is to tell goes to `stderr`.
 ///
 /// # Errors
@@ -167,7 +167,7 @@ fn pump(
         scope.spawn(move || {
             while let Some(block) = input.read().transpose() {
                 let is_last = block.is_err();
-                // Nobody receives any more when writing has failed.
+                // The receiver is gone when writing has failed.
                 if sender.send(block).is_err() || is_last {
                     break;
                 }

@@ -13,7 +13,7 @@ const ROWS_PER_TASK: usize = 2_048;
 /// The names of our columns; rows count from 1, without the header.
 const COLUMNS: [&str; 4] = ["row", "anomaly_score", "p_value", "is_anomaly"];
 
-/// Whether a column is called as one of ours.
+/// Returns `true` if a column is called as one of ours.
 pub(crate) fn is_ours(name: &str) -> bool {
     COLUMNS.iter().any(|column| column.eq_ignore_ascii_case(name))
 }

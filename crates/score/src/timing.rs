@@ -1,4 +1,4 @@
-//! How long scoring takes, and nothing else.
+//! The timing of the scoring alone.
 
 use std::hint::black_box;
 use std::time::Instant;

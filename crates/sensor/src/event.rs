@@ -23,7 +23,7 @@ pub struct SensorEvent {
 pub type Fingerprint = [u8; 16];
 
 impl SensorEvent {
-    /// Who sent it.
+    /// The station that sent it.
     pub fn station_id(&self) -> &StationId {
         &self.station_id
     }
@@ -60,13 +60,13 @@ impl SensorEvent {
         Self { station_id: self.station_id.clone(), values, ..*self }
     }
 
-    /// How many keys nobody knows the event had.
+    /// The number of unknown keys that the event had.
     pub fn n_ignored_keys(&self) -> usize {
         self.n_ignored_keys
     }
 }
 
-/// What [`FeatureSchema::parse`] and [`FeatureSchema::event`] have found of an event.
+/// The findings of [`FeatureSchema::parse`] and [`FeatureSchema::event`] about an event.
 pub(crate) struct Parts {
     pub(crate) station_id: StationId,
     pub(crate) sequence: u64,

@@ -1,4 +1,4 @@
-//! What can be wrong with an event.
+//! Faults of an event.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ pub struct InvalidEvent {
 pub struct Fault {
     /// Place in the event as a JSON pointer (RFC 6901); empty for the event as a whole.
     pub pointer: String,
-    /// What is wrong.
+    /// The kind of the fault.
     pub kind: FaultKind,
 }
 
-/// What is wrong. The text says what is expected and never repeats what was sent.
+/// A kind of fault. The text says what is expected and never repeats what was sent.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FaultKind {
     /// Nothing was sent.
@@ -48,7 +48,7 @@ pub enum FaultKind {
         /// Column of the fault in bytes, from 1.
         column: usize,
     },
-    /// An escape in a string stands for half a character.
+    /// An escape in a string is half a character.
     #[error("a string has half of a surrogate pair")]
     LoneSurrogate,
     /// A number is too large for 64-bit floating point.
@@ -138,7 +138,7 @@ impl InvalidEvent {
         &self.faults
     }
 
-    /// Why what was sent is not JSON that a program can hold; `None` when only its content is at
+    /// Returns why what was sent is not JSON that a program can hold; `None` when only its content is at
     /// fault.
     pub fn malformed(&self) -> Option<&Fault> {
         self.faults.iter().find(|fault| !fault.kind.is_well_formed())
@@ -168,7 +168,7 @@ impl Fault {
         Self { pointer: String::new(), kind }
     }
 
-    /// The key whose value is at fault; `None` for the event as a whole.
+    /// The key of the invalid value; `None` for the event as a whole.
     pub fn key(&self) -> Option<String> {
         Some(self.pointer.strip_prefix('/')?.replace("~1", "/").replace("~0", "~"))
     }
@@ -217,7 +217,7 @@ impl FaultKind {
         }
     }
 
-    /// Whether JSON with this fault is JSON all the same.
+    /// Returns `true` if JSON with this fault is JSON all the same.
     fn is_well_formed(&self) -> bool {
         !matches!(
             self,

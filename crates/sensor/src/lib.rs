@@ -16,7 +16,7 @@
 //! assert_eq!(codes, ["out_of_range", "not_a_number"]);
 //! ```
 //!
-//! What it does not do: it keeps nothing, scores nothing, and reads no clock.
+//! It keeps nothing, scores nothing, and reads no clock.
 
 mod event;
 mod fault;

@@ -57,7 +57,7 @@ fn read_object<'a>(schema: &FeatureSchema, text: &'a str) -> Result<RawEvent<'a>
     raw.ok_or(FaultKind::NotAnObject)
 }
 
-/// The values of an object as they stand in the text, well-formed but not yet understood.
+/// The values of an object as they are written in the text, well-formed but not yet understood.
 struct RawEvent<'a> {
     station_id: Slot<'a>,
     sequence: Slot<'a>,
@@ -75,7 +75,7 @@ enum Slot<'a> {
     Twice,
 }
 
-/// What a key of the object is to the schema.
+/// The meaning of a key of the object to the schema.
 enum Key {
     StationId,
     Sequence,
@@ -282,7 +282,7 @@ fn string(value: &str) -> Result<Option<Cow<'_, str>>, FaultKind> {
     if !inner.contains('\\') {
         return Ok(Some(Cow::Borrowed(inner)));
     }
-    // The syntax has been checked, so an escape can only be at fault for what it stands for.
+    // The syntax has been checked, so an escape can only be wrong in its meaning.
     serde_json::from_str(value)
         .map(|text: String| Some(Cow::Owned(text)))
         .map_err(|_| FaultKind::LoneSurrogate)

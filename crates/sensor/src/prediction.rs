@@ -1,4 +1,4 @@
-//! What the system answers about an event, and keeps.
+//! Predictions: the answers about events, as they are stored.
 
 use std::sync::Arc;
 
@@ -11,25 +11,25 @@ use crate::station_id::StationId;
 /// The answer about one event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// Who sent the event.
+    /// The station that sent the event.
     pub station_id: StationId,
     /// The event's number at its station.
     pub sequence: u64,
     /// When it was measured, in microseconds since 1970 (UTC).
     pub timestamp_us: i64,
-    /// What was measured.
+    /// The measured values.
     pub features: FeatureValues,
     /// In (0, 1]; higher is more anomalous.
     pub anomaly_score: f64,
     /// The lowest score that is called anomalous.
     pub threshold: f64,
-    /// Whether the event is called anomalous.
+    /// `true` if the event is called anomalous.
     pub is_anomaly: bool,
     /// Share of normal events that score as high, in (0, 1].
     pub p_value: f64,
     /// Which model answered.
     pub model_version: ModelVersion,
-    /// What pushed the score, largest push towards anomalous first; empty when nobody asked.
+    /// The attributions, the largest towards anomalous first; empty when they were not asked for.
     pub attributions: Vec<Attribution>,
 }
 
@@ -40,7 +40,7 @@ impl Prediction {
     }
 }
 
-/// How much one feature pushed a score.
+/// The contribution of one feature to a score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribution {
     /// Name of the feature.
@@ -60,14 +60,14 @@ pub struct Glance {
     pub received_us: i64,
     /// In (0, 1]; higher is more anomalous.
     pub anomaly_score: f64,
-    /// Whether the event is called anomalous.
+    /// `true` if the event is called anomalous.
     pub is_anomaly: bool,
 }
 
 /// A prediction that has just been stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrival {
-    /// Who sent the event.
+    /// The station that sent the event.
     pub station_id: StationId,
     /// The prediction at a glance.
     pub glance: Glance,

@@ -1,4 +1,4 @@
-//! What a station measures, as data.
+//! The features of a station, as data.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Feature {
     pub minimum: Option<f64>,
     /// Greatest value that is physically possible.
     pub maximum: Option<f64>,
-    /// Whether the value may be missing.
+    /// `true` if the value may be missing.
     pub optional: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct FeatureSchema {
     by_name: Vec<usize>,
 }
 
-/// Why features make no schema.
+/// An error that occurs when features are made a schema.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InvalidSchema {
     /// Nothing is measured.
@@ -86,7 +86,7 @@ impl Feature {
         Self { name: name.into(), unit: None, minimum: None, maximum: None, optional: false }
     }
 
-    /// Whether a value is physically possible.
+    /// Returns `true` if a value is physically possible.
     pub fn allows(&self, value: f64) -> bool {
         self.minimum.is_none_or(|minimum| value >= minimum)
             && self.maximum.is_none_or(|maximum| value <= maximum)
@@ -103,7 +103,7 @@ impl FeatureSchema {
     ///
     /// # Errors
     ///
-    /// Fails when there is none, when names are unusable or stand twice, or a range is empty.
+    /// Fails when there is none, when names are unusable or duplicated, or a range is empty.
     pub fn new(features: Vec<Feature>) -> Result<Self, InvalidSchema> {
         if features.is_empty() {
             return Err(InvalidSchema::Empty);
@@ -262,7 +262,9 @@ mod tests {
     fn unusable_schemas_are_refused() {
         let message = |text: &str| FeatureSchema::from_toml(text).unwrap_err().to_string();
         assert_eq!(message("feature = []"), "a schema has at least one feature");
-        assert!(message("[[feature]]\nname = 'a'\nmaximun = 3").contains("maximun"));
+        let error = FeatureSchema::from_toml("[[feature]]\nname = 'a'\nmaximun = 3").unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("maximun"), "{source}");
         assert!(
             message("[[feature]]\nname = ''").starts_with("a feature's name has 1 to 128 bytes")
         );

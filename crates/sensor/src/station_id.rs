@@ -1,4 +1,4 @@
-//! Who sent an event.
+//! Names of stations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StationId(Arc<str>);
 
-/// Why a text is no station's name.
+/// The reason why a text is not the name of a station.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStationId {
     /// Nothing is there.

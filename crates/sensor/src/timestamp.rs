@@ -16,7 +16,7 @@ pub type Clock = fn() -> i64;
 
 const SECOND_US: i64 = 1_000_000;
 
-/// Why a text is no time.
+/// The reason why a text is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTimestamp {
     /// The text has another shape.
@@ -33,7 +33,7 @@ pub enum InvalidTimestamp {
 /// Reads an RFC 3339 time.
 ///
 /// More than six decimals are cut off. A leap second, 23:59:60 UTC, is the last microsecond before
-/// it. A space may stand for the `T`.
+/// it. A space may replace the `T`.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What can be asked of the program.
+//! The command-line arguments.
 
 #![expect(
     clippy::doc_markdown,
@@ -25,16 +25,16 @@ pub const DATABASE_FILE: &str = "events.db";
 #[derive(Debug, Clone, Parser)]
 #[command(version, allow_negative_numbers = true, args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// What to do instead of serving
+    /// The command; without one, the server starts
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// How to serve
+    /// The options of the server
     #[command(flatten)]
     pub serve: ServeArgs,
 }
 
-/// What the program does beside serving.
+/// The commands of the program besides serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Checks every stored prediction, and tells which are not as they were written
@@ -52,19 +52,19 @@ pub struct VerifyArgs {
     #[arg(value_name = "FILE")]
     pub backup: Option<PathBuf>,
 
-    /// Where events.db is
+    /// The folder of events.db
     #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
     pub data_dir: PathBuf,
 }
 
-/// Where to copy the database to.
+/// The file to copy the database to.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BackupArgs {
     /// The file to write; it must not exist
     #[arg(value_name = "FILE")]
     pub backup: PathBuf,
 
-    /// Where events.db is
+    /// The folder of events.db
     #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
     pub data_dir: PathBuf,
 }
@@ -76,15 +76,15 @@ pub struct RestoreArgs {
     #[arg(value_name = "FILE")]
     pub backup: PathBuf,
 
-    /// Where events.db is or will be
+    /// The folder of events.db, created if it is missing
     #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
     pub data_dir: PathBuf,
 }
 
-/// How to serve.
+/// The options of the server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeArgs {
-    /// Address and port to listen on; nobody is asked who they are, so leave it on loopback
+    /// Address and port to listen on; there is no authentication, so keep it on loopback
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000", env = "SERVER_ADDR")]
     pub addr: SocketAddr,
 
@@ -92,11 +92,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "PATH", default_value = "/", env = "SERVER_BASE_PATH")]
     pub base_path: BasePath,
 
-    /// Where isoforest.bin and model_meta.json are
+    /// The folder of isoforest.bin and model_meta.json
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
     pub model_dir: PathBuf,
 
-    /// Where events.db is or will be
+    /// The folder of events.db, created if it is missing
     #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
     pub data_dir: PathBuf,
 
@@ -108,32 +108,32 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ENGINE", default_value = "auto", env = "ISOFOREST_ENGINE", value_parser = Engine::choose)]
     pub engine: Engine,
 
-    /// How many predictions may wait for the disk; more are refused with 503
+    /// The number of predictions that may wait for the disk; more are refused with 503
     #[arg(long, value_name = "N", default_value_t = SqliteParams::default().queue_len_max, env = "SERVER_QUEUE_LEN_MAX",
           value_parser = positive)]
     pub queue_len_max: usize,
 
-    /// How many connections may be open; more wait to be accepted
+    /// The number of connections that may be open; more wait to be accepted
     #[arg(long, value_name = "N", default_value_t = 4_096, env = "SERVER_CONNECTIONS_MAX", value_parser = positive)]
     pub connections_max: usize,
 
-    /// How many of them may come from one address; more are refused with 503 [default: three quarters of all]
+    /// The number of them that may come from one address; more are refused with 503 [default: three quarters of all]
     #[arg(long, value_name = "N", env = "SERVER_CONNECTIONS_PER_ADDRESS_MAX", value_parser = positive)]
     pub connections_per_address_max: Option<usize>,
 
-    /// What becomes of a damaged database: put aside, so that a new one begins, or the start fails
+    /// With a damaged database: put it aside and start a new one, or fail to start
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = CorruptAction::Quarantine, env = "SERVER_ON_CORRUPT")]
     pub on_corrupt: CorruptAction,
 
-    /// How long predictions are kept: 30d, 12h, 8w or forever
+    /// The retention of predictions: 30d, 12h, 8w or forever
     #[arg(long, value_name = "TIME", default_value = "forever", env = "SERVER_RETAIN", value_parser = retention, allow_hyphen_values = true)]
     pub retain: Retention,
 
-    /// How long anomalies are kept
+    /// The retention of anomalies
     #[arg(long, value_name = "TIME", default_value = "forever", env = "SERVER_RETAIN_ANOMALIES", value_parser = retention, allow_hyphen_values = true)]
     pub retain_anomalies: Retention,
 
-    /// What to log: off, error, warn, info, debug or trace
+    /// The log level: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "SERVER_LOG")]
     pub log: LevelFilter,
 
@@ -141,12 +141,12 @@ pub struct ServeArgs {
     #[arg(long, short, env = "SERVER_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
 
-    /// How to write the log: for people, or a JSON object a line for programs
+    /// The log format: text for people, or a JSON object a line for programs
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "SERVER_LOG_FORMAT")]
     pub log_format: LogFormat,
 }
 
-/// What becomes of a damaged database at the start.
+/// The treatment of a damaged database at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CorruptAction {
     /// It is put aside, and a new one begins
@@ -156,7 +156,7 @@ pub enum CorruptAction {
 }
 
 impl ServeArgs {
-    /// How many connections one address may have.
+    /// Returns the number of connections that one address may have.
     pub(crate) fn connections_per_address_max(&self) -> usize {
         self.connections_per_address_max.unwrap_or((self.connections_max * 3 / 4).max(1))
     }

@@ -1,10 +1,10 @@
-//! The program that serves: it wires the rooms together and runs them until it is told to stop.
+//! The program that serves: it wires the rooms together and runs them until it is stopped.
 //!
 //! [`Server::bind`] loads the model, opens the database and takes the port; [`Server::run`] opens the
 //! doors until a stop is requested, answers what was accepted, and closes the database. [`open_app`] is
 //! the application without a socket. [`verify()`], [`back_up`] and [`restore`] look after the database.
 //!
-//! What it does not do: it judges nothing, stores nothing and answers nothing itself.
+//! It judges nothing, stores nothing and answers nothing itself.
 
 mod args;
 mod database;

@@ -8,7 +8,7 @@ use pipeline::{Models, OtherFeatures};
 use server::{Args, Command, ServeArgs, Server};
 use terminal::LogFormat;
 
-/// What one thread allocates for a prediction, another one frees, which this allocator does without
+/// Memory that one thread allocates for a prediction is freed by another, which this allocator does without
 /// locks: a fifth more events a second.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,4 +1,4 @@
-//! What the operating system allows the process.
+//! The limits that the operating system sets the process.
 
 /// Asks the system for enough open files, and tells when it does not grant them.
 #[cfg(unix)]
@@ -19,7 +19,7 @@ pub(crate) fn allow_open_files(connections_max: usize) {
         tracing::warn!(
             wanted,
             granted,
-            "the system allows too few open files for so many connections; raise it (ulimit -n) or lower --connections-max"
+            "the system allows too few open files for --connections-max; raise the limit (ulimit -n) or lower --connections-max"
         );
     }
 }

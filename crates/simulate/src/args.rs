@@ -1,4 +1,4 @@
-//! What can be asked of the program.
+//! The command-line arguments.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use wording::percent;
 #[derive(Debug, Clone, Parser)]
 #[command(version, allow_negative_numbers = true)]
 pub struct Args {
-    /// Where to send events
+    /// The URL to send events to
     #[arg(
         long,
         value_name = "URL",
@@ -21,7 +21,7 @@ pub struct Args {
     )]
     pub url: String,
 
-    /// How many events to send [default: 30, or all of a recording]
+    /// The number of events to send [default: 30, or all of a recording]
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
 
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "EVENTS")]
     pub rate: Option<f64>,
 
-    /// How many events may wait for their answer [default: 1, or 64 with --rate]
+    /// The number of events that may wait for their answer [default: 1, or 64 with --rate]
     #[arg(long, value_name = "N")]
     pub concurrency: Option<usize>,
 
@@ -53,7 +53,7 @@ pub struct Args {
     #[arg(long, value_name = "STATION", conflicts_with = "replay", value_parser = clap::value_parser!(u32).range(1..))]
     pub worn_station: Option<u32>,
 
-    /// How many healthy events that station sends before
+    /// The number of healthy events that this station sends first
     #[arg(long, value_name = "N", default_value_t = 100, requires = "worn_station")]
     pub worn_after: u64,
 
@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long, short)]
     pub quiet: bool,
 
-    /// How to show events while they are sent: a view that stays in its place, or a line each; by itself, a view on a
+    /// The view: live, or a line for each event; by default, a live view on a
     /// terminal and lines elsewhere
     #[arg(long, value_name = "VIEW", value_enum, default_value_t = View::Auto, conflicts_with_all = ["quiet", "json"])]
     pub view: View,
@@ -83,10 +83,10 @@ pub struct Args {
     pub json: bool,
 }
 
-/// How events are shown while they are sent.
+/// The view of events while they are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum View {
-    /// What suits the place
+    /// The view that suits the output
     Auto,
     /// A view that stays in its place, on standard error
     Live,
@@ -95,7 +95,7 @@ pub enum View {
 }
 
 impl View {
-    /// What is meant, where it is known whether events are shown on a terminal.
+    /// Returns the view to use, given whether the output is a terminal.
     #[must_use]
     pub fn on_terminal(self, is_terminal: bool) -> Self {
         match self {
@@ -161,7 +161,7 @@ impl Args {
         Ok(())
     }
 
-    /// Where events come from, for people.
+    /// Describes the source of events for people.
     pub(crate) fn source_words(&self) -> String {
         if let Some(path) = &self.replay {
             return format!("the recording `{}`", path.display());

@@ -7,15 +7,15 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
-/// What came of sending an event.
+/// The outcome of sending an event.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Delivery {
     pub(crate) outcome: Outcome,
-    /// How often it had to be sent.
+    /// The number of attempts.
     pub(crate) n_tries: u32,
 }
 
-/// What the server said.
+/// The answer of the server.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Outcome {
     Answered { anomaly_score: f64, is_anomaly: bool, duplicate: bool },
@@ -25,22 +25,22 @@ pub(crate) enum Outcome {
 /// An event that got no answer.
 #[derive(Debug)]
 pub(crate) struct Undelivered {
-    /// How often it was sent.
+    /// The number of attempts.
     pub(crate) n_tries: u32,
-    /// What happened the last time.
+    /// The last failure.
     pub(crate) error: anyhow::Error,
 }
 
-/// What came back, whatever it means.
+/// A response, before it is interpreted.
 struct Answer {
     status: StatusCode,
     body: Vec<u8>,
     n_tries: u32,
-    /// Whether the request may have been taken before, and only its answer was lost.
+    /// `true` if the request may have been taken before, and only its answer was lost.
     may_be_taken: bool,
 }
 
-/// What is read of `GET /health`. Like all answers, it is read tolerantly, since the server may be of
+/// The part of `GET /health` that is read. Like all answers, it is read tolerantly, since the server may be of
 /// another version.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Health {
@@ -53,7 +53,7 @@ pub(crate) struct HealthModel {
     pub(crate) features: Vec<String>,
 }
 
-/// What is read of a prediction.
+/// The part of a prediction that is read.
 #[derive(Debug, Deserialize)]
 struct Answered {
     anomaly_score: f64,
@@ -62,7 +62,7 @@ struct Answered {
     duplicate: bool,
 }
 
-/// What is read of a refusal.
+/// The part of a refusal that is read.
 #[derive(Debug, Deserialize)]
 struct Refused {
     code: String,
@@ -75,7 +75,7 @@ pub(crate) struct Client {
     health: Url,
 }
 
-/// Whoever is not there at the start is not there; who was there before may come back.
+/// A server that is missing at the start is an error; one that was there before may come back.
 const TRIES_MAX_AT_START: u32 = 6;
 const TRIES_MAX: u32 = 10;
 /// The code of a refusal after which an event may be stored all the same.
@@ -97,7 +97,7 @@ impl Client {
         Ok(Self { http, predict, health })
     }
 
-    /// What the server says of itself.
+    /// Returns what the server reports about itself.
     pub(crate) async fn health(&self) -> anyhow::Result<Health> {
         let Answer { status, body, .. } =
             self.patiently(TRIES_MAX_AT_START, || self.http.get(self.health.clone())).await.map_err(|Undelivered { error, .. }| {
@@ -138,7 +138,7 @@ impl Client {
         Ok(Delivery { outcome, n_tries })
     }
 
-    /// Sends a request again, with growing pauses, while nobody is there or the server is full.
+    /// Sends a request again, with growing pauses, while the server is unreachable or full.
     async fn patiently(
         &self,
         tries_max: u32,
@@ -169,7 +169,7 @@ impl Client {
     }
 }
 
-/// Why a request was refused.
+/// Returns the reason why a request was refused.
 fn problem_code(body: &[u8]) -> String {
     let refused: Result<Refused, _> = serde_json::from_slice(body);
     refused.map_or(String::from("without a reason"), |refused| refused.code)

@@ -14,11 +14,11 @@ const N_CELLS: usize = 240;
 /// Stations that are drawn.
 const STATIONS_DRAWN: usize = 60;
 
-/// What is remembered of every event, for its place in the picture.
+/// The data of an event that its place in the figure needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Seen {
     pub(crate) timestamp_us: i64,
-    /// Where it is known.
+    /// The truth, if it is known.
     pub(crate) is_anomalous: Option<bool>,
     pub(crate) is_called: bool,
 }

@@ -41,8 +41,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 ///
-/// Fails when the arguments contradict each other, the server cannot be reached or wants to know
-/// what there is not, when a recording cannot be read, and, after the report, when the server went
+/// Fails when the arguments contradict each other, the server cannot be reached or needs features
+/// that the source lacks, when a recording cannot be read, and, after the report, when the server went
 /// away.
 pub async fn run(
     args: &Args,

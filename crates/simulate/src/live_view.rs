@@ -26,7 +26,7 @@ const HEIGHTS: [char; 8] = [
 /// Scores from the bottom of the sparkline to its top: normal ones lie near the bottom.
 const SCORE_RANGE: (f64, f64) = (0.35, 0.75);
 
-/// How far a run is, what was found, and how fast it goes.
+/// The progress of a run, its findings and its rate.
 #[derive(Debug)]
 pub(crate) struct LiveView {
     progress: ProgressBar,

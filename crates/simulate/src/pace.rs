@@ -16,7 +16,7 @@ const RATE_CONCURRENCY_DEFAULT: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Pace {
     interval_s: f64,
-    /// How long ago the first event was due when sending begins; `None` when events are measured as
+    /// The age of the first event when sending begins; `None` when events are measured as
     /// they are sent.
     backfill_s: Option<f64>,
     permits: Arc<Semaphore>,

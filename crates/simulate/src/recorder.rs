@@ -34,7 +34,7 @@ pub(crate) struct Recorder<'a> {
     history: Option<History>,
     facts: Vec<(&'static str, String)>,
     took_us: Vec<u64>,
-    /// Why the first event that could not be delivered was not.
+    /// The reason why the first undelivered event was not delivered.
     gone: Option<anyhow::Error>,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Recorder<'a> {
         out: &'a mut (dyn Write + Send),
     ) -> Self {
         let is_silent = args.quiet || args.json;
-        // Where the past comes at once and the present as time goes by, nobody can tell how long.
+        // Where the past comes at once and the present as time goes by, the duration is unknown.
         let has_eta = args.backfill.is_none();
         Self {
             args,
@@ -61,7 +61,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Whether events are told line by line.
+    /// Returns `true` if events are printed line by line.
     fn has_lines(&self) -> bool {
         self.view.is_none() && !self.args.quiet && !self.args.json
     }
@@ -91,7 +91,7 @@ impl<'a> Recorder<'a> {
         ))
     }
 
-    /// Whether nothing more is to be sent.
+    /// Returns `true` if nothing more is to be sent.
     pub(crate) fn is_over(&self) -> bool {
         self.report.interrupted || self.gone.is_some()
     }

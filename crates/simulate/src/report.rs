@@ -1,4 +1,4 @@
-//! What was caught, what was missed, and how long it took.
+//! The result of a run: what was detected, what was missed, and the latencies.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,7 +43,7 @@ pub struct Report {
     pub latency_ms: LatencyMs,
     /// Time of the whole run.
     pub seconds: f64,
-    /// Whether somebody ended the run early.
+    /// `true` if somebody ended the run early.
     pub interrupted: bool,
 }
 
@@ -60,7 +60,7 @@ pub struct Confusion {
     pub true_negatives: u64,
 }
 
-/// How much of one cause was detected.
+/// The share of one cause that was detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Detection {
     /// Events with this cause.
@@ -116,19 +116,19 @@ impl Report {
         self.stored + self.duplicates
     }
 
-    /// Whether the truth of any answered event is known.
+    /// Returns `true` if the truth of any answered event is known.
     pub(crate) fn has_truth(&self) -> bool {
         self.confusion.total() > 0
     }
 
-    /// How many events were called anomalies, in words.
+    /// Writes how many events were called anomalies.
     pub(crate) fn called_words(&self) -> String {
         let [called, answered] = [self.called, self.answered()].map(|count| grouped(count as f64));
         let share = share(self.called, self.answered()).map_or(0.0, |share| share * 100.0);
         format!("{called} of {answered} events ({share:.1} %)")
     }
 
-    /// Why anomalies may have been missed that are none in a single event; nothing where none were.
+    /// Explains why anomalies that no single event shows may have been missed; nothing if none were.
     pub(crate) fn hidden_words(&self) -> Option<String> {
         let is_missed = |cause: &&str| {
             self.detection.get(*cause).is_some_and(|seen| seen.detected < seen.events)
@@ -155,7 +155,7 @@ impl Report {
         ]
     }
 
-    /// What was caught by cause, for a table.
+    /// Lists the detected events of each cause, for a table.
     pub(crate) fn cause_rows(&self) -> Vec<Vec<String>> {
         let row = |(cause, seen): (&String, &Detection)| {
             let counts = [seen.events, seen.detected, seen.events - seen.detected];
@@ -215,7 +215,7 @@ fn table(titles: &[&str], rows: Vec<Vec<String>>) -> Table {
     table
 }
 
-/// Causes that hide from whoever sees one event at a time.
+/// Causes that no single event shows.
 const WITHOUT_TRACE: [&str; 2] = ["lost_correlation", "stuck_sensor"];
 
 impl fmt::Display for Report {

@@ -1,4 +1,4 @@
-//! Where events come from: the simulated plant, or a recording.
+//! Sources of events: the simulated plant, or a recording.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use wording::listed;
 
 use crate::args::Args;
 
-/// Number of simulated events when nobody says otherwise.
+/// The default number of simulated events.
 const COUNT_DEFAULT: u64 = 30;
 
 /// An event to be sent, and the truth about it.
@@ -23,9 +23,9 @@ pub(crate) struct Message {
     /// When it was measured; `None` until it is sent.
     pub(crate) timestamp_us: Option<i64>,
     pub(crate) features: FeatureValues,
-    /// Whether it is anomalous, where that is known.
+    /// `true` if it is anomalous, where that is known.
     pub(crate) is_anomaly: Option<bool>,
-    /// What is the matter, if anything.
+    /// The cause, if there is one.
     pub(crate) cause: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use sensor::{Arrival, Glance, StationId};
 use crate::pace::{Pace, Rates};
 use crate::station::{News, StationMemory, StationNow, StationState, sick_from};
 
-/// What is remembered of all stations.
+/// The memory of all stations.
 #[derive(Debug)]
 pub struct Fleet {
     by_id: BTreeMap<StationId, StationMemory>,
@@ -16,11 +16,11 @@ pub struct Fleet {
     /// The number of the next snapshot: what happens now is new in that one.
     next_number: u64,
     has_changed: bool,
-    /// Whether an anomaly has arrived, or the state of a station has changed.
+    /// `true` if an anomaly has arrived, or the state of a station has changed.
     is_urgent: bool,
     /// The latest time of measurement.
     newest_us: Option<i64>,
-    /// Whether stations were left out because there were too many.
+    /// `true` if stations were left out because there were too many.
     has_more: bool,
     /// Share of normal events that the model calls anomalous.
     alarm_rate: f64,
@@ -50,11 +50,11 @@ pub struct Snapshot {
     pub taken_us: i64,
     /// The number of stations in each state.
     pub counts: Counts,
-    /// How fast events arrive.
+    /// The rates at which events arrive.
     pub rates: Rates,
     /// The latest time of measurement.
     pub newest_us: Option<i64>,
-    /// Whether there are stations beyond [`Fleet::STATIONS_MAX`], which are not followed.
+    /// `true` if there are stations beyond [`Fleet::STATIONS_MAX`], which are not followed.
     pub has_more: bool,
     /// The stations in the order of their names.
     pub stations: Vec<StationNow>,

@@ -1,4 +1,4 @@
-//! What is remembered of the fleet: the state, silence, sickness and pace of every station.
+//! The memory of the fleet: the state, silence, sickness and pace of every station.
 //!
 //! A [`Fleet`] takes in every stored prediction ([`Fleet::note`]) and decides when the change is
 //! worth telling ([`Fleet::is_due`]). A [`Snapshot`] is the fleet at a moment: an immutable value
@@ -17,7 +17,7 @@
 //! # Ok::<(), sensor::InvalidStationId>(())
 //! ```
 //!
-//! What it does not do: it reads no clock and no database, and starts no thread.
+//! It reads no clock and no database, and starts no thread.
 
 mod fleet;
 mod pace;

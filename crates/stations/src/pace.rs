@@ -1,4 +1,4 @@
-//! How fast events arrive.
+//! The rates at which events arrive.
 
 use sensor::Glance;
 
@@ -29,7 +29,7 @@ struct OneSecond {
     n_anomalies: u64,
 }
 
-/// How fast events arrive.
+/// The rates at which events arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
     /// Events a second over the last ten seconds.

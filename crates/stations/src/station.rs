@@ -64,9 +64,9 @@ pub struct StationNow {
     pub n_recent: u32,
     /// Normal events since the last anomaly, up to [`RECENT_LEN`].
     pub n_calm: u32,
-    /// Whether it has more recent anomalies than chance explains.
+    /// `true` if it has more recent anomalies than chance explains.
     pub is_sick: bool,
-    /// Whether it has sent nothing for longer than usual.
+    /// `true` if it has sent nothing for longer than usual.
     pub is_silent: bool,
     /// The event that was measured last, and when the last one was received.
     pub latest: Glance,
@@ -107,7 +107,7 @@ struct Recent {
     is_anomaly: bool,
 }
 
-/// What an event means for whoever watches.
+/// The urgency of an event for those who watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum News {
     /// It changes nothing: it was measured long before the latest event.
@@ -118,7 +118,7 @@ pub(crate) enum News {
     Urgent,
 }
 
-/// What is remembered of a station.
+/// The memory of a station.
 #[derive(Debug)]
 pub(crate) struct StationMemory {
     /// The event that was measured last.

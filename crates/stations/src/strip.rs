@@ -14,7 +14,7 @@ pub const STRIP_US: i64 = CELL_US * LEN;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StripCells(pub [StripCell; ARRAY_LEN]);
 
-/// What was measured in half a minute.
+/// The measurements of half a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StripCell {
     /// The highest score in 254ths, plus 1; 0 when nothing was measured.

@@ -53,7 +53,7 @@ impl Sqlite {
     }
 
     /// Carries out `write` in a transaction, commits it, and leaves the mark. `n_bytes` is the size of
-    /// what is written.
+    /// the data.
     ///
     /// `write` returns `true` beside its outcome if the ledger has to be written, too.
     fn transact<T>(

@@ -12,10 +12,10 @@ use crate::quarantine;
 use crate::schema::{self, Ledger};
 use crate::verify::{VerifyError, verify};
 
-/// So many pages are copied between two reports of progress: 1 MiB.
+/// The number of pages that are copied between two reports of progress: 1 MiB.
 const PAGES_PER_STEP: i32 = 256;
 
-/// Why a database could not be backed up.
+/// An error that occurs when a database is backed up.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The copy would replace a file.
@@ -35,7 +35,7 @@ pub enum BackupError {
     Copy(#[from] rusqlite::Error),
 }
 
-/// Why a backup could not be restored.
+/// An error that occurs when a backup is restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The backup has to be sound.
@@ -43,7 +43,7 @@ pub enum RestoreError {
     Damaged {
         /// The backup.
         path: PathBuf,
-        /// What was found first.
+        /// The first fault.
         fault: String,
     },
     /// The backup is the database itself.
@@ -66,12 +66,12 @@ pub enum RestoreError {
     PutAside(#[source] std::io::Error),
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     /// Number of predictions in the database now.
     pub n_predictions: u64,
-    /// Where the database that was there before is now.
+    /// The new path of the database that was there before.
     pub previous: Option<PathBuf>,
 }
 
@@ -149,8 +149,8 @@ fn copy(
 ) -> Result<(AtomicFile, Connection), BackupError> {
     let file = AtomicFile::create(target)?;
     let mut copy = Connection::open(file.path())?;
-    // One state of the database throughout: without this, each commit of the server would make the
-    // copy begin anew.
+    // One state of the database throughout: without this, each commit of the server would restart
+    // the copy.
     source.execute_batch("BEGIN; SELECT last_id FROM totals")?;
     {
         let backup = Backup::new(source, &mut copy)?;

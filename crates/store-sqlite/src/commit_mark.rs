@@ -1,6 +1,6 @@
-//! What was committed last, written beside the database.
+//! The mark of the last commit, written beside the database.
 //!
-//! A file system that lies about what it has synced, a log that somebody deletes, an old back-up
+//! A file system that lies about what it has synced, a log that somebody deletes, an old backup
 //! that is put back: all of them leave a sound database that has forgotten what was acknowledged.
 //! The mark remembers how far it had come. It is written after each commit and before the answers,
 //! and it need not be synced: it is never ahead of the database.
@@ -16,12 +16,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::OpenError;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Mark {
     /// The id of the last prediction that was committed.
     pub(crate) last_id: i64,
-    /// Whether SQLite called the database damaged while it was in use.
+    /// `true` if SQLite called the database damaged while it was in use.
     pub(crate) is_suspect: bool,
 }
 
@@ -61,7 +61,7 @@ impl CommitMark {
         Ok(Self { file, number: number + 1, mark })
     }
 
-    /// What it said last.
+    /// Returns what it said last.
     pub(crate) fn mark(&self) -> Mark {
         self.mark
     }
@@ -92,7 +92,7 @@ fn encode(number: u64, mark: Mark) -> [u8; PLACE_LEN] {
     bytes
 }
 
-/// Reads a place; `None` when nothing whole stands there.
+/// Reads a place; `None` when its content is not valid.
 fn decode(bytes: &[u8]) -> Option<(u64, Mark)> {
     let number = u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?);
     let last_id = i64::from_le_bytes(bytes.get(16..24)?.try_into().ok()?);

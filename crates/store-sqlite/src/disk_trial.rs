@@ -1,4 +1,4 @@
-//! Whether a disk that failed has room again.
+//! A trial whether a disk that failed has room again.
 //!
 //! After a failure, a small transaction can succeed where a batch could not. So before the next batch
 //! several times as much is written as the failed one needed, through SQLite itself, so that a limit
@@ -13,7 +13,7 @@ use crate::backend::execute;
 /// The size of a trial: several times the batch that failed, since its rows are spread over pages.
 const TRIAL_BYTES: RangeInclusive<usize> = (256 << 10)..=(8 << 20);
 
-/// What to write before the next transaction.
+/// The trial to make before the next transaction.
 #[derive(Debug, Default)]
 pub(crate) struct DiskTrial {
     /// 0 when the last transaction succeeded.

@@ -1,4 +1,4 @@
-//! What can go wrong with a database of SQLite.
+//! Errors of a SQLite database.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use store::Trouble;
 
-/// Why a database could not be opened.
+/// An error that occurs when a database is opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// SQLite refuses it.
@@ -124,7 +124,7 @@ pub(crate) fn trouble_of(error: &rusqlite::Error) -> Trouble {
     }
 }
 
-/// Why a query failed.
+/// An error of a query.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {
     /// SQLite refuses it.

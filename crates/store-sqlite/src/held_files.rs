@@ -1,4 +1,4 @@
-//! Whether the paths of a database still lead to the files that are open.
+//! A check that the paths of a database still lead to the files that are open.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ impl HeldFiles {
         Ok(Self { files: [held(database.to_owned())?, held(log)?, held(mark)?] })
     }
 
-    /// Whether whoever opens the paths finds what was written.
+    /// Returns `true` if the paths lead to the files that were written.
     pub(crate) fn are_in_place(&self) -> bool {
         self.files
             .iter()
@@ -27,7 +27,7 @@ impl HeldFiles {
     }
 }
 
-/// What tells a file from another that took its name.
+/// The identity of a file, which another file of the same name does not have.
 #[cfg(unix)]
 type Identity = (u64, u64);
 
@@ -39,7 +39,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Windows lets nobody move or delete a file that is open.
+/// Windows does not let an open file be moved or deleted.
 #[cfg(not(unix))]
 type Identity = ();
 

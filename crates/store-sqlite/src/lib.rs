@@ -8,7 +8,7 @@
 //! back. A mark beside the database remembers how far it had come, so that a loss is noticed, and
 //! keeps a second writer away. A damaged database is put aside.
 //!
-//! What it does not do: it batches nothing and answers nobody; `store` does.
+//! It neither batches nor answers; `store` does.
 
 mod backend;
 mod backup;
@@ -16,6 +16,7 @@ mod commit_mark;
 mod disk_trial;
 mod error;
 mod held_files;
+mod limits;
 mod prediction_row;
 mod quarantine;
 mod query;
@@ -40,16 +41,16 @@ pub use backup::{BackupError, RestoreError, Restored, back_up, restore};
 pub use error::OpenError;
 pub use verify::{Verification, VerifyError, verify};
 
-/// How to open a database.
+/// Parameters of an open database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteParams {
     /// The number of predictions that may wait for the writer; more are refused.
     pub queue_len_max: usize,
-    /// What to do with a damaged database.
+    /// The treatment of a damaged database.
     pub on_corrupt: OnCorrupt,
 }
 
-/// What to do with a database that is found to be damaged when it is opened.
+/// The treatment of a database that is found to be damaged when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnCorrupt {
     /// Put it aside and begin a new one.

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use files::{beside, free_beside};
 
-/// What the names of the files of a database end with.
+/// The suffixes of the files of a database.
 const SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
 
 /// Moves a database and its log to names that are free, `suffix` and a number, and returns the new path

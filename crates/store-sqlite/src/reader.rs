@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use files::beside;
 use rusqlite::{Connection, ErrorCode};
@@ -15,14 +15,9 @@ use store::{
 use tokio::sync::Semaphore;
 
 use crate::error::{OpenError, QueryError};
+use crate::limits::{READ_TIMEOUT, READERS_MAX, TURN_TIMEOUT};
 use crate::{query, schema, series};
 
-/// How many read at once. Each of them takes a processor while it does.
-const READERS_MAX: usize = 2;
-/// How long a reader waits for its turn.
-const TURN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a reader may read. While it does, the log cannot begin anew.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Steps of SQLite's machine between two looks at the clock: about a millisecond.
 const STEPS_PER_LOOK: i32 = 20_000;
 
@@ -34,7 +29,7 @@ pub(crate) struct Readers(Arc<Shared>);
 struct Shared {
     path: PathBuf,
     turns: Arc<Semaphore>,
-    /// Connections that nobody uses.
+    /// Idle connections.
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -60,7 +55,7 @@ impl Readers {
             let turn = tokio::time::timeout(TURN_TIMEOUT, turn).await;
             let turn = turn.map_err(|_| ReadError::Busy)?.map_err(|_| ReadError::Busy)?;
             let read = move || {
-                // Reading continues when nobody waits for it any more, and so does the turn.
+                // Reading continues after its caller has gone, and keeps its turn.
                 let _turn = turn;
                 shared.read(query)
             };

@@ -1,13 +1,13 @@
 //! The tables, how they came about, and the settings that make a commit last.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use store::Totals;
 
 use crate::commit_mark::Mark;
 use crate::error::OpenError;
+use crate::limits::{BUSY_TIMEOUT, READER_CACHE_KIB, WAL_BYTES_MAX, WRITER_CACHE_KIB};
 
 /// `IFev` in ASCII, so that `file` and this program know whose database it is.
 const APPLICATION_ID: i32 = 0x4946_6576;
@@ -50,16 +50,6 @@ const MIGRATIONS: [&str; 2] = [
 ",
 ];
 
-/// How long a connection waits for another program, such as a back-up, to let go of the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What the writer may keep in memory of the file, in KiB: the last page of every station.
-const WRITER_CACHE_KIB: i32 = 16 * 1024;
-/// What a reader may.
-const READER_CACHE_KIB: i32 = 2 * 1024;
-/// The log is cut to this size when it begins anew, in bytes.
-const LOG_BYTES_MAX: i32 = 64 << 20;
-
 /// Opens a database for its writer, and makes or migrates its tables. Its folder must be there.
 pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let sqlite_error = |source| OpenError::sqlite(path, source);
@@ -72,7 +62,7 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     // The writer brings the log into the file itself, between two batches.
     connection
         .execute_batch(&format!(
-            "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {LOG_BYTES_MAX};
+            "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {WAL_BYTES_MAX};
              PRAGMA cache_size = -{WRITER_CACHE_KIB}"
         ))
         .map_err(sqlite_error)?;

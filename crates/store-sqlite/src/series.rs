@@ -1,4 +1,4 @@
-//! How values went over a time, in as few numbers as a picture needs.
+//! The history of values, in as few numbers as a chart needs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,9 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use store::{Bucket, Extent, SampleQuery, Sampled, SeriesQuery};
 
 use crate::error::QueryError;
+use crate::limits::{SERIES_ANOMALIES_MAX, SERIES_ROWS_MAX};
 use crate::prediction_row::conversion_error;
 use crate::query::{next_station, readable};
-
-/// Rows that a series reads at most, shared by its buckets.
-const SERIES_ROWS_MAX: u32 = 200_000;
-/// Anomalies that are read besides, where buckets are not whole.
-const SERIES_ANOMALIES_MAX: u32 = 10_000;
 
 /// An extent of one value.
 fn extent_of(value: f64) -> Extent {
@@ -188,7 +184,7 @@ fn parts(since_us: i64, until_us: i64, n_parts: u32) -> impl Iterator<Item = (i6
     (0..n_parts).map(move |index| (edge(index), edge(index + 1))).filter(|(from, to)| from < to)
 }
 
-/// What a series reads of a row.
+/// The columns that a series reads.
 struct SeriesRow {
     timestamp_us: i64,
     values: Vec<Option<f64>>,
@@ -263,7 +259,7 @@ impl<'de> Visitor<'de> for Picked<'_> {
 /// Reads a name as its place among others, if it has one.
 struct IndexOf<'a> {
     names: &'a [Arc<str>],
-    /// Where it is looked for first: mostly, names come in their order.
+    /// The index at which it is looked for first: names mostly come in their order.
     expected: usize,
 }
 

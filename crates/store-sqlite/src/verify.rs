@@ -8,21 +8,21 @@ use crate::error::OpenError;
 use crate::prediction_row::{HASHED_COLUMNS, hashes_of};
 use crate::schema::{self, Ledger};
 
-/// What was found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verification {
     /// Number of predictions.
     pub n_predictions: u64,
     /// Of these, how many are from before rows had hashes.
     pub n_without_hash: u64,
-    /// What is wrong, in words; the first [`Verification::FAULTS_MAX`].
+    /// Descriptions of the first [`Verification::FAULTS_MAX`] faults.
     pub faults: Vec<String>,
-    /// How much is wrong.
+    /// The number of faults.
     pub n_faults: u64,
 }
 
 impl Verification {
-    /// So many faults are told in words.
+    /// The number of faults that are described.
     pub const FAULTS_MAX: usize = 20;
 
     fn fault(&mut self, words: impl FnOnce() -> String) {
@@ -33,7 +33,7 @@ impl Verification {
     }
 }
 
-/// Why a database could not be verified.
+/// An error that occurs when a database is verified.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// It cannot be opened.

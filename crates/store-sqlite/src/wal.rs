@@ -18,7 +18,7 @@ pub(crate) struct Wal {
     n_pages: Arc<AtomicI32>,
     /// The number of pages at which the next checkpoint is due.
     checkpoint_at: i32,
-    /// Whether a batch has failed since the last checkpoint.
+    /// `true` if a batch has failed since the last checkpoint.
     needs_room: bool,
 }
 
@@ -39,7 +39,7 @@ impl Wal {
         self.needs_room = true;
     }
 
-    /// Checkpoints the WAL when it has grown, and after a batch has failed. Nobody waits for it.
+    /// Checkpoints the WAL when it has grown, and after a batch has failed. No client waits for it.
     pub(crate) fn checkpoint_if_grown(&mut self, connection: &Connection) {
         let n_pages = self.n_pages.load(Ordering::Relaxed);
         let has_grown = n_pages >= self.checkpoint_at;

@@ -1,4 +1,4 @@
-//! What a database has to do for a store.
+//! The interface that a database has to implement.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -39,7 +39,7 @@ pub trait Backend: Send {
     /// Returns the counts after the last commit.
     fn totals(&self) -> Totals;
 
-    /// Does housekeeping between two transactions, which nobody waits for.
+    /// Does housekeeping between two transactions; no client waits for it.
     fn maintain(&mut self);
 
     /// Closes the database.
@@ -50,12 +50,12 @@ pub trait Backend: Send {
     fn close(self: Box<Self>) -> Result<(), KeepError>;
 }
 
-/// Why a transaction was not committed.
+/// The reason why a transaction was not committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What clients are told.
+    /// The error that clients get.
     pub error: KeepError,
-    /// What the database says, for the log.
+    /// The message of the database, for the log.
     pub detail: String,
 }
 

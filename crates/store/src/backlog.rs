@@ -1,11 +1,10 @@
-//! How much may wait for the writer.
+//! The limit on predictions that wait for the writer.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Memory for all waiting predictions, in KiB.
-const KIB_MAX: u32 = 32 * 1024;
+use crate::limits::QUEUE_KIB_MAX;
 
 /// Room for predictions that wait.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ impl Backlog {
         Self {
             places: Arc::new(Semaphore::new(n_places)),
             n_places,
-            kib: Arc::new(Semaphore::new(KIB_MAX as usize)),
+            kib: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
         }
     }
 
@@ -47,7 +46,8 @@ impl Backlog {
     /// needs more than all the room gets all of it.
     pub(crate) fn take(&self, len: usize, bytes: usize) -> Option<Room> {
         let places = u32::try_from(len.min(self.n_places)).unwrap_or(u32::MAX);
-        let kib = u32::try_from(bytes.div_ceil(1024)).map_or(KIB_MAX, |kib| kib.min(KIB_MAX));
+        let kib =
+            u32::try_from(bytes.div_ceil(1024)).map_or(QUEUE_KIB_MAX, |kib| kib.min(QUEUE_KIB_MAX));
         Some(Room {
             _places: Arc::clone(&self.places).try_acquire_many_owned(places).ok()?,
             _kib: Arc::clone(&self.kib).try_acquire_many_owned(kib).ok()?,

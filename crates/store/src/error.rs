@@ -1,8 +1,8 @@
-//! What can go wrong with stored predictions, in no database's words.
+//! Errors of stored predictions, independent of the database.
 
 use tokio::task::JoinError;
 
-/// What is wrong with a database or its disk, for people.
+/// A trouble of a database or its disk, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// There is no space left.
@@ -34,7 +34,7 @@ pub enum Trouble {
     Other,
 }
 
-/// Why predictions were not stored, or may not have been.
+/// The reason why predictions were not stored, or may not have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeepError {
     /// Too many predictions wait for the disk; these are not among them.
@@ -48,7 +48,7 @@ pub enum KeepError {
     Unknown(Trouble),
 }
 
-/// Why predictions could not be read.
+/// The reason why predictions could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The database fails.

@@ -1,25 +1,21 @@
-//! Whether predictions can be stored, as the writer last knew.
+//! The health of the store, as the writer last knew it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::backend::Failure;
 use crate::error::{KeepError, Trouble};
+use crate::limits::{PROOF_LASTS, STALLED_AFTER};
 use crate::prediction::Totals;
 
-/// A transaction that takes longer counts as stalled.
-pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(3);
-/// A recent commit proves for this long that the database can be written.
-const PROOF_LASTS: Duration = Duration::from_secs(1);
-
-/// What the writer last knew. Asking does not touch the disk.
+/// The state as the writer last knew it. Reading it does not touch the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Health(Mutex<Status>);
 
 #[derive(Debug, Default)]
 struct Status {
     totals: Totals,
-    /// Why the last transaction failed; `None` when it did not.
+    /// The failure of the last transaction; `None` when it succeeded.
     failure: Option<KeepError>,
     /// When the present work of the writer began.
     busy_since: Option<Instant>,
@@ -68,7 +64,7 @@ impl Health {
             tracing::error!(
                 error = %error,
                 detail,
-                "cannot store predictions; clients are told to send them again"
+                "cannot store predictions; clients are asked to send them again"
             );
         }
         status.busy_since = None;

@@ -5,7 +5,7 @@
 //! and only then answers. An event that was stored before is answered with its earlier prediction
 //! ([`Kept::Duplicate`]). Readers such as [`Store::latest_anomalies`] never wait for the writer.
 //!
-//! After a failure everyone who waits is told what is known: nothing was stored
+//! After a failure every waiting caller gets what is known: nothing was stored
 //! ([`KeepError::NotStored`]), or this is unknown ([`KeepError::Unknown`]). The next batch tries again,
 //! so that a disk that recovers needs no restart.
 //!
@@ -13,7 +13,7 @@
 //! backpressure, health and the order of answers are written once, here. `contract` (with the feature
 //! of that name) is the test suite that every backend has to pass.
 //!
-//! What it does not do: it judges nothing, knows no thresholds and no SQL.
+//! It judges nothing, knows no thresholds and no SQL.
 
 mod backend;
 mod backlog;
@@ -22,6 +22,7 @@ pub mod contract;
 mod entry;
 mod error;
 mod health;
+mod limits;
 mod prediction;
 mod query;
 mod series;

@@ -15,7 +15,7 @@ pub struct NewPrediction {
     pub received_us: i64,
 }
 
-/// What became of a prediction.
+/// The outcome for a prediction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kept {
     /// It is on the disk.
@@ -48,14 +48,14 @@ pub struct Totals {
     pub anomalies: u64,
 }
 
-/// What a transaction did, for whoever observes the writer.
+/// A report about a transaction, for an observer of the writer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommitReport {
     /// The number of predictions it was about.
     pub n_predictions: usize,
-    /// How long it took.
+    /// The duration.
     pub duration: Duration,
-    /// Whether it was committed.
+    /// `true` if it was committed.
     pub is_stored: bool,
     /// Predictions that it stored, in the order of their arrival.
     pub arrivals: Vec<Arrival>,

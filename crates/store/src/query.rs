@@ -38,7 +38,7 @@ pub struct EventQuery {
 /// The key of a prediction: no two share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventKey {
-    /// Who sent the event.
+    /// The station that sent the event.
     pub station_id: StationId,
     /// When it was measured, in microseconds since 1970.
     pub timestamp_us: i64,

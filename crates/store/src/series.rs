@@ -30,7 +30,7 @@ pub struct Bucket {
     pub n_events: u32,
     /// Anomalies among them.
     pub n_anomalies: u32,
-    /// Whether all were read: of very many, a bucket reads the first and the anomalies.
+    /// `true` if all were read: of very many, a bucket reads the first and the anomalies.
     pub is_whole: bool,
     /// Their scores.
     pub score: Extent,

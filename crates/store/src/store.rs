@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sensor::{Glance, StationId};
 use tokio::sync::{mpsc, oneshot};
@@ -11,12 +10,13 @@ use crate::backend::{Backend, Reader};
 use crate::backlog::Backlog;
 use crate::entry::Entry;
 use crate::error::{KeepError, ReadError, Trouble};
-use crate::health::{Health, STALLED_AFTER};
+use crate::health::Health;
+use crate::limits::{self, ANSWER_TIMEOUT, STALLED_AFTER};
 use crate::prediction::{Kept, NewPrediction, Observer, StoredPrediction, Totals};
 use crate::query::{AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery};
 use crate::series::{Bucket, SampleQuery, Sampled, SeriesQuery};
 use crate::sweep::{Sweep, Swept};
-use crate::writer::{self, Batcher, Job, KeepJob, Writer};
+use crate::writer::{Batcher, Job, KeepJob, Writer};
 
 /// A database of predictions. Cloning is cheap and shares it.
 #[derive(Clone)]
@@ -30,13 +30,10 @@ pub struct Store {
     probing: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The longest time that anyone waits for a commit.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-
 impl Store {
     /// The largest number of predictions that [`Store::keep_all`] takes at once.
-    pub const BATCH_LEN_MAX: usize = writer::BATCH_LEN_MAX;
-    /// The number of predictions that may wait for the writer, unless told otherwise.
+    pub const BATCH_LEN_MAX: usize = limits::BATCH_LEN_MAX;
+    /// The default number of predictions that may wait for the writer.
     pub const QUEUE_LEN_DEFAULT: usize = 4_096;
 
     /// Starts the writer of an open database. `queue_len_max` predictions may wait for it; more are
@@ -88,7 +85,7 @@ impl Store {
         self.keep_shared(news.into_iter().cloned().map(Arc::new)).await
     }
 
-    /// Stores predictions that the caller goes on to use, like [`Store::keep_all`].
+    /// Stores predictions that the caller continues to use, like [`Store::keep_all`].
     ///
     /// # Errors
     ///

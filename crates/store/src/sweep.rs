@@ -10,7 +10,7 @@ pub struct Sweep {
     pub before_us: Option<i64>,
     /// The limit for anomalies.
     pub anomalies_before_us: Option<i64>,
-    /// Where to continue; `None` to begin.
+    /// The place to continue at; `None` to begin.
     pub from: Option<Place>,
 }
 
@@ -30,6 +30,6 @@ pub struct Place {
 pub struct Swept {
     /// The number of predictions deleted.
     pub n_deleted: u64,
-    /// Where to continue; `None` at the end of the walk.
+    /// The place to continue at; `None` at the end of the walk.
     pub next: Option<Place>,
 }

@@ -13,18 +13,14 @@ use crate::backlog::Room;
 use crate::entry::Entry;
 use crate::error::{KeepError, Trouble};
 use crate::health::Health;
+use crate::limits::{BATCH_BYTES_MAX, BATCH_LEN_MAX};
 use crate::prediction::{CommitReport, Kept, Observer};
 use crate::sweep::{Sweep, Swept};
 
-/// Predictions of one transaction. More would make the first wait for too long.
-pub(crate) const BATCH_LEN_MAX: usize = 1_024;
-/// Bytes of one transaction.
-const BATCH_BYTES_MAX: usize = 4 << 20;
-
-/// Where a job is answered. Nobody may be waiting any more: what is stored is stored.
+/// The channel for the answer to a job. Its client may have gone; the prediction stays stored.
 type Answer<T> = oneshot::Sender<Result<T, KeepError>>;
 
-/// What the writer is asked to do.
+/// A job of the writer.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Store predictions; without any, prove that it can be done.
@@ -86,7 +82,7 @@ impl Writer {
     }
 }
 
-/// What the thread owns.
+/// The state that the thread owns.
 pub(crate) struct Batcher {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) queue: mpsc::UnboundedReceiver<Job>,

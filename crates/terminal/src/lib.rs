@@ -1,10 +1,10 @@
-//! How programs speak to people: errors, colours, progress, completions and manual pages.
+//! The programs' interface to people: errors, colours, progress, completions and manual pages.
 //!
 //! A program is [`main`] with what it does. What it prints goes through [`stdout()`], which leaves
-//! out the colours where nobody would see them: in files, in pipes, and where `NO_COLOR` says so. So
-//! whoever writes may use a [`style`](mod@style) everywhere.
+//! out the colours where they cannot be seen: in files, in pipes, and where `NO_COLOR` says so. So
+//! code may use a [`style`](mod@style) everywhere.
 //!
-//! What it does not do: it decides nothing, and reads no configuration but that of the terminal.
+//! It decides nothing, and reads no configuration but that of the terminal.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use clap::{Command, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How words look that people should not overlook.
+/// The style of words that people should not overlook.
 pub mod style {
     use anstyle::{AnsiColor, Style};
 
@@ -27,7 +27,7 @@ pub mod style {
     pub const ANOMALY: Style = AnsiColor::Red.on_default().bold();
     /// A title.
     pub const TITLE: Style = Style::new().bold();
-    /// What need not be read.
+    /// The style of words that need not be read.
     pub const QUIET: Style = Style::new().dimmed();
 }
 
@@ -44,7 +44,7 @@ enum ShellCommand {
     Man,
 }
 
-/// How a program tells what happens.
+/// The format of a program's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people
@@ -99,17 +99,17 @@ impl ShellCommand {
     }
 }
 
-/// Standard output, which leaves out colours where nobody would see them.
+/// Standard output, which leaves out colours where they cannot be seen.
 pub fn stdout() -> AutoStream<io::Stdout> {
     AutoStream::auto(io::stdout())
 }
 
-/// Whether somebody would see colours there.
+/// Returns `true` if colours can be seen there.
 pub fn is_colourful(stream: &impl anstream::stream::RawStream) -> bool {
     AutoStream::choice(stream) != anstream::ColorChoice::Never
 }
 
-/// Whether standard output and standard error are a terminal where lines can be drawn anew.
+/// Returns `true` if standard output and standard error are a terminal where lines can be redrawn.
 pub fn has_screen() -> bool {
     io::stdout().is_terminal()
         && io::stderr().is_terminal()
@@ -175,7 +175,7 @@ mod tests {
     #[derive(Debug, Parser)]
     #[command(name = "tryout", version)]
     struct Args {
-        /// How loud
+        /// The level of the message
         #[arg(long)]
         loudness: u32,
     }
@@ -196,7 +196,10 @@ mod tests {
         assert!(manual.contains("tryout \\- Tries things out"), "{manual}");
         let help = with_shell_commands(Args::command()).render_long_help().to_string();
         assert!(help.starts_with("Tries things out"), "{help}");
-        assert!(manual.contains(".TH tryout") && manual.contains("How loud"), "{manual}");
+        assert!(
+            manual.contains(".TH tryout") && manual.contains("The level of the message"),
+            "{manual}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What can be asked of the program.
+//! The command-line arguments.
 
 #![expect(
     clippy::doc_markdown,
@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.toml", requires = "input")]
     pub schema: Option<PathBuf>,
 
-    /// How many bad rows to leave out before giving up
+    /// The number of bad rows to leave out before giving up
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub max_bad_rows: usize,
 
@@ -71,11 +71,11 @@ pub struct Args {
     #[arg(long, value_name = "SHARE")]
     pub contamination: Option<f64>,
 
-    /// Where to write isoforest.bin and model_meta.json
+    /// The folder to write isoforest.bin and model_meta.json to
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
     pub model_dir: PathBuf,
 
-    /// Where to write training_sample.csv
+    /// The folder to write training_sample.csv to
     #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
     pub data_dir: PathBuf,
 
@@ -99,7 +99,7 @@ pub struct Args {
     #[arg(long, short)]
     pub quiet: bool,
 
-    /// How to print what was learnt: for people, or a JSON object a line for programs
+    /// The format of the summary: text for people, or a JSON object a line for programs
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 

@@ -1,4 +1,4 @@
-//! What there is to learn from.
+//! The training data.
 
 use std::fs;
 use std::path::Path;
@@ -11,23 +11,23 @@ use wording::listed;
 
 use crate::args::Args;
 
-/// Bad rows that are told one by one.
+/// The number of bad rows that are listed.
 const BAD_ROWS_TOLD: usize = 10;
 
 /// Events to learn from, and where they come from.
 #[derive(Debug, Clone)]
 pub struct TrainingData {
-    /// Where the events come from, for people.
+    /// The source of the events, for people.
     pub source: String,
-    /// What the events consist of.
+    /// The features of the events.
     pub schema: FeatureSchema,
     /// The events, in the order of the source.
     pub events: Vec<SensorEvent>,
-    /// Whether the source says when events were measured.
+    /// `true` if the source says when events were measured.
     pub has_times: bool,
     /// Number of rows that were left out.
     pub n_bad_rows: usize,
-    /// What somebody should know of the data: what was left out and why, and what is doubtful.
+    /// Warnings about the data: what was left out and why, and what is doubtful.
     pub warnings: Vec<String>,
 }
 
@@ -86,7 +86,7 @@ impl TrainingData {
         }
         if data.n_bad_rows > args.max_bad_rows {
             bail!(
-                "{} of the rows are bad, and --max-bad-rows allows {}:\n  {}\n{}mend them, choose other columns with --features, \
+                "{} of the rows are bad, and --max-bad-rows allows {}:\n  {}\n{}fix them, choose other columns with --features, \
                  mark as optional in a --schema what may be missing, or allow more bad rows",
                 data.n_bad_rows,
                 args.max_bad_rows,
@@ -147,7 +147,7 @@ impl TrainingData {
 }
 
 /// The features to learn, as named, else those of the schema file, else all columns of numbers; and
-/// what is left out.
+/// a warning about the others.
 fn schema(recording: &Recording, args: &Args) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
     let known = match &args.schema {
         Some(path) => {

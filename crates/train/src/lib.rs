@@ -36,7 +36,7 @@ pub use timeline::Timeline;
 /// Some of the events learnt from, for people: a CSV that [`run`] writes to the data folder.
 pub const SAMPLE_FILE: &str = "training_sample.csv";
 
-/// What was learnt, for people: a page that [`run`] writes beside the model.
+/// The report of a training for people: a page that [`run`] writes beside the model.
 pub const REPORT_FILE: &str = "report.html";
 
 /// Number of rows of the sample.
@@ -99,7 +99,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         let sample = sample(&data).context("cannot put the sample into words")?;
         write_atomically(&args.data_dir.join(SAMPLE_FILE), &sample)?;
         let report = args.model_dir.join(REPORT_FILE);
-        // What stands there is about another model.
+        // The file there is about another model.
         remove(&report).with_context(|| format!("cannot remove `{}`", report.display()))?;
         detector.save(&args.model_dir)?;
         if !args.no_report {

@@ -18,7 +18,7 @@ const PAIRED_FEATURES: usize = 24;
 /// Features whose distribution is drawn.
 const DISTRIBUTIONS: usize = 24;
 const N_BINS: u32 = 40;
-/// How wide histograms are drawn: three fit beside each other.
+/// The width of histograms: three fit beside each other.
 const WIDTH: f64 = 330.0;
 
 impl Summary<'_> {

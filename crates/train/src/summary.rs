@@ -1,4 +1,4 @@
-//! What a training has to say to a person.
+//! The summary of a training for people.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -111,7 +111,7 @@ impl Summary<'_> {
         Ok(())
     }
 
-    /// What the threshold is for, and how many false alarms there will be, in words.
+    /// Describes the threshold and the expected false alarms.
     pub(crate) fn expectations(&self) -> Vec<String> {
         match self.detector.alarm_rule() {
             AlarmRule::FalseAlarmRate(rate) => {
@@ -134,7 +134,7 @@ impl Summary<'_> {
         }
     }
 
-    /// How many events the stations of the data send together in an hour.
+    /// Returns the number of events that the stations of the data send together in an hour.
     fn events_an_hour(&self) -> Option<f64> {
         let timeline = self.timeline.as_ref()?;
         let interval_s = timeline.interval_us as f64 / 1e6;

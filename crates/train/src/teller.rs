@@ -10,7 +10,7 @@ use crate::args::Args;
 use crate::summary::Summary;
 use crate::{REPORT_FILE, SAMPLE_FILE};
 
-/// Where a training tells what it has to say.
+/// The output of a training.
 pub(crate) struct Teller<'a> {
     args: &'a Args,
     pub(crate) out: &'a mut dyn Write,
@@ -23,7 +23,7 @@ struct Warning<'a> {
     message: &'a str,
 }
 
-/// What was learnt, for programs.
+/// The summary of a training for programs.
 #[derive(Serialize)]
 struct Trained<'a> {
     level: &'static str,
@@ -53,7 +53,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Tells what was learnt, unless nobody wants to know.
+    /// Prints the summary, unless output is off.
     pub(crate) fn tell(&mut self, summary: &Summary<'_>) -> io::Result<()> {
         match (self.args.quiet, self.args.log_format) {
             (true, _) => {}

@@ -15,9 +15,9 @@ pub struct Timeline {
     pub n_stations: usize,
     /// The usual time between two events of a station: the median; 0 when no station has two.
     pub interval_us: i64,
-    /// How often a station was silent for more than three usual intervals.
+    /// The number of times that a station was silent for more than three usual intervals.
     pub n_gaps: usize,
-    /// How many events have the time of another of their station.
+    /// The number of events that have the time of another of their station.
     pub n_repeats: usize,
 }
 

@@ -1,4 +1,4 @@
-//! How long it takes to grow a forest, and nothing else.
+//! The timing of the growing alone.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::health::TotalsBody;
 
-/// What a client that watches is told: in a `snapshot` all stations that are not normal, in an
+/// A message to a client that watches: in a `snapshot` all stations that are not normal, in an
 /// `update` those that have changed since.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct LiveBody {
@@ -15,11 +15,11 @@ pub struct LiveBody {
     pub events_per_second: f64,
     /// Anomalies over the last minute.
     pub anomalies_per_minute: u64,
-    /// What is stored.
+    /// Counts of stored predictions.
     pub store: TotalsBody,
     /// The stations that this message is about.
     pub changed: Vec<LiveStation>,
-    /// Whether `changed` was cut off.
+    /// `true` if `changed` was cut off.
     pub has_more: bool,
 }
 

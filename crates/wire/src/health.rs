@@ -14,7 +14,7 @@ pub struct HealthBody {
     pub version: Cow<'static, str>,
     /// The model in use.
     pub model: HealthModelBody,
-    /// What is stored.
+    /// Counts of stored predictions.
     pub store: TotalsBody,
     /// Seconds since the start.
     pub uptime_s: i64,

@@ -11,7 +11,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
-//! What it does not do: it knows no HTTP, no model and no database.
+//! It knows no HTTP, no model and no database.
 
 mod event;
 mod fleet;

@@ -24,7 +24,7 @@ pub struct PredictionBody<'a> {
     pub anomaly_score: f64,
     /// The lowest score that is called anomalous.
     pub threshold: f64,
-    /// Whether the event is called anomalous.
+    /// `true` if the event is called anomalous.
     pub is_anomaly: bool,
     /// `normal` or `anomaly`.
     #[serde(borrow)]
@@ -38,7 +38,7 @@ pub struct PredictionBody<'a> {
     #[serde(default, skip_serializing_if = "<[Attribution]>::is_empty")]
     #[schema(value_type = Vec<AttributionBody>)]
     pub attributions: Cow<'a, [Attribution]>,
-    /// Whether the event had been stored before; this is the earlier prediction.
+    /// `true` if the event had been stored before; this is the earlier prediction.
     #[serde(default, skip_serializing_if = "is_false")]
     pub duplicate: bool,
 }

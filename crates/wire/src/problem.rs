@@ -19,7 +19,7 @@ pub struct ProblemBody {
     pub detail: String,
     /// The reason, for programs. It does not change between versions.
     pub code: Cow<'static, str>,
-    /// What became of the event where that is not obvious: `not_stored` or `unknown`.
+    /// The outcome of the event where that is not obvious: `not_stored` or `unknown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Cow<'static, str>>,
     /// All faults, where the reason has several.
@@ -35,7 +35,7 @@ pub struct ProblemBody {
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemItem {
-    /// Where it is, as a JSON pointer (RFC 6901).
+    /// The place, as a JSON pointer (RFC 6901).
     pub pointer: String,
     /// The fault, for programs.
     pub code: Cow<'static, str>,

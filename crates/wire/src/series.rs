@@ -25,7 +25,7 @@ impl SeriesBody<'_> {
     pub const FEATURES_MAX: usize = 8;
 }
 
-/// What was measured in a part of the time.
+/// The measurements of a part of the time.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct BucketBody {
     /// When its first event was measured, in milliseconds since 1970.

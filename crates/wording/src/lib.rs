@@ -9,7 +9,7 @@
 //! assert_eq!(wording::bytes(1_234_000_000), "1.2 GB");
 //! ```
 //!
-//! What it does not do: it knows no units of sensors and no languages but English.
+//! It knows no units of sensors and no languages but English.
 
 use std::time::Duration;
 

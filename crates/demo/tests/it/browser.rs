@@ -1,6 +1,6 @@
 //! The pages as a person meets them, in a browser without a window.
 //!
-//! Where there is no Chromium these tests pass and say so; with `REQUIRE_BROWSER=1` they fail.
+//! Without Chromium these tests pass and say so; with `REQUIRE_BROWSER=1` they fail.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{Plant, now_us};
 const DESK: Viewport = Viewport { width: 1_280, height: 900, scale: 1 };
 const PHONE: Viewport = Viewport { width: 375, height: 700, scale: 2 };
 
-/// What a keyboard cannot scroll, and whether there is more or less than one main heading.
+/// Lists what a keyboard cannot scroll, and whether there is not exactly one main heading.
 const OUT_OF_REACH: &str = "(() => {
     const scrolls = (box) => box.scrollWidth > box.clientWidth
         && ['auto', 'scroll'].includes(getComputedStyle(box).overflowX);
@@ -82,7 +82,7 @@ fn check_clean(browser: &Browser, plant: &Plant) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_station_turns_to_anomaly_before_the_eyes_of_whoever_watches() {
+async fn a_station_turns_to_anomaly_within_a_second() {
     let Some(mut browser) = browser() else { return };
     let plant = Plant::new(&[]).await;
     block_in_place(|| {

@@ -1,9 +1,9 @@
-//! What is written about the system is true.
+//! The documents are true.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 use server::Server;
@@ -27,6 +27,68 @@ fn rust_sources(dir: &Path, text: &mut String) {
     }
 }
 
+/// Phrases that were replaced by plain English: CONTRIBUTING.md has the rules.
+const REPLACED: [&str; 20] = [
+    "/// what ",
+    "//! what ",
+    "/// how ",
+    "//! how ",
+    "/// whether ",
+    "//! whether ",
+    "/// why ",
+    "//! why ",
+    "nobody",
+    "whoever",
+    " anew",
+    "by itself",
+    "goes on",
+    "is told",
+    "are told",
+    "unless told",
+    "mend ",
+    "stands twice",
+    "any more.",
+    "back-up",
+];
+
+/// Collects the files of a folder that people read, without those that others wrote.
+fn written_here(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let is_own =
+            !["target", ".git", "vendor", "node_modules", "CONTRIBUTING.md"].contains(&name);
+        let is_read = |path: &Path| {
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            ["rs", "md", "html", "js", "c", "py", "yaml", "toml"].contains(&ending)
+        };
+        if path.is_dir() && is_own {
+            written_here(&path, found);
+        } else if is_own && is_read(&path) && path != root().join(file!()) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn phrases_that_were_replaced_do_not_come_back() {
+    let mut files = Vec::new();
+    written_here(&root(), &mut files);
+    assert!(files.len() > 200, "only {} files are read", files.len());
+    let mut found = Vec::new();
+    for file in &files {
+        let text = fs::read_to_string(file).unwrap();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.to_lowercase();
+            for phrase in REPLACED.iter().filter(|phrase| line.contains(*phrase)) {
+                let place = file.strip_prefix(root()).unwrap().display();
+                found.push(format!("{place}:{}: `{}`", index + 1, phrase.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[test]
 fn every_path_in_the_documents_exists() {
     let mut n_checked = 0;
@@ -45,7 +107,7 @@ fn every_path_in_the_documents_exists() {
             ["crates/", "docs/", "deploy/", ".ci/"].iter().any(|start| span.starts_with(start))
         };
         let spans = code_spans(&text).into_iter().filter(|span| is_file(span) || is_folder(span));
-        // `args.rs` of each program, and the like, stand for several files.
+        // `args.rs` of each program, and the like, mean several files.
         for path in
             links.chain(spans).filter(|path| !["args.rs", "lib.rs", "main.rs"].contains(path))
         {

@@ -140,7 +140,10 @@ async fn a_plant_does_not_send_to_a_model_of_other_machines() {
     std::fs::write(&csv, rows).unwrap();
     let plant = Plant::new(&["--input", &csv.display().to_string()]).await;
     let error = plant.simulate(&["--count", "1"]).await.unwrap_err().to_string();
-    assert!(error.contains("wants pressure") && error.contains("--replay FILE.csv"), "{error}");
+    assert!(
+        error.contains("does not measure pressure") && error.contains("--replay FILE.csv"),
+        "{error}"
+    );
     // Its own recording can be sent, and sent again without being stored again.
     let csv = csv.display().to_string();
     let report = plant.simulate(&["--replay", &csv]).await.unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::root;
 
-/// What the tests of `demo` may use besides: they look at what the programs wrote, and run those
+/// Crates that the tests of `demo` may use besides: they inspect what the programs wrote, and run those
 /// that the demo does not.
 const USED_BY_TESTS_OF_DEMO: [&str; 6] =
     ["detector", "plant", "recording", "rig", "score", "sensor"];
@@ -37,7 +37,7 @@ fn manifests() -> BTreeMap<String, toml::Table> {
         .collect()
 }
 
-/// All dependencies of a manifest, with the name of the table that each stands in.
+/// All dependencies of a manifest, with the name of the table that each is in.
 fn dependencies(manifest: &toml::Table) -> Vec<(&String, &String, &toml::Value)> {
     let mut all = Vec::new();
     let mut tables = vec![manifest];

@@ -103,7 +103,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Where real recordings lie, outside of this repository.
+/// Returns the folder of real recordings, outside of this repository.
 fn shared_dir() -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
     let dir = std::env::var("SHARED_DIR");

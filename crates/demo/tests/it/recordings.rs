@@ -1,4 +1,4 @@
-//! On recordings of real machines, which nobody here made.
+//! On recordings of real machines.
 
 use detector::Detector;
 use recording::Recording;

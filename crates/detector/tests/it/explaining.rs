@@ -1,4 +1,4 @@
-//! What a detector says about an anomaly: why, and what would have been normal.
+//! Explanations of an anomaly: reasons, and values that would have been normal.
 
 use detector::{Detector, Params};
 use sensor::{FeatureSchema, Prediction, SensorEvent, StationId};

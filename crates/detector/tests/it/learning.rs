@@ -1,4 +1,4 @@
-//! What a detector learns, and how it judges.
+//! Training and judging.
 
 use detector::{AlarmRule, Detector, FitError, ForestParams, Params};
 use sensor::{Feature, FeatureSchema, SensorEvent, StationId};

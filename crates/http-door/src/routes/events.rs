@@ -19,7 +19,7 @@ const LIMIT_DEFAULT: u32 = 100;
     path = "/events",
     tag = "events",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 100 unless told"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "The largest number of events, 1 to 1,000; the default is 100"),
         ("station_id" = inline(Option<StationName>), Query, description = "Of this station only"),
         ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339"),
         ("until" = Option<String>, Query, format = DateTime, description = "Measured before this time, RFC 3339"),

@@ -11,7 +11,7 @@ use crate::api::Api;
 use crate::json::JsonLine;
 use crate::query::NoQuery;
 
-/// Whether events are taken, and by what they are judged
+/// Report whether events are accepted, and the model in use
 #[utoipa::path(
     get,
     path = "/health",
@@ -36,15 +36,15 @@ pub(crate) async fn health(State(api): State<Api>, _: NoQuery) -> Response {
     JsonLine(body).into_response()
 }
 
-/// Whether the process answers at all
+/// Report that the process answers
 ///
-/// One that does not should be started anew.
+/// Restart it if it does not answer.
 #[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "The process answers", body = StatusBody)))]
 pub(crate) async fn livez(_: NoQuery) -> Response {
     JsonLine(StatusBody { status: "ok" }).into_response()
 }
 
-/// Whether events can be judged and stored
+/// Report whether events can be judged and stored
 ///
 /// One that does not say so should not be sent events for a while.
 #[utoipa::path(

@@ -27,7 +27,7 @@ const MODEL_NAME: &str = "isoforest";
 /// The tensor that holds all features.
 const ALL_FEATURES: &str = "features";
 
-/// What the server is.
+/// The metadata of the server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ServerMetadata {
     name: &'static str,
@@ -51,7 +51,7 @@ pub(crate) struct ModelReady<'a> {
     ready: bool,
 }
 
-/// What the model takes and gives.
+/// The metadata of the model.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelMetadata<'a> {
     name: &'static str,
@@ -78,7 +78,7 @@ pub(crate) struct InferenceRequest {
     outputs: Vec<RequestedOutput>,
 }
 
-/// A tensor of numbers, flat or nested, row by row; null stands for a missing value.
+/// A tensor of numbers, flat or nested, row by row; null is a missing value.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct InputTensor {
     name: String,
@@ -88,13 +88,13 @@ pub(crate) struct InputTensor {
     data: Numbers,
 }
 
-/// Numbers in the order in which they stand, however they are nested.
+/// Numbers in their order in the text, however they are nested.
 #[derive(Debug, Default)]
 struct Numbers {
     values: Vec<f64>,
-    /// How deep they are nested; a flat array is 1.
+    /// The depth of nesting; a flat array is 1.
     depth: usize,
-    /// How many numbers stand in each of the innermost arrays; `None` when they differ.
+    /// The length of the innermost arrays; `None` when they differ.
     row_len: Option<usize>,
     n_rows: usize,
 }
@@ -108,7 +108,7 @@ pub(crate) struct RequestedOutput {
     name: String,
 }
 
-/// What the model says of each row.
+/// The judgements of the rows.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InferenceResponse<'a> {
     model_name: &'static str,
@@ -134,7 +134,7 @@ pub(crate) enum OutputData {
     Booleans(Vec<bool>),
 }
 
-/// What the server is
+/// Describe the server
 #[utoipa::path(get, path = "/v2", operation_id = "inference_server", tag = "inference", responses((status = 200, description = "The name and the version of the server", body = ServerMetadata)))]
 pub(crate) async fn server_metadata(_: NoQuery) -> Response {
     let name = "server";
@@ -142,19 +142,19 @@ pub(crate) async fn server_metadata(_: NoQuery) -> Response {
         .into_response()
 }
 
-/// Whether the process answers at all
+/// Report that the process answers
 #[utoipa::path(get, path = "/v2/health/live", operation_id = "inference_live", tag = "inference", responses((status = 200, description = "The process answers", body = Live)))]
 pub(crate) async fn live(_: NoQuery) -> Response {
     JsonLine(Live { live: true }).into_response()
 }
 
-/// Whether the model can be asked
+/// Report whether the model is ready
 #[utoipa::path(get, path = "/v2/health/ready", operation_id = "inference_ready", tag = "inference", responses((status = 200, description = "The model can be asked", body = Ready)))]
 pub(crate) async fn ready(_: NoQuery) -> Response {
     JsonLine(Ready { ready: true }).into_response()
 }
 
-/// What the model takes and gives
+/// Describe the inputs and outputs of the model
 #[utoipa::path(
     get,
     path = "/v2/models/{name}",
@@ -167,7 +167,7 @@ pub(crate) async fn model_metadata(Named(model): Named) -> Response {
     JsonLine(metadata(&model)).into_response()
 }
 
-/// What a version of the model takes and gives
+/// Describe the inputs and outputs of a version of the model
 #[utoipa::path(
     get,
     path = "/v2/models/{name}/versions/{version}",
@@ -180,7 +180,7 @@ pub(crate) async fn version_metadata(Named(model): Named) -> Response {
     JsonLine(metadata(&model)).into_response()
 }
 
-/// Whether the model can be asked
+/// Report whether the model is ready
 #[utoipa::path(
     get,
     path = "/v2/models/{name}/ready",
@@ -193,7 +193,7 @@ pub(crate) async fn model_ready(Named(_model): Named) -> Response {
     JsonLine(ModelReady { name: MODEL_NAME, ready: true }).into_response()
 }
 
-/// Whether a version of the model can be asked
+/// Report whether a version of the model is ready
 #[utoipa::path(
     get,
     path = "/v2/models/{name}/versions/{version}/ready",

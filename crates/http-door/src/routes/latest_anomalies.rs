@@ -19,7 +19,7 @@ const LIMIT_DEFAULT: u32 = 10;
     path = "/latest_anomalies",
     tag = "events",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 10 unless told"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "The largest number of anomalies, 1 to 1,000; the default is 10"),
         ("station_id" = inline(Option<StationName>), Query, description = "Of this station only"),
         ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339"),
         ("before" = Option<i64>, Query, description = "The `next` of the answer before"),

@@ -68,7 +68,7 @@ struct Watcher {
     station_id: Option<StationId>,
     /// The number of the snapshot that the client knows; `None` when it knows nothing.
     seen: Option<u64>,
-    /// Whether the first message is still to come.
+    /// `true` if the first message is still to come.
     is_new: bool,
     _place: OwnedSemaphorePermit,
 }

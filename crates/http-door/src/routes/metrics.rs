@@ -14,7 +14,7 @@ use crate::query::NoQuery;
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is counted and measured, in the format of Prometheus
+/// List the metrics in the format of Prometheus
 #[utoipa::path(
     get,
     path = "/metrics",

@@ -20,7 +20,7 @@ pub(crate) struct ModelBody<'a> {
     version: &'a str,
     /// `file`, or `starter` when there was no trained model.
     origin: &'static str,
-    /// What scores on this machine.
+    /// The engine that scores on this machine.
     engine: String,
     /// When it was loaded, RFC 3339.
     loaded_at: String,

@@ -1,4 +1,4 @@
-//! `POST /predict/batch`: many events in one request, each answered by itself.
+//! `POST /predict/batch`: many events in one request, each with its own answer.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ use crate::limits::BATCH_EVENTS_MAX;
 use crate::query::{self, Query};
 use crate::routes::predict::answer;
 
-/// What becomes of an event of a batch.
+/// The outcome of an event of a batch.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "says what the JSON of a batch's answer looks like")]
 #[serde(untagged)]
@@ -34,7 +34,7 @@ enum BatchAnswer<'a> {
 
 /// Judges up to 10,000 events
 ///
-/// Each is answered by itself, in order: with its prediction when it is stored, and otherwise with a
+/// Each gets its own answer, in order: with its prediction when it is stored, and otherwise with a
 /// problem, which has a `status`. The answer has the format of the request.
 #[utoipa::path(
     post,

@@ -14,10 +14,10 @@ use crate::json::JsonLine;
 use crate::limits::SERIES_BUCKETS_MAX;
 use crate::query::{self, Query};
 
-/// Parts of the time, when nobody says how many.
+/// The default number of parts of the time.
 const POINTS_DEFAULT: u32 = 600;
 
-/// How the values and scores of a station went
+/// Return the history of a station for charts
 ///
 /// The time is cut into equal parts; each tells its lowest and highest values. Of very many events a
 /// part tells of some, among them all anomalies, and says so.
@@ -27,10 +27,10 @@ const POINTS_DEFAULT: u32 = 600;
     tag = "events",
     params(
         ("station_id" = String, Path, description = "The station"),
-        ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339; an hour before `until` unless told"),
-        ("until" = Option<String>, Query, format = DateTime, description = "Measured before this time, RFC 3339; now unless told"),
-        ("points" = Option<u32>, Query, minimum = 1, maximum = 4_000, description = "Parts of the time, 1 to 4,000; 600 unless told"),
-        ("features" = Option<String>, Query, pattern = "^[0-9]+(,[0-9]+)*$", description = "Indices of up to 8 features of the model, from 0, with commas between; the first 8 unless told"),
+        ("since" = Option<String>, Query, format = DateTime, description = "Measured at this time or later, RFC 3339; the default is an hour before `until`"),
+        ("until" = Option<String>, Query, format = DateTime, description = "Measured before this time, RFC 3339; the default is now"),
+        ("points" = Option<u32>, Query, minimum = 1, maximum = 4_000, description = "Parts of the time, 1 to 4,000; the default is 600"),
+        ("features" = Option<String>, Query, pattern = "^[0-9]+(,[0-9]+)*$", description = "Indices of up to 8 features of the model, from 0, separated by commas; the default is the first 8"),
         ("names" = Option<String>, Query, description = "Names of up to 8 features as a JSON array, which the current model need not have; instead of `features`"),
     ),
     responses(

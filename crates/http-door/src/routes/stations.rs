@@ -1,4 +1,4 @@
-//! `GET /stations`: who has sent events, and how they are.
+//! `GET /stations`: the stations that have sent events, and their states.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +19,7 @@ const LIMIT_DEFAULT: u32 = 100;
     path = "/stations",
     tag = "events",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many, 1 to 1,000; 100 unless told"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "The largest number of stations, 1 to 1,000; the default is 100"),
         ("after" = inline(Option<StationName>), Query, description = "The `next` of the answer before"),
     ),
     responses(

@@ -1,4 +1,4 @@
-//! What all AVX-512 code shares: the right to run it, and how values are taken.
+//! The base of all AVX-512 code: the proof that it may run, and the loading of values.
 
 #![expect(unsafe_code, reason = "instructions are unsafe to run where a processor may lack them")]
 

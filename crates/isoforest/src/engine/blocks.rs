@@ -51,7 +51,7 @@ struct Nodes {
 #[repr(C, align(128))]
 struct LowerBlock {
     nodes: Nodes,
-    /// What the sixteen ways through the block lead to, as [`Exits`] notes it.
+    /// The destinations of the sixteen ways through the block, as [`Exits`] notes them.
     exits: [u16; PLACES],
 }
 

@@ -1,10 +1,10 @@
-//! What treetops lead to.
+//! The exits of treetops.
 
 use super::treetop::{EXITS, LEVELS, Treetop};
 use crate::path_sum::PathSum;
 use crate::tree::{IsolationTree, walk_on};
 
-/// What the exits of a forest's treetops are noted as, in 16 bits each.
+/// The exits of a forest's treetops, in 16 bits each.
 #[derive(Debug)]
 pub(super) enum Exits {
     /// As nodes of their trees, from which walks may go on.
@@ -78,7 +78,7 @@ impl Exits {
 #[derive(Debug)]
 pub(super) struct LengthList {
     lengths: Vec<PathSum>,
-    /// Where each length stands: a table with open addressing, at most half full.
+    /// The place of each length: a table with open addressing, at most half full.
     places: Box<[u16; 2 * Self::LEN_MAX]>,
 }
 

@@ -30,7 +30,7 @@ const BLOCKS_MAX: usize = 8;
 /// Fewer blocks are taken together when they would hold more values than these: a few megabytes.
 const VALUES_MAX: usize = 1 << 20;
 
-/// What is laid out for registers, and begins where a cache line does.
+/// A layout for registers, which begins at a cache line.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Aligned<T>(pub(super) T);
@@ -42,7 +42,7 @@ type Values = Aligned<[f32; BLOCK]>;
 
 /// The inner loops, in the instructions of one engine.
 pub(super) trait Kernel: Copy {
-    /// Whether there is a [`Kernel::add_lengths`], faster than looking lengths up row by row.
+    /// `true` if there is a [`Kernel::add_lengths`], faster than looking lengths up row by row.
     const HAS_LENGTH_CODES: bool;
 
     /// Rounds the values of up to a block of rows up to `f32`, and stores them by feature.
@@ -100,8 +100,8 @@ impl Planes {
     }
 }
 
-/// What a chunk of rows becomes on its way, block by block. Where the last block has too few rows,
-/// it goes on with values of some rows before, whose sums nobody asks for.
+/// The states of a chunk of rows on its way, block by block. Where the last block has too few rows,
+/// it continues with values of earlier rows, whose sums are not used.
 #[derive(Default)]
 struct Scratch {
     n_blocks: usize,

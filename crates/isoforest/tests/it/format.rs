@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use isoforest::{DecodeError, FOREST_KIND, FOREST_VERSION, IsolationForest, Params, Samples};
 
-/// The forest in the golden files, fitted anew.
+/// The forest in the golden files, fitted again.
 fn golden_forest() -> IsolationForest {
     let values: Vec<f64> =
         (0..3_000_u32).map(|i| f64::from(i.wrapping_mul(2_654_435_761) % 10_007) / 16.0).collect();

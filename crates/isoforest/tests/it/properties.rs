@@ -1,4 +1,4 @@
-//! What holds for any data.
+//! Properties that hold for any data.
 
 use isoforest::{DecodeError, IsolationForest, Params, Samples, TreeNode, average_path_length};
 use proptest::collection::vec;

@@ -111,7 +111,7 @@ fn json_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Where recordings and vectors of the team lie, outside of this repository.
+/// Returns the folder of real recordings and reference forests, outside of this repository.
 fn shared_dir() -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
     let dir = std::env::var("SHARED_DIR");

@@ -53,7 +53,7 @@ async fn the_document_describes_every_route_and_no_other() {
         let operation = &document["paths"][path][method];
         assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{path}");
         assert!(operation["responses"]["422"]["content"].is_object(), "{path}");
-        // It is served, and by this method only: a parameter that nobody knows is refused by it.
+        // It is served, and by this method only: it refuses an unknown parameter.
         let path = path
             .replace("{station_id}", "press")
             .replace("{name}", "isoforest")

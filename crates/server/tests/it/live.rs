@@ -1,4 +1,4 @@
-//! `GET /live` over a socket: what those who watch are told.
+//! `GET /live` over a socket: the messages that watchers get.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What `docs/operations.md` explains is what there is.
+//! `docs/operations.md` explains what there is.
 
 use std::fs;
 use std::path::Path;
@@ -116,7 +116,7 @@ async fn dashboards_and_alerts_ask_for_what_there_is() {
     let job = prometheus.split("job_name: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
     assert!(alerts.contains(&format!("up{{job=\"{job}\"}}")), "{job}");
 
-    // And what is told is asked for: each metric has its place.
+    // Each metric is used in a dashboard or an alert.
     asked_for.sort_by_key(|asked| asked.name);
     let told = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let unasked: Vec<&str> = told
@@ -166,4 +166,20 @@ async fn every_flag_metric_and_warning_is_explained() {
     }
     assert!(n_messages > 10, "only {n_messages} messages were found");
     assert!(missing.is_empty(), "docs/operations.md does not explain {missing:#?}");
+}
+
+#[test]
+fn every_limit_is_listed() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let operations = fs::read_to_string(crates.join("../docs/operations.md")).unwrap();
+    let mut n_limits = 0;
+    for room in ["http-door", "pipeline", "store", "store-sqlite"] {
+        let source = fs::read_to_string(crates.join(room).join("src/limits.rs")).unwrap();
+        for rest in source.split("const ").skip(1) {
+            let name = rest.split(':').next().unwrap();
+            assert!(operations.contains(&format!("`{name}`")), "{room}: {name}");
+            n_limits += 1;
+        }
+    }
+    assert!(n_limits > 40, "only {n_limits} limits are found");
 }

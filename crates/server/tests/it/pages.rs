@@ -73,7 +73,7 @@ async fn the_overview_says_who_is_sick_and_why() {
         overview.text
     );
     assert!(overview.text.contains("5 of its last 5 events are anomalies"));
-    // The sick one stands first.
+    // The sick one comes first.
     let rows: Vec<&str> = overview.text.split("id=\"station-").skip(1).collect();
     assert!(rows.len() == 5 && rows[0].starts_with("press\""));
 
@@ -84,7 +84,7 @@ async fn the_overview_says_who_is_sick_and_why() {
     assert_eq!(found("q=saw").await, 2);
     assert_eq!((found("state=anomaly").await, found("state=normal&q=s").await), (1, 2));
     assert_eq!(
-        (found("limit=3").await, found("q=nobody").await, found("state=&q=").await),
+        (found("limit=3").await, found("q=unknown").await, found("state=&q=").await),
         (3, 0, 5)
     );
     assert_eq!(found("state=sick").await, 1);
@@ -92,7 +92,7 @@ async fn the_overview_says_who_is_sick_and_why() {
     // What was asked for comes first.
     let filtered = page(&app, "/?state=sick").await.text;
     assert!(filtered.find("id=\"stations\"") < filtered.find("id=\"attention\""));
-    assert_eq!(page(&app, "/?nobody=knows").await.status, 422);
+    assert_eq!(page(&app, "/?unknown=x").await.status, 422);
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_station_and_its_anomalies_have_pages() {
         );
     }
     for missing in
-        ["/ui/stations/nobody", "/ui/stations/%3Cb%3E", "/ui/anomalies/999", "/ui/anomalies/x"]
+        ["/ui/stations/unknown", "/ui/stations/%3Cb%3E", "/ui/anomalies/999", "/ui/anomalies/x"]
     {
         let answer = page(&app, missing).await;
         assert_eq!(answer.status, 404, "{missing}");
@@ -307,7 +307,7 @@ async fn a_series_tells_the_extremes_of_each_part_of_the_time() {
         series("?since=2026-11-22T11:59:52Z&until=2026-11-22T11:59:54Z&features=2").await.body;
     assert_eq!(part["buckets"].as_array().unwrap().len(), 2);
     assert_eq!(part["buckets"][0]["values"], json!([[66.1, 66.1]]));
-    assert_eq!(app.get("/stations/nobody/series").await.body["buckets"], json!([]));
+    assert_eq!(app.get("/stations/unknown/series").await.body["buckets"], json!([]));
     for wrong in [
         "?points=0",
         "?points=4001",
@@ -342,7 +342,7 @@ async fn programs_that_take_pages_too_get_documents() {
         let answer = app.send(request.body(Body::from("{}")).unwrap()).await;
         String::from(answer.headers["content-type"].to_str().unwrap())
     };
-    // As a client in Java asks when nobody tells it otherwise.
+    // As a client in Java asks by default.
     let java = ("accept", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2");
     let problem = "application/problem+json";
     assert_eq!(ask("POST", "/predict", &[java]).await, problem);

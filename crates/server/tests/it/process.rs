@@ -33,7 +33,7 @@ impl Process {
                 break String::from(addr);
             }
         };
-        // Nobody reads on, and a full pipe must not stop the server.
+        // The rest is discarded: a full pipe must not stop the server.
         thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { child, addr }
     }

@@ -1,6 +1,6 @@
 //! The server behind nginx, under a path.
 //!
-//! Where nginx is missing, the test passes and says so; with `REQUIRE_NGINX=1` it fails.
+//! Without nginx, the test passes and says so; with `REQUIRE_NGINX=1` it fails.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

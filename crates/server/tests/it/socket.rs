@@ -110,7 +110,7 @@ async fn broken_framing_is_refused() {
 async fn a_stop_answers_what_was_begun_and_closes_the_database() {
     let dir = tempfile::tempdir().unwrap();
     let running = start(dir.path()).await;
-    // A request whose body is still on its way when the server is told to stop.
+    // A request whose body is still on its way when the server is stopped.
     let request = post(&format!("Content-Length: {}", GOOD.len()), GOOD);
     let (begin, end) = request.split_at(request.len() - 10);
     let mut stream = TcpStream::connect(running.addr).await.unwrap();

@@ -13,7 +13,7 @@ const HEALTH: &str =
     r#"{"model":{"version":"1-2","features":["temperature_c","humidity_pct","sound_db"]}}"#;
 const NORMAL: &str = r#"{"anomaly_score":0.4,"is_anomaly":false}"#;
 
-/// What a server says to the nth event: a status line with further headers, and a body; or nothing.
+/// The answer of a server to the nth event: a status line with further headers, and a body; or nothing.
 type Script = fn(usize) -> Option<(&'static str, String)>;
 
 /// Answers `/health`, and events as the script says; gives the address.

@@ -10,7 +10,7 @@ use store_sqlite::OnCorrupt;
 
 use crate::InFolder;
 
-/// What a backend does wrong.
+/// The fault of a backend.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     /// It acknowledges what it has not stored.

@@ -92,7 +92,7 @@ async fn a_full_queue_refuses_and_what_was_accepted_is_kept() {
         Box::new(|_| ()),
     )
     .unwrap();
-    // Another program holds the file, so the writer stands still with its first batch.
+    // Another program holds the file, so the writer is blocked by its first batch.
     let blocker = rusqlite::Connection::open(&path).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
 

@@ -51,8 +51,8 @@ async fn a_second_writer_is_refused() {
     open(&path).unwrap();
 }
 
-/// Seen to fail without the look at the files after the commit: events then go to a file that nobody
-/// will find.
+/// Seen to fail without the look at the files after the commit: events then go to a file that is never
+/// read.
 #[cfg(unix)]
 #[tokio::test]
 async fn nothing_is_acknowledged_while_the_path_leads_to_another_file() {
@@ -112,7 +112,7 @@ async fn a_start_with_less_than_was_acknowledged_is_loud() {
     drop(store);
     writer.join().unwrap();
     let (_opened, log) = logged(|| open(&path).unwrap());
-    assert!(!log.contains("ERROR"), "it is told once: {log}");
+    assert!(!log.contains("ERROR"), "it is logged once: {log}");
 }
 
 fn damage(path: &Path) {
@@ -265,7 +265,7 @@ async fn what_is_there_stays_when_a_backup_or_a_restore_is_refused() {
     assert_eq!(names, ["events.db", "events.db-mark"]);
 }
 
-/// Seen to fail with a copy that begins anew at each commit: it has no end.
+/// Seen to fail with a copy that restarts at each commit: it has no end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_ends_although_events_keep_coming() {
     let test = TestStore::new();
@@ -291,7 +291,7 @@ async fn a_backup_ends_although_events_keep_coming() {
     assert_eq!((found.n_predictions, found.n_faults), (20_000, 0), "{found:?}");
 }
 
-/// Seen to fail with a writer whose end nobody hears of.
+/// Seen to fail with a writer that ends in silence.
 #[tokio::test]
 async fn a_writer_that_panics_is_heard_of_and_answers_nothing() {
     let dir = tempfile::tempdir().unwrap();

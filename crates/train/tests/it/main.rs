@@ -84,7 +84,7 @@ fn the_committed_metadata_and_sample_are_true() {
     assert_eq!(
         digits(&committed),
         digits(&made),
-        "train anew with `cargo run -p train` and commit what it writes"
+        "retrain with `cargo run -p train` and commit what it writes"
     );
     for meta in [&mut committed, &mut made] {
         meta["model_version"] = Value::Null;
@@ -316,4 +316,26 @@ fn programs_are_told_in_json_and_the_quiet_hardly_anything() {
     assert_eq!(workshop.train(&["--quiet"]).unwrap(), "");
     let said = workshop.train(&["--quiet", "--input", &csv]).unwrap();
     assert!(said.starts_with("warning: left out") && said.lines().count() == 1, "{said}");
+}
+
+/// Seen to fail with a message that repeats its source.
+#[test]
+fn a_schema_file_that_is_no_toml_is_explained_once() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("normal.csv", &rows(300));
+    let schema = workshop.write("schema.toml", "[[feature]]\nname = b\n");
+    let error = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap_err();
+    assert_eq!(error.matches("TOML parse error").count(), 1, "{error}");
+}
+
+/// Seen to fail with a message that names all columns.
+#[test]
+fn an_error_about_many_columns_names_the_first_of_them() {
+    let workshop = Workshop::new();
+    let names: Vec<String> = (0..200).map(|number| format!("f{number}")).collect();
+    let csv = workshop.write("wide.csv", &format!("{}\n", names.join(",")));
+    let error = workshop.train(&["--input", &csv, "--features", "absent"]).unwrap_err();
+    assert!(error.contains("f0, f1, f2, f3, f4, f5, f6, f7 and 192 more"), "{error}");
+    let error = workshop.train(&["--input", &csv]).unwrap_err();
+    assert!(!error.contains("f100"), "{error}");
 }

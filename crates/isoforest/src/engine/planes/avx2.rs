@@ -86,7 +86,7 @@ fn rank(table: &RankTable, values: &Values, codes: &mut Bytes) {
     }
 }
 
-/// How many of 16 thresholds are below a value, which all lanes hold.
+/// Counts how many of 16 thresholds are below a value, which all lanes hold.
 #[inline]
 #[target_feature(enable = "avx2,popcnt")]
 fn count_below(thresholds: &[f32; 16], x: __m256) -> u32 {

@@ -1,4 +1,4 @@
-//! How a forest is laid out for walks over codes.
+//! The layout of a forest for walks over codes.
 
 use super::Aligned;
 use crate::conventions::InputPrecision;
@@ -9,7 +9,7 @@ use crate::tree::IsolationTree;
 
 /// The most distinct thresholds of a feature in a group: ranks are 0 to 255.
 const THRESHOLDS_MAX: usize = 255;
-/// The ordinal of the second column of a level. It is told by its highest bit alone, which AVX-512
+/// The ordinal of the second column of a level. It is recognised by its highest bit alone, which AVX-512
 /// does on an execution port that lookups and comparisons do not need.
 pub(super) const SECOND_COLUMN: u8 = 1 << 7;
 /// The code of a threshold that no value is above.
@@ -74,7 +74,7 @@ pub(super) struct Tile {
     pub(super) ends: Ends,
 }
 
-/// What the exits of the trees of a tile lead to.
+/// The destinations of the exits of the trees of a tile.
 #[derive(Debug)]
 pub(super) enum Ends {
     /// To leaves of few distinct lengths: the exits are mapped to codes for these.
@@ -100,7 +100,7 @@ pub(in crate::engine) struct TreeCodes {
     pub(super) columns: Vec<u16>,
     /// Number of columns of each level.
     pub(super) n_columns: [u8; LEVELS as usize],
-    /// Where the tile has codes for lengths, the one at each exit.
+    /// If the tile has codes for lengths, the one at each exit.
     pub(super) length_codes: Option<Aligned<[u8; EXITS]>>,
 }
 
@@ -172,7 +172,7 @@ impl GroupDraft {
         Self { first_tree, treetops: Vec::new(), thresholds: vec![Vec::new(); n_features] }
     }
 
-    /// Whether no feature would have too many thresholds.
+    /// Returns `true` if no feature would have too many thresholds.
     fn has_room_for(&self, cuts: &[(u16, f64)]) -> bool {
         self.treetops.len() < Self::TREES_MAX
             && cuts.chunk_by(|a, b| a.0 == b.0).all(|of_feature| {
@@ -234,7 +234,7 @@ impl GroupDraft {
     }
 }
 
-/// What the exits of a tile's trees lead to, while trees are added.
+/// The destinations of the exits of a tile's trees, while trees are added.
 struct TileDraft {
     kind: EndsKind,
     /// For every tree, the nodes at its exits.
@@ -321,7 +321,7 @@ impl TileDraft {
     }
 }
 
-/// What the exits lead to, in the order of the turns to them.
+/// The destinations of the exits, in the order of the turns to them.
 fn by_turns<T: Copy>(by_exit: &[T; EXITS]) -> [T; EXITS] {
     std::array::from_fn(|turns| by_exit[from_turns(turns, LEVELS)])
 }
@@ -343,7 +343,7 @@ fn with_added(distinct: &[PathSum], lengths: &[PathSum], kind: EndsKind) -> Opti
 }
 
 impl LengthPlanes {
-    /// Lengths up to 2^48, which is 256 cuts, are told apart.
+    /// Lengths up to 2^48, which is 256 cuts, can be distinguished.
     pub(super) const N_PLANES: usize = 6;
 
     fn of(lengths: &[PathSum]) -> Self {
@@ -409,7 +409,7 @@ impl RankTable {
         }
     }
 
-    /// Where a level begins among the thresholds.
+    /// Returns the beginning of a level among the thresholds.
     const fn first_place(level: u32) -> usize {
         match level {
             0..=4 => 16 * level as usize,
@@ -418,7 +418,7 @@ impl RankTable {
     }
 }
 
-/// The number whose bits are the turns of so many levels, the first turn being its highest bit.
+/// The number whose bits are the turns of the levels, the first turn being its highest bit.
 fn from_turns(turns: usize, n_levels: u32) -> usize {
     if n_levels == 0 { 0 } else { turns.reverse_bits() >> (usize::BITS - n_levels) }
 }

@@ -1,0 +1,20 @@
+//! The limits of the pipeline. docs/operations.md lists them for operators.
+
+use std::time::Duration;
+
+/// Arrivals in the inbox beyond which more are dropped: they are stored, but not shown.
+pub(crate) const INBOX_LEN_MAX: usize = 262_144;
+/// Requests that may wait for the thread.
+pub(crate) const SNAPSHOT_REQUESTS_MAX: usize = 1_024;
+/// Refusals that are remembered.
+pub(crate) const REFUSALS_REMEMBERED_MAX: usize = 100;
+/// A station's refusals for the same reason are logged this often.
+pub(crate) const REFUSAL_LOG_PAUSE: Duration = Duration::from_mins(1);
+/// Pairs of station and reason whose last log line is remembered; beyond, nothing is logged.
+pub(crate) const REFUSALS_LOGGED_MAX: usize = 1_000;
+/// The longest reason in the log and in the list, in bytes.
+pub(crate) const REASON_LEN_MAX: usize = 300;
+/// The start does not wait longer than this for the past.
+pub(crate) const RECALL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Stations with a series of their own; the others share one.
+pub(crate) const STATION_SERIES_MAX: usize = 1_000;
