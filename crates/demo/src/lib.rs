@@ -20,7 +20,7 @@ use wire::{AnomaliesBody, PredictionBody};
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Args {
-    /// Let the plant go on until Ctrl-C, one of its stations sick, for a look at the pages of the server
+    /// Keep the plant running until Ctrl-C, with one failing station, for a look at the pages of the server
     #[arg(long)]
     pub keep: bool,
 

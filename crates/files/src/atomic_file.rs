@@ -78,13 +78,29 @@ impl AtomicFile {
     /// Fails when the content cannot be synced or the file cannot be renamed; an older file then
     /// stays. Also fails when the new name cannot be synced, although the file is then in its place.
     pub fn commit(self) -> Result<(), WriteError> {
+        self.put(|file, path| file.persist(path).map_err(|error| error.error))
+    }
+
+    /// Like [`AtomicFile::commit`], but never replaces a file.
+    ///
+    /// # Errors
+    ///
+    /// Fails also when there is a file of this name, even if it appeared a moment ago.
+    pub fn commit_new(self) -> Result<(), WriteError> {
+        self.put(|file, path| file.persist_noclobber(path).map_err(|error| error.error))
+    }
+
+    fn put(
+        self,
+        persist: impl FnOnce(NamedTempFile, &Path) -> io::Result<File>,
+    ) -> Result<(), WriteError> {
         let Self { path, target } = self;
         let committed = match target {
             Target::InPlace(_) => Ok(()),
             Target::Replaced(file) => file
                 .as_file()
                 .sync_all()
-                .and_then(|()| file.persist(&path).map_err(|error| error.error))
+                .and_then(|()| persist(file, &path))
                 .and_then(|_| sync_dir(path.parent().unwrap_or(Path::new("")))),
         };
         committed.map_err(|source| WriteError { path, source })
@@ -156,6 +172,16 @@ mod tests {
         write_atomically(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(path.parent().unwrap()), ["model.bin"]);
+    }
+
+    #[test]
+    fn a_new_file_replaces_none_that_has_appeared_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("backup.db");
+        let [first, second] = [(); 2].map(|()| AtomicFile::create(&path).unwrap());
+        first.commit_new().unwrap();
+        assert!(second.commit_new().is_err());
+        assert_eq!(names(dir.path()), ["backup.db"]);
     }
 
     #[cfg(unix)]

@@ -36,6 +36,15 @@ pub fn create_dir_durably(dir: &Path) -> io::Result<()> {
     missing.into_iter().filter_map(Path::parent).try_for_each(sync_dir)
 }
 
+/// Syncs the folder of a file: a rename is durable only after this.
+///
+/// # Errors
+///
+/// Fails when the folder cannot be synced.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    sync_dir(path.parent().unwrap_or(Path::new("")))
+}
+
 /// Returns the path of a file that accompanies `path`: the same name with a suffix.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -50,7 +59,7 @@ pub fn free_beside(path: &Path, suffix: &str, is_free: impl Fn(&Path) -> bool) -
     free.next().expect("a folder has fewer files than there are numbers")
 }
 
-/// Syncs a folder, which holds the names of its files: a rename is durable only after this.
+/// Syncs a folder, which holds the names of its files.
 #[cfg(unix)]
 fn sync_dir(dir: &Path) -> io::Result<()> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };

@@ -46,7 +46,8 @@ impl FromStr for BasePath {
                 && !segment.bytes().all(|byte| byte == b'.')
         };
         let path = text.strip_suffix('/').unwrap_or(text);
-        if path.is_empty() && text == "/" {
+        // An empty variable of the environment is the root, too.
+        if path.is_empty() {
             return Ok(Self("".into()));
         }
         match path.strip_prefix('/') {
@@ -61,10 +62,11 @@ impl FromStr for BasePath {
 async fn strip(State(base): State<BasePath>, mut request: Request, next: Next) -> Response {
     match base.strip(request.uri().path()) {
         None => {}
-        // Relative links of the page lead on from its last slash.
+        // The links of a page are relative to the folder that its path names.
         Some("") => {
+            let name = base.0.rsplit('/').next().unwrap_or_default();
             let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
-            return Redirect::permanent(&format!("{}/{query}", base.0)).into_response();
+            return Redirect::temporary(&format!("{name}/{query}")).into_response();
         }
         Some(rest) => {
             let path_and_query = match request.uri().query() {
@@ -73,7 +75,7 @@ async fn strip(State(base): State<BasePath>, mut request: Request, next: Next) -
             };
             let mut parts = request.uri().clone().into_parts();
             parts.path_and_query = path_and_query.parse().ok();
-            // Of a path that was read, a part can be read.
+            // The rest of a valid path is a valid path.
             if let Ok(uri) = Uri::from_parts(parts) {
                 *request.uri_mut() = uri;
             }
@@ -96,7 +98,8 @@ mod tests {
             assert_eq!(base.strip(other), None, "{other}");
         }
         assert_eq!("/".parse(), Ok(BasePath("".into())));
-        for wrong in ["", "plant", "//", "/plant//x", "/../x", "/pl ant", "/plant?x", "http://x/"] {
+        assert_eq!("".parse(), Ok(BasePath("".into())));
+        for wrong in ["plant", "//", "/plant//x", "/../x", "/pl ant", "/plant?x", "http://x/"] {
             assert!(wrong.parse::<BasePath>().is_err(), "{wrong}");
         }
     }

@@ -3,14 +3,35 @@
 use std::borrow::Cow;
 
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 
 use crate::api_error::ApiError;
 use crate::limits::URI_LEN_MAX;
 
 /// The origin of the page that makes a browser send something.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// The host that a browser has asked a proxy for.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Returns `true` if a browser sends a request for a page of another origin. Programs send neither
+/// header.
+///
+/// Browsers leave out `Sec-Fetch-Site` where the server is reached over plain HTTP at an address that is
+/// not loopback; `Origin` then has to name the server. A proxy that changes `Host` has to pass the
+/// original one as `X-Forwarded-Host`.
+fn is_of_other_site(headers: &HeaderMap) -> bool {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text(FETCH_SITE), text(ORIGIN)) {
+        (Some(site), _) => !["same-origin", "none"].contains(&site),
+        (None, Some(origin)) => {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            let hosts = [text(HOST), text(FORWARDED_HOST)];
+            host.is_none() || !hosts.contains(&host)
+        }
+        (None, None) => false,
+    }
+}
 
 /// Refuses requests that two programs could understand differently, or that are too long.
 pub(crate) fn check(request: &Request) -> Result<(), ApiError> {
@@ -56,8 +77,7 @@ fn fault(request: &Request) -> Option<ApiError> {
             "there must be one Content-Type header",
         );
     }
-    let fetch_site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
-    if request.method() == Method::POST && fetch_site == Some(b"cross-site") {
+    if request.method() == Method::POST && is_of_other_site(headers) {
         return refuse(
             StatusCode::FORBIDDEN,
             "cross_site",

@@ -155,6 +155,10 @@ enum Single {
 }
 
 impl Single {
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "only x86-64 has a choice of engines")
+    )]
     fn of(engine: Engine, trees: &[IsolationTree], conventions: Conventions) -> Self {
         let Conventions { n_features, input_precision, .. } = conventions;
         #[cfg(target_arch = "x86_64")]

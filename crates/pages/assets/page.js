@@ -65,7 +65,6 @@
   const connection = document.getElementById("connection");
   const root = document.documentElement;
   const icon = document.getElementById("icon");
-  const headline = document.querySelector(".headline h1");
   const STALE_AFTER_MS = 8000;
   // A blank icon would look like the one of a page in order.
   const STALE_ICON = "data:image/svg+xml," + encodeURIComponent(
@@ -86,6 +85,8 @@
     connection.hidden = trouble === "";
     if (isStale && !wasStale) {
       const lost = "NO CONNECTION since " + since;
+      // A refresh puts another headline in its place, so it is looked up each time.
+      const headline = document.querySelector(".headline h1");
       if (headline) {
         headline.dataset.before = headline.innerHTML;
         headline.textContent = lost;
@@ -103,12 +104,14 @@
       icon.href = icon.dataset.before;
       if (document.title.startsWith("NO CONNECTION")) say(root.dataset.title);
     }
-    if (isStale) age();
+    age();
   }
 
-  // Ages go on counting while the server is silent: "5 s ago" of a minute ago is wrong.
+  // Ages keep counting between two refreshes: "5 s ago" of a minute ago is wrong.
+  let renderedAt = new Date();
   function age() {
-    const seconds = Math.round((new Date() - lastNews) / 1000);
+    const seconds = Math.round((new Date() - renderedAt) / 1000);
+    if (seconds < 2) return;
     for (const element of document.querySelectorAll("[data-age-s]")) {
       element.textContent = duration(Number(element.dataset.ageS) + seconds) + " ago";
     }
@@ -153,6 +156,7 @@
         const found = newer.getElementById(part.id);
         if (found) replace(part, found);
       }
+      renderedAt = new Date();
       say(newer.title);
       tellZone();
       tell("");
@@ -182,6 +186,7 @@
   // opens few connections to a server at once; where it cannot, each window has its own.
   const RETRY_MS = 5000;
   const SILENT_AFTER_MS = 9000;
+  const ALIVE_PAUSE_MS = 20000;
   const live = root.dataset.root + "live";
   const station = document.querySelector("[data-watch]")?.dataset.watch;
   let source = null;
@@ -189,12 +194,24 @@
   let retry = 0;
   let lastHeard = Date.now();
 
-  function heard(sign) {
+  // A page of a station is refreshed soon when the news names the station, and otherwise now and then.
+  const SLOW_PAUSE_MS = 5000;
+  let slowTimer = 0;
+
+  function hearOf(stations) {
+    if (!station || !stations || stations.includes(station)) return schedule();
+    slowTimer ||= setTimeout(() => {
+      slowTimer = 0;
+      schedule();
+    }, SLOW_PAUSE_MS);
+  }
+
+  function heard(sign, stations) {
     lastHeard = Date.now();
     if (["open", "news", "ping"].includes(sign)) lastNews = new Date();
     if (sign === "open") tell("");
     // Between the making of the page and the beginning of the stream something may have happened.
-    if (sign === "news") schedule();
+    if (sign === "news") hearOf(stations);
     if (sign === "lost") tell("The server does not answer; trying again.");
     if (sign === "closed") tell("Too many pages are open, or the server has stopped; trying again.");
   }
@@ -202,12 +219,13 @@
   function share() {
     try {
       const worker = new SharedWorker(root.dataset.root + root.dataset.liveScript, "live");
-      worker.port.onmessage = (message) => heard(message.data);
+      worker.port.onmessage = (message) => heard(message.data.sign, message.data.stations);
       worker.onerror = () => {
         shared = null;
         watch();
       };
       addEventListener("pagehide", () => worker.port.postMessage("leave"));
+      setInterval(() => worker.port.postMessage("alive"), ALIVE_PAUSE_MS);
       worker.port.start();
       return worker.port;
     } catch {

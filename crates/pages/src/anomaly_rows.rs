@@ -83,7 +83,12 @@ pub(crate) fn by_station(
         let station_id = &stored.prediction.station_id;
         let known = counts.iter_mut().find(|(last, _)| last.prediction.station_id == *station_id);
         match known {
-            Some((_, n_others)) => *n_others += 1,
+            Some((last, n_others)) => {
+                *n_others += 1;
+                if stored.prediction.timestamp_us > last.prediction.timestamp_us {
+                    *last = stored;
+                }
+            }
             None => counts.push((stored, 0)),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sensor::StationId;
 
@@ -45,7 +45,12 @@ struct Remembered {
     latest: VecDeque<RefusedEvent>,
     /// When a reason of a station was last logged, and how often it came since.
     logged: HashMap<(Option<StationId>, &'static str), Logged>,
+    /// When expired entries were last removed from `logged`.
+    cleaned_at: Option<Instant>,
 }
+
+/// Expired log entries are removed at most this often.
+const CLEAN_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Logged {
@@ -68,13 +73,17 @@ impl RefusalLog {
             code,
             reason: shortened(refusal.to_string()),
         };
-        let mut remembered = self.lock();
-        remembered.log(&event);
-        remembered.n_total += 1;
-        if remembered.latest.len() == REFUSALS_REMEMBERED_MAX {
-            remembered.latest.pop_front();
+        let n_not_logged = self.lock().remember(event.clone());
+        // Without the lock: the log may be slow.
+        if let Some(n_not_logged) = n_not_logged {
+            tracing::warn!(
+                station.id = event.station_id.as_ref().map_or("unknown", StationId::as_str),
+                code = event.code,
+                reason = event.reason,
+                n_not_logged,
+                "refused an event; further ones of this station for the same reason are logged once a minute"
+            );
         }
-        remembered.latest.push_back(event);
     }
 
     /// Returns the last refusals.
@@ -93,29 +102,39 @@ impl RefusalLog {
 }
 
 impl Remembered {
-    /// Logs a refusal, unless the same reason of the same station was logged within a minute.
-    fn log(&mut self, event: &RefusedEvent) {
-        let key = (event.station_id.clone(), event.code);
-        if let Some(logged) = self.logged.get_mut(&key)
-            && logged.at.elapsed() < REFUSAL_LOG_PAUSE
-        {
-            logged.n_since += 1;
-            return;
+    /// Counts a refusal and adds it to the list. Returns how many like it were not logged since the last
+    /// log line; `None` if this one is not to be logged either.
+    fn remember(&mut self, event: RefusedEvent) -> Option<u64> {
+        let n_not_logged = self.n_not_logged(&event);
+        self.n_total += 1;
+        if self.latest.len() == REFUSALS_REMEMBERED_MAX {
+            self.latest.pop_front();
         }
-        if self.logged.len() >= REFUSALS_LOGGED_MAX {
-            self.logged.retain(|_, logged| logged.at.elapsed() < REFUSAL_LOG_PAUSE);
+        self.latest.push_back(event);
+        n_not_logged
+    }
+
+    fn n_not_logged(&mut self, event: &RefusedEvent) -> Option<u64> {
+        let now = Instant::now();
+        let key = (event.station_id.clone(), event.code);
+        if let Some(logged) = self.logged.get_mut(&key) {
+            if now.duration_since(logged.at) < REFUSAL_LOG_PAUSE {
+                logged.n_since += 1;
+                return None;
+            }
+        } else if self.logged.len() >= REFUSALS_LOGGED_MAX {
+            // Rarely, since invented names of stations must not cost this each time.
+            if self.cleaned_at.is_some_and(|at| now.duration_since(at) < CLEAN_PAUSE) {
+                return None;
+            }
+            self.cleaned_at = Some(now);
+            self.logged.retain(|_, logged| now.duration_since(logged.at) < REFUSAL_LOG_PAUSE);
             if self.logged.len() >= REFUSALS_LOGGED_MAX {
-                return;
+                return None;
             }
         }
-        let before = self.logged.insert(key, Logged { at: Instant::now(), n_since: 0 });
-        tracing::warn!(
-            station.id = event.station_id.as_ref().map_or("unknown", StationId::as_str),
-            code = event.code,
-            reason = event.reason,
-            n_not_logged = before.map_or(0, |before| before.n_since),
-            "refused an event; further ones of this station for the same reason are logged once a minute"
-        );
+        let before = self.logged.insert(key, Logged { at: now, n_since: 0 });
+        Some(before.map_or(0, |before| before.n_since))
     }
 }
 

@@ -20,7 +20,10 @@ pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<()> {
             tracing::info!(n_predictions, "checking");
         }
     })
-    .context("cannot verify; name the folder with --data-dir")?;
+    .with_context(|| match &args.backup {
+        Some(backup) => format!("cannot verify `{}`", backup.display()),
+        None => String::from("cannot verify; name the folder with --data-dir"),
+    })?;
     writeln!(out, "{} in `{}`", counted(found.n_predictions, "prediction"), path.display())?;
     if found.n_without_hash > 0 {
         writeln!(
@@ -37,8 +40,12 @@ pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         writeln!(out, "and {n_untold} more")?;
     }
     if found.n_faults > 0 {
+        let remedy = match &args.backup {
+            Some(_) => "use another backup",
+            None => "restore a backup with `server restore FILE`",
+        };
         bail!(
-            "{} found; restore a backup with `server restore FILE`, or save what can be read with `sqlite3 {} .recover`",
+            "{} found; {remedy}, or save what can be read with `sqlite3 {} .recover`",
             counted(found.n_faults, "fault"),
             path.display()
         );
@@ -58,7 +65,7 @@ pub fn back_up(args: &BackupArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         .with_context(|| format!("cannot back up `{}`", database.display()))?;
     writeln!(
         out,
-        "{} of `{}` are in `{}`",
+        "backed up {} from `{}` to `{}`",
         counted(n_predictions, "prediction"),
         database.display(),
         args.backup.display()
@@ -77,7 +84,7 @@ pub fn restore(args: &RestoreArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         .with_context(|| format!("cannot restore `{}`", args.backup.display()))?;
     writeln!(
         out,
-        "{} of `{}` are in `{}`",
+        "restored {} from `{}` to `{}`",
         counted(restored.n_predictions, "prediction"),
         args.backup.display(),
         database.display()

@@ -112,6 +112,10 @@ impl Server {
             () = writer.ended() => {
                 bail!("the writer of the database has panicked; start the server again");
             }
+            Some(ended) = tasks.join_next() => {
+                ended.context("a task has panicked; start the server again")?;
+                bail!("a task has ended before the stop; start the server again");
+            }
         }
         signal.stop();
         while let Some(ended) = tasks.join_next().await {

@@ -1,10 +1,12 @@
 //! Copying a database while it is in use, and putting a copy back.
 
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use files::AtomicFile;
-use rusqlite::Connection;
+use files::{AtomicFile, beside};
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::commit_mark::{CommitMark, Mark};
 use crate::error::OpenError;
@@ -15,6 +17,9 @@ use crate::verify::{VerifyError, verify};
 /// The number of pages that are copied between two reports of progress: 1 MiB.
 const PAGES_PER_STEP: i32 = 256;
 
+/// The suffixes of files that SQLite and this program keep beside a database.
+const COMPANIONS: [&str; 4] = ["-wal", "-shm", "-journal", "-mark"];
+
 /// An error that occurs when a database is backed up.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -24,12 +29,30 @@ pub enum BackupError {
         /// The file.
         path: PathBuf,
     },
+    /// The name belongs to a file that accompanies the database.
+    #[error("`{}` is a name that the database uses itself: name another file", path.display())]
+    Companion {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database is damaged, and so is the copy.
+    #[error("the database is damaged, so no backup was written: {fault}; run `server verify`")]
+    Damaged {
+        /// The first fault.
+        fault: String,
+    },
     /// The database cannot be opened or read.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The copy cannot be verified.
+    #[error("cannot verify the copy")]
+    Verify(#[from] VerifyError),
     /// The copy cannot be written.
     #[error(transparent)]
     Write(#[from] files::WriteError),
+    /// The copy cannot be given the permissions of the database.
+    #[error("cannot set the permissions of the copy")]
+    Permissions(#[source] io::Error),
     /// SQLite cannot copy it.
     #[error("cannot copy the database")]
     Copy(#[from] rusqlite::Error),
@@ -39,7 +62,7 @@ pub enum BackupError {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The backup has to be sound.
-    #[error("`{}` is not as it was written, so nothing was changed: {fault}", path.display())]
+    #[error("`{}` is damaged, so nothing was changed: {fault}; use another backup", path.display())]
     Damaged {
         /// The backup.
         path: PathBuf,
@@ -50,6 +73,12 @@ pub enum RestoreError {
     #[error("`{}` is the database itself; name a backup of it", path.display())]
     Same {
         /// The database.
+        path: PathBuf,
+    },
+    /// The backup is missing.
+    #[error("`{}` does not exist", path.display())]
+    Missing {
+        /// The backup.
         path: PathBuf,
     },
     /// The backup cannot be read.
@@ -63,7 +92,15 @@ pub enum RestoreError {
     Copy(#[from] BackupError),
     /// The database that was there could not be put aside.
     #[error("cannot put the present database aside")]
-    PutAside(#[source] std::io::Error),
+    PutAside(#[source] io::Error),
+    /// The restored database could not be put in its place.
+    #[error("cannot put the restored database in its place; the present one is `{}`", previous.display())]
+    Replace {
+        /// The present database: under its name, or aside.
+        previous: PathBuf,
+        /// The error of the system.
+        source: files::WriteError,
+    },
 }
 
 /// The result of a restore.
@@ -75,53 +112,67 @@ pub struct Restored {
     pub previous: Option<PathBuf>,
 }
 
-/// Copies a database into a new file, and returns the number of predictions. A server may write
-/// meanwhile: the copy has what was committed when it began. `progress` hears how many pages of how
-/// many are copied.
+/// Copies a database into a new file, verifies the copy, and returns its number of predictions. A server
+/// may write meanwhile: the copy has what was committed when it began. `progress` gets the number of
+/// copied pages and of all pages.
 ///
 /// # Errors
 ///
-/// Fails when `backup` exists, the database cannot be read, or the copy cannot be written. No part of
-/// a copy is left behind.
+/// Fails when `backup` exists or is a name that the database uses, when the database cannot be read or
+/// is damaged, and when the copy cannot be written. No part of a copy is left behind.
 pub fn back_up(
     database: &Path,
     backup: &Path,
     progress: impl FnMut(u32, u32),
 ) -> Result<u64, BackupError> {
-    if backup.exists() {
-        return Err(BackupError::Exists { path: backup.to_owned() });
+    let companion = COMPANIONS.iter().any(|suffix| beside(database, suffix) == backup);
+    if companion {
+        return Err(BackupError::Companion { path: backup.to_owned() });
+    }
+    // What lies beside the name of a backup would be read as a part of it.
+    let taken =
+        [backup.to_owned()].into_iter().chain(COMPANIONS.map(|suffix| beside(backup, suffix)));
+    if let Some(path) = taken.into_iter().find(|path| fs::symlink_metadata(path).is_ok()) {
+        return Err(BackupError::Exists { path });
     }
     let source = schema::open_for_reading(database)?;
     schema::check_readable(&source, database)?;
     let (file, copy) = copy(&source, backup, progress)?;
-    let ledger = Ledger::read(&copy)?;
     close(copy)?;
-    file.commit()?;
-    Ok(ledger.totals.events)
+    let found = verify(file.path(), |_| ())?;
+    if let Some(fault) = found.faults.into_iter().next() {
+        return Err(BackupError::Damaged { fault });
+    }
+    let permissions = fs::metadata(database).map(|metadata| metadata.permissions());
+    permissions
+        .and_then(|permissions| fs::set_permissions(file.path(), permissions))
+        .map_err(BackupError::Permissions)?;
+    file.commit_new()?;
+    Ok(found.n_predictions)
 }
 
-/// Puts a backup in the place of a database that no server uses, which is put aside, and remembers
-/// that this is meant: the next start misses nothing.
+/// Replaces a database that no server uses by a backup, and keeps the database that was there under
+/// another name. A backup of an older version is migrated.
 ///
-/// Ids go on from the last that anyone was told, so that no id has two meanings.
+/// Ids continue after the last one that is known here, so that no id has two meanings, and the commit
+/// mark is set, so that the next start reports no loss.
 ///
 /// # Errors
 ///
 /// Fails when the backup is damaged, a server uses the database, or a file cannot be written. The
-/// database stays unless the very last step, a rename, fails: it is then found under the name
-/// of [`Restored::previous`].
+/// database then stays in its place; if even that fails, the error says where it is.
 pub fn restore(
     backup: &Path,
     database: &Path,
     progress: impl FnMut(u32, u32),
 ) -> Result<Restored, RestoreError> {
-    let is_same = |path: &Path| std::fs::canonicalize(path).ok();
-    if database.exists() && is_same(backup) == is_same(database) {
-        return Err(RestoreError::Same { path: database.to_owned() });
+    // The file that a link leads to is replaced, and not the link.
+    let target = fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
+    if !backup.exists() {
+        return Err(RestoreError::Missing { path: backup.to_owned() });
     }
-    let found = verify(backup, |_| ())?;
-    if let Some(fault) = found.faults.into_iter().next() {
-        return Err(RestoreError::Damaged { path: backup.to_owned(), fault });
+    if is_same_file(backup, &target) {
+        return Err(RestoreError::Same { path: database.to_owned() });
     }
     if let Some(dir) = database.parent() {
         files::create_dir_durably(dir)
@@ -129,16 +180,28 @@ pub fn restore(
     }
     let mut mark = CommitMark::open(database)?;
     let source = schema::open_for_reading(backup)?;
-    let (file, copy) = copy(&source, database, progress)?;
-    let ledger = Ledger::read(&copy).map_err(BackupError::from)?;
-    let ledger = Ledger { last_id: ledger.last_id.max(mark.mark().last_id), ..ledger };
-    ledger.write(&copy).map_err(BackupError::from)?;
+    let (file, mut copy) = copy(&source, &target, progress)?;
+    schema::migrate(&mut copy, backup)?;
     close(copy).map_err(BackupError::from)?;
-    let previous = quarantine::put_aside(database, ".replaced-").map_err(RestoreError::PutAside)?;
-    file.commit().map_err(BackupError::from)?;
-    mark.write(Mark { last_id: ledger.last_id, is_suspect: false })
+    let found = verify(file.path(), |_| ())?;
+    if let Some(fault) = found.faults.into_iter().next() {
+        return Err(RestoreError::Damaged { path: backup.to_owned(), fault });
+    }
+    let last_id = continue_ids(file.path(), mark.mark().last_id.max(last_id_of(&target)))
+        .map_err(BackupError::from)?;
+
+    let owner = fs::metadata(&target).or_else(|_| fs::metadata(parent(&target))).ok();
+    let previous = make_way(&target).map_err(RestoreError::PutAside)?;
+    if let Err(source) = file.commit() {
+        let previous = put_back(previous, &target);
+        return Err(RestoreError::Replace { previous, source });
+    }
+    if let Some(owner) = owner {
+        give_to(&target, &owner);
+    }
+    mark.write(Mark { last_id, is_suspect: false })
         .map_err(|source| OpenError::CommitMark { path: database.to_owned(), source })?;
-    Ok(Restored { n_predictions: ledger.totals.events, previous })
+    Ok(Restored { n_predictions: found.n_predictions, previous })
 }
 
 /// Copies all pages into a file that will be `target`.
@@ -149,9 +212,9 @@ fn copy(
 ) -> Result<(AtomicFile, Connection), BackupError> {
     let file = AtomicFile::create(target)?;
     let mut copy = Connection::open(file.path())?;
-    // One state of the database throughout: without this, each commit of the server would restart
-    // the copy.
-    source.execute_batch("BEGIN; SELECT last_id FROM totals")?;
+    // One state of the database throughout: without this, each commit of the server would restart the
+    // copy.
+    source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
     {
         let backup = Backup::new(source, &mut copy)?;
         while backup.step(PAGES_PER_STEP)? != StepResult::Done {
@@ -161,11 +224,102 @@ fn copy(
         }
     }
     source.execute_batch("COMMIT")?;
-    // What is written to the copy must be in this one file.
+    // Whatever is written to the copy must be in this one file.
     copy.execute_batch("PRAGMA journal_mode = DELETE")?;
     Ok((file, copy))
+}
+
+/// Makes the ids of a database continue after `last_id`, and returns the last one that counts as used.
+fn continue_ids(database: &Path, last_id: i64) -> rusqlite::Result<i64> {
+    let connection = Connection::open(database)?;
+    let ledger = Ledger::read(&connection)?;
+    let ledger = Ledger { last_id: ledger.last_id.max(last_id), ..ledger };
+    ledger.write(&connection)?;
+    close(connection)?;
+    Ok(ledger.last_id)
+}
+
+/// Returns the last id of a database, or 0 if it cannot be read.
+fn last_id_of(database: &Path) -> i64 {
+    let connection = schema::open_for_reading(database).ok();
+    let ledger = connection.and_then(|connection| Ledger::read(&connection).ok());
+    ledger.map_or(0, |ledger| ledger.last_id)
+}
+
+/// Gives a database another name so that a file can take its place, and returns that name.
+///
+/// A sound database keeps its own name, too, until the other file replaces it in one step.
+fn make_way(database: &Path) -> io::Result<Option<PathBuf>> {
+    if is_in_one_file(database) {
+        let previous = quarantine::free_name(database, ".replaced-");
+        if fs::hard_link(database, &previous).is_ok() {
+            files::sync_parent(database)?;
+            return Ok(Some(previous));
+        }
+    }
+    quarantine::put_aside(database, ".replaced-")
+}
+
+/// Undoes [`make_way`], and returns the path of the database.
+fn put_back(previous: Option<PathBuf>, database: &Path) -> PathBuf {
+    match previous {
+        Some(previous) if !database.exists() => {
+            for suffix in ["-wal", "-shm", ""] {
+                // What cannot be moved back stays where the error says that it is.
+                let _ = fs::rename(beside(&previous, suffix), beside(database, suffix));
+            }
+            if database.exists() { database.to_owned() } else { previous }
+        }
+        _ => database.to_owned(),
+    }
+}
+
+/// Checkpoints a database, and returns `true` if all of it is in its main file then.
+fn is_in_one_file(database: &Path) -> bool {
+    let checkpointed = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .and_then(|connection| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            close(connection)
+        });
+    checkpointed.is_ok() && !beside(database, "-wal").exists()
 }
 
 fn close(copy: Connection) -> rusqlite::Result<()> {
     copy.close().map_err(|(_, error)| error)
 }
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Returns `true` if both paths lead to one file.
+#[cfg(unix)]
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let identity = |path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    identity(a).is_some_and(|a| identity(b) == Some(a))
+}
+
+/// Returns `true` if both paths lead to one file.
+#[cfg(not(unix))]
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).ok() == Some(a))
+}
+
+/// Gives a file to the owner of another, so that a restore by root serves the server's user.
+#[cfg(unix)]
+fn give_to(path: &Path, owner: &Metadata) {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    if let Err(error) = chown(path, Some(owner.uid()), Some(owner.gid())) {
+        tracing::warn!(%error, "cannot give `{}` to the owner of the former database", path.display());
+    }
+}
+
+/// Windows gives a new file the permissions of its folder.
+#[cfg(not(unix))]
+fn give_to(_path: &Path, _owner: &Metadata) {}

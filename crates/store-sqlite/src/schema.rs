@@ -227,7 +227,9 @@ fn demand_durability(connection: &Connection, path: &Path) -> Result<(), OpenErr
     demand("synchronous", "2", synchronous.to_string())
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+/// Brings the tables of a database of this program to the present version.
+pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    check_owner(connection, path)?;
     let sqlite_error = |source| OpenError::sqlite(path, source);
     let found: u32 =
         connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite_error)?;

@@ -146,10 +146,14 @@ async fn a_page_finds_its_server_again() {
     let Some(mut browser) = browser() else { return };
     let mut plant = Plant::new(&[]).await;
     block_in_place(|| {
-        Stations::new(&plant).send("press_1", 65.0);
+        let mut stations = Stations::new(&plant);
+        stations.send("press_1", 65.0);
         browser.resize(DESK).unwrap();
         browser.open(&plant.url).unwrap();
         browser.wait_until("document.getElementById('connection').hidden").unwrap();
+        // A refresh puts another headline in the place of the first.
+        stations.send("press_1", 91.2);
+        browser.wait_until("document.querySelector('a[id^=anomaly-]') !== null").unwrap();
     });
     plant
         .restart(|| {

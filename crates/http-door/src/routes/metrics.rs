@@ -38,15 +38,25 @@ pub(crate) async fn metrics(State(api): State<Api>, headers: HeaderMap, _: NoQue
     ([kind, vary], metrics).into_response()
 }
 
-/// Returns `true` if a collector asks for the text format and does not know OpenMetrics.
+/// Returns `true` unless a collector prefers OpenMetrics: the text format is what older ones read.
 fn wants_text_format(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let kinds: Vec<&str> = accepted
-        .flat_map(|value| value.split(','))
-        .filter_map(|kind| kind.split(';').next())
-        .map(str::trim)
-        .collect();
-    kinds.contains(&"text/plain") && !kinds.contains(&"application/openmetrics-text")
+    let mut text: Option<f64> = None;
+    let mut open_metrics: Option<f64> = None;
+    for range in accepted.flat_map(|value| value.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let quality = parts.find_map(|part| part.strip_prefix("q="));
+        let quality = quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
+        match kind {
+            "application/openmetrics-text" => open_metrics = Some(quality),
+            "text/plain" | "text/*" | "*/*" => {
+                text = Some(text.map_or(quality, |best| best.max(quality)));
+            }
+            _ => {}
+        }
+    }
+    open_metrics.is_none_or(|quality| quality <= 0.0 || text.is_some_and(|text| text > quality))
 }
 
 /// Rewrites OpenMetrics as the text format 0.0.4: counters carry `_total` in their metadata, too, and

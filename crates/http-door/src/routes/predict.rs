@@ -25,7 +25,7 @@ use crate::query::{self, Query};
         (status = 200, description = "The prediction, which is stored", body = PredictionBody<'static>),
         (status = 400, description = "Not well-formed JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Another event has its key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "More than 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Larger than an event of this model may be", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not said to be JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not an event, or a parameter cannot be used; every fault is named", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Not stored, or `outcome` says that this is not known; send it again", body = ProblemBody, content_type = "application/problem+json"),

@@ -63,6 +63,7 @@ impl Treetop {
     }
 
     /// The cuts by position: the feature and the threshold.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn cuts(&self) -> impl Iterator<Item = (usize, u16, f64)> {
         let positions = self.features.iter().zip(&self.thresholds).enumerate();
         positions

@@ -393,13 +393,20 @@ async fn metrics_come_in_the_format_that_was_asked_for() {
         let request = Request::get("/metrics").header("host", "test").header("accept", accept);
         app.send(request.body(Body::empty()).unwrap()).await
     };
-    let text = metrics("text/plain; version=0.0.4").await;
-    assert_eq!(text.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
-    assert!(text.text.contains("\n# TYPE iot_predictions_total counter\n"), "{}", text.text);
-    assert!(!text.text.contains("# EOF") && !text.text.contains("# UNIT"));
+    for accept in [
+        "text/plain; version=0.0.4",
+        "*/*",
+        "application/openmetrics-text;q=0",
+        "application/openmetrics-text;q=0.1,text/plain",
+    ] {
+        let text = metrics(accept).await;
+        assert_eq!(text.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        assert!(text.text.contains("\n# TYPE iot_predictions_total counter\n"), "{}", text.text);
+        assert!(!text.text.contains("# EOF") && !text.text.contains("# UNIT"));
+    }
     let prometheus =
         "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
-    for accept in [prometheus, "*/*"] {
+    for accept in [prometheus, "application/openmetrics-text"] {
         let open = metrics(accept).await;
         assert!(
             open.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics")

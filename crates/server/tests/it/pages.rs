@@ -373,6 +373,17 @@ async fn a_page_of_another_site_cannot_send_anything() {
         (post("cross-site").await, post("same-origin").await, post("none").await),
         (403, 409, 409)
     );
+    assert_eq!(post("same-site").await, 403, "another port of the same host");
+    // Over plain HTTP at an address of the plant, browsers say only where the page is from.
+    let post = async |origin: &str, forwarded: &str| {
+        let request = Request::post("/model/reload?force=true").header("host", "plant:5000");
+        let request = request.header("origin", origin).header("x-forwarded-host", forwarded);
+        app.send(request.body(Body::empty()).unwrap()).await.status.as_u16()
+    };
+    assert_eq!(post("http://evil.example", "").await, 403);
+    assert_eq!(post("null", "").await, 403);
+    assert_eq!(post("http://plant:5000", "").await, 409);
+    assert_eq!(post("https://portal.example", "portal.example").await, 409);
 }
 
 /// A station that two models have judged: the first knew another feature and had another threshold.

@@ -155,7 +155,7 @@ fn a_backup_is_made_while_the_server_runs_and_restored_while_it_does_not() {
     let mut process = Process::start(dir.path());
     assert!(post(&process.addr, 1));
     let (is_done, printed) = run(&["backup", backup], dir.path());
-    assert!(is_done && printed.starts_with("1 prediction of `"), "{printed}");
+    assert!(is_done && printed.starts_with("backed up 1 prediction from `"), "{printed}");
     assert!(post(&process.addr, 2));
     let (is_done, printed) = run(&["restore", backup], dir.path());
     assert!(!is_done && printed.contains("is in use by another server"), "{printed}");

@@ -237,10 +237,26 @@ async fn what_is_there_stays_when_a_backup_or_a_restore_is_refused() {
 
     let again = back_up(&path, &backup, |_, _| ());
     assert!(matches!(again, Err(BackupError::Exists { .. })), "{again:?}");
+    // Names that the database or the backup would be read with.
+    for suffix in ["-wal", "-shm", "-journal", "-mark"] {
+        let refused = back_up(&path, &files::beside(&path, suffix), |_, _| ());
+        assert!(matches!(refused, Err(BackupError::Companion { .. })), "{suffix}: {refused:?}");
+    }
+    let stale = dir.path().join("new.db-wal");
+    std::fs::write(&stale, "of another").unwrap();
+    let refused = back_up(&path, &dir.path().join("new.db"), |_, _| ());
+    assert!(matches!(refused, Err(BackupError::Exists { .. })), "{refused:?}");
+    std::fs::remove_file(stale).unwrap();
     let missing = back_up(&dir.path().join("none.db"), &dir.path().join("new.db"), |_, _| ());
     assert!(matches!(missing, Err(BackupError::Open(_))), "{missing:?}");
-    let same = restore(&path, &path, |_, _| ());
-    assert!(matches!(same, Err(RestoreError::Same { .. })), "{same:?}");
+    let link = dir.path().join("link.db");
+    std::fs::hard_link(&path, &link).unwrap();
+    for same in [&path, &link] {
+        let refused = restore(same, &path, |_, _| ());
+        assert!(matches!(refused, Err(RestoreError::Same { .. })), "{refused:?}");
+    }
+    let missing = restore(&dir.path().join("none.db"), &path, |_, _| ());
+    assert!(matches!(missing, Err(RestoreError::Missing { .. })), "{missing:?}");
 
     let connection = rusqlite::Connection::open(&backup).unwrap();
     connection.execute_batch("UPDATE predictions SET p_value = 0.5 WHERE sequence = 2").unwrap();
@@ -249,12 +265,12 @@ async fn what_is_there_stays_when_a_backup_or_a_restore_is_refused() {
     assert!(matches!(damaged, Err(RestoreError::Damaged { .. })), "{damaged:?}");
     damage(&backup);
     let damaged = restore(&backup, &path, |_, _| ());
-    assert!(matches!(damaged, Err(RestoreError::Verify(_))), "{damaged:?}");
+    assert!(matches!(damaged, Err(RestoreError::Open(OpenError::Corrupt { .. }))), "{damaged:?}");
     let foreign = dir.path().join("foreign.db");
     let connection = rusqlite::Connection::open(&foreign).unwrap();
     connection.execute_batch("CREATE TABLE predictions (id INTEGER)").unwrap();
     let refused = restore(&foreign, &path, |_, _| ());
-    assert!(matches!(refused, Err(RestoreError::Verify(_))), "{refused:?}");
+    assert!(matches!(refused, Err(RestoreError::Open(OpenError::Foreign { .. }))), "{refused:?}");
 
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let mut names: Vec<_> = std::fs::read_dir(dir.path().join("data"))
@@ -263,6 +279,58 @@ async fn what_is_there_stays_when_a_backup_or_a_restore_is_refused() {
         .collect();
     names.sort();
     assert_eq!(names, ["events.db", "events.db-mark"]);
+}
+
+/// Seen to fail with a restore that renames the link: it overwrites the file that the link leads to.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_restore_through_a_link_keeps_the_database_that_was_there() {
+    let test = three_events().await;
+    let backup = test.dir.path().join("backup.db");
+    back_up(&test.path(), &backup, |_, _| ()).unwrap();
+    test.store.keep(&new_prediction(4, true)).await.unwrap();
+    let path = test.path();
+    let dir = test.close();
+    let link = dir.path().join("events.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let restored = restore(&backup, &link, |_, _| ()).unwrap();
+    assert_eq!(verify(&restored.previous.unwrap(), |_| ()).unwrap().n_predictions, 4);
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(verify(&link, |_| ()).unwrap().n_predictions, 3);
+}
+
+/// Seen to fail with ids that follow the mark alone.
+#[tokio::test]
+async fn a_killed_database_is_kept_whole_and_its_ids_are_not_given_again() {
+    let test = three_events().await;
+    let backup = test.dir.path().join("backup.db");
+    back_up(&test.path(), &backup, |_, _| ()).unwrap();
+    for sequence in 4..=9 {
+        test.store.keep(&new_prediction(sequence, true)).await.unwrap();
+    }
+    // As a killed server leaves it: with a WAL, and here without a mark.
+    let killed = test.dir.path().join("killed/events.db");
+    std::fs::create_dir(killed.parent().unwrap()).unwrap();
+    for suffix in ["", "-wal"] {
+        std::fs::copy(files::beside(&test.path(), suffix), files::beside(&killed, suffix)).unwrap();
+    }
+    let restored = restore(&backup, &killed, |_, _| ()).unwrap();
+    assert_eq!(verify(&restored.previous.unwrap(), |_| ()).unwrap().n_predictions, 9);
+    let (store, _writer) = open(&killed).unwrap();
+    store.keep(&new_prediction(20, true)).await.unwrap();
+    assert_eq!(store.latest_anomalies(newest(1)).await.unwrap()[0].id, 10);
+}
+
+/// Seen to fail with a count that is read from the totals.
+#[tokio::test]
+async fn a_damaged_database_is_not_backed_up() {
+    let test = three_events().await;
+    let connection = rusqlite::Connection::open(test.path()).unwrap();
+    connection.execute_batch("UPDATE predictions SET p_value = 0.5 WHERE sequence = 2").unwrap();
+    let backup = test.dir.path().join("backup.db");
+    let refused = back_up(&test.path(), &backup, |_, _| ());
+    assert!(matches!(refused, Err(BackupError::Damaged { .. })), "{refused:?}");
+    assert!(!backup.exists());
 }
 
 /// Seen to fail with a copy that restarts at each commit: it has no end.
