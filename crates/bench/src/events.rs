@@ -58,13 +58,13 @@ impl Events {
         self.next += 1;
     }
 
-    /// A request with one event.
+    /// Appends a request with one event.
     pub(crate) fn single(&mut self, out: &mut Vec<u8>) {
         self.advance();
         out.extend_from_slice(&self.template);
     }
 
-    /// A request with [`BATCH_LEN`] of them.
+    /// Appends a request with [`BATCH_LEN`] events.
     pub(crate) fn batch(&mut self, out: &mut Vec<u8>) {
         let mut lines = Vec::new();
         for _ in 0..BATCH_LEN {

@@ -38,12 +38,12 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Good answers a second.
+    /// Returns the number of good answers a second.
     pub(crate) fn rate(&self) -> f64 {
         self.n_good as f64 / self.seconds
     }
 
-    /// A percentile of the latency, in milliseconds.
+    /// Returns a percentile of the latency, in milliseconds.
     pub(crate) fn percentile_ms(&self, percent: f64) -> f64 {
         self.latency_us.value_at_percentile(percent) as f64 / 1e3
     }

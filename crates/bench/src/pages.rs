@@ -103,7 +103,7 @@ fn view(
     })
 }
 
-/// A million events in the last hour.
+/// Returns a million events in the last hour.
 fn fill(server: &ServerProcess, now: SystemTime) -> anyhow::Result<()> {
     let now_s = now.duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     let mut connection = Connection::open(server.addr(), Duration::from_mins(1))?;
@@ -121,7 +121,7 @@ fn fill(server: &ServerProcess, now: SystemTime) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An event of the last hour; one in a hundred is hot.
+/// Returns an event of the last hour; one in a hundred is hot.
 fn event(station: &str, index: u64, n_events: u64, now_s: u64) -> String {
     let since_ms = (now_s - SECONDS) * 1_000;
     let ms = i64::try_from(since_ms + index * SECONDS * 1_000 / n_events).unwrap_or_default();

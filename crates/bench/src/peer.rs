@@ -64,7 +64,7 @@ impl FlaskProcess {
         Ok(process)
     }
 
-    /// Good answers a second, the median of a few times, from as many clients as keep it busy.
+    /// Returns the good answers a second, the median of a few runs, with enough clients to keep it busy.
     pub(crate) fn rate(&self) -> f64 {
         let next = AtomicU64::new(1);
         median((0..N_ROUNDS).map(|_| self.rate_once(&next)).collect())

@@ -44,7 +44,7 @@ pub(crate) fn write(
     std::fs::write(path, section).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-/// On what it is measured, and of which commit.
+/// Describes the machine and the commit.
 pub(crate) fn machine() -> anyhow::Result<String> {
     let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
@@ -55,7 +55,7 @@ pub(crate) fn machine() -> anyhow::Result<String> {
     Ok(format!("- machine: {model}, {n_cores} cores\n- commit {}", commit.unwrap_or_default()))
 }
 
-/// The middle one of some numbers.
+/// Returns the middle one of some numbers.
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[numbers.len() / 2]
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_section_is_written_anew_and_what_stands_before_it_stays() {
+    fn a_section_is_replaced_and_the_text_around_it_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("B.md");
         std::fs::write(&path, "# A\n\nbefore\n\n## Serving\n\nold\n\n## Pages\n\nafter\n").unwrap();

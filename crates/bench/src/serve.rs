@@ -92,7 +92,7 @@ impl Bench {
         Ok(Self { programs, scratch, is_quick: args.quick })
     }
 
-    /// A server with an empty database.
+    /// Returns a server with an empty database.
     fn launch(&self) -> anyhow::Result<(TempDir, Launch)> {
         let data = TempDir::new_in(self.scratch.path()).context("cannot make a folder")?;
         let models = self.scratch.path().join("models");
@@ -173,7 +173,7 @@ impl Bench {
         })
     }
 
-    /// Batches, until a million events are stored; and how long a start takes that finds them after
+    /// Sends batches until a million events are stored, and measures a start that finds them after
     /// a kill.
     fn batches_and_start(&self) -> anyhow::Result<(Figure, Figure)> {
         let (_data, launch) = self.launch()?;
@@ -232,7 +232,7 @@ impl Bench {
         })
     }
 
-    /// Far more than the server can take, over more connections than its queue has places.
+    /// Sends far more than the server can accept, over more connections than its queue has places.
     fn overload(&self, peak: f64) -> anyhow::Result<Figure> {
         let (_data, launch) = self.launch()?;
         let server = launch.with_args(&["--queue-len-max", "512"]).start()?;
@@ -269,7 +269,7 @@ impl Bench {
         })
     }
 
-    /// On what, and how.
+    /// Describes the machine and the method.
     fn preface(&self) -> anyhow::Result<String> {
         Ok(format!(
             "Written by `cargo run --release -p bench -- serve`: the release server with full durability, and one thread \
@@ -319,7 +319,7 @@ fn check(outcome: &Outcome) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The median time that a sync of overwritten data takes, in microseconds.
+/// Returns the median time that a sync of overwritten data takes, in microseconds.
 fn sync_us(dir: &Path) -> anyhow::Result<f64> {
     use std::io::{Seek as _, SeekFrom};
 

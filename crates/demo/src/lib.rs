@@ -97,7 +97,7 @@ struct Voice<'a> {
 }
 
 impl Voice<'_> {
-    /// The output for people.
+    /// Returns the output for people.
     fn words(&mut self) -> &mut (dyn Write + Send) {
         if self.is_json { &mut self.nowhere } else { self.out }
     }
@@ -132,7 +132,7 @@ fn simulate_args(args: &Args, url: &str) -> simulate::Args {
     plant_args(args, url, &["--count", &count, "--interval", "0"])
 }
 
-/// A station in eight sends every four seconds; the sick one began to wear out twenty minutes ago,
+/// Returns a station in eight sends every four seconds; the sick one began to wear out twenty minutes ago,
 /// and from this seed the others stay healthy for the next half hour.
 fn endless_args(args: &Args, url: &str) -> simulate::Args {
     let endless = u32::MAX.to_string();

@@ -138,7 +138,7 @@ impl Parts {
     }
 }
 
-/// The SHA-256 of bytes in hex.
+/// Returns the SHA-256 of bytes in hex.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("a string takes everything");

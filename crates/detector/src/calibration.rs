@@ -91,7 +91,7 @@ impl Calibration {
         }
     }
 
-    /// Share of normal events that score as high, in (0, 1]; the event itself counts as one.
+    /// Returns the share of normal events that score as high, in (0, 1]; the event itself counts as one.
     pub(crate) fn p_value(&self, sum: PathSum) -> f64 {
         self.p_value_of_rank(self.sums.partition_point(|&normal| normal <= sum))
     }
@@ -123,7 +123,7 @@ impl Calibration {
         }
     }
 
-    /// The cut, and the score at which it is shown.
+    /// Returns the cut, and the score at which it is shown.
     pub(crate) fn threshold(&self, forest: &IsolationForest) -> (Threshold, f64) {
         match self.cut {
             Cut::FalseAlarmRate(rate) => {

@@ -83,7 +83,7 @@ impl Detector {
         None
     }
 
-    /// The values of one feature that make an event normal: those around the usual ones.
+    /// Returns the values of one feature that make an event normal: those around the usual ones.
     fn normal_change(&self, values: &[f64], feature: usize) -> Option<Change> {
         let percentiles = self.meta().features[feature].percentiles.as_ref()?;
         // The percentiles, and what lies half-way between them.

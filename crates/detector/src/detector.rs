@@ -182,17 +182,17 @@ impl Detector {
         &self.meta
     }
 
-    /// When an event is called anomalous.
+    /// Returns the rule by which an event is called anomalous.
     pub fn alarm_rule(&self) -> AlarmRule {
         self.parts.calibration.rule()
     }
 
-    /// Number of trees, and of the samples of each.
+    /// Returns the number of trees, and of the samples of each.
     pub(crate) fn forest_size(&self) -> (usize, usize) {
         (self.parts.forest.n_trees(), self.parts.forest.conventions().sample_size)
     }
 
-    /// The lowest score that is called anomalous.
+    /// Returns the lowest score that is called anomalous.
     ///
     /// With [`AlarmRule::Contamination`], a score must be above it.
     pub fn threshold(&self) -> f64 {
@@ -281,7 +281,7 @@ impl Detector {
         &self.parts.forest
     }
 
-    /// The values that a prediction of this detector was made from, in the order of the features, NaN
+    /// Returns the values that a prediction of this detector was made from, in the order of the features, NaN
     /// for a missing one; `None` when they are of another detector.
     pub fn row(&self, values: &FeatureValues) -> Option<Vec<f64>> {
         let value = |name: &str| Some(values.get(name)?.unwrap_or(f64::NAN));
@@ -294,12 +294,12 @@ impl Detector {
         CalibrationScores { forest: &self.parts.forest, sums: &self.parts.calibration.sums }
     }
 
-    /// The engine that scores.
+    /// Returns the engine that scores.
     pub fn engine(&self) -> Engine {
         self.parts.forest.engine()
     }
 
-    /// The names of the features that take longer to score, since 32 bits do not tell their values
+    /// Returns the names of the features that take longer to score, since 32 bits do not tell their values
     /// apart.
     pub fn wide_features(&self) -> Vec<&str> {
         let features = self.schema().features();
@@ -307,7 +307,7 @@ impl Detector {
         wide.map(|feature| &*features[feature].name).collect()
     }
 
-    /// The same detector with another engine; it judges in the same way.
+    /// Returns the same detector with another engine; it judges in the same way.
     ///
     /// # Errors
     ///

@@ -59,7 +59,7 @@ impl FeatureDrift {
 }
 
 impl DriftDegree {
-    /// One word for it.
+    /// Returns its name in one word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -112,7 +112,7 @@ impl FeatureMeta {
 }
 
 impl FeatureMeta {
-    /// Share of the values of the training that are at most this one, between two percentiles by a
+    /// Returns the share of the values of the training that are at most this one, between two percentiles by a
     /// straight line; `None` when the metadata does not say how they were distributed.
     pub fn share_up_to(&self, value: f64) -> Option<f64> {
         let percentiles = self.percentiles.as_deref()?;
@@ -156,13 +156,13 @@ impl Distribution {
         Some(Self { steps })
     }
 
-    /// The lowest value and the highest.
+    /// Returns the lowest value and the highest.
     fn range(&self) -> (f64, f64) {
         let value = |step: Option<&Step>| step.map_or(f64::NAN, |step| step.value);
         (value(self.steps.first()), value(self.steps.last()))
     }
 
-    /// The stability index over parts of about a tenth; wider ones where many values are equal.
+    /// Returns the stability index over parts of about a tenth; wider ones where many values are equal.
     fn psi(&self, share_up_to: impl Fn(f64) -> f64, n_values: usize) -> f64 {
         let width = 1.0 / N_PARTS as f64;
         let mut edges: Vec<&Step> = Vec::new();
@@ -198,7 +198,7 @@ mod tests {
         FeatureMeta::new(&sensor::Feature::named("heat"), summary)
     }
 
-    /// `n` values spread evenly from `from` to `to`.
+    /// Returns `n` values spread evenly from `from` to `to`.
     fn even(from: f64, to: f64, n: usize) -> Vec<f64> {
         (0..n).map(|i| from + (to - from) * (i as f64 + 0.5) / n as f64).collect()
     }

@@ -160,7 +160,7 @@ fn on_one_line<S: Serializer>(values: &Option<Vec<f64>>, serializer: S) -> Resul
     serde_json::value::to_raw_value(values).map_err(S::Error::custom)?.serialize(serializer)
 }
 
-/// The false-alarm rate and the contamination of a rule, one of which it has.
+/// Returns the false-alarm rate and the contamination of a rule, one of which it has.
 pub(crate) fn shares(alarms: AlarmRule) -> (Option<f64>, Option<f64>) {
     match alarms {
         AlarmRule::FalseAlarmRate(rate) => (Some(rate), None),

@@ -105,7 +105,7 @@ impl Detector {
         }
     }
 
-    /// In what the metadata differs from the artefact with this checksum.
+    /// Returns how the metadata differs from the artefact with this checksum.
     fn contradiction(&self, sha256: &str) -> Option<&'static str> {
         /// The last bits of a threshold depend on the platform that computed it.
         const THRESHOLD_TOLERANCE: f64 = 1e-12;

@@ -75,7 +75,7 @@ const TINY: f64 = 1e-3;
 const MANY_PLACES: usize = 12;
 
 impl FeatureMeta {
-    /// The name as a person says it: `sound` for `sound_db`, whose unit is dB. Without a unit, it stays as
+    /// Returns the name as a person says it: `sound` for `sound_db`, whose unit is dB. Without a unit, it stays as
     /// it is: its end may tell the unit.
     pub fn plain_name(&self) -> Cow<'_, str> {
         let plain = match (&self.unit, self.name.rsplit_once('_')) {
@@ -86,7 +86,7 @@ impl FeatureMeta {
         if plain.contains('_') { plain.replace('_', " ").into() } else { plain.into() }
     }
 
-    /// The name with its unit, for titles: `sound [dB]`.
+    /// Returns the name with its unit, for titles: `sound [dB]`.
     pub fn title(&self) -> String {
         match &self.unit {
             Some(unit) => format!("{} [{unit}]", self.plain_name()),
@@ -94,18 +94,18 @@ impl FeatureMeta {
         }
     }
 
-    /// From where to where values are called normal: what 98 of 100 were in training.
+    /// Returns the range of normal values: that of 98 % of the training values.
     pub fn normal_range(&self) -> Option<(f64, f64)> {
         self.quantiles.as_ref().map(|quantiles| (quantiles.p01, quantiles.p99))
     }
 
-    /// A value as a person writes it, with as many places as tell the values of the training apart.
+    /// Returns a value as a person writes it, with as many places as tell the values of the training apart.
     pub fn value_text(&self, value: f64) -> String {
         let n_places = self.n_places();
         if self.is_tiny(value) { format!("{value:.3e}") } else { readable(value, n_places) }
     }
 
-    /// The ends of a range as people write them, neither beyond the range: rounded towards its middle,
+    /// Returns the ends of a range as people write them, neither beyond the range: rounded towards its middle,
     /// with more places where it would be empty otherwise, and whole where they are very large.
     pub fn range_within(&self, low: f64, high: f64) -> (String, String) {
         for n_places in self.n_places()..=MANY_PLACES {
@@ -119,7 +119,7 @@ impl FeatureMeta {
         (low.to_string(), high.to_string())
     }
 
-    /// A value with its unit.
+    /// Returns a value with its unit.
     pub fn measured(&self, value: Option<f64>) -> String {
         match (value, &self.unit) {
             (None, _) => String::from("missing"),
@@ -137,7 +137,7 @@ impl FeatureMeta {
         self.normal_range().map_or(2, |(low, high)| places_of(high - low))
     }
 
-    /// Returns `true` if a value is as most were in training; a missing one is when it pushed the score towards
+    /// Returns `true` if a value lies in the normal range, or is missing and pushed the score towards
     /// normal.
     pub fn is_usual(&self, attribution: &Attribution) -> bool {
         match (attribution.value, self.normal_range()) {
@@ -152,7 +152,7 @@ impl FeatureMeta {
         self.quantiles.as_ref().is_some_and(|seen| value < seen.min || value > seen.max)
     }
 
-    /// The ends of a range: rough, a place fewer than a value has, unless that would hide that the value
+    /// Returns the ends of a range: rough, a place fewer than a value has, unless that would hide that the value
     /// lies outside.
     fn range_text(&self, low: f64, high: f64, value: Option<f64>) -> [String; 2] {
         let rough = self.n_places().saturating_sub(1);
@@ -197,7 +197,7 @@ fn value_of(name: &str, value: Option<f64>) -> String {
         .map_or_else(|| format!("{name} missing"), |value| format!("{name} {}", readable(value, 3)))
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// Joins names: `a`, `a and b`, `a, b and c`.
 fn listed(mut names: Vec<String>) -> String {
     match names.pop() {
         None => String::new(),

@@ -83,7 +83,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them with their defaults, or a short version.
+    /// Returns all of them with their defaults, or a short version.
     pub(crate) fn all(quick: bool) -> Vec<Self> {
         let few = |many, few| if quick { few } else { many };
         vec![
@@ -99,7 +99,7 @@ impl Fault {
         ]
     }
 
-    /// The word for it.
+    /// Returns the word for it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Kill9 { .. } => "kill9",

@@ -65,7 +65,7 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// The files as they may be found, by name.
+    /// Returns the files as they may be found, by name.
     pub(crate) fn after_power_cut(
         &self,
         unsynced: Unsynced,
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_synced_stays_and_the_rest_may_go() {
+    fn synced_data_stays_and_the_rest_may_go() {
         let write = |offset, data: &[u8]| Operation::Write { file: 0, offset, data: data.to_vec() };
         let record = Record {
             files: vec!["a".into()],

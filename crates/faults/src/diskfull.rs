@@ -51,7 +51,7 @@ pub(crate) fn cause(stage: &Stage) -> anyhow::Result<Verdict> {
     )))
 }
 
-/// The same with a limit on the size of files, of which the system tells by a signal.
+/// Returns the same with a limit on the size of files, of which the system tells by a signal.
 fn limited(stage: &Stage) -> anyhow::Result<usize> {
     let folder = stage.folder()?;
     let mut server = stage.launch(folder.path()).start()?;

@@ -43,7 +43,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// The number of events that were begun to be sent.
+    /// Returns the number of events that were begun to be sent.
     pub(crate) fn n_sent(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
@@ -96,7 +96,7 @@ impl Load {
     }
 }
 
-/// The event of a number, at one of eight stations.
+/// Returns the event of a number, at one of eight stations.
 pub(crate) fn event(sequence: u64) -> String {
     rig::event(sequence % 8, sequence)
 }

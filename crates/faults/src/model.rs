@@ -95,7 +95,7 @@ fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// A file with one thing changed.
+/// Returns a file with one thing changed.
 fn mutate(original: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = original.to_vec();
     // The beginning says most about the rest.

@@ -88,7 +88,7 @@ fn record(stage: &Stage, shim: &Path, folder: &Path) -> anyhow::Result<Record> {
     Record::read(&std::fs::read(&to).context("cannot read the record")?)
 }
 
-/// The record as it would be with `synchronous=NORMAL`: a sync of the log counts only when the next
+/// Returns the record as it would be with `synchronous=NORMAL`: a sync of the log counts only when the next
 /// write goes to the database.
 fn weakened(record: &Record) -> Record {
     let is_log = |file: usize| record.files[file].ends_with("-wal");

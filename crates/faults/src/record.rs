@@ -82,7 +82,7 @@ impl Record {
     }
 }
 
-/// The number of the event that an answer is about, if it is about one.
+/// Returns the number of the event that an answer is about, if it is about one.
 fn sequence(answer: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(answer).ok()?;
     let (_, rest) = text.split_once("\"sequence\":")?;

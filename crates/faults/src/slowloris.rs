@@ -59,7 +59,7 @@ fn round(stage: &Stage, n_connections: usize) -> anyhow::Result<Result<String, S
     )))
 }
 
-/// The 99th percentile of how long four good clients wait while `meanwhile` runs.
+/// Returns the 99th percentile of how long four good clients wait while `meanwhile` runs.
 fn p99<T>(
     server: &ServerProcess,
     next: &AtomicU64,
@@ -150,7 +150,7 @@ fn allow_open_files(n_connections: usize) -> anyhow::Result<()> {
         .context("the system does not allow so many open files")
 }
 
-/// Elsewhere, there is no such limit.
+/// Does nothing: there is no such limit.
 #[cfg(not(unix))]
 fn allow_open_files(_n_connections: usize) -> anyhow::Result<()> {
     Ok(())

@@ -30,22 +30,22 @@ impl Stage {
         Ok(stage)
     }
 
-    /// A folder with a trained model.
+    /// Returns a folder with a trained model.
     pub(crate) fn models(&self) -> PathBuf {
         self.scratch.path().join("models")
     }
 
-    /// A folder with another one.
+    /// Returns a folder with another one.
     pub(crate) fn other_models(&self) -> PathBuf {
         self.scratch.path().join("other-models")
     }
 
-    /// A new folder for a fault.
+    /// Returns a new folder for a fault.
     pub(crate) fn folder(&self) -> anyhow::Result<TempDir> {
         TempDir::new_in(self.scratch.path()).context("cannot make a folder to work in")
     }
 
-    /// A server with the trained model and a database in a folder.
+    /// Returns a server with the trained model and a database in a folder.
     pub(crate) fn launch(&self, data_dir: &Path) -> Launch {
         Launch::new(self.server.clone(), &self.models(), data_dir)
     }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 pub(crate) const DATABASE_FILE: &str = "events.db";
 
-/// The numbers of the events that a database holds, after it was looked at row by row.
+/// Returns the numbers of the events that a database holds, after it was looked at row by row.
 ///
 /// # Errors
 ///

@@ -74,7 +74,7 @@ impl Bars<'_> {
     }
 }
 
-/// A name that fits beside its bar; the page has it whole.
+/// Returns a name that fits beside its bar; the page has it whole.
 fn shortened(name: &str) -> Cow<'_, str> {
     if name.chars().nth(NAME_LEN_MAX).is_none() {
         return Cow::Borrowed(name);

@@ -8,7 +8,7 @@ pub struct Bins {
 }
 
 impl Bins {
-    /// `n` bins from one number to another; where there is but one number, they have some room.
+    /// Makes `n` bins from one number to another; around a single number they get some room.
     ///
     /// # Panics
     ///
@@ -24,12 +24,12 @@ impl Bins {
         Self { edges: (0..=n).map(edge).collect() }
     }
 
-    /// The beginnings of the bins, and the end of the last one.
+    /// Returns the beginnings of the bins, and the end of the last one.
     pub fn edges(&self) -> &[f64] {
         &self.edges
     }
 
-    /// Share of each bin; what lies outside counts for the outermost. All 0 when there is no number.
+    /// Returns the share of each bin; what lies outside counts for the outermost. All 0 when there is no number.
     pub fn shares(&self, numbers: impl Iterator<Item = f64>) -> Vec<f64> {
         let last = self.edges.len() - 2;
         let mut counts = vec![0_u32; last + 1];
@@ -41,7 +41,7 @@ impl Bins {
         counts.into_iter().map(|count| f64::from(count) / f64::from(n.max(1))).collect()
     }
 
-    /// Share of each bin, of numbers of which it is known what share is below any.
+    /// Returns the share of each bin, of numbers of which it is known what share is below any.
     pub fn shares_of(&self, share_below: impl Fn(f64) -> f64) -> Vec<f64> {
         self.edges.windows(2).map(|bin| share_below(bin[1]) - share_below(bin[0])).collect()
     }

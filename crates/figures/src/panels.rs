@@ -164,7 +164,7 @@ impl Panels<'_> {
         }
     }
 
-    /// Round times, and how they are written: with the date where a day is longer than a step.
+    /// Returns round times and their labels, which have the date where a step is longer than a day.
     fn time_ticks(&self, x: Scale) -> Vec<(f64, String)> {
         const STEPS_S: [i64; 19] = [
             1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200,
@@ -183,7 +183,7 @@ impl Panels<'_> {
     }
 }
 
-/// A time as hours and minutes, with seconds or as a date where steps are so small or so large, and
+/// Returns a time as hours and minutes, with seconds or as a date where steps are so small or so large, and
 /// with its year where several may be shown.
 fn time_text(time_us: i64, step_us: i64, has_years: bool) -> String {
     let format = match step_us / 1_000_000 {

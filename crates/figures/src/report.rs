@@ -30,24 +30,24 @@ impl Report {
         Self { text, topic }
     }
 
-    /// A heading; what follows belongs to it.
+    /// Adds a heading.
     pub fn heading(&mut self, text: &str) {
         self.add("h2", text);
         self.topic = String::from(text);
     }
 
-    /// A paragraph.
+    /// Adds a paragraph.
     pub fn paragraph(&mut self, text: &str) {
         self.add("p", text);
     }
 
-    /// A paragraph that somebody should heed.
+    /// Adds a warning.
     pub fn warning(&mut self, text: &str) {
         writeln!(self.text, "<p class=\"warning\"><strong>Warning:</strong> {}</p>", escaped(text))
             .expect("a string takes everything");
     }
 
-    /// A line to copy, such as a command.
+    /// Adds a line to copy, such as a command.
     pub fn code(&mut self, text: &str) {
         self.add("pre", text);
     }
@@ -62,7 +62,7 @@ impl Report {
         self.text.push_str("</dl>\n");
     }
 
-    /// A table: its titles, and a text for each cell.
+    /// Adds a table: its titles, and a text for each cell.
     pub fn table(&mut self, titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
         // A narrow screen scrolls it, which has to be possible without a pointer.
         let label = escaped(&self.topic);
@@ -107,7 +107,7 @@ impl Report {
         self.text.push_str("</div>\n");
     }
 
-    /// The whole file.
+    /// Returns the whole file.
     pub fn end(mut self) -> String {
         self.text.push_str("</main>\n</body>\n</html>\n");
         self.text

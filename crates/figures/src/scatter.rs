@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_out_has_a_form_of_its_own_and_lies_on_top() {
+    fn emphasised_dots_have_their_own_form_and_lie_on_top() {
         let dot = |x: f64, weight, is_marked| Dot { x, y: 1.0, weight, is_marked };
         let dots = [dot(0.0, 1.0, true), dot(1.0, 0.9, false), dot(f64::NAN, 0.0, false)];
         let scatter = Scatter { title: "t", x_unit: "x", y_unit: "y", dots: &dots };

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-/// Text as it has to be written between tags and within quotes.
+/// Escapes text for use between tags and within quotes.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -39,13 +39,13 @@ impl Drawing {
         self.text.write_fmt(elements).expect("a string takes everything");
     }
 
-    /// A line of text; `class` may say where it is anchored.
+    /// Writes a line of text; `class` may say where it is anchored.
     pub(crate) fn write(&mut self, x: f64, y: f64, class: &str, text: &str) {
         let text = escaped(text);
         self.add(format_args!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"));
     }
 
-    /// A straight line.
+    /// Draws a straight line.
     pub(crate) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         let ((x1, y1), (x2, y2)) = (from, to);
         self.add(format_args!(
@@ -53,7 +53,7 @@ impl Drawing {
         ));
     }
 
-    /// A line through the points that can be drawn, if there are any.
+    /// Draws a line through the points that can be drawn, if there are any.
     pub(crate) fn path(&mut self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) {
         let mut drawn = points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite());
         let Some((x, y)) = drawn.next() else { return };
@@ -80,7 +80,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// A scale from one number to another; a single number gets some room around it.
+    /// Returns a scale from one number to another; a single number gets some room around it.
     pub(crate) fn new(from: f64, to: f64, ends: (f64, f64)) -> Self {
         if from < to {
             return Self { from, to, ends };
@@ -89,7 +89,7 @@ impl Scale {
         Self { from: from - room, to: from + room, ends }
     }
 
-    /// The place of a number.
+    /// Returns the place of a number.
     pub(crate) fn place(&self, number: f64) -> f64 {
         let (first, last) = self.ends;
         // Not by the difference of the ends, which may be too large to be a number.
@@ -97,7 +97,7 @@ impl Scale {
         first + share * (last - first)
     }
 
-    /// Round numbers to write beside the scale, about `n`.
+    /// Returns about `n` round numbers to write beside the scale.
     pub(crate) fn ticks(&self, n: u32) -> Vec<Tick> {
         let rough = (self.to - self.from) / f64::from(n);
         let power = 10_f64.powf(rough.log10().floor());
@@ -121,7 +121,7 @@ pub(crate) struct Tick {
     pub(crate) text: String,
 }
 
-/// A multiple of a step, in powers of ten where zeros would fill the margin and a few places say all.
+/// Returns a multiple of a step, in powers of ten where zeros would fill the margin and a few places say all.
 fn tick_text(value: f64, step: f64) -> String {
     const PLACES_MAX: f64 = 9.0;
     const FEW_PLACES: f64 = 4.0;

@@ -81,7 +81,7 @@ impl AtomicFile {
         self.put(|file, path| file.persist(path).map_err(|error| error.error))
     }
 
-    /// Like [`AtomicFile::commit`], but never replaces a file.
+    /// Does the same as [`AtomicFile::commit`], but never replaces a file.
     ///
     /// # Errors
     ///

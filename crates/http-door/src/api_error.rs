@@ -273,7 +273,7 @@ impl IntoResponse for InvalidQuery {
 }
 
 impl IntoResponse for ApiError {
-    /// The problem travels beside the response until it is written as a page or by the gate.
+    /// Returns the problem travels beside the response until it is written as a page or by the gate.
     fn into_response(self) -> Response {
         // What a client can cause at will is no error of ours.
         let is_refusal = matches!(self, Self::Read(ReadError::Busy | ReadError::TimeLimit));

@@ -167,7 +167,7 @@ async fn collect(mut body: Limited<Body>) -> Result<Bytes, axum::BoxError> {
     Ok(whole.into())
 }
 
-/// `application/json`, or another type that ends with `+json`; parameters do not matter.
+/// Returns `true` for `application/json` and types that end with `+json`, with any parameters.
 fn is_json(headers: &HeaderMap) -> bool {
     essence(headers).is_some_and(|essence| {
         essence == "application/json"
@@ -175,7 +175,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The content type without its parameters.
+/// Returns the content type without its parameters.
 fn essence(headers: &HeaderMap) -> Option<String> {
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(content_type.split(';').next()?.trim().to_ascii_lowercase())

@@ -32,7 +32,7 @@ struct RouteLabels {
     route: String,
 }
 
-/// From 0.1 ms to 13 s.
+/// Returns buckets from 0.1 ms to 13 s.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(1e-4, 2.0, 18))
 }

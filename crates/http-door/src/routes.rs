@@ -95,7 +95,7 @@ async fn redirect_relatively(mut response: Response) -> Response {
     response
 }
 
-/// Every route refuses parameters that it does not know; it need not say so itself.
+/// Adds to every route that it refuses unknown parameters.
 fn say_that_queries_are_checked(document: &mut openapi::OpenApi) {
     let problem = Content::new(Some(Ref::from_schema_name("Problem")));
     let refusal = ResponseBuilder::new()

@@ -42,7 +42,7 @@ impl InputPrecision {
     }
 }
 
-/// Mean path length of an unsuccessful search in a binary search tree of `n` nodes.
+/// Returns the mean path length of an unsuccessful search in a binary search tree of `n` nodes.
 ///
 /// This is c(n), Eq. 1 of Liu et al. 2008, with the exact harmonic number. It stands in for the
 /// subtree that a leaf of `n` samples was not grown into.
@@ -51,7 +51,7 @@ pub fn average_path_length(n: usize) -> f64 {
 }
 
 impl Harmonic {
-    /// c(n) = 2 H(n - 1) - 2 (n - 1) / n, and 0 for n up to 1.
+    /// Returns c(n) = 2 H(n - 1) - 2 (n - 1) / n, and 0 for n up to 1.
     pub fn average_path_length(self, n: usize) -> f64 {
         match (self, n) {
             (_, 0 | 1) => 0.0,
@@ -62,7 +62,7 @@ impl Harmonic {
         }
     }
 
-    /// c(0), c(1) and so on up to `n_max`, each what [`Self::average_path_length`] gives, as it is
+    /// Returns c(0), c(1) and so on up to `n_max`, each what [`Self::average_path_length`] gives, as it is
     /// added to path sums.
     pub(crate) fn average_path_lengths(self, n_max: usize) -> Vec<PathSum> {
         let mut harmonic_number = 0.0;
@@ -82,7 +82,7 @@ impl Harmonic {
 
 const EULER_GAMMA: f64 = 0.577_215_664_901_532_9;
 
-/// c(n) from H(n - 1).
+/// Returns c(n) from H(n - 1).
 fn from_harmonic_number(harmonic_number: f64, n: usize) -> f64 {
     let n = n as f64;
     2.0 * harmonic_number - 2.0 * (n - 1.0) / n

@@ -81,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// The engines that this machine can run, the fastest last.
+    /// Returns the engines that this machine can run, the fastest last.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|engine| engine.is_available())
     }
@@ -192,7 +192,7 @@ impl Compiled {
         self.engine
     }
 
-    /// The path sum of one event.
+    /// Returns the path sum of one event.
     pub(crate) fn path_sum(&self, trees: &[IsolationTree], x: &[f64]) -> PathSum {
         match &self.single {
             _ if self.must_walk_plainly(x) => plain_path_sum(trees, x),
@@ -203,7 +203,7 @@ impl Compiled {
         }
     }
 
-    /// The path sum of every row.
+    /// Writes the path sum of every row.
     pub(crate) fn path_sums(&self, trees: &[IsolationTree], rows: &[&[f64]], sums: &mut [PathSum]) {
         if rows.len() < BATCH_MIN {
             for (row, sum) in rows.iter().zip(sums) {
@@ -267,7 +267,7 @@ pub(crate) fn is_narrow(threshold: f64, precision: InputPrecision) -> bool {
     narrow::narrowed(threshold, precision).is_some()
 }
 
-/// The path sum of one event, by walks through the trees as they are.
+/// Returns the path sum of one event, by walks through the trees as they are.
 fn plain_path_sum(trees: &[IsolationTree], x: &[f64]) -> PathSum {
     trees.iter().fold(PathSum::ZERO, |sum, tree| sum.plus(tree.path_length(x)))
 }

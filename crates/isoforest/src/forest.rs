@@ -129,7 +129,7 @@ impl IsolationForest {
         Self { conventions, trees, scale, compiled }
     }
 
-    /// The same forest, scored by another engine.
+    /// Returns the same forest, scored by another engine.
     ///
     /// # Errors
     ///
@@ -142,32 +142,32 @@ impl IsolationForest {
         Ok(Self { compiled, ..self })
     }
 
-    /// The engine that scores.
+    /// Returns the engine that scores.
     pub fn engine(&self) -> Engine {
         self.compiled.engine()
     }
 
-    /// The rules by which this forest scores.
+    /// Returns the rules by which this forest scores.
     pub fn conventions(&self) -> &Conventions {
         &self.conventions
     }
 
-    /// Number of trees.
+    /// Returns the number of trees.
     pub fn n_trees(&self) -> usize {
         self.trees.len()
     }
 
-    /// Number of samples that each tree was grown from.
+    /// Returns the number of samples that each tree was grown from.
     pub fn tree_sizes(&self) -> impl ExactSizeIterator<Item = u32> {
         self.trees.iter().map(IsolationTree::size)
     }
 
-    /// The nodes of each tree, as [`IsolationForest::from_trees`] takes them.
+    /// Returns the nodes of each tree, as [`IsolationForest::from_trees`] takes them.
     pub fn to_trees(&self) -> Vec<Vec<TreeNode>> {
         self.trees.iter().map(|tree| tree.to_nodes().collect()).collect()
     }
 
-    /// The features that are compared in 64 bits, since thresholds lie closer than an `f32` can tell;
+    /// Returns the features that are compared in 64 bits, since thresholds lie closer than an `f32` can tell;
     /// seconds since 1970 are like that. Scoring them takes longer.
     pub fn wide_features(&self) -> Vec<usize> {
         let mut is_wide = vec![false; self.conventions.n_features];
@@ -182,7 +182,7 @@ impl IsolationForest {
         &self.trees
     }
 
-    /// The sum of the path lengths of `x` over all trees.
+    /// Returns the sum of the path lengths of `x` over all trees.
     ///
     /// # Panics
     ///
@@ -191,7 +191,7 @@ impl IsolationForest {
         self.with_rounded(x, |x| self.compiled.path_sum(&self.trees, x))
     }
 
-    /// The path sum of every row, computed in parallel on the current rayon pool.
+    /// Returns the path sum of every row, computed in parallel on the current rayon pool.
     ///
     /// # Panics
     ///
@@ -240,7 +240,7 @@ impl IsolationForest {
         self.compiled.path_sums(&self.trees, &rows, sums);
     }
 
-    /// E\[h(x)\]: the mean over the trees of the number of cuts that isolate `x`.
+    /// Returns E\[h(x)\]: the mean over the trees of the number of cuts that isolate `x`.
     ///
     /// # Panics
     ///
@@ -249,7 +249,7 @@ impl IsolationForest {
         self.path_sum(x).to_length() / self.n_trees() as f64
     }
 
-    /// The anomaly score of `x`, in (0, 1], higher is more anomalous: Eq. 2 of Liu et al. 2008.
+    /// Returns the anomaly score of `x`, in (0, 1], higher is more anomalous: Eq. 2 of Liu et al. 2008.
     ///
     /// # Panics
     ///
@@ -258,7 +258,7 @@ impl IsolationForest {
         self.score(self.path_sum(x))
     }
 
-    /// The anomaly score of every row, in (0, 1], higher is more anomalous.
+    /// Returns the anomaly score of every row, in (0, 1], higher is more anomalous.
     ///
     /// # Panics
     ///
@@ -267,12 +267,12 @@ impl IsolationForest {
         self.map_path_sums(samples, |sum| self.score(sum))
     }
 
-    /// The anomaly score of a point with this path sum.
+    /// Returns the anomaly score of a point with this path sum.
     pub fn score(&self, sum: PathSum) -> f64 {
         self.scale.score(sum)
     }
 
-    /// The cut that a point exceeds when its score is strictly above `score`.
+    /// Returns the cut that a point exceeds when its score is strictly above `score`.
     ///
     /// A score within 2^-40 of a path length a tree of the cut counts as on it.
     #[doc(alias = "offset")]
@@ -341,7 +341,7 @@ impl fmt::Debug for IsolationForest {
 }
 
 impl Fit {
-    /// The path sums of the samples that the forest was fitted to.
+    /// Returns the path sums of the samples that the forest was fitted to.
     ///
     /// A row's out-of-bag sum is what a new row like it would get, since no tree it is taken from
     /// was grown with it: it calibrates a forest without setting rows aside.
@@ -405,7 +405,7 @@ fn check(samples: &Samples<'_>, params: &Params) -> Result<(), FitError> {
     Ok(())
 }
 
-/// The number of samples of the largest tree.
+/// Returns the number of samples of the largest tree.
 fn largest_tree(trees: &[Vec<TreeNode>]) -> Result<usize, InvalidForest> {
     let mut largest = 0;
     for (tree, nodes) in trees.iter().enumerate() {

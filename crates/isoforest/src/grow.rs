@@ -156,12 +156,12 @@ fn take_column(column: &[f64], stride: usize, rows: &[u32], values: &mut [f64]) 
     (lower(lowest[0], lowest[1]), higher(highest[0], highest[1]))
 }
 
-/// The lower of two values, the second if the first is missing: unlike `f64::min`, one instruction.
+/// Returns the lower of two values, the second if the first is missing: unlike `f64::min`, one instruction.
 fn lower(value: f64, other: f64) -> f64 {
     if value < other { value } else { other }
 }
 
-/// The higher of two values, the second if the first is missing.
+/// Returns the higher of two values, the second if the first is missing.
 fn higher(value: f64, other: f64) -> f64 {
     if value > other { value } else { other }
 }
@@ -180,7 +180,7 @@ fn partition(rows: &mut [u32], values: &[f64], threshold: f64) -> usize {
     n_left
 }
 
-/// A threshold that is `unit` of the way from the lowest of the values to the highest.
+/// Returns a threshold that is `unit` of the way from the lowest of the values to the highest.
 ///
 /// If an `f32` nearby separates the same values it is taken instead: engines compare those faster.
 fn threshold_among(values: &[f64], lowest: f64, highest: f64, unit: f64) -> f64 {

@@ -18,17 +18,17 @@ impl PathSum {
     /// Sums stay below this, so that they can be added without a check.
     pub(crate) const MAX: Self = Self(1 << 62);
 
-    /// The sum with this bit pattern: a path length of 1 is 2^40.
+    /// Returns the sum with this bit pattern: a path length of 1 is 2^40.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// The bit pattern: a path length of 1 is 2^40.
+    /// Returns the bit pattern: a path length of 1 is 2^40.
     pub const fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// The length of a path of `n_cuts` cuts.
+    /// Returns the length of a path of `n_cuts` cuts.
     pub(crate) fn from_cuts(n_cuts: u32) -> Self {
         Self(u64::from(n_cuts) << FRACTIONAL_BITS)
     }
@@ -39,7 +39,7 @@ impl PathSum {
         Self((length * ONE).round() as u64)
     }
 
-    /// The sum as a number of cuts.
+    /// Returns the sum as a number of cuts.
     pub(crate) fn to_length(self) -> f64 {
         self.0 as f64 / ONE
     }
@@ -84,7 +84,7 @@ impl Threshold {
         sum < self.below
     }
 
-    /// The largest path sum, hence the lowest score, that is anomalous; `None` when nothing is.
+    /// Returns the largest path sum, hence the lowest score, that is anomalous; `None` when nothing is.
     pub fn least_anomalous(self) -> Option<PathSum> {
         self.below.0.checked_sub(1).map(PathSum)
     }
@@ -102,7 +102,7 @@ impl Scale {
         Self { n_trees, denominator: PathSum::from_length(average_path_length).times(n_trees) }
     }
 
-    /// The anomaly score 2^(-E\[h(x)\] / c(ψ)), Eq. 2 of Liu et al. 2008.
+    /// Returns the anomaly score 2^(-E\[h(x)\] / c(ψ)), Eq. 2 of Liu et al. 2008.
     ///
     /// If c(ψ) is 0, for trees of one sample, every score is 0.5.
     pub(crate) fn score(self, sum: PathSum) -> f64 {
@@ -114,7 +114,7 @@ impl Scale {
         (-exponent).exp2().max(f64::MIN_POSITIVE)
     }
 
-    /// The cut that a point exceeds when its score is strictly above `score`.
+    /// Returns the cut that a point exceeds when its score is strictly above `score`.
     ///
     /// A score that comes from elsewhere carries rounding errors that a path sum does not. Scores
     /// closer to the cut than one unit of the fixed point a tree count as on it.
@@ -124,7 +124,7 @@ impl Scale {
         Threshold::below(PathSum(sum_on_cut.saturating_sub(self.n_trees as u64)))
     }
 
-    /// A difference of path sums in units of the exponent of the score.
+    /// Returns a difference of path sums in units of the exponent of the score.
     pub(crate) fn exponent(self, difference: i64) -> f64 {
         if self.denominator == PathSum::ZERO {
             0.0

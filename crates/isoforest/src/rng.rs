@@ -10,7 +10,7 @@ pub(crate) struct TreeRng {
 }
 
 impl TreeRng {
-    /// The stream of one tree.
+    /// Returns the stream of one tree.
     ///
     /// Streams of neighbouring seeds and trees are unrelated: the seed is mixed before the tree is
     /// added, and their sum again.
@@ -33,13 +33,13 @@ impl TreeRng {
         result
     }
 
-    /// A uniform draw from [0, 1), a multiple of 2^-53.
+    /// Returns a uniform draw from [0, 1), a multiple of 2^-53.
     pub(crate) fn unit(&mut self) -> f64 {
         const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
         (self.next_u64() >> 11) as f64 * STEP
     }
 
-    /// A uniform draw from `0..bound`, without bias (Lemire, 2019).
+    /// Returns a uniform draw from `0..bound`, without bias (Lemire, 2019).
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         let bound = bound as u64;
         loop {

@@ -41,12 +41,12 @@ impl<'a> Samples<'a> {
         Ok(Self { values, n_features })
     }
 
-    /// All values, row by row.
+    /// Returns all values, row by row.
     pub fn values(&self) -> &'a [f64] {
         self.values
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.values.len() / self.n_features
     }
@@ -56,12 +56,12 @@ impl<'a> Samples<'a> {
         self.values.is_empty()
     }
 
-    /// Number of values in a row.
+    /// Returns the number of values in a row.
     pub fn n_features(&self) -> usize {
         self.n_features
     }
 
-    /// The values of one row.
+    /// Returns the values of one row.
     ///
     /// # Panics
     ///
@@ -70,7 +70,7 @@ impl<'a> Samples<'a> {
         &self.values[index * self.n_features..][..self.n_features]
     }
 
-    /// The rows in order.
+    /// Returns the rows in order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &'a [f64]> + use<'a> {
         self.values.chunks_exact(self.n_features)
     }

@@ -145,7 +145,7 @@ impl Node {
         Self { threshold: f64::INFINITY, first_child: index as u32, feature: 0, nan_right: false }
     }
 
-    /// The child that a value goes to. `NAN_RIGHT` says whether any node sends missing values
+    /// Returns the child that a value goes to. `NAN_RIGHT` says whether any node sends missing values
     /// right; asking each node only where one does makes all other walks a third faster.
     fn child<const NAN_RIGHT: bool>(&self, value: f64) -> u32 {
         let goes_right = (value > self.threshold) | (NAN_RIGHT && self.nan_right & value.is_nan());
@@ -221,7 +221,7 @@ impl IsolationTree {
         Ok(Self { nodes, sizes, expected_lengths, height, nan_right })
     }
 
-    /// The tree as it is written down.
+    /// Returns the tree as it is written down.
     pub(crate) fn to_nodes(&self) -> impl ExactSizeIterator<Item = TreeNode> {
         self.nodes.iter().zip(&self.sizes).enumerate().map(|(index, (node, &size))| {
             if node.is_leaf(index as u32) {
@@ -238,18 +238,18 @@ impl IsolationTree {
         })
     }
 
-    /// h(x): the number of cuts that isolate `x`, and the expected number below its leaf.
+    /// Returns h(x): the number of cuts that isolate `x`, and the expected number below its leaf.
     pub(crate) fn path_length(&self, x: &[f64]) -> PathSum {
         let [leaf] = walk_on([self], [x], [0]);
         self.expected_length(leaf)
     }
 
-    /// The path length that is to be expected of a point that has come to a node.
+    /// Returns the path length that is to be expected of a point that has come to a node.
     pub(crate) fn expected_length(&self, node: u32) -> PathSum {
         self.expected_lengths[node as usize]
     }
 
-    /// The path lengths that end at the leaves.
+    /// Returns the path lengths that end at the leaves.
     pub(crate) fn leaf_lengths(&self) -> impl Iterator<Item = PathSum> {
         let nodes = self.nodes.iter().zip(&self.expected_lengths).enumerate();
         nodes
@@ -257,18 +257,18 @@ impl IsolationTree {
             .map(|(_, (_, &length))| length)
     }
 
-    /// The cut at a node; `None` at a leaf.
+    /// Returns the cut at a node; `None` at a leaf.
     pub(crate) fn cut(&self, node: u32) -> Option<Cut> {
         let Node { threshold, first_child, feature, .. } = self.nodes[node as usize];
         (first_child != node).then_some(Cut { feature, threshold, first_child })
     }
 
-    /// All cuts.
+    /// Returns all cuts.
     pub(crate) fn cuts(&self) -> impl Iterator<Item = Cut> {
         (0..self.nodes.len() as u32).filter_map(|node| self.cut(node))
     }
 
-    /// The length of the longest path, in cuts.
+    /// Returns the length of the longest path, in cuts.
     pub(crate) fn height(&self) -> u32 {
         self.height
     }
@@ -294,7 +294,7 @@ impl IsolationTree {
         self.nodes.len()
     }
 
-    /// Number of samples the tree was grown from.
+    /// Returns the number of samples the tree was grown from.
     pub(crate) fn size(&self) -> u32 {
         self.sizes[0]
     }
@@ -327,7 +327,7 @@ impl<'a> TreeBuilder<'a> {
         Self { tree, average_path_lengths, next_child: 1 }
     }
 
-    /// Number of nodes so far.
+    /// Returns the number of nodes so far.
     pub(crate) fn len(&self) -> usize {
         self.tree.nodes.len()
     }
@@ -360,7 +360,7 @@ impl<'a> TreeBuilder<'a> {
     }
 }
 
-/// The cuts so far, and c(n) for the n samples of a node.
+/// Returns the cuts so far, and c(n) for the n samples of a node.
 fn expected_length(depth: u32, size: u32, average_path_lengths: &[PathSum]) -> PathSum {
     PathSum::from_cuts(depth).plus(average_path_lengths[size as usize])
 }

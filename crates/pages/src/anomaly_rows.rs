@@ -39,7 +39,7 @@ impl AnomalyRow {
     }
 }
 
-/// The anomalies that arrived last, of a station or of all.
+/// Returns the anomalies that arrived last, of a station or of all.
 pub(crate) async fn latest(
     pipeline: &Pipeline,
     station_id: Option<StationId>,

@@ -84,7 +84,7 @@ fn compressed(text: &str) -> Bytes {
     written.expect("memory takes everything").into()
 }
 
-/// A file under the digest of its content; under another there is nothing.
+/// Returns a file under the digest of its content; under another there is nothing.
 pub(crate) async fn asset(
     Path((digest, name)): Path<(String, String)>,
     headers: HeaderMap,

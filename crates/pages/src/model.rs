@@ -291,7 +291,7 @@ fn feature_histogram(feature: &FeatureMeta, recent: impl Iterator<Item = f64>) -
     Some(histogram.svg())
 }
 
-/// The last day as an outline, if anything was measured.
+/// Returns the last day as an outline, if anything was measured.
 fn last_day(shares: &[f64]) -> Option<Compared<'_>> {
     let is_empty = shares.iter().all(|share| *share == 0.0);
     (!is_empty).then_some(Compared { bars: "training", outline: "last day", shares })

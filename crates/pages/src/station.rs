@@ -234,7 +234,7 @@ fn of_station(station_id: &StationId, limit: u32) -> EventQuery {
     }
 }
 
-/// When the first event that is kept of a station was measured.
+/// Returns when the first stored event of a station was measured.
 async fn oldest_us(pipeline: &Pipeline, station_id: &StationId) -> Result<Option<i64>, ApiError> {
     let beginning = store::EventKey {
         station_id: station_id.clone(),
@@ -424,7 +424,7 @@ fn panels(features: &[Shown<'_>], buckets: &[Bucket]) -> Vec<Panel> {
     panels
 }
 
-/// A time without events that a line must not bridge: several times the usual one between buckets.
+/// Returns a time without events that a line must not bridge: several times the usual one between buckets.
 fn gap_us(buckets: &[Bucket]) -> i64 {
     let between = buckets.windows(2).map(|pair| pair[1].first_us - pair[0].last_us);
     let mut between: Vec<i64> = between.collect();

@@ -12,7 +12,7 @@ pub(crate) struct ValueCell {
 }
 
 impl ValueCell {
-    /// The value of a feature, of which something may be known.
+    /// Returns the value of a feature, of which something may be known.
     pub(crate) fn new(features: &FeatureValues, name: &str, known: Option<&FeatureMeta>) -> Self {
         let value = features.get(name).flatten();
         let is_unseen = |value: f64| known.is_some_and(|known| known.is_unseen(value));

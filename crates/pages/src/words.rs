@@ -32,14 +32,14 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Of a station that is anomalous now: a single anomaly of a while ago is no row of them.
+    /// Returns the run of a station that is anomalous now: a single anomaly of a while ago is none.
     pub(crate) fn of(station: &StationNow, now_us: i64) -> Option<Self> {
         let since_us = station.since_us.filter(|_| station.state == StationState::Anomaly)?;
         Some(Self { since: Moment::of(since_us), lasting: lasting(since_us, now_us) })
     }
 }
 
-/// The age of something, which scripts let go on counting.
+/// The age of something, which a script keeps counting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Age {
     pub(crate) seconds: i64,
@@ -72,7 +72,7 @@ pub(crate) fn anomaly_link(id: i64) -> String {
     format!("ui/anomalies/{id}")
 }
 
-/// A text as a part of a path or query.
+/// Returns a text as a part of a path or query.
 pub(crate) fn in_url(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }

@@ -17,4 +17,4 @@ pub(crate) const REASON_LEN_MAX: usize = 300;
 /// The start does not wait longer than this for the past.
 pub(crate) const RECALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Stations with a series of their own; the others share one.
-pub(crate) const STATION_SERIES_MAX: usize = 1_000;
+pub(crate) const STATION_LABELS_MAX: usize = 1_000;

@@ -17,7 +17,7 @@ use stations::Counts;
 use store::{CommitReport, Kept, Store};
 
 use crate::latency::{LatencyNow, RecentLatency};
-use crate::limits::STATION_SERIES_MAX;
+use crate::limits::STATION_LABELS_MAX;
 use crate::model::Model;
 
 /// The label of the shared series: not a valid name of a station.
@@ -240,7 +240,7 @@ impl Metrics {
             anomalies.inc();
             return;
         }
-        let has_room = self.n_station_series.fetch_add(1, Ordering::Relaxed) < STATION_SERIES_MAX;
+        let has_room = self.n_station_series.fetch_add(1, Ordering::Relaxed) < STATION_LABELS_MAX;
         let other = || StationLabels { station_id: String::from(OTHER_STATIONS) };
         self.anomalies.get_or_create(&if has_room { own } else { other() }).inc();
     }

@@ -178,7 +178,7 @@ struct Slot {
     turn: tokio::sync::Mutex<()>,
 }
 
-/// A function that hears of a new model.
+/// The parts that are updated when the model changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Observers {
     pub(crate) metrics: Arc<Metrics>,

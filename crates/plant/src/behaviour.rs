@@ -40,7 +40,7 @@ pub struct Station {
 }
 
 impl Station {
-    /// The station with this number.
+    /// Returns the station with this number.
     pub fn new(number: u32) -> Self {
         // Multiples of irrational numbers spread evenly, so neighbours differ and no number is far
         // from those that a model has learnt. Powers of the plastic number's root, for three axes.
@@ -52,12 +52,12 @@ impl Station {
         Self { number, baselines, load_period }
     }
 
-    /// Number of the station.
+    /// Returns the number of the station.
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// Mean values of the station.
+    /// Returns the mean values of the station.
     pub fn baselines(&self) -> [f64; N_FEATURES] {
         self.baselines
     }
@@ -68,7 +68,7 @@ impl Station {
         LOAD_AMPLITUDES.map(|amplitude| amplitude * load)
     }
 
-    /// The values of event `index`, with the noise of the sensors.
+    /// Returns the values of event `index`, with the noise of the sensors.
     pub(crate) fn normal_values(&self, index: u64, rng: &mut ChaCha8Rng) -> [f64; N_FEATURES] {
         let time_of_day = (index % EVENTS_A_DAY) as f64 / EVENTS_A_DAY as f64;
         let daily = -(TAU * time_of_day).cos();

@@ -45,7 +45,7 @@ impl Fault {
         Self::LostCorrelation,
     ];
 
-    /// The name in reports.
+    /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Spike => "spike",
@@ -58,7 +58,7 @@ impl Fault {
         }
     }
 
-    /// Least and greatest number of events that it lasts.
+    /// Returns the least and the greatest number of events that it lasts.
     fn len_range(self) -> (u32, u32) {
         match self {
             Self::Spike => (1, 1),
@@ -70,7 +70,7 @@ impl Fault {
         }
     }
 
-    /// The frequency compared with the other faults: the shorter, the more often.
+    /// Returns the frequency compared with the other faults: the shorter, the more often.
     fn weight(self) -> u32 {
         match self {
             Self::Spike => 16,
@@ -80,7 +80,7 @@ impl Fault {
         }
     }
 
-    /// Mean number of events that a fault lasts.
+    /// Returns the mean number of events that a fault lasts.
     pub(crate) fn mean_len() -> f64 {
         let weights: u32 = Self::ALL.iter().map(|fault| fault.weight()).sum();
         let doubled: u32 = Self::ALL
@@ -141,7 +141,7 @@ impl Episode {
         Self { fault, sensor, size, len, is_for_good: false, n_past: 0, stuck_at: None }
     }
 
-    /// A bearing that wears out and stays so.
+    /// Returns a bearing that wears out and stays so.
     pub(crate) fn wear() -> Self {
         Self {
             fault: Fault::BearingWear,

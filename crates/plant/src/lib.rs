@@ -56,7 +56,7 @@ pub struct WornStation {
 }
 
 impl Default for PlantParams {
-    /// The first thirty events of this seed have a fault that stands out and one that does not yet.
+    /// Returns the first thirty events of this seed have a fault that stands out and one that does not yet.
     fn default() -> Self {
         Self { n_stations: 4, anomaly_rate: 0.1, worn: None, seed: 115 }
     }
@@ -157,7 +157,7 @@ impl Iterator for Plant {
     }
 }
 
-/// `count` events without a fault, in order of time, from [`N_STATIONS`] stations in turn.
+/// Returns `count` events without a fault, in order of time, from [`N_STATIONS`] stations in turn.
 ///
 /// They begin at the turn of the year 2026 and are spread over the day as
 /// [`EVENTS_A_DAY`] says: 10,000 of them cover five whole days.
@@ -178,7 +178,7 @@ pub fn normal_events(count: usize, seed: u64) -> Vec<SensorEvent> {
         .collect()
 }
 
-/// The name of the station with this number.
+/// Returns the name of the station with this number.
 pub fn station_id(number: u32) -> StationId {
     StationId::parse(&format!("station_{number:03}")).expect("letters, an underscore and digits")
 }

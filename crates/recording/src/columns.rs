@@ -38,7 +38,7 @@ impl Columns {
         &self.names
     }
 
-    /// The columns that are neither time, sequence, station nor label.
+    /// Returns the columns that are neither time, sequence, station nor label.
     pub(crate) fn features(&self) -> Vec<&str> {
         self.of_role(Role::Feature).map(|index| self.names[index].as_str()).collect()
     }
@@ -47,7 +47,7 @@ impl Columns {
         self.roles[index]
     }
 
-    /// The column that tells a role: of several, the one whose name says it best.
+    /// Returns the column that tells a role: of several, the one whose name says it best.
     pub(crate) fn telling(&self, role: Role) -> Option<usize> {
         let rank = |index: usize| {
             let variants = variants(role);

@@ -73,12 +73,12 @@ impl Recording {
         Self { path: path.to_owned(), delimiter: b',', columns: Columns::new(names) }
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The columns that can be features: all but time, sequence, station, label and those without a
+    /// Returns the columns that can be features: all but time, sequence, station, label and those without a
     /// name.
     pub fn feature_columns(&self) -> Vec<&str> {
         self.columns.features()
@@ -89,7 +89,7 @@ impl Recording {
         self.columns.telling(Role::Timestamp).is_some()
     }
 
-    /// The feature columns that hold a number somewhere; what else they hold is a fault of its row.
+    /// Returns the feature columns that hold a number somewhere; what else they hold is a fault of its row.
     ///
     /// This reads the file, as far as it has to.
     ///
@@ -139,7 +139,7 @@ impl Recording {
         csv::ReaderBuilder::new().delimiter(self.delimiter).flexible(true).from_reader(text)
     }
 
-    /// The columns of the features of a schema.
+    /// Returns the columns of the features of a schema.
     pub(crate) fn columns_of(&self, schema: &FeatureSchema) -> Result<Vec<usize>, OpenError> {
         let column_of = |name: &str| {
             let (path, name) = (self.path.clone(), String::from(name));
@@ -160,12 +160,12 @@ impl Recording {
 /// The text of a recording.
 pub(crate) type Text = Box<dyn BufRead + Send>;
 
-/// The text of a file.
+/// Returns the text of a file.
 fn text(path: &Path) -> io::Result<Text> {
     unpacked(File::open(path)?)
 }
 
-/// A text, unpacked, without a byte order mark.
+/// Returns a text, unpacked, without a byte order mark.
 pub(crate) fn unpacked(packed: impl Read + Send + 'static) -> io::Result<Text> {
     const GZIP: &[u8] = b"\x1f\x8b";
     const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -181,7 +181,7 @@ pub(crate) fn unpacked(packed: impl Read + Send + 'static) -> io::Result<Text> {
     Ok(Box::new(BufReader::new(LineFeeds::new(text).chain(&b"\n"[..]))))
 }
 
-/// The first bytes, at most `N`, and a reader that still has them.
+/// Returns the first bytes, at most `N`, and a reader that still has them.
 fn peeked<const N: usize>(mut reader: impl Read) -> io::Result<(Vec<u8>, impl Read)> {
     let mut start = Vec::with_capacity(N);
     reader.by_ref().take(N as u64).read_to_end(&mut start)?;
@@ -223,7 +223,7 @@ impl<R: Read> Read for LineFeeds<R> {
     }
 }
 
-/// `;` where the header has more of them than `,`.
+/// Returns `;` where the header has more of them than `,`.
 fn delimiter(header: &str) -> u8 {
     let count = |separator| header.matches(separator).count();
     if count(';') > count(',') { b';' } else { b',' }

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_cut_off_is_told() {
+    fn a_truncated_row_is_reported() {
         let schema = schema();
         let bytes = io::Cursor::new([0; 2 * 16 + 12]);
         let mut matrix = Matrix::new(bytes, Path::new("m.f64"), Element::F64, &schema);

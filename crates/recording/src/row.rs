@@ -37,7 +37,7 @@ pub struct Events<'s> {
 }
 
 impl Recording {
-    /// The rows as events of a schema, whose features are columns of the file.
+    /// Returns the rows as events of a schema, whose features are columns of the file.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Recording {
 }
 
 impl Recording {
-    /// The faults of an event by column.
+    /// Returns the faults of an event by column.
     pub(crate) fn faults_of(&self, invalid: &InvalidEvent) -> Vec<CellFault> {
         let faults = invalid.faults().iter().map(|fault| CellFault {
             column: fault.key().and_then(|key| self.column_of_key(&key)),
@@ -62,7 +62,7 @@ impl Recording {
         faults.collect()
     }
 
-    /// The column that a key of an event was read from.
+    /// Returns the column that a key of an event was read from.
     fn column_of_key(&self, key: &str) -> Option<(usize, String)> {
         let columns = self.columns();
         let index = match key {
@@ -176,7 +176,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The text of the column with a role; `None` when there is no such column.
+    /// Returns the text of the column with a role; `None` when there is no such column.
     fn of_role(&self, role: Role) -> Option<(usize, &'a str)> {
         let column = self.recording.columns().telling(role)?;
         Some((column, self.cells[column]))
@@ -243,7 +243,7 @@ impl<'a> Row<'a> {
         faults
     }
 
-    /// The number in a cell; NaN when there is none.
+    /// Returns the number in a cell; NaN when there is none.
     fn number(&self, column: usize) -> Result<f64, CellFault> {
         match self.cells[column] {
             text if number::is_missing(text) => Ok(f64::NAN),
@@ -253,7 +253,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The station of rows that name none: the name of their file, as far as a station can be called so.
+/// Returns the station of rows that name none: the name of their file, as far as a station can be called so.
 fn made_up_station(path: &Path) -> StationId {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.split('.').next().unwrap_or_default();
@@ -263,7 +263,7 @@ fn made_up_station(path: &Path) -> StationId {
         .unwrap_or_else(|_| StationId::parse("recording").expect("letters only"))
 }
 
-/// The line that a record begins on, when the reader has just read it.
+/// Returns the line that a record begins on, when the reader has just read it.
 pub(crate) fn line(record: &csv::ByteRecord, end: &csv::Position) -> u64 {
     let n_inner_breaks: u64 = record.as_slice().iter().map(|&byte| u64::from(byte == b'\n')).sum();
     // Where the reader began may be a blank line before the record. Where it ended may be the end of

@@ -41,7 +41,7 @@ impl<'s> ValueRows<'s> {
         Ok(Self { recording, schema, features, reader, record: csv::ByteRecord::new() })
     }
 
-    /// The names of all columns.
+    /// Returns the names of all columns.
     pub fn columns(&self) -> &[String] {
         self.recording.columns().names()
     }
@@ -68,7 +68,7 @@ impl<'s> ValueRows<'s> {
         }
     }
 
-    /// The cells of the row that was read last, as they are written.
+    /// Returns the cells of the row that was read last, as they are written.
     pub fn record(&self) -> &csv::ByteRecord {
         &self.record
     }

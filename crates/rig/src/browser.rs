@@ -68,14 +68,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 impl Browser {
-    /// The program, where it is installed.
+    /// Returns the program, where it is installed.
     pub fn find(search_path: &std::ffi::OsStr) -> Option<PathBuf> {
         let folders: Vec<PathBuf> = std::env::split_paths(search_path).collect();
         let paths = NAMES.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name)));
         paths.into_iter().find(|path| path.is_file())
     }
 
-    /// The program, for those who can do nothing without it.
+    /// Returns the program, for those who can do nothing without it.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl Browser {
         Ok(())
     }
 
-    /// The value of a JavaScript expression in the page; a promise is waited for.
+    /// Returns the value of a JavaScript expression in the page; a promise is waited for.
     ///
     /// # Errors
     ///
@@ -283,7 +283,7 @@ impl Browser {
         self.order("Emulation.setScriptExecutionDisabled", &json!({"value": !is_on})).map(drop)
     }
 
-    /// A picture of what is to be seen, as PNG.
+    /// Returns a picture of what is to be seen, as PNG.
     ///
     /// # Errors
     ///

@@ -25,7 +25,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The length in bytes of the answer that `bytes` begin with, and its status; `None` when it is
+    /// Returns the length in bytes of the answer that `bytes` begin with, and its status; `None` when it is
     /// not whole yet. Answers say how long they are: chunked ones are not read.
     ///
     /// # Errors
@@ -49,14 +49,14 @@ impl Answer {
         Ok((bytes.len() >= len).then_some((status, head_len + 4, len)))
     }
 
-    /// The body as JSON; null when it is none.
+    /// Returns the body as JSON; null when it is none.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
     }
 }
 
 impl Connection {
-    /// Connects; no answer is waited for longer than `timeout`.
+    /// Connects; each answer is awaited for at most `timeout`.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// A normal event of the simulated plant: `station_id` and `sequence` tell it from others.
+/// Returns a normal event of the simulated plant: `station_id` and `sequence` tell it from others.
 pub fn event(station: u64, sequence: u64) -> String {
     // As many seconds as fit a day, then the next one.
     let (day, second) = (1 + sequence / 86_400 % 28, sequence % 86_400);
@@ -15,7 +15,7 @@ pub fn event(station: u64, sequence: u64) -> String {
     )
 }
 
-/// A request as it goes over the wire, which leaves the connection open.
+/// Returns a request as it goes over the wire, which leaves the connection open.
 pub fn request(method: &str, path: &str, content_type: &str, body: &str) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
     if !content_type.is_empty() {

@@ -35,7 +35,7 @@ impl Programs {
         Ok(Self { dir })
     }
 
-    /// The path of a program.
+    /// Returns the path of a program.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name).with_extension(std::env::consts::EXE_EXTENSION)
     }

@@ -42,7 +42,7 @@ const START_TIMEOUT: Duration = Duration::from_mins(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Launch {
-    /// A launch without anything particular.
+    /// Returns a launch without anything particular.
     pub fn new(program: PathBuf, model_dir: &Path, data_dir: &Path) -> Self {
         Self {
             program,
@@ -53,14 +53,14 @@ impl Launch {
         }
     }
 
-    /// The same with a variable in the environment.
+    /// Returns the same with a variable in the environment.
     #[must_use]
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    /// The same with further arguments.
+    /// Returns the same with further arguments.
     #[must_use]
     pub fn with_args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|arg| String::from(*arg)));
@@ -124,7 +124,7 @@ impl ServerProcess {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A new connection.
+    /// Returns a new connection.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl ServerProcess {
         bail!("the server does not stop")
     }
 
-    /// The memory that it holds, in KiB.
+    /// Returns the memory that it holds, in KiB.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ impl ServerProcess {
         self.memory_kib("VmRSS:")
     }
 
-    /// The most memory that it has held, in KiB.
+    /// Returns the most memory that it has held, in KiB.
     ///
     /// # Errors
     ///

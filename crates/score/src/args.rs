@@ -72,7 +72,7 @@ pub enum Format {
 }
 
 impl Args {
-    /// The format of the input.
+    /// Returns the format of the input.
     pub(crate) fn format(&self) -> Format {
         let ending = self.input.extension().and_then(|ending| ending.to_str());
         self.format.unwrap_or(match ending {

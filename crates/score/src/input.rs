@@ -68,7 +68,7 @@ impl<'a> Input<'a> {
         Ok(Self { rows, detector, args, n_rows: 0 })
     }
 
-    /// The names of the columns that can be repeated.
+    /// Returns the names of the columns that can be repeated.
     pub(crate) fn columns(&self) -> Vec<String> {
         match &self.rows {
             Rows::Table(rows) => rows.columns().to_vec(),
@@ -79,7 +79,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The next rows; `None` at the end.
+    /// Returns the next rows; `None` at the end.
     pub(crate) fn read(&mut self) -> anyhow::Result<Option<Block>> {
         let mut block = Block { n_before: self.n_rows, ..Block::default() };
         let n_features = self.detector.schema().len();
@@ -107,7 +107,7 @@ impl<'a> Input<'a> {
         Ok((!block.is_good.is_empty()).then_some(block))
     }
 
-    /// The cells of the row that was read last.
+    /// Returns the cells of the row that was read last.
     fn cells(&self, block: &Block) -> csv::ByteRecord {
         match &self.rows {
             // A bad row may have another width.

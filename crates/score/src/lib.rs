@@ -148,7 +148,7 @@ struct Counts {
     first_bad: Option<BadRow>,
 }
 
-/// Reads, scores and writes all blocks, and says how many rows there were.
+/// Reads, scores and writes all blocks, and returns the number of rows.
 fn pump(
     args: &Args,
     detector: &Detector,

@@ -23,7 +23,7 @@ pub struct SensorEvent {
 pub type Fingerprint = [u8; 16];
 
 impl SensorEvent {
-    /// The station that sent it.
+    /// Returns the station that sent it.
     pub fn station_id(&self) -> &StationId {
         &self.station_id
     }
@@ -33,7 +33,7 @@ impl SensorEvent {
         self.sequence
     }
 
-    /// When it was measured, in microseconds since 1970 (UTC).
+    /// Returns when it was measured, in microseconds since 1970 (UTC).
     pub fn timestamp_us(&self) -> i64 {
         self.timestamp_us
     }
@@ -60,7 +60,7 @@ impl SensorEvent {
         Self { station_id: self.station_id.clone(), values, ..*self }
     }
 
-    /// The number of unknown keys that the event had.
+    /// Returns the number of unknown keys that the event had.
     pub fn n_ignored_keys(&self) -> usize {
         self.n_ignored_keys
     }
@@ -152,7 +152,7 @@ impl FeatureSchema {
         }
     }
 
-    /// The digest of an event of this schema, by which a repetition is known.
+    /// Returns the digest of an event of this schema, by which a repetition is known.
     ///
     /// It covers station, sequence, time and the values by name, in the order of names: another
     /// order of features, as another model may have, does not change it.
@@ -177,7 +177,7 @@ impl FeatureSchema {
     }
 }
 
-/// The part of the rules on time that needs no clock.
+/// Returns the part of the rules on time that needs no clock.
 pub(crate) fn check_time(timestamp_us: i64) -> Result<(), FaultKind> {
     if timestamp_us < timestamp::EARLIEST_US {
         return Err(FaultKind::TimestampTooOld);

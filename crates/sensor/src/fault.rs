@@ -123,7 +123,7 @@ impl InvalidEvent {
         Self { faults: vec![Fault::whole(kind)], station_id: None }
     }
 
-    /// The same faults, of an event whose station is known.
+    /// Returns the same faults, of an event whose station is known.
     pub(crate) fn of_station(self, station_id: Option<StationId>) -> Self {
         Self { station_id, ..self }
     }
@@ -133,7 +133,7 @@ impl InvalidEvent {
         self.station_id.as_ref()
     }
 
-    /// The faults, in the order of the event's keys.
+    /// Returns the faults, in the order of the event's keys.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
@@ -158,17 +158,17 @@ impl fmt::Display for InvalidEvent {
 }
 
 impl Fault {
-    /// A fault of the value under a key.
+    /// Returns a fault of the value under a key.
     pub(crate) fn at(key: &str, kind: FaultKind) -> Self {
         Self { pointer: format!("/{}", key.replace('~', "~0").replace('/', "~1")), kind }
     }
 
-    /// A fault of the event as a whole.
+    /// Returns a fault of the event as a whole.
     pub(crate) fn whole(kind: FaultKind) -> Self {
         Self { pointer: String::new(), kind }
     }
 
-    /// The key of the invalid value; `None` for the event as a whole.
+    /// Returns the key of the invalid value; `None` for the event as a whole.
     pub fn key(&self) -> Option<String> {
         Some(self.pointer.strip_prefix('/')?.replace("~1", "/").replace("~0", "~"))
     }
@@ -184,7 +184,7 @@ impl fmt::Display for Fault {
 }
 
 impl FaultKind {
-    /// The name of the fault for programs; it does not change.
+    /// Returns the name of the fault for programs; it does not change.
     pub fn code(&self) -> &'static str {
         use crate::timestamp::InvalidTimestamp;
         match self {

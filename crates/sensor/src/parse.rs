@@ -260,7 +260,7 @@ fn time(value: &str, now_us: i64) -> Result<i64, FaultKind> {
     Ok(timestamp_us)
 }
 
-/// The number that a well-formed JSON value is.
+/// Returns the number that a well-formed JSON value is.
 fn number(value: &str) -> Result<f64, FaultKind> {
     if !is_number(value) {
         return Err(FaultKind::NotANumber);
@@ -274,7 +274,7 @@ fn is_number(value: &str) -> bool {
     value.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
-/// The text that a well-formed JSON value is; `None` when it is no string.
+/// Returns the text that a well-formed JSON value is; `None` when it is no string.
 fn string(value: &str) -> Result<Option<Cow<'_, str>>, FaultKind> {
     let Some(inner) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
         return Ok(None);

@@ -34,7 +34,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// `anomaly` or `normal`, for people.
+    /// Returns `anomaly` or `normal`, for people.
     pub fn label(&self) -> &'static str {
         if self.is_anomaly { "anomaly" } else { "normal" }
     }

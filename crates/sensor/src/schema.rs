@@ -81,7 +81,7 @@ pub(crate) const SEQUENCE: &str = "sequence";
 pub(crate) const TIMESTAMP: &str = "timestamp";
 
 impl Feature {
-    /// A feature of which nothing but its name is known.
+    /// Returns a feature of which nothing but its name is known.
     pub fn named(name: &str) -> Self {
         Self { name: name.into(), unit: None, minimum: None, maximum: None, optional: false }
     }
@@ -176,7 +176,7 @@ impl FeatureSchema {
         Self::new(features.collect())
     }
 
-    /// The features in order.
+    /// Returns the features in order.
     pub fn features(&self) -> &[Feature] {
         &self.features
     }
@@ -198,18 +198,18 @@ impl FeatureSchema {
         LEN_MIN.max(HEAD_LEN + features.sum::<usize>())
     }
 
-    /// Number of features.
+    /// Returns the number of features.
     #[expect(clippy::len_without_is_empty, reason = "a schema is never empty")]
     pub fn len(&self) -> usize {
         self.features.len()
     }
 
-    /// The features in the order of their names.
+    /// Returns the features in the order of their names.
     pub(crate) fn by_name(&self) -> impl Iterator<Item = (usize, &Feature)> {
         self.by_name.iter().map(|&index| (index, &self.features[index]))
     }
 
-    /// The position of a feature.
+    /// Returns the position of a feature.
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
         self.by_name
             .binary_search_by(|&index| (*self.features[index].name).cmp(name))

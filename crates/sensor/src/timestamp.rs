@@ -63,7 +63,7 @@ pub fn parse(text: &str) -> Result<i64, InvalidTimestamp> {
     Ok(utc_us)
 }
 
-/// A reading of the system's clock, which only `main` functions take, in microseconds since 1970.
+/// Returns a reading of the system's clock, which only `main` functions take, in microseconds since 1970.
 pub fn from_system_time(time: SystemTime) -> i64 {
     DateTime::<Utc>::from(time).timestamp_micros()
 }
@@ -104,7 +104,7 @@ impl LocalTime {
     }
 }
 
-/// The two digits behind one of these characters.
+/// Returns the two digits behind one of these characters.
 fn after(separators: &[u8], rest: &mut &[u8]) -> Result<i64, InvalidTimestamp> {
     match rest.split_first() {
         Some((first, behind)) if separators.contains(first) => *rest = behind,
@@ -122,7 +122,7 @@ fn digits(rest: &mut &[u8], count: usize) -> Result<i64, InvalidTimestamp> {
     })
 }
 
-/// The microseconds of an optional decimal fraction.
+/// Returns the microseconds of an optional decimal fraction.
 fn fraction(rest: &mut &[u8]) -> Result<i64, InvalidTimestamp> {
     let Some(decimals) = rest.strip_prefix(b".") else {
         return Ok(0);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_time_is_told_apart() {
+    fn faults_of_a_time_are_distinguished() {
         let faults = |texts: &[&str], expected: InvalidTimestamp| {
             for text in texts {
                 assert_eq!(parse(text), Err(expected), "{text}");

@@ -161,7 +161,7 @@ impl ServeArgs {
         self.connections_per_address_max.unwrap_or((self.connections_max * 3 / 4).max(1))
     }
 
-    /// Down to which level the log goes.
+    /// Returns the lowest level that is logged.
     pub fn log_level(&self) -> LevelFilter {
         if self.quiet { self.log.min(LevelFilter::WARN) } else { self.log }
     }
@@ -198,7 +198,7 @@ fn retention(text: &str) -> Result<Retention, String> {
     }
 }
 
-/// A number of things that there must be at least one of, and not absurdly many.
+/// Returns a number of things that there must be at least one of, and not absurdly many.
 fn positive(text: &str) -> Result<usize, String> {
     const MOST: usize = 1_000_000;
     match text.parse() {

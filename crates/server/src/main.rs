@@ -56,7 +56,7 @@ fn now_us() -> i64 {
     sensor::timestamp::from_system_time(SystemTime::now())
 }
 
-/// Done when somebody wants the program to end, from now on.
+/// Returns a future that completes on a signal to stop.
 #[cfg(unix)]
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -71,7 +71,7 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Done when somebody wants the program to end, from now on.
+/// Returns a future that completes on a signal to stop.
 #[cfg(windows)]
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupted = tokio::signal::windows::ctrl_c()?;

@@ -24,7 +24,7 @@ pub(crate) fn allow_open_files(connections_max: usize) {
     }
 }
 
-/// Elsewhere, there is no such limit.
+/// Does nothing: there is no such limit.
 #[cfg(not(unix))]
 pub(crate) fn allow_open_files(_connections_max: usize) {}
 
@@ -37,7 +37,7 @@ pub(crate) fn survive_file_size_limit() -> std::io::Result<()> {
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
-/// Elsewhere, there is no such signal.
+/// Does nothing: there is no such signal.
 #[cfg(not(unix))]
 pub(crate) fn survive_file_size_limit() -> std::io::Result<()> {
     Ok(())

@@ -14,7 +14,7 @@ pub fn load_or_train(files: &ModelFiles, is_required: bool, now_us: i64) -> anyh
     let dir = files.dir.display();
     let loaded = files.load(now_us).with_context(|| {
         format!(
-            "the model in `{dir}` cannot be used; retrain with `cargo run -p train`, restore both files of one training, \
+            "the model in `{dir}` cannot be used; retrain with `train`, restore both files of one training, \
              or choose another folder with --model-dir"
         )
     })?;
@@ -28,13 +28,13 @@ pub fn load_or_train(files: &ModelFiles, is_required: bool, now_us: i64) -> anyh
     }
     if is_required {
         bail!(
-            "there is no `{}`, and --require-model refuses to start without it; train one with `cargo run -p train`",
+            "there is no `{}`, and --require-model refuses to start without it; train one with `train`",
             files.dir.join(ARTEFACT_FILE).display()
         );
     }
     tracing::warn!(
         "there is no model in `{dir}`: serving a starter model of the simulated plant, which does not know your \
-         machines; train one with `cargo run -p train`"
+         machines; train one with `train`"
     );
     let params = Params::default();
     let events = plant::normal_events(plant::TRAINING_EVENTS, params.forest.seed);

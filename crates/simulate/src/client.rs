@@ -99,10 +99,12 @@ impl Client {
 
     /// Returns what the server reports about itself.
     pub(crate) async fn health(&self) -> anyhow::Result<Health> {
-        let Answer { status, body, .. } =
-            self.patiently(TRIES_MAX_AT_START, || self.http.get(self.health.clone())).await.map_err(|Undelivered { error, .. }| {
+        let Answer { status, body, .. } = self
+            .patiently(TRIES_MAX_AT_START, || self.http.get(self.health.clone()))
+            .await
+            .map_err(|Undelivered { error, .. }| {
                 error.context(format!(
-                    "there is no server at {}; start one with `cargo run -p server`, or name another with --url",
+                    "there is no server at {}; start one with `server`, or name another with --url",
                     self.health
                 ))
             })?;
@@ -185,7 +187,7 @@ async fn exchange(
     Ok((response.status(), seconds.map(Duration::from_secs), response.bytes().await?.into()))
 }
 
-/// The one way to an HTTP client: without a provider of cryptography, making one would panic.
+/// Returns the one way to an HTTP client: without a provider of cryptography, making one would panic.
 ///
 /// # Errors
 ///

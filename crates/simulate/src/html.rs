@@ -32,7 +32,7 @@ impl History {
         self.0.entry(station_id.clone()).or_default().push(seen);
     }
 
-    /// The report with its timelines as HTML; `facts` say what was run.
+    /// Returns the report with its timelines as HTML; `facts` say what was run.
     pub(crate) fn page(&self, report: &Report, facts: &[(&'static str, String)]) -> String {
         let mut page = Page::new(if report.has_truth() {
             "Truth and detection"
@@ -116,7 +116,7 @@ impl History {
         times().min().zip(times().max())
     }
 
-    /// A strip a station, and above it one of the truth where that is known.
+    /// Returns a strip a station, and above it one of the truth where that is known.
     fn strips(&self, span_us: (i64, i64), has_truth: bool) -> Vec<(String, String)> {
         let strip =
             |station_id: &StationId, seen: &[Seen], what: &str, is_high: fn(&Seen) -> bool| {
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_truth_stands_above_what_was_called() {
+    fn the_truth_is_drawn_above_the_calls() {
         let mut history = History::default();
         let station_id = StationId::parse("press").unwrap();
         for second in 0..240 {

@@ -39,12 +39,12 @@ impl Pace {
         }
     }
 
-    /// When event `index` is due: at once, where it should have been before the start.
+    /// Returns when event `index` is due: immediately, if its time was before the start.
     pub(crate) fn due(&self, started: Instant, index: u64) -> Instant {
         started + Duration::from_secs_f64(self.seconds_from_start(index).max(0.0))
     }
 
-    /// When event `index` is measured, in microseconds from the start, where that does not depend on
+    /// Returns when event `index` is measured, in microseconds from the start, where that does not depend on
     /// when it is sent.
     pub(crate) fn measured_us(&self, index: u64) -> Option<i64> {
         self.backfill_s?;

@@ -187,7 +187,7 @@ impl Recorder<'_> {
     }
 }
 
-/// One line about one event: time, station, values, score, label, and what was the matter.
+/// Writes a line about one event: time, station, values, score, label, and the cause.
 fn line(message: &Message, outcome: &Outcome) -> String {
     let time = message.timestamp_us.map(timestamp::format).unwrap_or_default();
     let (shown, has_more) = message.shown();

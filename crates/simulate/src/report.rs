@@ -142,7 +142,7 @@ impl Report {
         })
     }
 
-    /// The truth against what was called, for a table.
+    /// Returns the truth against what was called, for a table.
     pub(crate) fn confusion_rows(&self) -> Vec<Vec<String>> {
         let Confusion { true_positives, false_positives, false_negatives, true_negatives } =
             self.confusion;
@@ -165,7 +165,7 @@ impl Report {
         self.detection.iter().map(row).collect()
     }
 
-    /// An event that got no answer, however often it was sent.
+    /// Counts an event that got no answer after all attempts.
     pub(crate) fn note_failure(&mut self, n_tries: u32) {
         self.sent += 1;
         self.failed += 1;
@@ -204,7 +204,7 @@ fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// A table for a terminal, names to the left and numbers to the right.
+/// Returns a table for a terminal, names to the left and numbers to the right.
 fn table(titles: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(titles.to_vec());

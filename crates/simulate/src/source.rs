@@ -117,7 +117,7 @@ impl Message {
         (shown.collect(), self.features.len() > VALUES_SHOWN)
     }
 
-    /// The event as JSON, measured at this time.
+    /// Returns the event as JSON, measured at this time.
     pub(crate) fn body(&self, timestamp_us: i64) -> String {
         let body = EventBody::new(&self.station_id, self.sequence, timestamp_us, &self.features);
         serde_json::to_string(&body).expect("names, numbers and texts are JSON")

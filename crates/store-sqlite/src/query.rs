@@ -34,7 +34,7 @@ pub(crate) fn anomalies(
     Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
 }
 
-/// The anomaly that was the `id`th prediction to arrive.
+/// Returns the anomaly that was the `id`th prediction to arrive.
 pub(crate) fn anomaly(
     connection: &Connection,
     id: i64,
@@ -45,7 +45,7 @@ pub(crate) fn anomaly(
     first_readable(connection, &sql, [id])
 }
 
-/// The first row that a query finds and that is not damaged.
+/// Returns the first row that a query finds and that is not damaged.
 fn first_readable(
     connection: &Connection,
     sql: &str,
@@ -99,7 +99,7 @@ pub(crate) fn glances(
     Ok(found)
 }
 
-/// The last predictions of a station at a glance, the last to be measured first.
+/// Returns the last predictions of a station at a glance, the last to be measured first.
 pub(crate) fn past(
     connection: &Connection,
     station_id: &StationId,
@@ -201,7 +201,7 @@ pub(crate) fn stations(
 /// Damaged rows at the end of a station that are passed over.
 const DAMAGED_MAX: u32 = 16;
 
-/// A station, unless all of its last rows are damaged.
+/// Returns a station, unless all of its last rows are damaged.
 fn station(connection: &Connection, name: &str) -> Result<Option<Station>, QueryError> {
     let latest = format!(
         "SELECT {COLUMNS} FROM predictions WHERE station_id = ?1
@@ -220,7 +220,7 @@ fn station(connection: &Connection, name: &str) -> Result<Option<Station>, Query
     }))
 }
 
-/// The name after this one: a step in the tree of keys, however many predictions a station has.
+/// Returns the name after this one: a step in the tree of keys, however many predictions a station has.
 pub(crate) fn next_station(
     connection: &Connection,
     name: &str,

@@ -185,7 +185,7 @@ impl Ledger {
     }
 }
 
-/// Nothing is written to a file that is not ours.
+/// Fails if the file belongs to another program: nothing is written to it.
 fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |sql| {
         connection
@@ -201,7 +201,7 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// A commit must be on the disk when it returns. Settings are read back, since SQLite keeps silent
+/// Returns a commit must be on the disk when it returns. Settings are read back, since SQLite keeps silent
 /// about those that it cannot grant.
 fn demand_durability(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let sqlite_error = |source| OpenError::sqlite(path, source);

@@ -13,7 +13,7 @@ use crate::limits::{SERIES_ANOMALIES_MAX, SERIES_ROWS_MAX};
 use crate::prediction_row::conversion_error;
 use crate::query::{next_station, readable};
 
-/// An extent of one value.
+/// Returns an extent of one value.
 fn extent_of(value: f64) -> Extent {
     Extent { min: value, max: value }
 }
@@ -22,7 +22,7 @@ fn widened(extent: Extent, value: f64) -> Extent {
     Extent { min: extent.min.min(value), max: extent.max.max(value) }
 }
 
-/// An empty bucket that begins with a row.
+/// Returns an empty bucket that begins with a row.
 fn begin(row: &SeriesRow) -> Bucket {
     Bucket {
         first_us: row.timestamp_us,
@@ -153,7 +153,7 @@ pub(crate) fn sample(
     Ok(found)
 }
 
-/// When the first and the last prediction of a station were measured, within the time of a query.
+/// Returns when the first and the last prediction of a station were measured, within the time of a query.
 fn span(
     connection: &Connection,
     station: &str,
@@ -173,7 +173,7 @@ fn span(
     Ok(end("ASC")?.zip(end("DESC")?))
 }
 
-/// Equal parts of a time, each from one moment up to another.
+/// Cuts a time into equal parts, each from one moment up to another.
 fn parts(since_us: i64, until_us: i64, n_parts: u32) -> impl Iterator<Item = (i64, i64)> {
     let width = i128::from(until_us) - i128::from(since_us);
     let edge = move |index: u32| {

@@ -381,7 +381,7 @@ async fn a_sweep_takes_bounded_steps(database: &dyn Database) {
     assert_eq!(sweep(&store, i64::MAX, None).await + swept.n_deleted, 3_000);
 }
 
-/// Event `index` of a press, a second after the one before. Its values repeat after 97 and 89.
+/// Makes event `index` of a press, a second after the one before. Its values repeat after 97 and 89.
 fn press_event(index: u64) -> NewPrediction {
     let mut new = new_prediction(index, index % 50 == 7);
     let noise = if index % 10 == 3 { None } else { Some((index * 37 % 89) as f64) };

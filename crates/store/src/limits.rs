@@ -7,9 +7,9 @@ pub(crate) const QUEUE_KIB_MAX: u32 = 32 * 1024;
 /// Predictions of one transaction. More would make the first wait for too long.
 pub(crate) const BATCH_LEN_MAX: usize = 1_024;
 /// Bytes of one transaction.
-pub(crate) const BATCH_BYTES_MAX: usize = 4 << 20;
+pub(crate) const TRANSACTION_BYTES_MAX: usize = 4 << 20;
 /// The longest time that anyone waits for a commit.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A transaction that takes longer counts as stalled.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(3);
 /// A recent commit proves for this long that the database can be written.

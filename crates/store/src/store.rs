@@ -11,7 +11,7 @@ use crate::backlog::Backlog;
 use crate::entry::Entry;
 use crate::error::{KeepError, ReadError, Trouble};
 use crate::health::Health;
-use crate::limits::{self, ANSWER_TIMEOUT, STALLED_AFTER};
+use crate::limits::{self, COMMIT_TIMEOUT, STALLED_AFTER};
 use crate::prediction::{Kept, NewPrediction, Observer, StoredPrediction, Totals};
 use crate::query::{AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery};
 use crate::series::{Bucket, SampleQuery, Sampled, SeriesQuery};
@@ -286,7 +286,7 @@ impl Store {
         if self.jobs.send(job(answer)).is_err() {
             return Err(KeepError::NotStored(Trouble::WriterGone));
         }
-        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
+        match tokio::time::timeout(COMMIT_TIMEOUT, answered).await {
             Ok(answered) => answered.unwrap_or(Err(KeepError::Unknown(Trouble::WriterGone))),
             Err(_) => Err(KeepError::Unknown(Trouble::Stalled)),
         }

@@ -13,7 +13,7 @@ use crate::backlog::Room;
 use crate::entry::Entry;
 use crate::error::{KeepError, Trouble};
 use crate::health::Health;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_LEN_MAX};
+use crate::limits::{BATCH_LEN_MAX, TRANSACTION_BYTES_MAX};
 use crate::prediction::{CommitReport, Kept, Observer};
 use crate::sweep::{Sweep, Swept};
 
@@ -118,7 +118,7 @@ impl Batcher {
             match job {
                 Job::Keep(next)
                     if len + next.entries.len() <= BATCH_LEN_MAX
-                        && n_bytes + next.n_bytes() <= BATCH_BYTES_MAX =>
+                        && n_bytes + next.n_bytes() <= TRANSACTION_BYTES_MAX =>
                 {
                     len += next.entries.len();
                     n_bytes += next.n_bytes();

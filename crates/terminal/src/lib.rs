@@ -53,13 +53,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// A program: reads its arguments, does its work, and ends with 0 when it is done, with 1 when it
+/// Returns a program: reads its arguments, does its work, and ends with 0 when it is done, with 1 when it
 /// failed, and with 2 when it was asked wrongly.
 pub fn main<Args: Parser>(run: impl FnOnce(Args) -> anyhow::Result<()>) -> ExitCode {
     main_with_log(|_| LogFormat::Text, run)
 }
 
-/// The same for a program whose arguments say how it tells what happens.
+/// Returns the same for a program whose arguments say how it tells what happens.
 pub fn main_with_log<Args: Parser>(
     log_format: impl FnOnce(&Args) -> LogFormat,
     run: impl FnOnce(Args) -> anyhow::Result<()>,
@@ -99,7 +99,7 @@ impl ShellCommand {
     }
 }
 
-/// Standard output, which leaves out colours where they cannot be seen.
+/// Returns standard output, which leaves out colours where they cannot be seen.
 pub fn stdout() -> AutoStream<io::Stdout> {
     AutoStream::auto(io::stdout())
 }
@@ -150,7 +150,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.root_cause().downcast_ref().is_some_and(is_pipe)
 }
 
-/// A spinner on standard error for work whose end is not known: what is done, how many of what, how
+/// Returns a spinner on standard error for work whose end is not known: what is done, how many of what, how
 /// fast.
 pub fn spinner(things: &'static str) -> ProgressBar {
     let template = format!("{{spinner}} {{msg}} {{human_pos}} {things}, {{per_sec}}, {{elapsed}}");
@@ -160,7 +160,7 @@ pub fn spinner(things: &'static str) -> ProgressBar {
     progress
 }
 
-/// The same without a count, for the next part of the work.
+/// Returns the same without a count, for the next part of the work.
 pub fn spinner_without_count() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("the fields are known")
 }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_with_all_its_causes() {
+    fn an_error_is_printed_with_all_its_causes() {
         let error = anyhow::anyhow!("no such file").context("cannot read `x`");
         let mut out = anstream::StripStream::new(Vec::new());
         write_error(&error, LogFormat::Text, &mut out).unwrap();

@@ -109,7 +109,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// A command that repeats the training.
+    /// Returns a command that repeats the training.
     pub(crate) fn command_line(&self) -> String {
         let mut words = vec![String::from("train")];
         let mut add = |name: &str, value: &str| {

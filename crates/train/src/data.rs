@@ -146,7 +146,7 @@ impl TrainingData {
     }
 }
 
-/// The features to learn, as named, else those of the schema file, else all columns of numbers; and
+/// Returns the features to learn, as named, else those of the schema file, else all columns of numbers; and
 /// a warning about the others.
 fn schema(recording: &Recording, args: &Args) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
     let known = match &args.schema {
@@ -199,7 +199,7 @@ fn columns_of_numbers(recording: &Recording) -> anyhow::Result<(FeatureSchema, V
     ))
 }
 
-/// The warning that columns are not learnt, if there are any.
+/// Returns the warning that columns are not learnt, if there are any.
 fn left_out(why: &str, columns: &[&str]) -> Option<String> {
     let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
     (!columns.is_empty()).then(|| format!("left out: {why}: {}", listed(&columns)))

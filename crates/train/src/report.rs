@@ -22,7 +22,7 @@ const N_BINS: u32 = 40;
 const WIDTH: f64 = 330.0;
 
 impl Summary<'_> {
-    /// The report as HTML.
+    /// Returns the report as HTML.
     pub(crate) fn report(&self) -> String {
         let meta = self.detector.meta();
         let mut report = Report::new(&format!("Model {}", meta.model_version));
@@ -213,7 +213,7 @@ fn distribution(data: &TrainingData, index: usize, feature: &FeatureMeta) -> Opt
     )
 }
 
-/// The pairs of features that hang together most, by the size of their correlation.
+/// Returns the pairs of features that hang together most, by the size of their correlation.
 fn pairs(data: &TrainingData) -> Vec<(usize, usize)> {
     let n_features = data.schema.len().min(PAIRED_FEATURES);
     let mut pairs: Vec<(usize, usize)> =
@@ -226,7 +226,7 @@ fn pairs(data: &TrainingData) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// Pearson's correlation of two features where both are present; 0 where there is none.
+/// Returns Pearson's correlation of two features where both are present; 0 where there is none.
 fn correlation(data: &TrainingData, x: usize, y: usize) -> f64 {
     let both = || {
         let pairs = column(data, x).zip(column(data, y));

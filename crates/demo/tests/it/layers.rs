@@ -57,7 +57,7 @@ fn dependencies(manifest: &toml::Table) -> Vec<(&String, &String, &toml::Value)>
 }
 
 #[test]
-fn a_crate_uses_only_what_stands_below_it() {
+fn a_crate_uses_only_crates_below_it() {
     let (manifests, drawn) = (manifests(), drawn());
     let names: Vec<&String> = manifests.keys().collect();
     assert_eq!(

@@ -84,7 +84,7 @@ fn several_values_are_changed_where_one_is_not_enough() {
 }
 
 #[test]
-fn what_is_said_to_be_normal_is_normal_as_it_is_written() {
+fn counterfactual_values_are_normal_as_they_are_written() {
     let detector = detector();
     let mut n_checked = 0;
     for event in events(3_000, 5) {

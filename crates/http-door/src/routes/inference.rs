@@ -344,7 +344,7 @@ fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
     .into_response())
 }
 
-/// The values of all rows, one row after another, in the order of the schema.
+/// Returns the values of all rows, one row after another, in the order of the schema.
 fn rows(model: &Model, mut inputs: Vec<InputTensor>) -> Result<Vec<f64>, ApiError> {
     let schema = model.detector.schema();
     let n_features = schema.len();
@@ -395,7 +395,7 @@ fn column(inputs: &mut Vec<InputTensor>, name: &str) -> Result<Vec<f64>, ApiErro
 }
 
 impl InputTensor {
-    /// The numbers in order, as many as the shape says; NaN for a missing one.
+    /// Returns the numbers in order, as many as the shape says; NaN for a missing one.
     fn numbers(self) -> Result<Vec<f64>, ApiError> {
         let refuse = |reason: &str| Err(ApiError::Inference(String::from(reason)));
         if !["FP64", "FP32", "INT64", "INT32"].contains(&self.datatype.as_str()) {
@@ -463,7 +463,7 @@ impl<'de> Visitor<'de> for Element<'_> {
         self.visit_f64(value as f64)
     }
 
-    /// A missing value.
+    /// Returns a missing value.
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
         self.visit_f64(f64::NAN)
     }

@@ -137,7 +137,7 @@ impl Answers {
     }
 }
 
-/// The texts of the elements of an array, whatever they are; those beyond one too many are not kept.
+/// Returns the texts of the elements of an array, whatever they are; those beyond one too many are not kept.
 fn elements(bytes: &Bytes) -> Result<Vec<Bytes>, ApiError> {
     struct Elements<'a>(&'a Bytes);
 
@@ -165,7 +165,7 @@ fn elements(bytes: &Bytes) -> Result<Vec<Bytes>, ApiError> {
     Ok(elements)
 }
 
-/// The lines that hold anything, up to one too many.
+/// Returns the lines that hold anything, up to one too many.
 fn lines(bytes: &Bytes) -> Vec<Bytes> {
     bytes
         .split(|byte| *byte == b'\n')

@@ -19,7 +19,7 @@ impl Avx512 {
     }
 }
 
-/// The first of up to eight values, rounded up to `f32`; zeros follow.
+/// Returns the first of up to eight values, rounded up to `f32`; zeros follow.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn load_rounded_up(values: &[f64]) -> __m256 {

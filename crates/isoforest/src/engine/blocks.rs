@@ -85,7 +85,7 @@ impl Blocks {
         Some(Self { kernel, upper, lower, exits })
     }
 
-    /// The path sum of one event.
+    /// Returns the path sum of one event.
     pub(super) fn path_sum(&self, trees: &[IsolationTree], x: &[f64]) -> PathSum {
         let mut sum = PathSum::ZERO;
         let chunks = self.upper.chunks(TREES).zip(self.lower.chunks(TREES));
@@ -126,7 +126,7 @@ impl Blocks {
 }
 
 impl Nodes {
-    /// The nodes of four levels from a position of a treetop on.
+    /// Returns the nodes of four levels from a position of a treetop on.
     fn of(thresholds: &[f32; EXITS], features: &[u8; EXITS], root: usize) -> Self {
         let mut nodes = Self { thresholds: [f32::INFINITY; PLACES], features: [0; PLACES] };
         for level in 0..4 {
@@ -144,7 +144,7 @@ struct Ways {
     exits: [u32; TREES],
 }
 
-/// The ways of an event down up to [`TREES`] trees.
+/// Returns the ways of an event down up to [`TREES`] trees.
 fn ways_down(_kernel: Avx512, upper: &[Nodes], lower: &[[LowerBlock; PLACES]], x: &[f64]) -> Ways {
     // SAFETY: the kernel exists only where the processor has these instructions.
     unsafe {
@@ -179,7 +179,7 @@ fn ways<const N: usize>(upper: &[Nodes], lower: &[[LowerBlock; PLACES]], x: &[f6
     ways
 }
 
-/// Which nodes send the event right.
+/// Returns a mask of the nodes that send the event right.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
 fn compare<const N: usize>(nodes: &Nodes, x: &[__m512; N]) -> __mmask16 {
@@ -192,7 +192,7 @@ fn compare<const N: usize>(nodes: &Nodes, x: &[__m512; N]) -> __mmask16 {
     _mm512_cmp_ps_mask::<_CMP_GT_OQ>(values, thresholds)
 }
 
-/// The values of features.
+/// Returns the values of features.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
 fn lookup(x: &[__m512], features: __m512i) -> __m512 {

@@ -24,7 +24,7 @@ impl Exits {
         if all_fit { Self::Lengths(list) } else { Self::Nodes }
     }
 
-    /// The notes of the exits of a tree.
+    /// Returns the notes of the exits of a tree.
     pub(super) fn notes(&self, tree: &IsolationTree, treetop: &Treetop) -> [u16; EXITS] {
         match self {
             Self::Nodes => treetop.exits,
@@ -32,7 +32,7 @@ impl Exits {
         }
     }
 
-    /// The sum of the lengths of one event's paths, which have come to these exits of several trees.
+    /// Returns the sum of the lengths of one event's paths, which have come to these exits of several trees.
     #[inline]
     pub(super) fn sum<const N: usize>(
         &self,
@@ -107,12 +107,12 @@ impl LengthList {
         true
     }
 
-    /// The place of a length that was added.
+    /// Returns the place of a length that was added.
     fn place(&self, length: PathSum) -> u16 {
         self.places[self.slot(length)]
     }
 
-    /// The slot that holds the place of a length, or that will.
+    /// Returns the slot that holds the place of a length, or that will.
     fn slot(&self, length: PathSum) -> usize {
         // 2^64 divided by the golden ratio (Knuth, vol. 3, 6.4).
         let hash = length.to_bits().wrapping_mul(0x9E37_79B9_7F4A_7C15);

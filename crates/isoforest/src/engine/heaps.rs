@@ -51,7 +51,7 @@ impl Heaps {
         Some(Self { heaps: heaps.collect::<Option<_>>()?, exits })
     }
 
-    /// The path sum of one event.
+    /// Returns the path sum of one event.
     pub(super) fn path_sum(&self, trees: &[IsolationTree], x: &[f64]) -> PathSum {
         let mut values = [0.0; N_FEATURES_MAX];
         for (narrow, &value) in values.iter_mut().zip(x) {
@@ -105,7 +105,7 @@ impl Heap {
         })
     }
 
-    /// The position below `position` that a value goes to; an exit after the last level.
+    /// Returns the position below `position` that a value goes to; an exit after the last level.
     #[inline]
     fn descend(&self, position: u8, value: impl FnOnce(u8) -> f32) -> u8 {
         let goes_right =
@@ -114,7 +114,7 @@ impl Heap {
     }
 }
 
-/// The exits of one event from several treetops.
+/// Returns the exits of one event from several treetops.
 fn exits_in_trees<const N: usize>(heaps: [&Heap; N], values: &[f32; N_FEATURES_MAX]) -> [u16; N] {
     let mut positions = [1; N];
     for _ in 0..LEVELS {
@@ -125,7 +125,7 @@ fn exits_in_trees<const N: usize>(heaps: [&Heap; N], values: &[f32; N_FEATURES_M
     std::array::from_fn(|tree| heaps[tree].exits[usize::from(positions[tree])])
 }
 
-/// The exits of several rows from a treetop.
+/// Returns the exits of several rows from a treetop.
 fn exits_of_rows(heap: &Heap, columns: &[[f32; ROWS]; N_FEATURES_MAX]) -> [u16; ROWS] {
     let mut positions = [1; ROWS];
     for _ in 0..LEVELS {

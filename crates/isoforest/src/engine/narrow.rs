@@ -2,7 +2,7 @@
 
 use crate::conventions::InputPrecision;
 
-/// The `f32` that can take the place of a threshold, where there is one.
+/// Returns the `f32` that can take the place of a threshold, where there is one.
 ///
 /// Among values that are rounded to `f32` the next lower `f32` separates the same ones. Values that
 /// are compared as they are may lie between the two, so there the threshold has to be an `f32`.
@@ -15,7 +15,7 @@ pub(super) fn narrowed(threshold: f64, precision: InputPrecision) -> Option<f32>
     }
 }
 
-/// The least `f32` that is not below `value`, written so that it takes no branch; NaN for NaN.
+/// Returns the least `f32` that is not below `value`, written so that it takes no branch; NaN for NaN.
 ///
 /// For every `f32` threshold t, `value > t` exactly when the result is above t: if the result is
 /// above t and `value` were not, then t would be a lesser such `f32`.

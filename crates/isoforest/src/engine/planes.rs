@@ -50,10 +50,10 @@ pub(super) trait Kernel: Copy {
         take_rows_portably(rows, columns, 0);
     }
 
-    /// The code of each value among the thresholds of a column.
+    /// Writes the code of each value among the thresholds of a column.
     fn rank(self, table: &RankTable, values: &Values, codes: &mut Bytes);
 
-    /// The exit that each row of each block comes to, or the code of its length where the tree has
+    /// Writes the exit that each row of each block comes to, or the code of its length where the tree has
     /// such codes. The codes of a block lie side by side, one column after another.
     fn walk(self, tree: &TreeCodes, codes: &[Bytes], exits: &mut [Bytes]);
 
@@ -232,7 +232,7 @@ fn walk_below(
     }
 }
 
-/// [`Kernel::take_rows`] in what every machine has, for the rows from `first_row` of a block on.
+/// Implements [`Kernel::take_rows`] portably, for the rows from `first_row` of a block on.
 fn take_rows_portably(rows: &[&[f64]], columns: &mut [Values], first_row: usize) {
     for (index, row) in rows.iter().enumerate() {
         for (column, &value) in columns.iter_mut().zip(*row) {

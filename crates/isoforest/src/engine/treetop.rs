@@ -53,7 +53,7 @@ impl Treetop {
         Self { thresholds, features, exits }
     }
 
-    /// The thresholds as the `f32` that can take their places, if such can.
+    /// Returns the thresholds as the `f32` that can take their places, if such can.
     pub(super) fn narrowed(&self, precision: InputPrecision) -> Option<[f32; EXITS]> {
         let mut narrow = [f32::INFINITY; EXITS];
         for (narrow, &threshold) in narrow.iter_mut().zip(&self.thresholds) {
@@ -62,7 +62,7 @@ impl Treetop {
         Some(narrow)
     }
 
-    /// The cuts by position: the feature and the threshold.
+    /// Returns the cuts by position: the feature and the threshold.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn cuts(&self) -> impl Iterator<Item = (usize, u16, f64)> {
         let positions = self.features.iter().zip(&self.thresholds).enumerate();
@@ -71,7 +71,7 @@ impl Treetop {
             .map(|(position, (&feature, &threshold))| (position, feature, threshold))
     }
 
-    /// The path length to be expected at each exit; 0 at those that no walk comes to.
+    /// Returns the path length to be expected at each exit; 0 at those that no walk comes to.
     pub(super) fn lengths(&self, tree: &IsolationTree) -> [PathSum; EXITS] {
         std::array::from_fn(|exit| match self.exits[exit] {
             0 if exit > 0 => PathSum::ZERO,

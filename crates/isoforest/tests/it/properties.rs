@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_encoded_is_decoded((values, n_features) in rows(), seed: u64) {
+    fn an_encoded_forest_is_decoded((values, n_features) in rows(), seed: u64) {
         let samples = Samples::new(&values, n_features).unwrap();
         let forest = IsolationForest::fit(&samples, &params(seed)).unwrap().forest;
         prop_assert_eq!(IsolationForest::decode(&forest.encode()).unwrap(), forest);

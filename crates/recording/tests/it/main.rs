@@ -54,7 +54,7 @@ fn a_full_row_becomes_an_event() {
 }
 
 #[test]
-fn what_a_file_does_not_say_is_made_up_in_order() {
+fn missing_columns_are_made_up_in_order() {
     let (events, _) = read("x\n1\n2\n3\n", &schema(&["x"]));
     let made_up: Vec<_> = events
         .iter()
@@ -163,7 +163,7 @@ fn numeric_columns_are_those_that_hold_numbers() {
 }
 
 #[test]
-fn what_tells_the_truth_is_never_a_feature_and_need_not_be_understood() {
+fn a_truth_column_is_never_a_feature_and_may_be_unreadable() {
     let content = "x,label,changepoint\n1,attack,0\n2,normal,1\n";
     let (events, bad) = read(content, &schema(&["x"]));
     assert_eq!(bad, [""; 0]);

@@ -233,7 +233,7 @@ fn a_bad_row_stops_with_its_place_or_gets_no_score() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_columns_are_named() {
     let place = Place::new();
     let error = |input: &str, args: &[&str]| format!("{:#}", place.score(input, args).unwrap_err());
     assert!(error("nothing.csv", &[]).contains("nothing.csv"), "the input");
@@ -261,7 +261,7 @@ fn a_file_without_rows_gets_a_header() {
 }
 
 #[test]
-fn timings_are_told_in_a_line() {
+fn timings_are_printed_in_a_line() {
     let place = Place::new();
     place.write("rows.csv", &csv(&rows(100)));
     for args in [&["--repeat", "3", "--threads", "2"][..], &["--repeat", "3", "--one"]] {
@@ -289,7 +289,7 @@ fn an_output_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn features_that_need_64_bits_are_told() {
+fn features_that_need_64_bits_are_listed() {
     let place = Place::new();
     let schema = FeatureSchema::new(vec![Feature::named("seconds_since_1970")]).unwrap();
     let seconds = |row: usize| [1.76e9 + row as f64 / 8.0];
@@ -335,7 +335,7 @@ fn the_environment_names_an_engine() {
 /// A pipe that was replaced by a file would wait for ever; so would `/dev/null`, for all programs.
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_is_written_to_and_not_replaced() {
+fn devices_are_written_to_and_not_replaced() {
     use std::os::unix::fs::FileTypeExt as _;
 
     let place = Place::new();

@@ -157,7 +157,7 @@ fn stations_must_have_a_name() {
 }
 
 #[test]
-fn a_known_key_stands_once_and_an_unknown_one_is_counted() {
+fn a_known_key_occurs_once_and_an_unknown_one_is_counted() {
     let with = |extra: &str| GOOD.replace('}', extra);
     check_event(&with(r#","sequence":1}"#), &[("/sequence", "duplicate_key")]);
     check_event(&with(r#","s\u0065quence":9}"#), &[("/sequence", "duplicate_key")]);
@@ -171,7 +171,7 @@ fn a_known_key_stands_once_and_an_unknown_one_is_counted() {
 }
 
 #[test]
-fn what_is_not_json_is_told_apart() {
+fn kinds_of_invalid_json_are_distinguished() {
     check_json(b"", "empty_body");
     check_json(b" \r\n\t ", "empty_body");
     check_json(b"\xEF\xBB\xBF{}", "bom");

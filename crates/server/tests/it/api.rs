@@ -138,7 +138,7 @@ async fn every_fault_of_an_event_is_named_and_nothing_is_echoed() {
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_400() {
+async fn invalid_json_is_400() {
     let app = TestApp::new();
     for (body, code) in [
         ("", "empty_body"),
@@ -191,7 +191,7 @@ async fn other_bodies_are_refused_unread() {
 }
 
 #[tokio::test]
-async fn paths_and_methods_that_are_not_there_are_told() {
+async fn unknown_paths_and_methods_are_refused() {
     let app = TestApp::new();
     check_problem(&app.get("/nope").await, 404, "not_found");
     check_problem(&app.get("/predict/").await, 404, "not_found");
@@ -293,7 +293,7 @@ async fn anomalies_are_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn health_tells_what_judges_and_what_is_kept() {
+async fn health_reports_the_model_and_the_store() {
     let app = TestApp::new();
     app.predict(HOT).await;
     let answer = app.get("/health").await;
@@ -417,7 +417,7 @@ async fn metrics_come_in_the_format_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn clients_are_told_how_long_a_connection_may_be_idle() {
+async fn answers_announce_the_idle_timeout() {
     let answer = TestApp::new().get("/livez").await;
     let told = answer.headers["keep-alive"].to_str().unwrap();
     let seconds: u64 = told.strip_prefix("timeout=").unwrap().parse().unwrap();

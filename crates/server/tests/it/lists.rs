@@ -142,7 +142,7 @@ async fn stations_with_a_series_of_their_own_are_bounded() {
 }
 
 #[tokio::test]
-async fn those_who_watch_over_the_server_get_short_answers() {
+async fn health_routes_give_short_answers() {
     let app = TestApp::new();
     assert_eq!(app.get("/livez").await.body, json!({"status": "ok"}));
     assert_eq!(app.get("/readyz").await.body, json!({"status": "ok"}));

@@ -87,7 +87,7 @@ async fn predict(running: &Running, event: &str) {
 }
 
 #[tokio::test]
-async fn who_watches_gets_a_snapshot_and_then_what_changes() {
+async fn a_watcher_gets_a_snapshot_and_then_changes() {
     let dir = tempfile::tempdir().unwrap();
     let running = socket::start_now(dir.path()).await;
     predict(&running, HOT).await;
@@ -128,7 +128,7 @@ async fn who_watches_gets_a_snapshot_and_then_what_changes() {
 }
 
 #[tokio::test]
-async fn who_watches_one_station_hears_of_it_alone() {
+async fn a_watcher_of_one_station_hears_of_it_alone() {
     let dir = tempfile::tempdir().unwrap();
     let running = socket::start_now(dir.path()).await;
     predict(&running, GOOD).await;

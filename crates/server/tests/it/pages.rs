@@ -225,7 +225,7 @@ async fn refused_events_are_shown() {
 }
 
 #[tokio::test]
-async fn pages_may_do_nothing_but_what_this_server_gives() {
+async fn pages_load_only_from_this_server() {
     let app = app().await;
     let anomaly = link(&page(&app, "/").await.text, "/ui/anomalies/");
     for path in ["/", "/ui/stations/press", &anomaly, "/ui/model", "/nothing"] {
@@ -291,7 +291,7 @@ async fn assets_are_compressed_and_cached_under_their_digest() {
 }
 
 #[tokio::test]
-async fn a_series_tells_the_extremes_of_each_part_of_the_time() {
+async fn a_series_has_the_extremes_of_each_part_of_the_time() {
     let app = app().await;
     let series = async |query: &str| app.get(&format!("/stations/press/series{query}")).await;
     let whole = series("?points=1").await.body;

@@ -130,7 +130,7 @@ fn no_acknowledged_event_is_lost_when_the_server_is_killed() {
 }
 
 #[test]
-fn a_server_that_is_told_to_stop_loses_nothing_and_exits_with_0() {
+fn a_server_that_is_stopped_loses_nothing_and_exits_with_0() {
     check_kill("-TERM", 3);
 }
 

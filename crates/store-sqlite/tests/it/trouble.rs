@@ -72,7 +72,7 @@ async fn nothing_is_acknowledged_while_the_path_leads_to_another_file() {
 /// Seen to fail with a writer that closes a deleted file like any other.
 #[cfg(unix)]
 #[tokio::test]
-async fn what_a_deleted_database_held_is_rescued_at_the_stop() {
+async fn a_deleted_database_is_rescued_at_the_stop() {
     let test = three_events().await;
     let path = test.path();
     std::fs::remove_file(&path).unwrap();
@@ -93,7 +93,7 @@ async fn a_damaged_row_is_left_out_of_lists() {
 
 /// Seen to fail without the mark.
 #[tokio::test]
-async fn a_start_with_less_than_was_acknowledged_is_loud() {
+async fn a_start_that_finds_a_loss_logs_an_error() {
     let test = three_events().await;
     let path = test.path();
     let _dir = test.close();
@@ -194,7 +194,7 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
 
 /// Seen to fail without the mark that a restore writes, and with ids that begin after the backup's.
 #[tokio::test]
-async fn a_backup_that_is_made_in_use_is_restored_and_nothing_is_called_lost() {
+async fn a_backup_made_in_use_is_restored_without_a_reported_loss() {
     let test = three_events().await;
     let backup = test.dir.path().join("backup.db");
     assert_eq!(back_up(&test.path(), &backup, |_, _| ()).unwrap(), 3);
@@ -228,7 +228,7 @@ async fn a_backup_that_is_made_in_use_is_restored_and_nothing_is_called_lost() {
 }
 
 #[tokio::test]
-async fn what_is_there_stays_when_a_backup_or_a_restore_is_refused() {
+async fn a_refused_backup_or_restore_changes_nothing() {
     let test = three_events().await;
     let (path, backup) = (test.path(), test.dir.path().join("backup.db"));
     back_up(&path, &backup, |_, _| ()).unwrap();
@@ -361,7 +361,7 @@ async fn a_backup_ends_although_events_keep_coming() {
 
 /// Seen to fail with a writer that ends in silence.
 #[tokio::test]
-async fn a_writer_that_panics_is_heard_of_and_answers_nothing() {
+async fn a_panic_of_the_writer_is_noticed_and_answers_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let observe = |report: store::CommitReport| assert_ne!(report.n_predictions, 2, "on purpose");
     let (store, mut writer) = store_sqlite::open(
@@ -411,7 +411,7 @@ async fn a_damaged_row_hurts_its_own_event_only() {
 }
 
 #[tokio::test]
-async fn what_is_written_to_try_the_disk_does_not_pile_up() {
+async fn trials_of_the_disk_do_not_pile_up() {
     let test = three_events().await;
     let connection = rusqlite::Connection::open(test.path()).unwrap();
     let refuse =

@@ -192,7 +192,7 @@ fn labelled_anomalies_are_pointed_out() {
 }
 
 #[test]
-fn drift_is_told_with_both_figures() {
+fn drift_is_reported_with_both_figures() {
     let workshop = Workshop::new();
     let drifting = (0..1_000_u32).fold(String::from("x\n"), |text, i| {
         let scattered = f64::from(i.wrapping_mul(2_654_435_761) % 1_000) / 100.0;
@@ -249,7 +249,7 @@ fn names_of_scikit_learn_are_understood() {
 }
 
 #[test]
-fn the_time_of_a_fit_is_told_and_nothing_is_written() {
+fn the_time_of_a_fit_is_printed_and_nothing_is_written() {
     let workshop = Workshop::new();
     let said = workshop.train(&["--time", "--threads", "2"]).unwrap();
     assert!(said.starts_with("fit: median ") && said.ends_with(" ms, threads 2\n"), "{said}");
@@ -299,7 +299,7 @@ fn the_report_is_one_file_that_says_what_was_learnt_and_how_to_repeat_it() {
 }
 
 #[test]
-fn programs_are_told_in_json_and_the_quiet_hardly_anything() {
+fn programs_get_json_and_quiet_prints_little() {
     let workshop = Workshop::new();
     let csv = workshop.write("a.csv", &rows(300));
     let said = workshop.train(&["--input", &csv, "--log-format", "json"]).unwrap();

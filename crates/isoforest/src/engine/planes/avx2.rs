@@ -64,7 +64,7 @@ fn load_floats(values: &[f32; FLOATS]) -> __m256 {
     unsafe { _mm256_loadu_ps(values.as_ptr()) }
 }
 
-/// 16 bytes, twice: lookups do not cross the halves of a register.
+/// Loads 16 bytes, twice: lookups do not cross the halves of a register.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_twice(bytes: &[u8; 16]) -> __m256i {
@@ -140,7 +140,7 @@ struct Walks<'a> {
 }
 
 impl Walks<'_> {
-    /// One step down, from a level whose places take `N` lookups of 16 bytes.
+    /// Takes one step down, from a level whose places take `N` lookups of 16 bytes.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn turn<const LEVEL: usize, const N: usize>(&mut self) {
@@ -185,7 +185,7 @@ impl Walks<'_> {
     }
 }
 
-/// The bytes of a level that turns lead to.
+/// Returns the bytes of a level that turns lead to.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn lookup<const LEVEL: usize, const N: usize>(tables: &LevelTables, turns: __m256i) -> __m256i {

@@ -123,7 +123,7 @@ fn transpose(rows: &[&[f64]; FLOATS], columns: &mut [Values], first_row: usize) 
     }
 }
 
-/// The first and second, and the third and fourth, of each four values, those of `a` and `b` in
+/// Returns the first and second, and the third and fourth, of each four values, those of `a` and `b` in
 /// turn.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -196,14 +196,14 @@ fn turn(turns: &mut __m512i, level: u32, threshold: __m512, x: __m512) {
     *turns = _mm512_mask_add_epi32(*turns, goes_right, *turns, _mm512_set1_epi32(1 << level));
 }
 
-/// The thresholds that the lowest five turns lead to.
+/// Returns the thresholds that the lowest five turns lead to.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn lookup_floats(tables: &[[f32; FLOATS]], turns: __m512i) -> __m512 {
     _mm512_permutex2var_ps(load_floats(&tables[0]), turns, load_floats(&tables[1]))
 }
 
-/// Which walks went right at a level. A shift and a copy of signs do not use the execution port
+/// Returns a mask of the walks that went right at a level. A shift and a copy of signs do not use the execution port
 /// that lookups and comparisons need, as a test of the bit would.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
@@ -214,7 +214,7 @@ fn turned<const LEVEL: u32>(turns: __m512i) -> __mmask16 {
     })
 }
 
-/// The lowest byte of every 32 bits of four registers.
+/// Returns the lowest byte of every 32 bits of four registers.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn pack(parts: [__m512i; 4]) -> __m512i {
@@ -228,7 +228,7 @@ fn pack(parts: [__m512i; 4]) -> __m512i {
     _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(lower, bytes[2]), bytes[3])
 }
 
-/// The bits of each byte from last to first: half a byte at a time.
+/// Returns the bits of each byte from last to first: half a byte at a time.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn reverse_bits(bytes: __m512i) -> __m512i {
@@ -282,7 +282,7 @@ struct Walks<'a> {
 }
 
 impl Walks<'_> {
-    /// One step down.
+    /// Takes one step down.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
     fn turn<const LEVEL: usize>(&mut self) {
@@ -317,7 +317,7 @@ impl Walks<'_> {
         }
     }
 
-    /// The bytes of a level that the turns lead to.
+    /// Returns the bytes of a level that the turns lead to.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
     fn lookup<const LEVEL: usize>(&self, tables: &LevelTables) -> [__m512i; PARTS] {
@@ -342,7 +342,7 @@ impl Walks<'_> {
     }
 }
 
-/// The bytes at any places.
+/// Returns the bytes at any places.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn lookup_any(table: &Table, place: __m512i) -> __m512i {

@@ -140,12 +140,12 @@ impl Planes {
     }
 }
 
-/// The threshold as values are compared with it: every narrow one is an `f32`.
+/// Returns the threshold as values are compared with it: every narrow one is an `f32`.
 fn comparable(threshold: f64, precision: InputPrecision) -> f64 {
     narrowed(threshold, precision).map_or(threshold, f64::from)
 }
 
-/// The distinct features and thresholds of a treetop, in ascending order.
+/// Returns the distinct features and thresholds of a treetop, in ascending order.
 fn sorted_cuts(treetop: &Treetop, precision: InputPrecision) -> Vec<(u16, f64)> {
     let mut cuts: Vec<_> = treetop
         .cuts()
@@ -321,12 +321,12 @@ impl TileDraft {
     }
 }
 
-/// The destinations of the exits, in the order of the turns to them.
+/// Returns the destinations of the exits, in the order of the turns to them.
 fn by_turns<T: Copy>(by_exit: &[T; EXITS]) -> [T; EXITS] {
     std::array::from_fn(|turns| by_exit[from_turns(turns, LEVELS)])
 }
 
-/// A list of distinct lengths with others added, unless ends of this kind could not hold them.
+/// Returns a list of distinct lengths with others added, unless ends of this kind could not hold them.
 fn with_added(distinct: &[PathSum], lengths: &[PathSum], kind: EndsKind) -> Option<Vec<PathSum>> {
     let fits_planes = |length: PathSum| length.to_bits() >> (8 * LengthPlanes::N_PLANES) == 0;
     let len_max = if kind == EndsKind::Codes { LENGTHS_MAX } else { EXITS };
@@ -357,7 +357,7 @@ impl LengthPlanes {
     }
 }
 
-/// The place of a threshold among others, or the one where it belongs.
+/// Returns the place of a threshold among others, or the one where it belongs.
 fn rank_of(thresholds: &[f64], threshold: f64) -> Result<usize, usize> {
     let place = thresholds.partition_point(|&known| known < threshold);
     if thresholds.get(place) == Some(&threshold) { Ok(place) } else { Err(place) }
@@ -371,7 +371,7 @@ impl Ranks {
         Self::Narrow(Box::new(RankTable::of(thresholds)))
     }
 
-    /// The code of a rank: where there are few ranks, they are spread over all codes.
+    /// Returns the code of a rank: where there are few ranks, they are spread over all codes.
     fn code(&self, rank: usize) -> u8 {
         match self {
             Self::Narrow(table) => (rank << (u8::BITS - table.n_levels)) as u8,
@@ -418,7 +418,7 @@ impl RankTable {
     }
 }
 
-/// The number whose bits are the turns of the levels, the first turn being its highest bit.
+/// Returns the number whose bits are the turns of the levels, the first turn being its highest bit.
 fn from_turns(turns: usize, n_levels: u32) -> usize {
     if n_levels == 0 { 0 } else { turns.reverse_bits() >> (usize::BITS - n_levels) }
 }
