@@ -8,7 +8,6 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use pipeline::Refusal;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::Api;
@@ -59,7 +58,7 @@ impl FromRequest<Api> for EventBody {
         let is_large = len_max > UNRESERVED_BYTES_MAX;
         let memory = if is_large { Some(reserve_memory(api, &request, len_max)?) } else { None };
         let bytes = read(request, len_max).await?;
-        let bytes = bytes.ok_or(ApiError::Refusal(Refusal::TooLarge { len_max }))?;
+        let bytes = bytes.ok_or_else(|| api.pipeline.refuse_too_large(len_max))?;
         Ok(Self { bytes, _memory: memory })
     }
 }

@@ -61,14 +61,23 @@ pub(crate) fn by_time(
         std::cmp::Reverse((stored.prediction.timestamp_us, stored.prediction.sequence))
     });
     measured.truncate(len_max);
+    rows(measured, model)
+}
+
+/// Makes rows of anomalies, the last to be measured first, and marks those that came after one that was
+/// measured later.
+fn rows(measured: Vec<&StoredPrediction>, model: &Model) -> Vec<AnomalyRow> {
+    /// A shorter delay is not worth a remark.
+    const LATE_FROM_US: i64 = 60_000_000;
     let mut first_id = i64::MAX;
-    let rows = measured.into_iter().map(|stored| {
-        let is_late = stored.id > first_id;
+    let row = |stored: &StoredPrediction| {
+        let measured_us = stored.prediction.timestamp_us;
+        let is_late = stored.id > first_id && stored.received_us - measured_us >= LATE_FROM_US;
         first_id = first_id.min(stored.id);
-        let late_by = is_late.then(|| lasting(stored.prediction.timestamp_us, stored.received_us));
+        let late_by = is_late.then(|| lasting(measured_us, stored.received_us));
         AnomalyRow { late_by, ..AnomalyRow::new(stored, model) }
-    });
-    rows.collect()
+    };
+    measured.into_iter().map(row).collect()
 }
 
 /// Returns the last anomaly of each station, with the number of the earlier ones: a station that
@@ -95,6 +104,7 @@ pub(crate) fn by_station(
     counts.truncate(len_max);
     // By the time of measurement, as the column says.
     counts.sort_by_key(|(stored, _)| std::cmp::Reverse(stored.prediction.timestamp_us));
-    let row = |(last, n_others)| AnomalyRow { n_others, ..AnomalyRow::new(last, model) };
-    counts.into_iter().map(row).collect()
+    let (measured, n_others): (Vec<_>, Vec<_>) = counts.into_iter().unzip();
+    let rows = rows(measured, model).into_iter().zip(n_others);
+    rows.map(|(row, n_others)| AnomalyRow { n_others, ..row }).collect()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use detector::{ARTEFACT_FILE, Detector, Engine, EngineError, LoadError};
-use sensor::{Clock, ModelVersion};
+use sensor::{Clock, Feature, ModelVersion};
 use tokio::task::JoinError;
 
 use crate::live_fleet::LiveFleet;
@@ -127,6 +127,8 @@ pub struct FeatureDifference {
     pub missing: Vec<String>,
     /// Features that only the other model has.
     pub added: Vec<String>,
+    /// Features of both of which the other model accepts fewer values.
+    pub stricter: Vec<String>,
 }
 
 impl FeatureDifference {
@@ -137,21 +139,39 @@ impl FeatureDifference {
             let is_missing = |name: &&Arc<str>| other.detector.meta().feature(name).is_none();
             names.filter(is_missing).map(ToString::to_string).collect()
         };
-        let difference = Self { missing: only_in(current, other), added: only_in(other, current) };
-        let is_none = difference.missing.is_empty() && difference.added.is_empty();
-        (!is_none).then_some(difference)
+        let features = |model: &Model| model.detector.schema().features().to_vec();
+        let others = features(other);
+        let stricter = features(current).into_iter().filter(|feature| {
+            others.iter().any(|other| other.name == feature.name && is_stricter(other, feature))
+        });
+        let difference = Self {
+            missing: only_in(current, other),
+            added: only_in(other, current),
+            stricter: stricter.map(|feature| feature.name.to_string()).collect(),
+        };
+        let lists = [&difference.missing, &difference.added, &difference.stricter];
+        lists.iter().any(|list| !list.is_empty()).then_some(difference)
     }
+}
+
+/// Returns `true` if `new` refuses values that `old` accepts.
+fn is_stricter(new: &Feature, old: &Feature) -> bool {
+    let lowest = |feature: &Feature| feature.minimum.unwrap_or(f64::NEG_INFINITY);
+    let highest = |feature: &Feature| feature.maximum.unwrap_or(f64::INFINITY);
+    (old.optional && !new.optional) || lowest(new) > lowest(old) || highest(new) < highest(old)
 }
 
 impl fmt::Display for FeatureDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let without = wording::listed(&self.missing);
-        let with = wording::listed(&self.added);
-        match (self.missing.is_empty(), self.added.is_empty()) {
-            (false, true) => write!(f, "without {without}"),
-            (true, _) => write!(f, "with {with}"),
-            (false, false) => write!(f, "without {without}, with {with}"),
-        }
+        let parts = [
+            ("without ", &self.missing),
+            ("with ", &self.added),
+            ("with fewer values allowed for ", &self.stricter),
+        ];
+        let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+        let parts: Vec<String> =
+            parts.map(|(words, names)| format!("{words}{}", wording::listed(names))).collect();
+        f.write_str(&parts.join(", "))
     }
 }
 

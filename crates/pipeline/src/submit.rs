@@ -130,6 +130,13 @@ impl Pipeline {
         Ok(BatchReceipt { outcomes: refusals.into_iter().map(&mut outcome).collect(), failure })
     }
 
+    /// Refuses an event that was too large to be read.
+    pub fn refuse_too_large(&self, len_max: usize) -> Refusal {
+        let refusal = Refusal::TooLarge { len_max };
+        self.refusals.note(&refusal, None, (self.clock)());
+        refusal
+    }
+
     fn judge(&self, model: Arc<Model>, explain: Explain) -> Judge {
         Judge {
             model,

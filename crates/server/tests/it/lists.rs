@@ -119,7 +119,6 @@ async fn metrics_count_what_happened() {
         "iot_http_requests_total{route=\"/predict\",method=\"POST\",code=\"200\"} 3",
         "iot_http_requests_total{route=\"none\",method=\"GET\",code=\"404\"} 1",
         "iot_http_request_seconds_count{route=\"/predict\"} 4",
-        "# EOF",
     ] {
         assert!(answer.text.lines().any(|found| found == line), "{line}\n{}", answer.text);
     }

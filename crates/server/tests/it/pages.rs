@@ -204,6 +204,29 @@ async fn a_model_with_other_features_takes_over_only_when_it_is_forced() {
     assert_eq!(app.predict(GOOD).await.status, 422);
 }
 
+/// Seen to fail with a comparison of names alone: every event is then refused while `/readyz` says ok.
+#[tokio::test]
+async fn a_model_that_accepts_fewer_values_takes_over_only_when_it_is_forced() {
+    let app = app().await;
+    let mut features = FeatureSchema::default().features().to_vec();
+    features[0].maximum = Some(69.0);
+    let schema = FeatureSchema::new(features).unwrap();
+    let events: Vec<SensorEvent> = plant::normal_events(4_000, 1)
+        .iter()
+        .filter_map(|event| {
+            let (station_id, time_us) = (event.station_id().clone(), event.timestamp_us());
+            schema.event(station_id, event.sequence(), time_us, event.values()).ok()
+        })
+        .collect();
+    let stricter = Detector::fit(&schema, &events, &Params::default(), NOW_US).unwrap();
+    stricter.save(app.dir.path()).unwrap();
+    let request = Request::post("/model/reload").header("host", "test").body(Body::empty());
+    let refused = app.send(request.unwrap()).await;
+    assert_eq!(refused.body["code"], "other_features", "{}", refused.text);
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("with fewer values allowed for temperature_c"), "{detail}");
+}
+
 #[tokio::test]
 async fn refused_events_are_shown() {
     let app = app().await;
@@ -211,13 +234,17 @@ async fn refused_events_are_shown() {
     for _ in 0..3 {
         assert_eq!(app.predict(&wrong).await.status, 422);
     }
+    let large = GOOD.replace("station_001", &"x".repeat(20_000));
+    assert_eq!(app.predict(&large).await.status, 413);
     assert_eq!(app.predict("[7").await.status, 400);
     let listed = app.get("/refusals?limit=2").await.body;
-    assert_eq!((&listed["total"], listed["refusals"].as_array().unwrap().len()), (&json!(4), 2));
+    assert_eq!((&listed["total"], listed["refusals"].as_array().unwrap().len()), (&json!(5), 2));
     assert_eq!(listed["refusals"][0]["station_id"], Value::Null);
     assert_eq!(listed["refusals"][0]["code"], "json_syntax");
-    assert_eq!(listed["refusals"][1]["station_id"], "wired-wrongly");
-    assert_eq!(listed["refusals"][1]["code"], "missing_field");
+    assert_eq!(listed["refusals"][1]["code"], "body_too_large");
+    let listed = app.get("/refusals?limit=3").await.body;
+    assert_eq!(listed["refusals"][2]["station_id"], "wired-wrongly");
+    assert_eq!(listed["refusals"][2]["code"], "missing_field");
     let overview = page(&app, "/").await.text;
     for part in ["Refused events", "wired-wrongly", "missing_field", "temperature_c"] {
         assert!(overview.contains(part), "{part}: {overview}");

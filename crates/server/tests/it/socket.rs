@@ -152,7 +152,7 @@ async fn a_model_that_cannot_be_used_stops_the_start() {
     };
     let message = refusal(&["--require-model"]).await.unwrap_err();
     assert!(
-        message.contains("isoforest.bin") && message.contains("cargo run -p train"),
+        message.contains("isoforest.bin") && message.contains("train one with `train`"),
         "{message}"
     );
     assert_eq!(refusal(&[]).await, Ok(()), "without a model, a starter serves");
@@ -163,7 +163,7 @@ async fn a_model_that_cannot_be_used_stops_the_start() {
     bytes[1_000] ^= 1;
     std::fs::write(&artefact, bytes).unwrap();
     let message = refusal(&[]).await.unwrap_err();
-    for part in ["isoforest.bin", "the checksum does not match", "cargo run -p train"] {
+    for part in ["isoforest.bin", "the checksum does not match", "retrain with `train`"] {
         assert!(message.contains(part), "{message}");
     }
 }
