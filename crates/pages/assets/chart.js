@@ -186,8 +186,9 @@
         type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: colour.quiet, width: 1 },
       });
       layout.annotations.push({
-        text: escape("model " + models[bucket.model]), xref: "x", yref: "paper", x, y: 1, xanchor: "left",
-        yanchor: "top", showarrow: false, font: { color: colour.quiet, size: 11 },
+        text: escape("model " + models[bucket.model]), xref: "x", yref: "paper", x, y: 1,
+        // On the side that has room.
+        xanchor: bucket.first_ms > (range[0] + range[1]) / 2 ? "right" : "left", yanchor: "top", showarrow: false, font: { color: colour.quiet, size: 11 },
       });
     }
     return { traces, layout };
