@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::sync_dir;
+use crate::{parent, sync_parent};
 
 /// An error that occurs when a file is written.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl AtomicFile {
                 .as_file()
                 .sync_all()
                 .and_then(|()| persist(file, &path))
-                .and_then(|_| sync_dir(path.parent().unwrap_or(Path::new("")))),
+                .and_then(|_| sync_parent(&path)),
         };
         committed.map_err(|source| WriteError { path, source })
     }
@@ -130,10 +130,7 @@ fn open(path: &Path) -> io::Result<Target> {
         return File::options().write(true).open(path).map(Target::InPlace);
     }
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
+    let dir = parent(path);
     fs::create_dir_all(dir)?;
     let mut prefix = name.to_owned();
     prefix.push(".");

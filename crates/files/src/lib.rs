@@ -42,7 +42,15 @@ pub fn create_dir_durably(dir: &Path) -> io::Result<()> {
 ///
 /// Fails when the folder cannot be synced.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
-    sync_dir(path.parent().unwrap_or(Path::new("")))
+    sync_dir(parent(path))
+}
+
+/// Returns the folder of a file; `.` when the path is a mere name.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
 }
 
 /// Returns the path of a file that accompanies `path`: the same name with a suffix.

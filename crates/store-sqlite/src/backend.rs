@@ -36,7 +36,7 @@ impl Sqlite {
         // The first transaction creates the WAL, and shows that the disk can be written.
         let ledger = Ledger::read(&connection).map_err(sqlite_error)?;
         // Ids that somebody was told are not given away again.
-        let ledger = Ledger { last_id: ledger.last_id.max(mark.mark().last_id), ..ledger };
+        let ledger = ledger.continued(mark.mark().last_id);
         ledger.write(&connection).map_err(sqlite_error)?;
         DiskTrial::clean_up(&connection).map_err(sqlite_error)?;
         let held_files = HeldFiles::of(path)

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::commit_mark::{CommitMark, Mark};
 use crate::error::OpenError;
+use crate::held_files::is_same_file;
 use crate::quarantine;
 use crate::schema::{self, Ledger};
 use crate::verify::{VerifyError, verify};
@@ -174,10 +175,6 @@ pub fn restore(
     if is_same_file(backup, &target) {
         return Err(RestoreError::Same { path: database.to_owned() });
     }
-    if let Some(dir) = database.parent() {
-        files::create_dir_durably(dir)
-            .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
-    }
     let mut mark = CommitMark::open(database)?;
     let source = schema::open_for_reading(backup)?;
     let (file, mut copy) = copy(&source, &target, progress)?;
@@ -190,7 +187,7 @@ pub fn restore(
     let last_id = continue_ids(file.path(), mark.mark().last_id.max(last_id_of(&target)))
         .map_err(BackupError::from)?;
 
-    let owner = fs::metadata(&target).or_else(|_| fs::metadata(parent(&target))).ok();
+    let owner = fs::metadata(&target).or_else(|_| fs::metadata(files::parent(&target))).ok();
     let previous = make_way(&target).map_err(RestoreError::PutAside)?;
     if let Err(source) = file.commit() {
         let previous = put_back(previous, &target);
@@ -229,11 +226,10 @@ fn copy(
     Ok((file, copy))
 }
 
-/// Makes the ids of a database continue after `last_id`, and returns the last one that counts as used.
+/// Makes the ids of a database continue after `last_id`, and returns the last id that counts as used.
 fn continue_ids(database: &Path, last_id: i64) -> rusqlite::Result<i64> {
     let connection = Connection::open(database)?;
-    let ledger = Ledger::read(&connection)?;
-    let ledger = Ledger { last_id: ledger.last_id.max(last_id), ..ledger };
+    let ledger = Ledger::read(&connection)?.continued(last_id);
     ledger.write(&connection)?;
     close(connection)?;
     Ok(ledger.last_id)
@@ -263,13 +259,11 @@ fn make_way(database: &Path) -> io::Result<Option<PathBuf>> {
 /// Undoes [`make_way`], and returns the path of the database.
 fn put_back(previous: Option<PathBuf>, database: &Path) -> PathBuf {
     match previous {
-        Some(previous) if !database.exists() => {
-            for suffix in ["-wal", "-shm", ""] {
-                // What cannot be moved back stays where the error says that it is.
-                let _ = fs::rename(beside(&previous, suffix), beside(database, suffix));
-            }
-            if database.exists() { database.to_owned() } else { previous }
-        }
+        Some(previous) if !database.exists() => match quarantine::rename(&previous, database) {
+            Ok(_) => database.to_owned(),
+            // It stays where the error says that it is.
+            Err(_) => previous,
+        },
         _ => database.to_owned(),
     }
 }
@@ -286,28 +280,6 @@ fn is_in_one_file(database: &Path) -> bool {
 
 fn close(copy: Connection) -> rusqlite::Result<()> {
     copy.close().map_err(|(_, error)| error)
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Returns `true` if both paths lead to one file.
-#[cfg(unix)]
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-
-    let identity = |path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    identity(a).is_some_and(|a| identity(b) == Some(a))
-}
-
-/// Returns `true` if both paths lead to one file.
-#[cfg(not(unix))]
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).ok() == Some(a))
 }
 
 /// Gives a file to the owner of another, so that a restore by root serves the server's user.

@@ -38,8 +38,11 @@ const MAGIC: [u8; 8] = *b"IFmark\0\x01";
 const PLACE_LEN: usize = 48;
 
 impl CommitMark {
-    /// Opens the mark of a database and locks it.
+    /// Opens the mark of a database, whose folder is created if it is missing, and locks it.
     pub(crate) fn open(database: &Path) -> Result<Self, OpenError> {
+        let dir = files::parent(database);
+        files::create_dir_durably(dir)
+            .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
         let path = beside(database, "-mark");
         let failed = |source| OpenError::CommitMark { path: path.clone(), source };
         let mut options = OpenOptions::new();

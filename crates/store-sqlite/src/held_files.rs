@@ -39,11 +39,16 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Windows does not let an open file be moved or deleted.
+/// Windows does not let an open file be moved or deleted, so its path is enough.
 #[cfg(not(unix))]
-type Identity = ();
+type Identity = PathBuf;
 
 #[cfg(not(unix))]
-fn identity(_path: &Path) -> io::Result<Identity> {
-    Ok(())
+fn identity(path: &Path) -> io::Result<Identity> {
+    std::fs::canonicalize(path)
+}
+
+/// Returns `true` if both paths lead to one file.
+pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
+    identity(a).is_ok_and(|a| identity(b).is_ok_and(|b| a == b))
 }

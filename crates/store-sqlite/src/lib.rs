@@ -91,10 +91,6 @@ pub type Opened = (Box<dyn Backend>, Arc<dyn Reader>);
 /// later version, is damaged and must not be put aside, or when the system does not grant the
 /// durability that is asked for.
 pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenError> {
-    if let Some(dir) = path.parent() {
-        files::create_dir_durably(dir)
-            .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
-    }
     let mut mark = CommitMark::open(path)?;
     let connection = match schema::open_checked(path, mark.mark()) {
         Err(OpenError::Corrupt { reason, .. }) if on_corrupt == OnCorrupt::Quarantine => {

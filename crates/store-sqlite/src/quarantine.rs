@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use files::{beside, free_beside};
 
-/// The suffixes of the files of a database.
+/// The suffixes of the files of a database, its own name last.
 const SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
 
 /// Moves a database and its WAL to names that are free, `suffix` and a number, and returns the new path
@@ -16,21 +16,25 @@ const SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
 /// WAL is beside the name that was chosen here.
 pub(crate) fn put_aside(database: &Path, suffix: &str) -> io::Result<Option<PathBuf>> {
     let target = free_name(database, suffix);
-    let mut moved = Vec::new();
-    for suffix in SUFFIXES {
-        match fs::rename(beside(database, suffix), beside(&target, suffix)) {
-            Ok(()) => moved.push(suffix),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                for suffix in moved {
-                    fs::rename(beside(&target, suffix), beside(database, suffix))?;
-                }
-                return Err(error);
-            }
-        }
-    }
+    let is_there = rename(database, &target).or_else(|error| {
+        rename(&target, database)?;
+        Err(error)
+    })?;
     files::sync_parent(database)?;
-    Ok(moved.contains(&"").then_some(target))
+    Ok(is_there.then_some(target))
+}
+
+/// Renames a database and the files of its WAL, those that there are. Returns `true` if the database is
+/// among them.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<bool> {
+    let mut is_there = false;
+    for suffix in SUFFIXES {
+        is_there = match fs::rename(beside(from, suffix), beside(to, suffix)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            renamed => renamed.map(|()| true)?,
+        };
+    }
+    Ok(is_there)
 }
 
 /// Returns a name beside a database that none of its files has yet.

@@ -173,6 +173,11 @@ impl Ledger {
         )
     }
 
+    /// Makes ids continue after `last_id`, too.
+    pub(crate) fn continued(self, last_id: i64) -> Self {
+        Self { last_id: self.last_id.max(last_id), ..self }
+    }
+
     pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let sql = "UPDATE totals SET last_id = ?1, events = ?2, anomalies = ?3";
         let Totals { events, anomalies } = self.totals;
