@@ -122,7 +122,7 @@ fn server_args(scratch: &Path) -> server::ServeArgs {
     let args = server::Args::parse_from(["server", "--addr", "127.0.0.1:0", "--require-model"]);
     server::ServeArgs {
         model_dir: scratch.join("models"),
-        data_dir: scratch.join("data"),
+        data: server::DataDir { data_dir: scratch.join("data") },
         ..args.serve
     }
 }

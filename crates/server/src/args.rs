@@ -45,6 +45,14 @@ pub enum Command {
     Restore(RestoreArgs),
 }
 
+/// The folder of the database.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DataDir {
+    /// The folder of events.db; serving and restoring create it
+    #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
+    pub data_dir: PathBuf,
+}
+
 /// Which database to check.
 #[derive(Debug, Clone, clap::Args)]
 pub struct VerifyArgs {
@@ -52,9 +60,9 @@ pub struct VerifyArgs {
     #[arg(value_name = "FILE")]
     pub backup: Option<PathBuf>,
 
-    /// The folder of events.db
-    #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
-    pub data_dir: PathBuf,
+    /// The database
+    #[command(flatten)]
+    pub data: DataDir,
 }
 
 /// The file to copy the database to.
@@ -64,9 +72,9 @@ pub struct BackupArgs {
     #[arg(value_name = "FILE")]
     pub backup: PathBuf,
 
-    /// The folder of events.db
-    #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
-    pub data_dir: PathBuf,
+    /// The database
+    #[command(flatten)]
+    pub data: DataDir,
 }
 
 /// Which backup to restore.
@@ -76,9 +84,9 @@ pub struct RestoreArgs {
     #[arg(value_name = "FILE")]
     pub backup: PathBuf,
 
-    /// The folder of events.db, created if it is missing
-    #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
-    pub data_dir: PathBuf,
+    /// The database
+    #[command(flatten)]
+    pub data: DataDir,
 }
 
 /// The options of the server.
@@ -96,9 +104,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
     pub model_dir: PathBuf,
 
-    /// The folder of events.db, created if it is missing
-    #[arg(long, value_name = "DIR", default_value = "data", env = "DATA_DIR")]
-    pub data_dir: PathBuf,
+    /// The database
+    #[command(flatten)]
+    pub data: DataDir,
 
     /// Refuse to start without a trained model, instead of training a starter model on the simulated plant
     #[arg(long, env = "SERVER_REQUIRE_MODEL", value_parser = FalseyValueParser::new())]
@@ -153,6 +161,13 @@ pub enum CorruptAction {
     Quarantine,
     /// The start fails
     Exit,
+}
+
+impl DataDir {
+    /// Returns the path of the database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data_dir.join(DATABASE_FILE)
+    }
 }
 
 impl ServeArgs {

@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::{Context as _, bail};
 use wording::counted;
 
-use crate::args::{BackupArgs, DATABASE_FILE, RestoreArgs, VerifyArgs};
+use crate::args::{BackupArgs, RestoreArgs, VerifyArgs};
 
 /// Checks every prediction of a database, which a server may be using, and writes what it found.
 ///
@@ -14,7 +14,7 @@ use crate::args::{BackupArgs, DATABASE_FILE, RestoreArgs, VerifyArgs};
 ///
 /// Fails when something is wrong, or the database cannot be read.
 pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let path = args.backup.clone().unwrap_or_else(|| args.data_dir.join(DATABASE_FILE));
+    let path = args.backup.clone().unwrap_or_else(|| args.data.database());
     let found = store_sqlite::verify(&path, |n_predictions| {
         if n_predictions.is_multiple_of(1_000_000) && n_predictions > 0 {
             tracing::info!(n_predictions, "checking");
@@ -60,7 +60,7 @@ pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<()> {
 ///
 /// Fails when the file exists, or the database cannot be read or copied.
 pub fn back_up(args: &BackupArgs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let database = args.data_dir.join(DATABASE_FILE);
+    let database = args.data.database();
     let n_predictions = store_sqlite::back_up(&database, &args.backup, progress("copying"))
         .with_context(|| format!("cannot back up `{}`", database.display()))?;
     writeln!(
@@ -79,7 +79,7 @@ pub fn back_up(args: &BackupArgs, out: &mut dyn Write) -> anyhow::Result<()> {
 ///
 /// Fails when a server uses the database, or the backup is damaged or cannot be copied.
 pub fn restore(args: &RestoreArgs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let database = args.data_dir.join(DATABASE_FILE);
+    let database = args.data.database();
     let restored = store_sqlite::restore(&args.backup, &database, progress("copying"))
         .with_context(|| format!("cannot restore `{}`", args.backup.display()))?;
     writeln!(

@@ -27,7 +27,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 pub use args::{
-    Args, BackupArgs, Command, CorruptAction, DATABASE_FILE, RestoreArgs, ServeArgs, VerifyArgs,
+    Args, BackupArgs, Command, CorruptAction, DATABASE_FILE, DataDir, RestoreArgs, ServeArgs,
+    VerifyArgs,
 };
 pub use database::{back_up, restore, verify};
 pub use starter::load_or_train;
@@ -56,7 +57,7 @@ impl Server {
         let model_files = ModelFiles { dir: args.model_dir.clone(), engine: args.engine };
         let model = load_or_train(&model_files, args.require_model, clock())?;
         let parts = Parts { model, model_files, clock };
-        let database = args.data_dir.join(DATABASE_FILE);
+        let database = args.data.database();
         let (pipeline, registry, writer) =
             open_pipeline(parts, &database, &args.sqlite_params())
                 .context("cannot keep predictions; choose another folder with --data-dir")?;
