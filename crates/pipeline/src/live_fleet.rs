@@ -134,7 +134,8 @@ impl LiveFleet {
         Arc::clone(&self.0.published.borrow())
     }
 
-    /// Watches for news: at once for an anomaly or a change of state, once a second for other events.
+    /// Watches for news: within a quarter of a second for an anomaly or a change of state, once a second for
+    /// other events.
     pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.0.published.clone()
     }

@@ -73,9 +73,9 @@ impl RefusalLog {
             code,
             reason: shortened(refusal.to_string()),
         };
-        let n_not_logged = self.lock().remember(event.clone());
+        let logged = self.lock().remember(event);
         // Without the lock: the log may be slow.
-        if let Some(n_not_logged) = n_not_logged {
+        if let Some((event, n_not_logged)) = logged {
             tracing::warn!(
                 station.id = event.station_id.as_ref().map_or("unknown", StationId::as_str),
                 code = event.code,
@@ -102,18 +102,19 @@ impl RefusalLog {
 }
 
 impl Remembered {
-    /// Counts a refusal and adds it to the list. Returns how many like it were not logged since the last
-    /// log line; `None` if this one is not to be logged either.
-    fn remember(&mut self, event: RefusedEvent) -> Option<u64> {
-        let n_not_logged = self.n_not_logged(&event);
+    /// Counts a refusal and adds it to the list. Returns it if it is to be logged, with the number of
+    /// those like it that were not logged since the last log line.
+    fn remember(&mut self, event: RefusedEvent) -> Option<(RefusedEvent, u64)> {
+        let logged = self.n_not_logged(&event).map(|n_not_logged| (event.clone(), n_not_logged));
         self.n_total += 1;
         if self.latest.len() == REFUSALS_REMEMBERED_MAX {
             self.latest.pop_front();
         }
         self.latest.push_back(event);
-        n_not_logged
+        logged
     }
 
+    /// Decides whether a refusal is to be logged, and returns how many like it were not.
     fn n_not_logged(&mut self, event: &RefusedEvent) -> Option<u64> {
         let now = Instant::now();
         let key = (event.station_id.clone(), event.code);

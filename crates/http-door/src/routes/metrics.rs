@@ -21,7 +21,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
     tag = "health",
     responses((
         status = 200,
-        description = "OpenMetrics, or the text format 0.0.4 where `Accept` asks for `text/plain`",
+        description = "The text format 0.0.4, or OpenMetrics where `Accept` prefers it",
         content((String = "application/openmetrics-text"), (String = "text/plain"))
     ))
 )]
