@@ -117,11 +117,19 @@
     }
   }
 
+  // In the same words as the server, so that an age does not change its form.
+  const [MINUTE, HOUR, DAY] = [60, 3600, 86400];
   function duration(seconds) {
-    if (seconds < 60) return seconds + " s";
-    if (seconds < 3600) return Math.floor(seconds / 60) + " min";
-    if (seconds < 86400) return Math.floor(seconds / 3600) + " h " + Math.floor((seconds % 3600) / 60) + " min";
-    return Math.floor(seconds / 86400) + " d";
+    const count = (unit, name) => Math.floor(seconds / unit) + " " + name;
+    const withRest = (unit, name, smaller, smallerName) => {
+      const rest = Math.floor((seconds % unit) / smaller);
+      return count(unit, name) + (seconds < 10 * unit && rest > 0 ? " " + rest + " " + smallerName : "");
+    };
+    if (seconds < MINUTE) return count(1, "s");
+    if (seconds < HOUR) return count(MINUTE, "min");
+    if (seconds < DAY) return withRest(HOUR, "h", MINUTE, "min");
+    if (seconds < 60 * DAY) return withRest(DAY, "d", HOUR, "h");
+    return seconds < 730 * DAY ? count(30 * DAY, "months") : count(365 * DAY, "years");
   }
 
   function tell(text) {
@@ -224,8 +232,6 @@
         shared = null;
         watch();
       };
-      addEventListener("pagehide", () => worker.port.postMessage("leave"));
-      setInterval(() => worker.port.postMessage("alive"), ALIVE_PAUSE_MS);
       worker.port.start();
       return worker.port;
     } catch {
@@ -280,6 +286,7 @@
     watch();
     document.addEventListener("visibilitychange", () => (document.hidden ? unwatch() : watch()));
     addEventListener("pagehide", unwatch);
+    setInterval(() => shared?.postMessage("alive"), ALIVE_PAUSE_MS);
     addEventListener("pageshow", (event) => event.persisted && watch());
   }
 })();
