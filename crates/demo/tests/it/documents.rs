@@ -3,28 +3,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 use server::Server;
 use tokio::sync::oneshot;
 
-use crate::{now_us, root};
+use crate::{files_below, has_ending, now_us, root};
 
 /// The text between single backticks.
 fn code_spans(document: &str) -> Vec<&str> {
     document.split('`').skip(1).step_by(2).collect()
-}
-
-fn rust_sources(dir: &Path, text: &mut String) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            rust_sources(&path, text);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            *text += &fs::read_to_string(&path).unwrap();
-        }
-    }
 }
 
 /// Phrases that were replaced by plain English: CONTRIBUTING.md has the rules.
@@ -51,29 +39,16 @@ const REPLACED: [&str; 20] = [
     "back-up",
 ];
 
-/// Collects the files of a folder that people read, without those that others wrote.
-fn written_here(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let is_own =
-            !["target", ".git", "vendor", "node_modules", "CONTRIBUTING.md"].contains(&name);
-        let is_read = |path: &Path| {
-            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-            ["rs", "md", "html", "js", "c", "py", "yaml", "toml"].contains(&ending)
-        };
-        if path.is_dir() && is_own {
-            written_here(&path, found);
-        } else if is_own && is_read(&path) && path != root().join(file!()) {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn phrases_that_were_replaced_do_not_come_back() {
-    let mut files = Vec::new();
-    written_here(&root(), &mut files);
+    let of_others = ["target", ".git", "vendor", "node_modules"];
+    let mut files = files_below(&root(), &of_others);
+    // CONTRIBUTING.md and this file quote them.
+    files.retain(|file| {
+        has_ending(file, &["rs", "md", "html", "js", "c", "py", "yaml", "toml"])
+            && !file.ends_with("CONTRIBUTING.md")
+            && *file != root().join(file!())
+    });
     assert!(files.len() > 200, "only {} files are read", files.len());
     let mut found = Vec::new();
     for file in &files {
@@ -121,8 +96,9 @@ fn every_path_in_the_documents_exists() {
 #[test]
 fn every_test_that_the_architecture_names_exists() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let mut sources = String::new();
-    rust_sources(&root().join("crates"), &mut sources);
+    let mut sources = files_below(&root().join("crates"), &[]);
+    sources.retain(|path| has_ending(path, &["rs"]));
+    let sources: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     let mut n_named = 0;
     for citation in text.split("*(").skip(1).filter_map(|rest| rest.split(")*").next()) {
         if !citation.contains("test:") && !citation.contains("tests:") {

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use crate::root;
+use crate::{files_below, has_ending, root};
 
 /// Crates that the tests of `demo` may use besides: they inspect what the programs wrote, and run those
 /// that the demo does not.
@@ -94,24 +93,15 @@ fn versions_are_stated_once_for_the_whole_workspace() {
     }
 }
 
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// The names of the files below `src` of all crates that say a word.
 fn sources_with(word: &str) -> Vec<String> {
     let mut found = Vec::new();
     for name in manifests().keys() {
-        sources(&root().join("crates").join(name).join("src"), &mut found);
+        found.extend(files_below(&root().join("crates").join(name).join("src"), &[]));
     }
-    found.retain(|path| fs::read_to_string(path).unwrap().contains(word));
+    found.retain(|path| {
+        has_ending(path, &["rs"]) && fs::read_to_string(path).unwrap().contains(word)
+    });
     found.iter().map(|path| path.file_name().unwrap().to_str().unwrap().into()).collect()
 }
 

@@ -103,6 +103,28 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Returns the files of a folder and of the folders in it, without those named `skipped`.
+fn files_below(dir: &Path, skipped: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if skipped.iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(files_below(&path, skipped));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Returns `true` if the name of a file ends with one of these.
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension().is_some_and(|ending| endings.iter().any(|known| ending == *known))
+}
+
 /// Returns the folder of real recordings, outside of this repository.
 fn shared_dir() -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
