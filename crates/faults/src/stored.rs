@@ -26,8 +26,8 @@ pub(crate) fn sequences(data_dir: &Path) -> anyhow::Result<BTreeSet<u64>> {
     }
     // Structure, hash of every row, counts.
     let found = store_sqlite::verify(&path, |_| ()).context("the database cannot be verified")?;
-    if found.n_faults > 0 {
-        bail!("the database is damaged: {}", found.faults.join("; "));
+    if found.n_problems > 0 {
+        bail!("the database is damaged: {}", found.problems.join("; "));
     }
     Ok(sequences)
 }

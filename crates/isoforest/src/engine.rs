@@ -17,14 +17,14 @@ use heaps::Heaps;
 #[cfg(target_arch = "x86_64")]
 use planes::{Kernel, Planes};
 #[cfg(target_arch = "x86_64")]
-use {avx512::Avx512, blocks::Blocks, planes::avx2::Avx2};
+use {blocks::Blocks, loads::Avx512, planes::avx2::Avx2};
 
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod blocks;
 mod exits;
 mod heaps;
+#[cfg(target_arch = "x86_64")]
+mod loads;
 mod narrow;
 #[cfg(target_arch = "x86_64")]
 mod planes;

@@ -23,7 +23,7 @@ pub struct Args {
     pub model_dir: PathBuf,
 
     /// The input, - for standard input: a CSV, plain or gzipped, whose first line names the
-    /// columns, or a raw matrix with a row of the model's features after another
+    /// columns, or a raw matrix: rows of values in the order of the model's features
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
 

@@ -19,7 +19,7 @@ pub enum InvalidStationId {
     #[error("must not be longer than {} characters", StationId::LEN_MAX)]
     TooLong,
     /// A character could be misread by another program.
-    #[error("may have letters A to Z, digits and . _ : - only, and starts with a letter or digit")]
+    #[error("may have ASCII letters, digits and . _ : - only, and starts with a letter or digit")]
     Charset,
 }
 

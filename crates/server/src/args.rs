@@ -21,7 +21,7 @@ use tracing_subscriber::filter::LevelFilter;
 /// The file in the data folder that predictions are kept in.
 pub const DATABASE_FILE: &str = "events.db";
 
-/// Judges events that stations send, keeps every prediction, and answers over HTTP; GET /docs shows what can be asked.
+/// Judges events that stations send, keeps every prediction, and answers over HTTP; GET /docs describes the API.
 #[derive(Debug, Clone, Parser)]
 #[command(version, allow_negative_numbers = true, args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -41,7 +41,7 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Copies the database into a file, while the server runs or not
     Backup(BackupArgs),
-    /// Puts a backup in the place of the database, which is put aside; stop the server first
+    /// Replaces the database with a backup and keeps the old one beside it; stop the server first
     Restore(RestoreArgs),
 }
 

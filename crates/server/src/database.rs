@@ -32,21 +32,21 @@ pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<()> {
             found.n_without_hash
         )?;
     }
-    for fault in &found.faults {
-        writeln!(out, "fault: {fault}")?;
+    for problem in &found.problems {
+        writeln!(out, "problem: {problem}")?;
     }
-    let n_untold = found.n_faults - found.faults.len() as u64;
+    let n_untold = found.n_problems - found.problems.len() as u64;
     if n_untold > 0 {
         writeln!(out, "and {n_untold} more")?;
     }
-    if found.n_faults > 0 {
+    if found.n_problems > 0 {
         let remedy = match &args.backup {
             Some(_) => "use another backup",
             None => "restore a backup with `server restore FILE`",
         };
         bail!(
             "{} found; {remedy}, or save what can be read with `sqlite3 {} .recover`",
-            counted(found.n_faults, "fault"),
+            counted(found.n_problems, "problem"),
             path.display()
         );
     }
@@ -73,7 +73,7 @@ pub fn back_up(args: &BackupArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts a backup in the place of the database, which is put aside.
+/// Replaces the database with a backup; the old one is kept beside it.
 ///
 /// # Errors
 ///

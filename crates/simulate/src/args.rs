@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, requires = "worn_station")]
     pub worn_after: u64,
 
-    /// Begin so long ago, such as 90s, 30m or 1h: events of the past are sent at once, and then as time goes by
+    /// Start in the past, such as 90s, 30m or 1h ago: those events are sent at once, later ones in real time
     #[arg(long, value_name = "TIME", conflicts_with_all = ["replay", "rate"], value_parser = time_span)]
     pub backfill: Option<Duration>,
 

@@ -37,10 +37,10 @@ pub enum BackupError {
         path: PathBuf,
     },
     /// The database is damaged, and so is the copy.
-    #[error("the database is damaged, so no backup was written: {fault}; run `server verify`")]
+    #[error("the database is damaged, so no backup was written: {problem}; run `server verify`")]
     Damaged {
-        /// The first fault.
-        fault: String,
+        /// The first problem.
+        problem: String,
     },
     /// The database cannot be opened or read.
     #[error(transparent)]
@@ -63,12 +63,12 @@ pub enum BackupError {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The backup has to be sound.
-    #[error("`{}` is damaged, so nothing was changed: {fault}; use another backup", path.display())]
+    #[error("`{}` is damaged, so nothing was changed: {problem}; use another backup", path.display())]
     Damaged {
         /// The backup.
         path: PathBuf,
-        /// The first fault.
-        fault: String,
+        /// The first problem.
+        problem: String,
     },
     /// The backup is the database itself.
     #[error("`{}` is the database itself; name a backup of it", path.display())]
@@ -141,8 +141,8 @@ pub fn back_up(
     let (file, copy) = copy(&source, backup, progress)?;
     close(copy)?;
     let found = verify(file.path(), |_| ())?;
-    if let Some(fault) = found.faults.into_iter().next() {
-        return Err(BackupError::Damaged { fault });
+    if let Some(problem) = found.problems.into_iter().next() {
+        return Err(BackupError::Damaged { problem });
     }
     let permissions = fs::metadata(database).map(|metadata| metadata.permissions());
     permissions
@@ -181,8 +181,8 @@ pub fn restore(
     schema::migrate(&mut copy, backup)?;
     close(copy).map_err(BackupError::from)?;
     let found = verify(file.path(), |_| ())?;
-    if let Some(fault) = found.faults.into_iter().next() {
-        return Err(RestoreError::Damaged { path: backup.to_owned(), fault });
+    if let Some(problem) = found.problems.into_iter().next() {
+        return Err(RestoreError::Damaged { path: backup.to_owned(), problem });
     }
     let last_id = continue_ids(file.path(), mark.mark().last_id.max(last_id_of(&target)))
         .map_err(BackupError::from)?;

@@ -91,8 +91,8 @@ pub(crate) fn open_checked(path: &Path, mark: Mark) -> Result<Connection, OpenEr
         tracing::error!(
             first_missing_id = ledger.last_id + 1,
             last_missing_id = mark.last_id,
-            "`{}` has lost predictions that were acknowledged: it was replaced, its log was deleted, or its disk did \
-             not keep what it said it had",
+            "`{}` has lost predictions that were acknowledged: it was replaced, its WAL was deleted, or its disk lost \
+             what it had confirmed",
             path.display()
         );
     }

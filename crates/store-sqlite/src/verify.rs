@@ -1,4 +1,4 @@
-//! Looking at every row of a database, as nothing does while it is in use.
+//! Looks at every row of a database.
 
 use std::path::Path;
 
@@ -15,20 +15,20 @@ pub struct Verification {
     pub n_predictions: u64,
     /// Of these, how many are from before rows had hashes.
     pub n_without_hash: u64,
-    /// Descriptions of the first [`Verification::FAULTS_MAX`] faults.
-    pub faults: Vec<String>,
-    /// The number of faults.
-    pub n_faults: u64,
+    /// Descriptions of the first [`Verification::PROBLEMS_MAX`] problems.
+    pub problems: Vec<String>,
+    /// The number of problems.
+    pub n_problems: u64,
 }
 
 impl Verification {
-    /// The number of faults that are described.
-    pub const FAULTS_MAX: usize = 20;
+    /// The number of problems that are described.
+    pub const PROBLEMS_MAX: usize = 20;
 
-    fn fault(&mut self, words: impl FnOnce() -> String) {
-        self.n_faults += 1;
-        if self.faults.len() < Self::FAULTS_MAX {
-            self.faults.push(words());
+    fn problem(&mut self, words: impl FnOnce() -> String) {
+        self.n_problems += 1;
+        if self.problems.len() < Self::PROBLEMS_MAX {
+            self.problems.push(words());
         }
     }
 }
@@ -49,7 +49,7 @@ pub enum VerifyError {
 ///
 /// # Errors
 ///
-/// Fails when it cannot be opened or read at all. What is wrong with its contents is no error.
+/// Fails when it cannot be opened or read at all. Damage to its contents is not an error.
 pub fn verify(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verification, VerifyError> {
     let connection = schema::open_for_reading(path)?;
     schema::check_readable(&connection, path)?;
@@ -60,9 +60,9 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verification
     structure(&connection, &mut verification);
     // A tree that is broken ends the walk early; what was seen so far still counts.
     if let Err(error) = rows(&connection, &mut verification, &mut progress) {
-        verification.fault(|| format!("the rows cannot be read to their end: {error}"));
+        verification.problem(|| format!("the rows cannot be read to their end: {error}"));
     } else if let Err(error) = totals(&connection, &mut verification) {
-        verification.fault(|| format!("the totals cannot be read: {error}"));
+        verification.problem(|| format!("the totals cannot be read: {error}"));
     }
     Ok(verification)
 }
@@ -76,10 +76,10 @@ fn structure(connection: &Connection, verification: &mut Verification) {
         Ok(lines) if lines == ["ok"] => {}
         Ok(lines) => {
             for line in lines {
-                verification.fault(|| line);
+                verification.problem(|| line);
             }
         }
-        Err(error) => verification.fault(|| format!("the structure cannot be checked: {error}")),
+        Err(error) => verification.problem(|| format!("the structure cannot be checked: {error}")),
     }
 }
 
@@ -109,8 +109,8 @@ fn rows(
         match hashes_of(row) {
             Ok((_, None)) => verification.n_without_hash += 1,
             Ok((expected, Some(found))) if expected == found => {}
-            Ok(_) => verification.fault(|| format!("{} is not what was written", place())),
-            Err(error) => verification.fault(|| format!("{} cannot be read: {error}", place())),
+            Ok(_) => verification.problem(|| format!("{} is not what was written", place())),
+            Err(error) => verification.problem(|| format!("{} cannot be read: {error}", place())),
         }
         if verification.n_predictions.is_multiple_of(10_000) {
             progress(verification.n_predictions);
@@ -130,13 +130,13 @@ fn totals(connection: &Connection, verification: &mut Verification) -> rusqlite:
     let counted = (n_predictions, n_anomalies);
     let noted = (ledger.totals.events, ledger.totals.anomalies);
     if counted != noted {
-        verification.fault(|| {
+        verification.problem(|| {
             format!("there are {counted:?} predictions and anomalies, and {noted:?} are noted")
         });
     }
     if last_id > ledger.last_id {
         verification
-            .fault(|| format!("there is an id {last_id} above the last, {}", ledger.last_id));
+            .problem(|| format!("there is an id {last_id} above the last, {}", ledger.last_id));
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub mod style {
 // purpose of the program.
 #[derive(Debug, Clone, Subcommand)]
 enum ShellCommand {
-    /// Prints completions for a shell, to be put where that looks for them
+    /// Prints completions for a shell
     Completions {
         /// The shell
         shell: Shell,

@@ -29,8 +29,8 @@ pub struct Args {
 
     /// Columns to learn from [default: those of the schema, else all that hold numbers]
     ///
-    /// Columns that tell the time, the sequence or the station are only learnt when they are named
-    /// here, and those that tell the truth, such as a label, never.
+    /// The time, the sequence and the station are only learnt from when they are named here; columns
+    /// with the truth, such as a label, never are.
     #[arg(long, value_name = "A,B,C", value_delimiter = ',', requires = "input")]
     pub features: Option<Vec<String>>,
 
@@ -87,7 +87,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
-    /// Only tell how long it takes to grow the forest, of several times; write nothing
+    /// Only measure how long it takes to grow the forest, several times; write nothing
     #[arg(long)]
     pub time: bool,
 

@@ -165,13 +165,13 @@ impl Summary<'_> {
         let Some(trial) = self.trial else {
             return writeln!(
                 out,
-                "drift        not measured: too few rows to set a fifth of them aside"
+                "stability    not measured: too few rows to set a fifth of them aside"
             );
         };
         let (measured, asked) = (percent(trial.measured()), percent(trial.asked));
         writeln!(
             out,
-            "drift        learnt from the first {} rows, {measured} of the last {} are called anomalous ({asked} asked)",
+            "stability    learnt from the first {} rows, {measured} of the last {} are called anomalous ({asked} asked)",
             grouped(trial.n_learnt as f64),
             grouped(trial.n_judged as f64),
         )

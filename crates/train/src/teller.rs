@@ -33,7 +33,7 @@ struct Trained<'a> {
     bad_rows: usize,
     threshold: f64,
     /// Share of the last fifth that is called anomalous by a model of what came before.
-    drift_rate: Option<f64>,
+    stability_rate: Option<f64>,
     files: Vec<String>,
     duration_s: f64,
 }
@@ -76,7 +76,7 @@ impl<'a> Teller<'a> {
             rows: meta.training_rows,
             bad_rows: summary.data.n_bad_rows,
             threshold: meta.threshold,
-            drift_rate: summary.trial.map(crate::StabilityTrial::measured),
+            stability_rate: summary.trial.map(crate::StabilityTrial::measured),
             files,
             duration_s: summary.took.as_secs_f64(),
         }

@@ -12,8 +12,8 @@
 )]
 use std::arch::x86_64::*;
 
-use super::avx512::{Avx512, load_rounded_up};
 use super::exits::Exits;
+use super::loads::{Avx512, load_rounded_up};
 use super::treetop::{EXITS, Treetop};
 use crate::conventions::InputPrecision;
 use crate::path_sum::PathSum;

@@ -107,7 +107,7 @@ fn every_fault_of_a_row_is_named_with_line_and_column() {
     assert_eq!(
         bad,
         [
-            "a.csv:2: column 3 (station_id) may have letters A to Z, digits and . _ : - only, and starts with a \
+            "a.csv:2: column 3 (station_id) may have ASCII letters, digits and . _ : - only, and starts with a \
              letter or digit; column 1 (timestamp) is not a time such as 2026-01-02 03:04:05; \
              column 2 (sequence) is not a whole number from 0; column 4 (x) is not a number",
             "a.csv:3: column 4 (x) is empty",

@@ -83,7 +83,7 @@ fn messages_say_what_is_expected_and_echo_nothing() {
     let message = FeatureSchema::default().parse(json.as_bytes(), NOW_US).unwrap_err().to_string();
     assert_eq!(
         message,
-        "station_id may have letters A to Z, digits and . _ : - only, and starts with a letter or digit; \
+        "station_id may have ASCII letters, digits and . _ : - only, and starts with a letter or digit; \
          humidity_pct must be between 0 and 100"
     );
 }

@@ -173,7 +173,11 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
     let path = test.path();
     let _dir = test.close();
     let found = verify(&path, |_| ()).unwrap();
-    assert_eq!((found.n_predictions, found.n_faults, found.n_without_hash), (3, 0, 0), "{found:?}");
+    assert_eq!(
+        (found.n_predictions, found.n_problems, found.n_without_hash),
+        (3, 0, 0),
+        "{found:?}"
+    );
 
     // In text, where SQLite sees nothing wrong.
     let mut bytes = std::fs::read(&path).unwrap();
@@ -187,8 +191,9 @@ async fn a_flipped_bit_is_found_by_the_hash_of_its_row() {
     connection.execute_batch("UPDATE predictions SET id = 70 WHERE id = 1").unwrap();
     connection.execute_batch("UPDATE totals SET anomalies = 4").unwrap();
     let found = verify(&path, |_| ()).unwrap();
-    assert_eq!(found.n_faults, 4, "{found:?}");
-    let of_rows = found.faults.iter().filter(|fault| fault.contains("is not what was written"));
+    assert_eq!(found.n_problems, 4, "{found:?}");
+    let of_rows =
+        found.problems.iter().filter(|problem| problem.contains("is not what was written"));
     assert_eq!(of_rows.count(), 2, "{found:?}");
 }
 
@@ -217,7 +222,7 @@ async fn a_backup_made_in_use_is_restored_without_a_reported_loss() {
     assert_eq!(store.latest_anomalies(newest(1)).await.unwrap()[0].id, 6);
     drop(store);
     writer.join().unwrap();
-    assert_eq!(verify(&path, |_| ()).unwrap().n_faults, 0);
+    assert_eq!(verify(&path, |_| ()).unwrap().n_problems, 0);
 
     // In a place where nothing was.
     let elsewhere = dir.path().join("new/events.db");
@@ -356,7 +361,7 @@ async fn a_backup_ends_although_events_keep_coming() {
     assert!(sequence >= 100_003, "too few steps to show anything");
     assert_eq!(n_predictions, 20_000);
     let found = verify(&backup, |_| ()).unwrap();
-    assert_eq!((found.n_predictions, found.n_faults), (20_000, 0), "{found:?}");
+    assert_eq!((found.n_predictions, found.n_problems), (20_000, 0), "{found:?}");
 }
 
 /// Seen to fail with a writer that ends in silence.

@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 
 use super::layout::{LengthPlanes, LevelTables, RankTable, TreeCodes};
 use super::{BLOCK, Bytes, Kernel, Values, take_rows_portably};
-use crate::engine::avx512::{Avx512, load_rounded_up};
+use crate::engine::loads::{Avx512, load_rounded_up};
 use crate::path_sum::PathSum;
 
 impl Kernel for Avx512 {
