@@ -1,12 +1,15 @@
 //! The pair of files that a model is kept in.
 
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use files::{WriteError, write_atomically};
+use isoforest::envelope;
 use sensor::ModelVersion;
 
-use crate::artefact::{ArtefactError, sha256_hex};
+use crate::artefact::{ArtefactError, DETECTOR_KIND, sha256_hex};
 use crate::detector::Detector;
 use crate::meta::{FeatureMeta, ModelMeta, shares};
 
@@ -15,25 +18,47 @@ pub const ARTEFACT_FILE: &str = "isoforest.bin";
 /// The metadata: what people and tools want to know of it.
 pub const META_FILE: &str = "model_meta.json";
 
-/// An error that occurs when a model is loaded.
+/// Bytes of the largest artefact.
+const ARTEFACT_LEN_MAX: u64 = (envelope::HEADER_LEN + envelope::PAYLOAD_LEN_MAX) as u64;
+/// Bytes of the largest metadata.
+const META_LEN_MAX: u64 = 64 << 20;
+
+/// An error that occurs when a model is loaded. Its text names the file, and not the folder: whoever
+/// chose that adds it.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file could not be read.
-    #[error("cannot read `{}`", path.display())]
+    #[error("cannot read `{}`", name(path))]
     Read {
         /// The file.
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
     },
+    /// It is a pipe, a device or a folder, which may have no end; it was not read.
+    #[error("`{}` is not a regular file", name(path))]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It is larger than any model; it was not read.
+    #[error("`{}` has {len} bytes, and a model has up to {len_max}", name(path))]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        len: u64,
+        /// The largest length.
+        len_max: u64,
+    },
     /// There is an artefact, and nothing that says what it is.
-    #[error("`{}` has no `{META_FILE}` beside it", path.display())]
+    #[error("`{}` has no `{META_FILE}` beside it", name(path))]
     NoMeta {
         /// The artefact.
         path: PathBuf,
     },
     /// The artefact is no detector, or not a whole one.
-    #[error("`{}` is damaged or no model", path.display())]
+    #[error("`{}` is damaged or no model", name(path))]
     Artefact {
         /// The artefact.
         path: PathBuf,
@@ -41,7 +66,7 @@ pub enum LoadError {
         source: ArtefactError,
     },
     /// The metadata is not what it should be.
-    #[error("`{}` is damaged or no model metadata", path.display())]
+    #[error("`{}` is damaged or no model metadata", name(path))]
     Meta {
         /// The metadata.
         path: PathBuf,
@@ -51,7 +76,7 @@ pub enum LoadError {
     /// The two files are not of one training.
     #[error(
         "`{}` does not match `{META_FILE}`, which describes model {model_version}: {difference}",
-        path.display()
+        name(path)
     )]
     Mismatch {
         /// The artefact.
@@ -87,11 +112,11 @@ impl Detector {
     /// Fails when a file cannot be read, is damaged, or is not of the same training as the other.
     pub fn load(dir: &Path) -> Result<Option<Self>, LoadError> {
         let path = dir.join(ARTEFACT_FILE);
-        let Some(bytes) = read(&path)? else {
+        let Some(bytes) = read(&path, ARTEFACT_LEN_MAX, &DETECTOR_KIND)? else {
             return Ok(None);
         };
         let meta_path = dir.join(META_FILE);
-        let Some(meta) = read(&meta_path)? else {
+        let Some(meta) = read(&meta_path, META_LEN_MAX, &[])? else {
             return Err(LoadError::NoMeta { path });
         };
         let meta: ModelMeta = serde_json::from_slice(&meta)
@@ -132,10 +157,36 @@ impl Detector {
     }
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(LoadError::Read { path: path.to_owned(), source }),
+/// Reads a file of up to `len_max` bytes; `None` when there is none. Of one that does not begin with
+/// `kind`, no more than its first bytes are read.
+fn read(path: &Path, len_max: u64, kind: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
+    let file = match fs::metadata(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(LoadError::Read { path: path.to_owned(), source }),
+    };
+    if !file.is_file() {
+        return Err(LoadError::NotAFile { path: path.to_owned() });
     }
+    if file.len() > len_max {
+        return Err(LoadError::TooLarge { path: path.to_owned(), len: file.len(), len_max });
+    }
+    let bytes = read_bounded(path, len_max, kind);
+    bytes.map(Some).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+}
+
+fn read_bounded(path: &Path, len_max: u64, kind: &[u8]) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    (&file).take(kind.len() as u64).read_to_end(&mut bytes)?;
+    if bytes == kind {
+        // It may have grown meanwhile.
+        (&file).take(len_max - bytes.len() as u64).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Returns the name of a file without its folder.
+fn name(path: &Path) -> std::path::Display<'_> {
+    Path::new(path.file_name().unwrap_or(OsStr::new(""))).display()
 }

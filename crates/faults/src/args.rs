@@ -44,6 +44,8 @@ pub enum Fault {
     },
     /// Fills its disk: events are refused, and taken again when there is room
     Diskfull,
+    /// Takes its log away, fills it or leaves it unread: events are stored all the same
+    Log,
     /// Stops it under load: it answers what it began, loses nothing, and keeps others away
     Sigterm {
         /// The number of repetitions
@@ -91,6 +93,7 @@ impl Fault {
             Self::Powercut { images: few(10_000, 300) },
             Self::Nthfail { stride: few(1, 7) },
             Self::Diskfull,
+            Self::Log,
             Self::Sigterm { loops: few(50, 5) },
             Self::Reload { loops: few(100, 20) },
             Self::Model { mutations: few(10_000, 1_000) },
@@ -106,6 +109,7 @@ impl Fault {
             Self::Powercut { .. } => "powercut",
             Self::Nthfail { .. } => "nthfail",
             Self::Diskfull => "diskfull",
+            Self::Log => "log",
             Self::Sigterm { .. } => "sigterm",
             Self::Reload { .. } => "reload",
             Self::Model { .. } => "model",

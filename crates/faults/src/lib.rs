@@ -14,6 +14,7 @@ mod diskfull;
 mod kill9;
 mod largest_allocation;
 mod load;
+mod log;
 mod model;
 mod nthfail;
 mod powercut;
@@ -86,6 +87,7 @@ fn cause(fault: &Fault, stage: &Stage) -> anyhow::Result<Verdict> {
         Fault::Reload { loops } => reload::cause(stage, loops),
         Fault::Model { mutations } => model::cause(stage, mutations),
         Fault::Race { rounds } => race::cause(stage, rounds),
+        Fault::Log => log::cause(stage),
         Fault::Slowloris { connections } => slowloris::cause(stage, connections),
         Fault::All { .. } => unreachable!("it was taken apart"),
     }

@@ -1,7 +1,7 @@
 //! Everything that is refused, as `application/problem+json` (RFC 9457).
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -58,11 +58,8 @@ pub enum ApiError {
         n_events_max: usize,
     },
     /// The model was not replaced.
-    #[error("the current model stays active: {0}")]
-    ModelUnusable(String),
-    /// The model has other features than the current one.
-    #[error("the current model stays active: {0}")]
-    OtherFeatures(String),
+    #[error("the current model stays active: {}", .0.reason())]
+    Reload(#[from] Arc<ReloadError>),
     /// The request does not follow the inference protocol, or its values are impossible.
     #[error("{0}")]
     Inference(String),
@@ -89,26 +86,8 @@ impl From<KeepError> for ApiError {
     }
 }
 
-impl From<ReloadError> for ApiError {
-    fn from(error: ReloadError) -> Self {
-        match error {
-            ReloadError::Panic(error) => Self::Panic(error),
-            error @ ReloadError::OtherFeatures { .. } => Self::OtherFeatures(chain(&error)),
-            error => Self::ModelUnusable(chain(&error)),
-        }
-    }
-}
-
-/// Joins the messages of an error and its sources.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
+fn is_panic(error: &ReloadError) -> bool {
+    matches!(error, ReloadError::Panic(_))
 }
 
 impl ApiError {
@@ -119,10 +98,12 @@ impl ApiError {
             Self::BadRequest { status, .. } => *status,
             Self::NotFound | Self::NotStored(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ModelUnusable(_) | Self::OtherFeatures(_) => StatusCode::CONFLICT,
+            Self::Reload(error) if !is_panic(error) => StatusCode::CONFLICT,
             Self::NotABatch | Self::Inference(_) => StatusCode::BAD_REQUEST,
             Self::TooManyEvents { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Read(ReadError::Panic(_)) | Self::Panic(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Read(ReadError::Panic(_)) | Self::Panic(_) | Self::Reload(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::BodiesFull | Self::TooManyStreams { .. } | Self::Read(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -138,8 +119,11 @@ impl ApiError {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotABatch => "not_a_batch",
             Self::TooManyEvents { .. } => "too_many_events",
-            Self::ModelUnusable(_) => "model_unusable",
-            Self::OtherFeatures(_) => "other_features",
+            Self::Reload(error) => match **error {
+                ReloadError::Panic(_) => "internal",
+                ReloadError::OtherFeatures { .. } => "other_features",
+                ReloadError::NoModel | ReloadError::Unusable(_) => "model_unusable",
+            },
             Self::Inference(_) => "invalid_inference",
             Self::TooManyStreams { .. } => "too_many_streams",
             Self::Read(ReadError::Busy) | Self::BodiesFull => "overloaded",
@@ -157,6 +141,7 @@ impl ApiError {
                 String::from("reading takes too long; ask for less, such as a shorter time")
             }
             Self::Panic(_) | Self::Read(ReadError::Panic(_)) => String::from(INTERNAL),
+            Self::Reload(error) if is_panic(error) => String::from(INTERNAL),
             Self::Read(_) => String::from("the database cannot be read; try again later"),
             _ => self.to_string(),
         }

@@ -92,12 +92,12 @@ pub(crate) async fn reload(
     let force = query.take("force", query::boolean).unwrap_or(false);
     query.finish()?;
     let other_features = if force { OtherFeatures::Accept } else { OtherFeatures::Refuse };
-    let refused = match pipeline.models.reload(other_features).await {
-        Ok(_) => {
-            let target = format!("{root}ui/model?reload=done");
-            return Ok(Redirect::to(&target).into_response());
-        }
-        Err(ReloadError::OtherFeatures { difference }) => Outcome {
+    let Err(error) = pipeline.models.reload(other_features).await else {
+        let target = format!("{root}ui/model?reload=done");
+        return Ok(Redirect::to(&target).into_response());
+    };
+    let refused = match &*error {
+        ReloadError::OtherFeatures { difference } => Outcome {
             is_good: false,
             can_be_forced: true,
             text: format!(
@@ -105,16 +105,15 @@ pub(crate) async fn reload(
                  like those of now would be refused or judged without some of their values."
             ),
         },
-        Err(error) => match ApiError::from(error) {
-            ApiError::ModelUnusable(reason) => Outcome {
-                is_good: false,
-                can_be_forced: false,
-                text: format!(
-                    "The current model stays active. The model in the folder cannot be used: {reason}"
-                ),
-            },
-            error => return Err(error),
+        ReloadError::NoModel | ReloadError::Unusable(_) => Outcome {
+            is_good: false,
+            can_be_forced: false,
+            text: format!(
+                "The current model stays active. The model in the folder cannot be used: {}",
+                error.reason()
+            ),
         },
+        ReloadError::Panic(_) => return Err(error.into()),
     };
     let shown = show(&pipeline, root, Some(refused)).await?;
     Ok((StatusCode::CONFLICT, page(&shown, Policy::Strict)).into_response())

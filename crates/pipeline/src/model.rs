@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use detector::{ARTEFACT_FILE, Detector, Engine, EngineError, LoadError};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use sensor::{Clock, Feature, ModelVersion};
 use tokio::task::JoinError;
 
@@ -96,11 +98,8 @@ impl ModelFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// There is nothing to load.
-    #[error("there is no `{ARTEFACT_FILE}` in `{}`", dir.display())]
-    NoModel {
-        /// The folder.
-        dir: PathBuf,
-    },
+    #[error("there is no `{ARTEFACT_FILE}` in the folder of the model")]
+    NoModel,
     /// The files cannot be used.
     #[error(transparent)]
     Unusable(#[from] UnusableModel),
@@ -118,6 +117,13 @@ pub enum ReloadError {
     /// Loading panicked.
     #[error("a task has panicked")]
     Panic(#[from] JoinError),
+}
+
+impl ReloadError {
+    /// Returns the reason with all its causes.
+    pub fn reason(&self) -> String {
+        wording::chain(self)
+    }
 }
 
 /// The features in which a model differs from another.
@@ -194,9 +200,15 @@ struct Slot {
     files: ModelFiles,
     clock: Clock,
     observers: Observers,
-    /// Reloads take turns.
-    turn: tokio::sync::Mutex<()>,
+    /// Reloads take turns. Holds why the last one failed.
+    turn: tokio::sync::Mutex<Option<String>>,
+    /// The reloads that wait for their turn: at most one that refuses other features, and one that
+    /// accepts them.
+    waiting: Mutex<Vec<(OtherFeatures, Reload)>>,
 }
+
+/// The outcome of a reload, which all who asked for it wait for.
+type Reload = Shared<BoxFuture<'static, Result<Arc<Model>, Arc<ReloadError>>>>;
 
 /// The parts that are updated when the model changes.
 #[derive(Debug, Clone)]
@@ -215,6 +227,7 @@ impl Models {
             clock,
             observers,
             turn: tokio::sync::Mutex::default(),
+            waiting: Mutex::default(),
         }))
     }
 
@@ -225,27 +238,52 @@ impl Models {
 
     /// Replaces the model with the one in the folder, and returns it.
     ///
+    /// However many ask, one reload runs and one waits, which the others join.
+    ///
     /// # Errors
     ///
     /// Fails when there is no model, when it cannot be used, or has other features and must not; the
     /// current one then stays in use.
-    pub async fn reload(&self, other_features: OtherFeatures) -> Result<Arc<Model>, ReloadError> {
+    pub async fn reload(
+        &self,
+        other_features: OtherFeatures,
+    ) -> Result<Arc<Model>, Arc<ReloadError>> {
+        self.waiting_reload(other_features).await
+    }
+
+    /// Returns the reload that waits for its turn, which may be a new one.
+    fn waiting_reload(&self, other_features: OtherFeatures) -> Reload {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, reload)) = waiting.iter().find(|(kind, _)| *kind == other_features) {
+            return reload.clone();
+        }
         let models = self.clone();
         // A reload finishes even if its client disconnects.
-        tokio::spawn(async move { models.reload_in_turn(other_features).await }).await?
+        let task = tokio::spawn(async move { models.reload_in_turn(other_features).await });
+        let reload = task
+            .map(|done| done.unwrap_or_else(|panic| Err(panic.into())).map_err(Arc::new))
+            .boxed()
+            .shared();
+        waiting.push((other_features, reload.clone()));
+        reload
     }
 
     async fn reload_in_turn(
         &self,
         other_features: OtherFeatures,
     ) -> Result<Arc<Model>, ReloadError> {
-        let Slot { current, files, clock, observers, turn } = &*self.0;
-        let _turn = turn.lock().await;
+        let Slot { current, files, clock, observers, turn, waiting } = &*self.0;
+        let mut last_failure = turn.lock().await;
+        // Whoever asks from now on may mean files that this one does not see.
+        waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(kind, _)| *kind != other_features);
         let (files, now_us) = (files.clone(), clock());
         // Reads files and lays out trees: not for async code.
         let load = move || match files.load(now_us) {
             Ok(Some(model)) => Ok(Arc::new(model)),
-            Ok(None) => Err(ReloadError::NoModel { dir: files.dir }),
+            Ok(None) => Err(ReloadError::NoModel),
             Err(unusable) => Err(unusable.into()),
         };
         let loaded = tokio::task::spawn_blocking(load).await?;
@@ -267,10 +305,19 @@ impl Models {
                 );
                 current.store(Arc::clone(model));
                 observers.model_in_use(model);
+                *last_failure = None;
             }
             Err(error) => {
-                let error: &dyn std::error::Error = error;
-                tracing::error!(error, "cannot reload the model; the current model stays active");
+                let failure = Some(error.reason());
+                // Who asks again and again is told each time; the log once.
+                if *last_failure != failure {
+                    let dir = self.0.files.dir.display();
+                    tracing::error!(
+                        error = failure,
+                        "cannot reload the model in `{dir}`; the current model stays active"
+                    );
+                }
+                *last_failure = failure;
             }
         }
         loaded

@@ -1,9 +1,9 @@
 //! A server in a process of its own.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -73,16 +73,7 @@ impl Launch {
     ///
     /// Fails when it ends before, with what it logged.
     pub fn start(&self) -> anyhow::Result<ServerProcess> {
-        let mut child = Command::new(&self.program)
-            .args(["--addr", "127.0.0.1:0", "--require-model", "--model-dir"])
-            .arg(&self.model_dir)
-            .arg("--data-dir")
-            .arg(&self.data_dir)
-            .args(&self.args)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot run `{}`", self.program.display()))?;
+        let mut child = self.spawn("127.0.0.1:0", Stdio::piped())?;
         let lines = BufReader::new(child.stderr.take().expect("it was asked for"));
         let log = Arc::new(Mutex::new(String::new()));
         let (told, hears) = std::sync::mpsc::channel();
@@ -105,6 +96,43 @@ impl Launch {
         let status = child.wait().context("cannot wait for the server")?;
         let log = log.lock().unwrap_or_else(PoisonError::into_inner);
         bail!("the server ended with {status} before it listened: {}", log.trim_end())
+    }
+}
+
+impl Launch {
+    /// Starts the server with `log` as its standard error, and waits until it accepts a connection.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it ends before.
+    pub fn start_with_log(&self, log: Stdio) -> anyhow::Result<ServerProcess> {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let addr = free.context("cannot find a free port")?;
+        let mut process = Process(self.spawn(&addr.to_string(), log)?);
+        let begun = Instant::now();
+        while begun.elapsed() < START_TIMEOUT {
+            if TcpStream::connect(addr).is_ok() {
+                return Ok(ServerProcess { process, addr, log: Arc::default() });
+            }
+            if let Some(status) = process.0.try_wait().context("cannot wait for the server")? {
+                bail!("the server ended with {status} before it listened");
+            }
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        bail!("the server does not listen")
+    }
+
+    fn spawn(&self, addr: &str, log: Stdio) -> anyhow::Result<Child> {
+        Command::new(&self.program)
+            .args(["--addr", addr, "--require-model", "--model-dir"])
+            .arg(&self.model_dir)
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot run `{}`", self.program.display()))
     }
 }
 

@@ -8,12 +8,14 @@
 
 mod args;
 mod database;
+mod log;
 mod rlimit;
 mod starter;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::Router;
@@ -31,7 +33,11 @@ pub use args::{
     VerifyArgs,
 };
 pub use database::{back_up, restore, verify};
+pub use log::Log;
 pub use starter::load_or_train;
+
+/// The longest wait for the database to be closed at a stop.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server that has its port, its model and its database, and does not answer yet.
 #[derive(Debug)]
@@ -122,8 +128,9 @@ impl Server {
         while let Some(ended) = tasks.join_next().await {
             ended.context("a task has panicked")?;
         }
-        tokio::task::spawn_blocking(move || writer.join())
+        tokio::time::timeout(CLOSE_TIMEOUT, tokio::task::spawn_blocking(move || writer.join()))
             .await
+            .context("the disk does not answer, so the database was not closed; everything that was acknowledged is in it and its WAL")?
             .context("cannot wait for the writer")?
             .context("the database was not closed")?;
         tracing::info!("stopped; everything that was acknowledged is stored");
@@ -151,6 +158,11 @@ fn open_pipeline(
     params: &SqliteParams,
 ) -> Result<(Pipeline, Registry, Writer), OpenError> {
     let mut registry = Registry::with_prefix("iot");
+    registry.register(
+        "log_lines_dropped",
+        "Lines that were not logged: nobody read the log, it could not be written, or they repeated",
+        log::lines_dropped(),
+    );
     let (pipeline, writer) = Pipeline::open(parts, &mut registry, |observer| {
         store_sqlite::open(database, params, observer)
     })?;

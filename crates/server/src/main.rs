@@ -5,8 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use pipeline::{Models, OtherFeatures};
-use server::{Args, Command, ServeArgs, Server};
-use terminal::LogFormat;
+use server::{Args, Command, Log, ServeArgs, Server};
 
 /// Memory that one thread allocates for a prediction is freed by another, which this allocator does without
 /// locks: a fifth more events a second.
@@ -17,38 +16,43 @@ fn main() -> ExitCode {
     terminal::main_with_log(
         |args: &Args| args.serve.log_format,
         |args| {
-            begin_log(&args.serve);
-            let out = &mut std::io::stdout();
-            match &args.command {
-                None => serve(&args.serve),
-                Some(Command::Verify(verify)) => server::verify(verify, out),
-                Some(Command::Backup(backup)) => server::back_up(backup, out),
-                Some(Command::Restore(restore)) => server::restore(restore, out),
+            let log = Log::begin(args.serve.log_level(), args.serve.log_format)
+                .context("cannot start the log")?;
+            let done = run(&args);
+            let is_read = log.end();
+            if done.is_err() && !is_read {
+                // Nobody would take the error either, and to write it could wait for ever.
+                std::process::exit(1);
             }
+            done
         },
     )
 }
 
-fn begin_log(args: &ServeArgs) {
-    let log =
-        tracing_subscriber::fmt().with_max_level(args.log_level()).with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Text => log.with_ansi(terminal::is_colourful(&std::io::stderr())).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+fn run(args: &Args) -> anyhow::Result<()> {
+    let out = &mut std::io::stdout();
+    match &args.command {
+        None => serve(&args.serve),
+        Some(Command::Verify(verify)) => server::verify(verify, out),
+        Some(Command::Backup(backup)) => server::back_up(backup, out),
+        Some(Command::Restore(restore)) => server::restore(restore, out),
     }
 }
 
 fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         // Before anything can be begun that would have to be ended well.
         let stop = stop_signal().context("cannot install the signal handler")?;
         let server = Server::bind(args, now_us).await?;
         reload_on_signal(server.models()).context("cannot install the signal handler")?;
         tracing::info!("listening on http://{}", server.addr()?);
         server.run(stop).await
-    })
+    });
+    // A thread that hangs in the system, such as in a file of a dead network drive, is left behind.
+    runtime.shutdown_background();
+    done
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock enters here")]

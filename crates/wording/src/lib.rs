@@ -13,6 +13,18 @@
 
 use std::time::Duration;
 
+/// Joins the messages of an error and of its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
 /// Writes a number without decimals and with its thousands separated: 10,000.
 pub fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");

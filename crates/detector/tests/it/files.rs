@@ -40,6 +40,28 @@ fn a_folder_without_an_artefact_holds_no_model() {
     assert!(Detector::load(&dir.path().join("nowhere")).unwrap().is_none());
 }
 
+/// Seen to hang on the pipe, and to read 4 GB, without a look at what the file is.
+#[cfg(unix)]
+#[test]
+fn files_that_may_have_no_end_are_refused_unread() {
+    let (dir, _) = saved();
+    for name in [ARTEFACT_FILE, META_FILE] {
+        let file = dir.path().join(name);
+        let whole = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        assert!(matches!(load_error(dir.path()), LoadError::NotAFile { .. }), "{name}");
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        assert!(matches!(load_error(dir.path()), LoadError::NotAFile { .. }), "{name}");
+        fs::remove_file(&file).unwrap();
+        fs::File::create(&file).unwrap().set_len(4 << 30).unwrap();
+        assert!(matches!(load_error(dir.path()), LoadError::TooLarge { .. }), "{name}");
+        fs::write(&file, whole).unwrap();
+    }
+    assert!(Detector::load(dir.path()).unwrap().is_some());
+}
+
 #[test]
 fn an_artefact_without_metadata_is_refused() {
     let (dir, _) = saved();
