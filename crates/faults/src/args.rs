@@ -44,6 +44,8 @@ pub enum Fault {
     },
     /// Fills its disk: events are refused, and taken again when there is room
     Diskfull,
+    /// Asks for large answers, on many connections that do not read them: memory stays bounded
+    Answers,
     /// Takes its log away, fills it or leaves it unread: events are stored all the same
     Log,
     /// Stops it under load: it answers what it began, loses nothing, and keeps others away
@@ -94,6 +96,7 @@ impl Fault {
             Self::Nthfail { stride: few(1, 7) },
             Self::Diskfull,
             Self::Log,
+            Self::Answers,
             Self::Sigterm { loops: few(50, 5) },
             Self::Reload { loops: few(100, 20) },
             Self::Model { mutations: few(10_000, 1_000) },
@@ -110,6 +113,7 @@ impl Fault {
             Self::Nthfail { .. } => "nthfail",
             Self::Diskfull => "diskfull",
             Self::Log => "log",
+            Self::Answers => "answers",
             Self::Sigterm { .. } => "sigterm",
             Self::Reload { .. } => "reload",
             Self::Model { .. } => "model",

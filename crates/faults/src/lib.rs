@@ -8,6 +8,7 @@
 //! It does not look into the server. It knows its socket, its signals, its
 //! files, and what the system does to all three.
 
+mod answers;
 mod args;
 mod disk_image;
 mod diskfull;
@@ -88,6 +89,7 @@ fn cause(fault: &Fault, stage: &Stage) -> anyhow::Result<Verdict> {
         Fault::Model { mutations } => model::cause(stage, mutations),
         Fault::Race { rounds } => race::cause(stage, rounds),
         Fault::Log => log::cause(stage),
+        Fault::Answers => answers::cause(stage),
         Fault::Slowloris { connections } => slowloris::cause(stage, connections),
         Fault::All { .. } => unreachable!("it was taken apart"),
     }

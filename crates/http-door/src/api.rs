@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use pipeline::{Pipeline, Shutdown};
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
 
+use crate::answers::Answers;
+use crate::hosts::Hosts;
 use crate::limits::{BODIES_KIB_MAX, STREAMS_MAX};
 use crate::metrics::Metrics;
+use crate::shares::Budget;
 
 /// The state that the routes share. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -22,10 +24,14 @@ pub struct Shared {
     /// The metrics of `/metrics`.
     pub(crate) registry: Registry,
     pub(crate) metrics: Arc<Metrics>,
+    /// The names under which the server may be asked.
+    pub(crate) hosts: Hosts,
     /// Memory for large bodies, in KiB.
-    pub(crate) body_memory: Arc<Semaphore>,
+    pub(crate) bodies: Budget,
+    /// Memory for large answers.
+    pub(crate) answers: Answers,
     /// Places for clients that watch.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Budget,
     /// Ends the streams, which would not end otherwise.
     pub(crate) shutdown: Shutdown,
 }
@@ -33,20 +39,27 @@ pub struct Shared {
 impl Api {
     /// Brings together what the routes share. `registry` has the metrics of all rooms; those of this
     /// one are added.
-    pub fn new(pipeline: Pipeline, mut registry: Registry, shutdown: Shutdown) -> Self {
+    pub fn new(
+        pipeline: Pipeline,
+        hosts: Hosts,
+        mut registry: Registry,
+        shutdown: Shutdown,
+    ) -> Self {
         let metrics = Arc::new(Metrics::register(&mut registry));
         Self(Arc::new(Shared {
             pipeline,
             registry,
             metrics,
-            body_memory: Arc::new(Semaphore::new(BODIES_KIB_MAX)),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            hosts,
+            bodies: Budget::new(BODIES_KIB_MAX),
+            answers: Answers::new(),
+            streams: Budget::new(STREAMS_MAX),
             shutdown,
         }))
     }
 
     /// Returns the metrics of this room.
-    pub fn metrics(&self) -> Arc<Metrics> {
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 }

@@ -48,6 +48,9 @@ pub enum ApiError {
     /// The bodies of other requests take all the memory reserved for bodies.
     #[error("too many large requests at once; send it again later")]
     BodiesFull,
+    /// Answers to other requests take all the memory reserved for answers.
+    #[error("too many large answers at once; ask again later")]
+    AnswersFull,
     /// A batch is not an array of events.
     #[error("the body must be a JSON array of events, or one event a line as application/x-ndjson")]
     NotABatch,
@@ -64,10 +67,12 @@ pub enum ApiError {
     #[error("{0}")]
     Inference(String),
     /// Too many clients watch the stations.
-    #[error("{n_streams_max} clients watch already; poll GET /stations instead")]
+    #[error(
+        "there are {n_streams_max} streams, or this address has its share of them; poll GET /stations instead"
+    )]
     TooManyStreams {
         /// The largest number allowed.
-        n_streams_max: usize,
+        n_streams_max: u32,
     },
     /// The path has no such method.
     #[error("method not allowed; see the Allow header")]
@@ -104,7 +109,7 @@ impl ApiError {
             Self::Read(ReadError::Panic(_)) | Self::Panic(_) | Self::Reload(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::BodiesFull | Self::TooManyStreams { .. } | Self::Read(_) => {
+            Self::BodiesFull | Self::AnswersFull | Self::TooManyStreams { .. } | Self::Read(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }
@@ -126,7 +131,7 @@ impl ApiError {
             },
             Self::Inference(_) => "invalid_inference",
             Self::TooManyStreams { .. } => "too_many_streams",
-            Self::Read(ReadError::Busy) | Self::BodiesFull => "overloaded",
+            Self::Read(ReadError::Busy) | Self::BodiesFull | Self::AnswersFull => "overloaded",
             Self::Read(ReadError::TimeLimit) => "time_limit",
             Self::Read(ReadError::Panic(_)) | Self::Panic(_) => "internal",
             Self::Read(_) => "store_unavailable",
@@ -176,7 +181,8 @@ impl ApiError {
         match self {
             Self::Refusal(Refusal::Keep(KeepError::Full))
             | Self::Read(ReadError::Busy)
-            | Self::BodiesFull => Some(1),
+            | Self::BodiesFull
+            | Self::AnswersFull => Some(1),
             Self::Read(ReadError::TimeLimit | ReadError::Panic(_)) => None,
             Self::Refusal(Refusal::Keep(_)) | Self::Read(_) | Self::TooManyStreams { .. } => {
                 Some(5)
@@ -228,9 +234,12 @@ fn status_of(refusal: &Refusal) -> StatusCode {
 fn detail_of(refusal: &Refusal) -> String {
     match refusal {
         Refusal::InvalidEvent(invalid) if invalid.malformed().is_none() => {
-            match invalid.faults().len() {
-                1 => String::from("the event has a fault; see errors"),
-                n_faults => format!("the event has {n_faults} faults; see errors"),
+            match (invalid.n_faults(), invalid.faults().len()) {
+                (1, _) => String::from("the event has a fault; see errors"),
+                (n_faults, n_told) if n_told < n_faults => {
+                    format!("the event has {n_faults} faults; see errors for the first {n_told}")
+                }
+                (n_faults, _) => format!("the event has {n_faults} faults; see errors"),
             }
         }
         Refusal::Keep(KeepError::Full) => {

@@ -1,32 +1,30 @@
 //! Reading a body within its bounds.
 
-use std::sync::Arc;
-
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::Api;
 use crate::api_error::ApiError;
-use crate::limits::{BATCH_BYTES_MAX, BODY_TIMEOUT, UNRESERVED_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, BODY_STEP_KIB, BODY_TIMEOUT, UNRESERVED_BYTES_MAX};
+use crate::shares::{Client, Part};
+
+/// A body, and the room that it takes, for as long as this lives.
+pub(crate) struct Held {
+    pub(crate) bytes: Bytes,
+    _room: Option<Part>,
+}
 
 /// The body of an event.
-pub(crate) struct EventBody {
-    pub(crate) bytes: Bytes,
-    /// Held until the answer is written.
-    pub(crate) _memory: Option<OwnedSemaphorePermit>,
-}
+pub(crate) struct EventBody(pub(crate) Held);
 
 /// The body of a batch.
 pub(crate) struct BatchBody {
-    pub(crate) bytes: Bytes,
+    pub(crate) body: Held,
     pub(crate) format: BatchFormat,
-    /// Held until the answer is written.
-    pub(crate) _memory: OwnedSemaphorePermit,
 }
 
 /// The format of a batch.
@@ -39,11 +37,7 @@ pub(crate) enum BatchFormat {
 }
 
 /// The body of another JSON document, as large as a batch.
-pub(crate) struct DocumentBody {
-    pub(crate) bytes: Bytes,
-    /// Held until the answer is written.
-    pub(crate) _memory: OwnedSemaphorePermit,
-}
+pub(crate) struct DocumentBody(pub(crate) Held);
 
 impl FromRequest<Api> for EventBody {
     type Rejection = ApiError;
@@ -55,11 +49,8 @@ impl FromRequest<Api> for EventBody {
         )?;
         let model = api.pipeline.models.current();
         let len_max = model.detector.schema().event_len_max();
-        let is_large = len_max > UNRESERVED_BYTES_MAX;
-        let memory = if is_large { Some(reserve_memory(api, &request, len_max)?) } else { None };
-        let bytes = read(request, len_max).await?;
-        let bytes = bytes.ok_or_else(|| api.pipeline.refuse_too_large(len_max))?;
-        Ok(Self { bytes, _memory: memory })
+        let body = read(api, request, len_max).await?;
+        Ok(Self(body.ok_or_else(|| api.pipeline.refuse_too_large(len_max))?))
     }
 }
 
@@ -75,8 +66,7 @@ impl FromRequest<Api> for BatchBody {
             "send an array as Content-Type: application/json, or a line for each event as application/x-ndjson",
         )?;
         let format = if is_lines { BatchFormat::Lines } else { BatchFormat::Array };
-        let memory = reserve_memory(api, &request, BATCH_BYTES_MAX)?;
-        Ok(Self { bytes: read_batch(request).await?, format, _memory: memory })
+        Ok(Self { body: read_batch(api, request).await?, format })
     }
 }
 
@@ -85,21 +75,8 @@ impl FromRequest<Api> for DocumentBody {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         expect_type(is_json(request.headers()), "send Content-Type: application/json")?;
-        let memory = reserve_memory(api, &request, BATCH_BYTES_MAX)?;
-        Ok(Self { bytes: read_batch(request).await?, _memory: memory })
+        Ok(Self(read_batch(api, request).await?))
     }
-}
-
-/// Reserves memory for a body of up to `len_max` bytes, before any of it is read.
-fn reserve_memory(
-    api: &Api,
-    request: &Request,
-    len_max: usize,
-) -> Result<OwnedSemaphorePermit, ApiError> {
-    let size = request.body().size_hint();
-    let len = size.upper().unwrap_or(u64::MAX).min(len_max as u64);
-    let kib = u32::try_from(len.div_ceil(1024)).expect("a body is bounded");
-    Arc::clone(&api.body_memory).try_acquire_many_owned(kib).map_err(|_| ApiError::BodiesFull)
 }
 
 fn expect_type(is_expected: bool, detail: &'static str) -> Result<(), ApiError> {
@@ -115,14 +92,14 @@ fn refused(status: StatusCode, code: &'static str, detail: &'static str) -> ApiE
 }
 
 /// Reads the body of a batch or of a document.
-async fn read_batch(request: Request) -> Result<Bytes, ApiError> {
-    let bytes = read(request, BATCH_BYTES_MAX).await?;
+async fn read_batch(api: &Api, request: Request) -> Result<Held, ApiError> {
+    let body = read(api, request, BATCH_BYTES_MAX).await?;
     let too_large = "a batch has up to 4,194,304 bytes";
-    bytes.ok_or_else(|| refused(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", too_large))
+    body.ok_or_else(|| refused(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", too_large))
 }
 
 /// Reads a body that has no content encoding. Returns `None` if it is larger than `len_max`.
-async fn read(request: Request, len_max: usize) -> Result<Option<Bytes>, ApiError> {
+async fn read(api: &Api, request: Request, len_max: usize) -> Result<Option<Held>, ApiError> {
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(refused(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -130,40 +107,54 @@ async fn read(request: Request, len_max: usize) -> Result<Option<Bytes>, ApiErro
             "send the body as it is, without Content-Encoding",
         ));
     }
+    let client = Client::of_request(&request);
     let body = request.into_body();
     // A body that declares itself too large is not read.
     if body.size_hint().lower() > len_max as u64 {
         return Ok(None);
     }
-    match tokio::time::timeout(BODY_TIMEOUT, collect(Limited::new(body, len_max))).await {
-        Ok(Ok(bytes)) => Ok(Some(bytes)),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Ok(None),
-        Ok(Err(_)) => Err(refused(
-            StatusCode::BAD_REQUEST,
-            "body_incomplete",
-            "the body is not what its headers say",
-        )),
-        Err(_) => Err(refused(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            "a body has to arrive within 10 seconds",
-        )),
-    }
+    let timeout = "a body has to arrive within 10 seconds";
+    tokio::time::timeout(BODY_TIMEOUT, collect(api, client, body, len_max))
+        .await
+        .unwrap_or_else(|_| Err(refused(StatusCode::REQUEST_TIMEOUT, "body_timeout", timeout)))
 }
 
-/// Reads a body into one allocation: many small ones would take more memory than they hold.
-async fn collect(mut body: Limited<Body>) -> Result<Bytes, axum::BoxError> {
+/// Reads a body into one allocation: many small ones would take more memory than they hold. Room for
+/// a large one is taken as it arrives, so that who sends nothing holds nothing.
+async fn collect(
+    api: &Api,
+    client: Client,
+    mut body: Body,
+    len_max: usize,
+) -> Result<Option<Held>, ApiError> {
     let mut whole = Vec::new();
+    let mut room = None::<Part>;
+    let mut n_reserved = UNRESERVED_BYTES_MAX;
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            // Usually, this is all.
-            if whole.is_empty() && body.is_end_stream() {
-                return Ok(data);
-            }
-            whole.extend_from_slice(&data);
+        let Ok(frame) = frame else {
+            let detail = "the body is not what its headers say";
+            return Err(refused(StatusCode::BAD_REQUEST, "body_incomplete", detail));
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let len = whole.len() + data.len();
+        if len > len_max {
+            return Ok(None);
         }
+        while len > n_reserved {
+            let step = api.bodies.try_take(client, BODY_STEP_KIB).ok_or(ApiError::BodiesFull)?;
+            n_reserved += BODY_STEP_KIB as usize * 1024;
+            match &mut room {
+                None => room = Some(step),
+                Some(room) => room.merge(step),
+            }
+        }
+        // Usually, this is all.
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(Some(Held { bytes: data, _room: room }));
+        }
+        whole.extend_from_slice(&data);
     }
-    Ok(whole.into())
+    Ok(Some(Held { bytes: whole.into(), _room: room }))
 }
 
 /// Returns `true` for `application/json` and types that end with `+json`, with any parameters.

@@ -1,22 +1,25 @@
 //! The gate that every request passes: it is numbered, checked and measured.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::ACCEPT;
-use axum::http::{HeaderName, HeaderValue, Method, Version};
+use axum::http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use wire::ProblemBody;
 
+use crate::api::Api;
 use crate::api_error::{Problem, take_problem};
 use crate::framing;
 use crate::limits::IDLE_TIMEOUT_TOLD_S;
-use crate::metrics::Metrics;
+use crate::shares::Client;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,13 +42,13 @@ pub type PageOfRefusal = fn(&Asked, &ProblemBody) -> Option<Response>;
 
 /// Lets every request pass the gate on its way to `router`. A refusal becomes what `page_of_refusal`
 /// makes of it, or a problem document.
-pub fn guarded(router: Router, metrics: Arc<Metrics>, page_of_refusal: PageOfRefusal) -> Router {
-    router.layer(from_fn_with_state(Gate { metrics, page_of_refusal }, pass))
+pub fn guarded(router: Router, api: Api, page_of_refusal: PageOfRefusal) -> Router {
+    router.layer(from_fn_with_state(Gate { api, page_of_refusal }, pass))
 }
 
 #[derive(Clone)]
 struct Gate {
-    metrics: Arc<Metrics>,
+    api: Api,
     page_of_refusal: PageOfRefusal,
 }
 
@@ -69,8 +72,12 @@ async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Respons
     let method = request.method().clone();
     let is_kept_alive = request.version() == Version::HTTP_11;
     let asked = Asked::of(&request);
-    let mut response = match framing::check(&request) {
-        Ok(()) => next.run(request).await,
+    let client = Client::of_request(&request);
+    let mut response = match framing::check(&request, &gate.api.hosts) {
+        Ok(()) => {
+            let response = next.run(request).await;
+            gate.api.answers.hold(client, response).unwrap_or_else(IntoResponse::into_response)
+        }
         Err(error) => error.into_response(),
     };
     let request_id = next_request_id();
@@ -81,14 +88,26 @@ async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Respons
         response.headers_mut().extend(parts.headers);
         *response.body_mut() = body;
     }
+    say_how_it_may_be_shown(response.headers_mut());
     if is_kept_alive {
         response.headers_mut().insert(KEEP_ALIVE, told_idle_timeout());
     }
     let value = HeaderValue::from_str(&request_id).expect("hex digits are a header value");
     response.headers_mut().insert(REQUEST_ID, value);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    gate.metrics.answered(route, &method, response.status(), begun.elapsed());
+    gate.api.metrics.answered(route, &method, response.status(), begun.elapsed());
     response
+}
+
+/// Tells browsers not to guess what an answer is, and not to show it within a page of another site.
+/// Pages say more about themselves.
+fn say_how_it_may_be_shown(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+        let unframed = HeaderValue::from_static("frame-ancestors 'none'");
+        headers.insert(CONTENT_SECURITY_POLICY, unframed);
+    }
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
 }
 
 /// Returns how long a client may leave its connection idle.

@@ -10,6 +10,7 @@
 //!
 //! It judges nothing, stores nothing, and shows nothing to people.
 
+mod answers;
 mod api;
 mod api_error;
 mod base_path;
@@ -18,18 +19,22 @@ mod deadline;
 mod door;
 mod framing;
 mod gate;
+mod hosts;
 mod json;
 pub mod limits;
 mod listen;
 mod metrics;
 pub mod query;
 mod routes;
+mod shares;
 
+pub use answers::SharedMemory;
 pub use api::Api;
 pub use api_error::{ApiError, HTML};
 pub use base_path::BasePath;
 pub use door::HttpDoor;
 pub use gate::{Asked, PageOfRefusal, guarded};
+pub use hosts::{HostName, Hosts};
 pub use json::JsonLine;
 pub use listen::{ConnectionLimits, bind};
 pub use metrics::Metrics;

@@ -28,10 +28,17 @@ pub const URI_LEN_MAX: usize = 2 * 1024;
 pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Events of a batch.
 pub const BATCH_EVENTS_MAX: usize = 10_000;
-/// Bodies up to this size need no reservation: the number of connections bounds them.
+/// Bodies and answers up to this size need no reservation: the number of connections bounds them.
 pub const UNRESERVED_BYTES_MAX: usize = 16 * 1024;
-/// Memory for all larger bodies at once, in KiB.
-pub const BODIES_KIB_MAX: usize = 32 * 1024;
+/// Memory for all larger bodies at once, in KiB; for those of one client three quarters of it.
+pub const BODIES_KIB_MAX: u32 = 32 * 1024;
+/// Memory for a body is taken in such steps as it arrives, in KiB.
+pub const BODY_STEP_KIB: u32 = 64;
+/// Memory for all answers above [`UNRESERVED_BYTES_MAX`] at once, in KiB; for those of one client three
+/// quarters of it.
+pub const ANSWERS_KIB_MAX: u32 = 32 * 1024;
+/// Bytes of a part of a batch's answer, which is made when the part before it is on its way.
+pub const ANSWER_PART_BYTES: usize = 2 << 20;
 /// Rows of an inference request.
 pub const INFERENCE_ROWS_MAX: usize = 100_000;
 /// Bytes of the id of an inference request, which is repeated.
@@ -40,8 +47,8 @@ pub const INFERENCE_ID_LEN_MAX: usize = 128;
 pub const LIST_LEN_MAX: u32 = 1_000;
 /// Buckets of a series.
 pub const SERIES_BUCKETS_MAX: u32 = 4_000;
-/// Clients that watch the stations.
-pub const STREAMS_MAX: usize = 64;
+/// Streams of stations; of one client three quarters of it.
+pub const STREAMS_MAX: u32 = 64;
 /// Stations named in one message of a stream.
 pub const STREAM_CHANGED_MAX: usize = 1_000;
 /// The longest time without a message on a stream, so that either side notices when the other has gone.

@@ -1,11 +1,13 @@
 //! The accept loop: connections are bounded in number, in total and by address, and have deadlines.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -19,6 +21,7 @@ use crate::limits::{
     ACCEPT_PAUSE, BACKLOG_LEN, DRAIN_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX,
 };
 use crate::metrics::Metrics;
+use crate::shares::{Client, Shares};
 
 /// The answer to a connection that is one too many of its address.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
@@ -61,8 +64,7 @@ impl Accepting {
     pub(crate) async fn serve(self, router: Router, mut shutdown: Shutdown) {
         let Self { listener, limits, metrics } = self;
         let permits = Arc::new(Semaphore::new(limits.total));
-        let shares =
-            Arc::new(Shares { per_address: limits.per_address, held: Mutex::default(), metrics });
+        let shares = Shares::new(limits.per_address);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         let mut http = http1::Builder::new();
@@ -81,17 +83,25 @@ impl Accepting {
             };
             tokio::select! {
                 ((stream, addr), permit) = accept => {
-                    let Some(share) = Shares::take(&shares, addr.ip()) else {
+                    let client = Client::of(addr.ip());
+                    let Some(share) = shares.try_take(client) else {
+                        metrics.connection_refused();
+                        tracing::debug!(?client, "refused a connection: the address has its share");
                         refuse(&stream);
                         continue;
                     };
-                    let service = TowerToHyperService::new(router.clone());
+                    let open = OpenConnection::of(&metrics);
+                    let routes = TowerToHyperService::new(router.clone());
+                    let service = service_fn(move |mut request: Request<Incoming>| {
+                        request.extensions_mut().insert(client);
+                        routes.call(request)
+                    });
                     let connection = graceful.watch(http.serve_connection(TokioIo::new(DeadlineStream::new(stream)), service));
                     connections.spawn(async move {
                         if let Err(error) = connection.await {
                             tracing::debug!(%error, "a connection ended early");
                         }
-                        drop((share, permit));
+                        drop((open, share, permit));
                     });
                 }
                 Some(_) = connections.join_next() => {}
@@ -110,58 +120,19 @@ impl Accepting {
     }
 }
 
-/// The number of connections of each address.
-#[derive(Debug)]
-struct Shares {
-    per_address: usize,
-    held: Mutex<HashMap<IpAddr, usize>>,
-    metrics: Arc<Metrics>,
-}
+/// A connection that counts as open for as long as this lives.
+struct OpenConnection(Arc<Metrics>);
 
-/// A connection's part of what its address may have, for as long as it is open.
-struct Share {
-    shares: Arc<Shares>,
-    address: IpAddr,
-}
-
-impl Shares {
-    fn take(shares: &Arc<Self>, address: IpAddr) -> Option<Share> {
-        let address = holder(address);
-        {
-            let mut held = shares.held.lock().unwrap_or_else(PoisonError::into_inner);
-            let held = held.entry(address).or_default();
-            if *held >= shares.per_address {
-                shares.metrics.connection_refused();
-                tracing::debug!(%address, "refused a connection: the address has its share");
-                return None;
-            }
-            *held += 1;
-        }
-        shares.metrics.connection_opened();
-        Some(Share { shares: Arc::clone(shares), address })
+impl OpenConnection {
+    fn of(metrics: &Arc<Metrics>) -> Self {
+        metrics.connection_opened();
+        Self(Arc::clone(metrics))
     }
 }
 
-impl Drop for Share {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.shares.metrics.connection_closed();
-        let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = held.get_mut(&self.address) {
-            *number -= 1;
-            if *number == 0 {
-                held.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// Returns the network of an address: with IPv6, a client has 2^64 addresses.
-fn holder(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-        }
-        address @ IpAddr::V4(_) => address,
+        self.0.connection_closed();
     }
 }
 
@@ -187,18 +158,5 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_one_network_share() {
-        let holder = |text: &str| holder(text.parse().unwrap()).to_string();
-        assert_eq!(holder("192.0.2.7"), "192.0.2.7");
-        assert_eq!(holder("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(holder("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 }

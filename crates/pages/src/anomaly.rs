@@ -112,7 +112,7 @@ pub(crate) async fn anomaly(
         Some(values) => {
             // Hundreds of walks through the forest: not for a thread that others wait for.
             let model = Arc::clone(&model);
-            tokio::task::spawn_blocking(move || model.detector.counterfactual(&values)).await?
+            pipeline.processors.run(move || model.detector.counterfactual(&values)).await?
         }
         None => None,
     };

@@ -11,6 +11,7 @@
 //!
 //! It knows no protocol, no page, and no database engine.
 
+mod compute;
 mod door;
 mod latency;
 mod limits;
@@ -24,6 +25,7 @@ mod refused;
 mod retention;
 mod submit;
 
+pub use compute::Processors;
 pub use door::{Door, Shutdown, StopSignal};
 pub use latency::LatencyNow;
 pub use live_fleet::LiveFleet;

@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, linear_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
-use sensor::{InvalidEvent, Prediction, StationId};
+use sensor::{FaultKind, InvalidEvent, Prediction, StationId};
 use stations::Counts;
 use store::{CommitReport, Kept, Store};
 
@@ -23,6 +23,9 @@ use crate::model::Model;
 /// The label of the shared series: not a valid name of a station.
 const OTHER_STATIONS: &str = "(other)";
 
+/// The code of an event that was not read.
+const TOO_LARGE: &str = "body_too_large";
+
 /// Counters and gauges of the pipeline.
 pub(crate) struct Metrics {
     /// Latencies of single events until their receipts, for people.
@@ -31,6 +34,7 @@ pub(crate) struct Metrics {
     events_refused: Family<CodeLabels, Counter>,
     ignored_keys: Counter,
     anomaly_scores: Histogram,
+    anomalous_predictions: Counter,
     anomalies: Family<StationLabels, Counter>,
     /// Stations that have a series.
     n_station_series: AtomicUsize,
@@ -81,6 +85,15 @@ fn outcomes<const N: usize>(all: [&'static str; N]) -> Family<OutcomeLabels, Cou
     family
 }
 
+/// The same, by code.
+fn codes(all: impl Iterator<Item = &'static str>) -> Family<CodeLabels, Counter> {
+    let family = Family::default();
+    for code in all {
+        drop(family.get_or_create(&CodeLabels { code }));
+    }
+    family
+}
+
 /// Registers a metric and returns it.
 fn known<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
@@ -110,8 +123,8 @@ impl Metrics {
             events_refused: known(
                 r,
                 "events_refused",
-                "Faults of events that were refused, by code",
-                Family::default(),
+                "Faults of events that were refused, by code, up to 16 of an event",
+                codes(FaultKind::CODES.iter().copied().chain([TOO_LARGE])),
             ),
             ignored_keys: known(
                 r,
@@ -124,6 +137,12 @@ impl Metrics {
                 "anomaly_score",
                 "Scores of stored predictions",
                 Histogram::new(linear_buckets(0.05, 0.05, 19)),
+            ),
+            anomalous_predictions: known(
+                r,
+                "anomalous_predictions",
+                "Anomalies stored",
+                Counter::default(),
             ),
             anomalies: known(
                 r,
@@ -207,6 +226,11 @@ impl Metrics {
         }
     }
 
+    /// Counts an event that was too large.
+    pub(crate) fn refused_too_large(&self) {
+        self.events_refused.get_or_create(&CodeLabels { code: TOO_LARGE }).inc();
+    }
+
     pub(crate) fn keys_ignored(&self, n_keys: usize) {
         self.ignored_keys.inc_by(n_keys as u64);
     }
@@ -229,6 +253,7 @@ impl Metrics {
         if outcome == "stored" {
             self.anomaly_scores.observe(prediction.anomaly_score);
             if prediction.is_anomaly {
+                self.anomalous_predictions.inc();
                 self.anomaly_of(&prediction.station_id);
             }
         }

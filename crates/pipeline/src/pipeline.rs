@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use sensor::Clock;
 use store::{CommitReport, Store, Totals, Writer};
 
+use crate::compute::Processors;
 use crate::door::Shutdown;
 use crate::latency::LatencyNow;
 use crate::live_fleet::LiveFleet;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub store: Store,
     /// The stations as they are now.
     pub fleet: LiveFleet,
+    /// Work that takes a processor for a while.
+    pub processors: Processors,
     /// Tells the time.
     pub clock: Clock,
     /// When the server started, in microseconds since 1970 (UTC).
@@ -75,8 +78,16 @@ impl Pipeline {
         let observers = Observers { metrics: Arc::clone(&metrics), fleet: fleet.clone() };
         let models = Models::new(model, model_files, clock, observers);
         let started_us = clock();
-        let shared =
-            Shared { models, store, fleet, clock, started_us, metrics, refusals: Arc::default() };
+        let shared = Shared {
+            models,
+            store,
+            fleet,
+            processors: Processors::all(),
+            clock,
+            started_us,
+            metrics,
+            refusals: Arc::default(),
+        };
         Ok((Self(Arc::new(shared)), writer))
     }
 

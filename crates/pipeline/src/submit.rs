@@ -105,7 +105,7 @@ impl Pipeline {
         let judge_all = move || -> Vec<Result<Judged, Refusal>> {
             events.iter().map(|json| judge.judge(json.as_ref())).collect()
         };
-        let judged = tokio::task::spawn_blocking(judge_all).await?;
+        let judged = self.processors.run(judge_all).await?;
 
         let mut valid = Vec::with_capacity(judged.len());
         let mut refusals = Vec::with_capacity(judged.len());
@@ -133,6 +133,7 @@ impl Pipeline {
     /// Refuses an event that was too large to be read.
     pub fn refuse_too_large(&self, len_max: usize) -> Refusal {
         let refusal = Refusal::TooLarge { len_max };
+        self.metrics.refused_too_large();
         self.refusals.note(&refusal, None, (self.clock)());
         refusal
     }
@@ -202,9 +203,13 @@ impl Judge {
     /// Notes that an event is refused.
     fn note_refusal(&self, refusal: &Refusal) {
         let mut station_id = None;
-        if let Refusal::InvalidEvent(invalid) = refusal {
-            self.metrics.refused(invalid);
-            station_id = invalid.station_id();
+        match refusal {
+            Refusal::InvalidEvent(invalid) => {
+                self.metrics.refused(invalid);
+                station_id = invalid.station_id();
+            }
+            Refusal::TooLarge { .. } => self.metrics.refused_too_large(),
+            _ => {}
         }
         self.refusals.note(refusal, station_id, self.received_us);
     }

@@ -128,6 +128,9 @@ pub enum CellFaultKind {
     /// The schema does not take the value.
     #[error("{0}")]
     Event(FaultKind),
+    /// There are so many more faults, which are not told.
+    #[error("and {0} more")]
+    More(usize),
 }
 
 impl std::error::Error for BadRow {}

@@ -59,7 +59,9 @@ impl Recording {
             column: fault.key().and_then(|key| self.column_of_key(&key)),
             kind: CellFaultKind::Event(fault.kind.clone()),
         });
-        faults.collect()
+        let n_untold = invalid.n_faults() - invalid.faults().len();
+        let more = CellFault { column: None, kind: CellFaultKind::More(n_untold) };
+        faults.chain((n_untold > 0).then_some(more)).collect()
     }
 
     /// Returns the column that a key of an event was read from.

@@ -46,8 +46,22 @@ impl Programs {
     ///
     /// Fails when the training does.
     pub fn train(&self, dir: &Path, seed: u64) -> anyhow::Result<()> {
+        self.run_train(dir, &["--seed", &seed.to_string()])
+    }
+
+    /// Trains a model on a CSV into a folder.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the training does.
+    pub fn train_on(&self, csv: &Path, dir: &Path) -> anyhow::Result<()> {
+        self.run_train(dir, &["--no-report", "--input", &csv.display().to_string()])
+    }
+
+    fn run_train(&self, dir: &Path, args: &[&str]) -> anyhow::Result<()> {
         let trained = Command::new(self.path("train"))
-            .args(["--seed", &seed.to_string(), "--model-dir"])
+            .args(args)
+            .arg("--model-dir")
             .arg(dir)
             .arg("--data-dir")
             .arg(dir)

@@ -147,6 +147,18 @@ impl ServerProcess {
         self.process.0.id()
     }
 
+    /// Returns `true` while it runs.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the system does not tell.
+    pub fn is_running(&self) -> anyhow::Result<bool> {
+        let path = format!("/proc/{}/stat", self.pid());
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
+        // The state follows the name, which is in brackets; a process that has ended is a zombie.
+        Ok(!text.rsplit(") ").next().unwrap_or_default().starts_with('Z'))
+    }
+
     /// Returns what it has logged.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()

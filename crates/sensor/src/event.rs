@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::fault::{Fault, FaultKind, InvalidEvent};
+use crate::fault::{FaultKind, Faults, InvalidEvent};
 use crate::schema::{FeatureSchema, TIMESTAMP};
 use crate::station_id::StationId;
 use crate::timestamp;
@@ -96,15 +96,15 @@ impl FeatureSchema {
         values: &[f64],
     ) -> Result<SensorEvent, InvalidEvent> {
         assert_eq!(values.len(), self.len(), "an event has a value for every feature");
-        let mut faults = Vec::new();
+        let mut faults = Faults::default();
         if i64::try_from(sequence).is_err() {
-            faults.push(Fault::at(crate::schema::SEQUENCE, FaultKind::SequenceTooLarge));
+            faults.add(crate::schema::SEQUENCE, FaultKind::SequenceTooLarge);
         }
         if let Err(kind) = check_time(timestamp_us) {
-            faults.push(Fault::at(TIMESTAMP, kind));
+            faults.add(TIMESTAMP, kind);
         }
-        faults.extend(self.faults_of_values(values));
-        match InvalidEvent::of(faults) {
+        self.add_faults_of_values(values, &mut faults);
+        match faults.into_invalid() {
             Some(invalid) => Err(invalid),
             None => Ok(SensorEvent::new(Parts {
                 station_id,
@@ -128,14 +128,17 @@ impl FeatureSchema {
     /// Panics when there are not as many values as features.
     pub fn check_values(&self, values: &[f64]) -> Result<(), InvalidEvent> {
         assert_eq!(values.len(), self.len(), "an event has a value for every feature");
-        InvalidEvent::of(self.faults_of_values(values).collect()).map_or(Ok(()), Err)
+        let mut faults = Faults::default();
+        self.add_faults_of_values(values, &mut faults);
+        faults.into_invalid().map_or(Ok(()), Err)
     }
 
-    fn faults_of_values(&self, values: &[f64]) -> impl Iterator<Item = Fault> {
-        values.iter().enumerate().filter_map(|(index, &value)| {
-            let checked = self.check_value(index, (!value.is_nan()).then_some(value));
-            checked.err().map(|kind| Fault::at(&self.features()[index].name, kind))
-        })
+    fn add_faults_of_values(&self, values: &[f64], faults: &mut Faults) {
+        for (index, &value) in values.iter().enumerate() {
+            if let Err(kind) = self.check_value(index, (!value.is_nan()).then_some(value)) {
+                faults.add(&self.features()[index].name, kind);
+            }
+        }
     }
 
     /// Checks a value, `None` for a missing one, and gives what a forest is to see.

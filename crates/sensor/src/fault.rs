@@ -7,7 +7,9 @@ use crate::station_id::{InvalidStationId, StationId};
 /// Everything that is wrong with an event; there is at least one fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InvalidEvent {
+    /// The first [`InvalidEvent::FAULTS_MAX`].
     faults: Vec<Fault>,
+    n_faults: usize,
     station_id: Option<StationId>,
 }
 
@@ -113,14 +115,34 @@ struct RangeText {
     maximum: Option<f64>,
 }
 
-impl InvalidEvent {
-    /// Collects what was found; `None` when that is nothing.
-    pub(crate) fn of(faults: Vec<Fault>) -> Option<Self> {
-        (!faults.is_empty()).then_some(Self { faults, station_id: None })
+/// The faults of an event as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    told: Vec<Fault>,
+    n_faults: usize,
+}
+
+impl Faults {
+    pub(crate) fn add(&mut self, key: &str, kind: FaultKind) {
+        self.n_faults += 1;
+        if self.told.len() < InvalidEvent::FAULTS_MAX {
+            self.told.push(Fault::at(key, kind));
+        }
     }
 
+    /// Returns what was found; `None` when that is nothing.
+    pub(crate) fn into_invalid(self) -> Option<InvalidEvent> {
+        let Self { told, n_faults } = self;
+        (n_faults > 0).then_some(InvalidEvent { faults: told, n_faults, station_id: None })
+    }
+}
+
+impl InvalidEvent {
+    /// The number of faults that are told. An event of a thousand features may have as many.
+    pub const FAULTS_MAX: usize = 16;
+
     pub(crate) fn whole(kind: FaultKind) -> Self {
-        Self { faults: vec![Fault::whole(kind)], station_id: None }
+        Self { faults: vec![Fault::whole(kind)], n_faults: 1, station_id: None }
     }
 
     /// Returns the same faults, of an event whose station is known.
@@ -133,9 +155,14 @@ impl InvalidEvent {
         self.station_id.as_ref()
     }
 
-    /// Returns the faults, in the order of the event's keys.
+    /// Returns the first [`InvalidEvent::FAULTS_MAX`] faults, in the order of the event's keys.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
+    }
+
+    /// Returns the number of faults.
+    pub fn n_faults(&self) -> usize {
+        self.n_faults
     }
 
     /// Returns why what was sent is not JSON that a program can hold; `None` when only its content is at
@@ -152,6 +179,10 @@ impl fmt::Display for InvalidEvent {
         for (index, fault) in self.faults.iter().enumerate() {
             let separator = if index > 0 { "; " } else { "" };
             write!(f, "{separator}{fault}")?;
+        }
+        let n_untold = self.n_faults - self.faults.len();
+        if n_untold > 0 {
+            write!(f, "; and {n_untold} more")?;
         }
         Ok(())
     }
@@ -184,6 +215,36 @@ impl fmt::Display for Fault {
 }
 
 impl FaultKind {
+    /// All that [`FaultKind::code`] returns.
+    pub const CODES: &[&str] = &[
+        "empty_body",
+        "not_utf8",
+        "bom",
+        "json_syntax",
+        "json_trailing",
+        "lone_surrogate",
+        "number_out_of_range",
+        "not_an_object",
+        "duplicate_key",
+        "missing_field",
+        "null_not_allowed",
+        "not_a_number",
+        "not_a_string",
+        "out_of_range",
+        "not_finite",
+        "sequence_not_integer",
+        "sequence_negative",
+        "sequence_too_large",
+        "timestamp_format",
+        "timezone_required",
+        "timestamp_invalid",
+        "timestamp_too_old",
+        "timestamp_in_future",
+        "station_id_empty",
+        "station_id_too_long",
+        "station_id_charset",
+    ];
+
     /// Returns the name of the fault for programs; it does not change.
     pub fn code(&self) -> &'static str {
         use crate::timestamp::InvalidTimestamp;
@@ -240,5 +301,31 @@ impl fmt::Display for RangeText {
             (None, Some(maximum)) => write!(f, "at most {maximum}"),
             (None, None) => write!(f, "a number"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_codes_are_listed() {
+        let source = include_str!("fault.rs");
+        let (_, rest) = source.split_once("pub fn code(&self)").unwrap();
+        let (codes, _) = rest.split_once("\n    }\n").unwrap();
+        let codes: Vec<&str> =
+            codes.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(codes, FaultKind::CODES);
+    }
+
+    #[test]
+    fn faults_beyond_the_bound_are_counted_and_not_told() {
+        let mut faults = Faults::default();
+        for index in 0..1_000 {
+            faults.add(&format!("f{index}"), FaultKind::MissingField);
+        }
+        let invalid = faults.into_invalid().unwrap();
+        assert_eq!((invalid.n_faults(), invalid.faults().len()), (1_000, InvalidEvent::FAULTS_MAX));
+        assert!(invalid.to_string().ends_with("f15 is missing; and 984 more"), "{invalid}");
     }
 }

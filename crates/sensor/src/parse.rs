@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::event::{Parts, SensorEvent, check_time};
-use crate::fault::{Fault, FaultKind, InvalidEvent};
+use crate::fault::{FaultKind, Faults, InvalidEvent};
 use crate::schema::{FeatureSchema, SEQUENCE, STATION_ID, TIMESTAMP};
 use crate::station_id::StationId;
 use crate::timestamp;
@@ -156,8 +156,8 @@ impl Visitor<'_> for KeySeed<'_> {
 
 impl RawEvent<'_> {
     fn check(self, schema: &FeatureSchema, now_us: i64) -> Result<SensorEvent, InvalidEvent> {
-        let mut faults = Vec::new();
-        let mut note = |key: &str, kind: FaultKind| faults.push(Fault::at(key, kind));
+        let mut faults = Faults::default();
+        let mut note = |key: &str, kind: FaultKind| faults.add(key, kind);
 
         let station_id = self
             .station_id
@@ -186,7 +186,7 @@ impl RawEvent<'_> {
             }
         }
 
-        match (InvalidEvent::of(faults), station_id, sequence, timestamp_us) {
+        match (faults.into_invalid(), station_id, sequence, timestamp_us) {
             (None, Some(station_id), Some(sequence), Some(timestamp_us)) => {
                 Ok(SensorEvent::new(Parts {
                     station_id,

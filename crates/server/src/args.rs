@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use detector::Engine;
-use http_door::BasePath;
+use http_door::{BasePath, HostName};
 use pipeline::Retention;
 use store_sqlite::{OnCorrupt, SqliteParams};
 use terminal::LogFormat;
@@ -95,6 +95,11 @@ pub struct ServeArgs {
     /// Address and port to listen on; there is no authentication, so keep it on loopback
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000", env = "SERVER_ADDR")]
     pub addr: SocketAddr,
+
+    /// A name under which the server is reached, such as plant.example; may be repeated. Loopback names, the address
+    /// listened on and names without a dot need not be named; other names are refused with 421
+    #[arg(long = "host", value_name = "NAME", env = "SERVER_HOSTS", value_delimiter = ',')]
+    pub hosts: Vec<HostName>,
 
     /// The path under which a proxy shows the server, such as /plant; not needed when the proxy takes it away
     #[arg(long, value_name = "PATH", default_value = "/", env = "SERVER_BASE_PATH")]

@@ -13,13 +13,13 @@ mod rlimit;
 mod starter;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::Router;
-use http_door::{Api, BasePath, ConnectionLimits, HttpDoor};
+use http_door::{Api, BasePath, ConnectionLimits, Hosts, HttpDoor};
 use pipeline::{Door as _, ModelFiles, Models, Parts, Pipeline, Retentions, Shutdown, StopSignal};
 use prometheus_client::registry::Registry;
 use sensor::Clock;
@@ -44,6 +44,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Server {
     listener: TcpListener,
     limits: ConnectionLimits,
+    hosts: Hosts,
     base_path: BasePath,
     retentions: Retentions,
     registry: Registry,
@@ -84,7 +85,8 @@ impl Server {
         };
         let retentions = Retentions { normal: args.retain, anomalies: args.retain_anomalies };
         let base_path = args.base_path.clone();
-        Ok(Self { listener, limits, base_path, retentions, registry, pipeline, writer })
+        let hosts = Hosts::new(addr.ip(), args.hosts.iter().cloned());
+        Ok(Self { listener, limits, hosts, base_path, retentions, registry, pipeline, writer })
     }
 
     /// Returns the address that it listens on.
@@ -107,10 +109,11 @@ impl Server {
     ///
     /// Fails when the writer of the database has panicked: a server that cannot store ends.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, limits, base_path, retentions, registry, pipeline, mut writer } = self;
+        let Self { listener, limits, hosts, base_path, retentions, registry, pipeline, mut writer } =
+            self;
         let (signal, requested) = StopSignal::new();
         let mut tasks = JoinSet::new();
-        let door = HttpDoor { listener, limits, base_path, registry, app };
+        let door = HttpDoor { listener, limits, hosts, base_path, registry, app };
         tasks.spawn(door.run(pipeline.clone(), requested.clone()));
         // The last handle of the store goes with the tasks; then the writer ends.
         tasks.spawn(pipeline.keep_house(retentions, requested));
@@ -138,7 +141,7 @@ impl Server {
     }
 }
 
-/// Opens a database and returns the application over it, without a socket.
+/// Opens a database and returns the application over it, without a socket and as if on loopback.
 ///
 /// # Errors
 ///
@@ -149,7 +152,8 @@ pub fn open_app(
     params: &SqliteParams,
 ) -> Result<(Router, Writer), OpenError> {
     let (pipeline, registry, writer) = open_pipeline(parts, database, params)?;
-    Ok((app(Api::new(pipeline, registry, Shutdown::never())), writer))
+    let hosts = Hosts::new(Ipv4Addr::LOCALHOST.into(), []);
+    Ok((app(Api::new(pipeline, hosts, registry, Shutdown::never())), writer))
 }
 
 fn open_pipeline(
@@ -171,7 +175,6 @@ fn open_pipeline(
 
 /// Makes the routes of the API and of the pages, behind the gate that every request passes.
 fn app(api: Api) -> Router {
-    let metrics = api.metrics();
     let pages = pages::router(api.pipeline.clone());
-    http_door::guarded(http_door::router(api).merge(pages), metrics, pages::page_of_refusal)
+    http_door::guarded(http_door::router(api.clone()).merge(pages), api, pages::page_of_refusal)
 }

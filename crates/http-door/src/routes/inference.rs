@@ -5,8 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use pipeline::Model;
@@ -17,7 +16,7 @@ use wire::ProblemBody;
 
 use crate::api::Api;
 use crate::api_error::ApiError;
-use crate::body::DocumentBody;
+use crate::body::{DocumentBody, Held};
 use crate::json::JsonLine;
 use crate::limits::{INFERENCE_ID_LEN_MAX, INFERENCE_ROWS_MAX};
 use crate::query::NoQuery;
@@ -221,10 +220,11 @@ pub(crate) async fn version_ready(Named(_model): Named) -> Response {
     )
 )]
 pub(crate) async fn infer(
+    State(api): State<Api>,
     Named(model): Named,
-    DocumentBody { bytes, _memory }: DocumentBody,
+    DocumentBody(body): DocumentBody,
 ) -> Result<Response, ApiError> {
-    judge_aside(model, bytes).await
+    judge_aside(&api, model, body).await
 }
 
 /// Judges rows by a version of the model; nothing is stored
@@ -242,10 +242,11 @@ pub(crate) async fn infer(
     )
 )]
 pub(crate) async fn version_infer(
+    State(api): State<Api>,
     Named(model): Named,
-    DocumentBody { bytes, _memory }: DocumentBody,
+    DocumentBody(body): DocumentBody,
 ) -> Result<Response, ApiError> {
-    judge_aside(model, bytes).await
+    judge_aside(&api, model, body).await
 }
 
 /// The model in use, if it goes by the name in the path, and by the version where there is one.
@@ -288,8 +289,8 @@ fn metadata(model: &Model) -> ModelMetadata<'_> {
 }
 
 /// Judges on a thread for work that takes a while.
-async fn judge_aside(model: Arc<Model>, body: Bytes) -> Result<Response, ApiError> {
-    tokio::task::spawn_blocking(move || judge(&model, &body)).await?
+async fn judge_aside(api: &Api, model: Arc<Model>, body: Held) -> Result<Response, ApiError> {
+    api.pipeline.processors.run(move || judge(&model, &body.bytes)).await?
 }
 
 fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {

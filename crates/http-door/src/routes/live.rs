@@ -11,13 +11,14 @@ use futures_util::stream::{self, Stream};
 use pipeline::Shutdown;
 use sensor::{StationId, timestamp};
 use stations::{Snapshot, StationNow, StationState};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use wire::{LiveBody, LiveCounts, LiveStation, ProblemBody, StationName, TotalsBody};
 
 use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::limits::{STREAM_CHANGED_MAX, STREAM_PING, STREAMS_MAX};
 use crate::query::{self, Query};
+use crate::shares::{Client, Part};
 
 /// A client that has missed more snapshots than this, at four a second, gets a new snapshot.
 const MISSED_MAX: u64 = 240;
@@ -41,13 +42,14 @@ const LAST_EVENT_ID: &str = "last-event-id";
 )]
 pub(crate) async fn live(
     State(api): State<Api>,
+    client: Client,
     headers: HeaderMap,
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let station_id = query.take("station_id", query::station_id);
     query.finish()?;
-    let place = Arc::clone(&api.streams).try_acquire_owned();
-    let place = place.map_err(|_| ApiError::TooManyStreams { n_streams_max: STREAMS_MAX })?;
+    let place = api.streams.try_take(client, 1);
+    let place = place.ok_or(ApiError::TooManyStreams { n_streams_max: STREAMS_MAX })?;
     let last_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let seen = last_id.and_then(|id| number_of(id, api.pipeline.started_us));
     let watcher = Watcher::new(api, station_id, seen, place);
@@ -70,16 +72,11 @@ struct Watcher {
     seen: Option<u64>,
     /// `true` if the first message is still to come.
     is_new: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Part,
 }
 
 impl Watcher {
-    fn new(
-        api: Api,
-        station_id: Option<StationId>,
-        seen: Option<u64>,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
+    fn new(api: Api, station_id: Option<StationId>, seen: Option<u64>, place: Part) -> Self {
         api.metrics.stream_opened();
         Self {
             published: api.pipeline.fleet.watch(),

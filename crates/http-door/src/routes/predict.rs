@@ -34,12 +34,12 @@ use crate::query::{self, Query};
 pub(crate) async fn predict(
     State(api): State<Api>,
     mut query: Query,
-    EventBody { bytes, _memory }: EventBody,
+    EventBody(body): EventBody,
 ) -> Result<Response, ApiError> {
     let explain = query.take("explain", query::explain).unwrap_or(Explain::Anomalies);
     query.finish()?;
 
-    let receipt = api.pipeline.submit(&bytes, explain).await?;
+    let receipt = api.pipeline.submit(&body.bytes, explain).await?;
     Ok(JsonLine(answer(&receipt)).into_response())
 }
 

@@ -1,13 +1,15 @@
 //! `POST /predict/batch`: many events in one request, each with its own answer.
 
 use std::fmt;
+use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::Response;
-use pipeline::{Explain, Receipt, Refusal};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream::{self, StreamExt as _};
+use pipeline::{Explain, Model};
+use sensor::{FeatureSchema, InvalidEvent};
 use serde::Deserializer as _;
 use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -17,11 +19,12 @@ use wire::{EventBody, PredictionBody, ProblemBody, line};
 
 use crate::api::Api;
 use crate::api_error::ApiError;
-use crate::body::{BatchBody, BatchFormat};
-use crate::json::json_text;
-use crate::limits::BATCH_EVENTS_MAX;
+use crate::body::{BatchBody, BatchFormat, Held};
+use crate::json::JSON;
+use crate::limits::{ANSWER_PART_BYTES, BATCH_EVENTS_MAX};
 use crate::query::{self, Query};
 use crate::routes::predict::answer;
+use crate::shares::Client;
 
 /// The outcome of an event of a batch.
 #[derive(Debug, ToSchema)]
@@ -59,41 +62,40 @@ enum BatchAnswer<'a> {
 )]
 pub(crate) async fn predict_batch(
     State(api): State<Api>,
+    client: Client,
     mut query: Query,
-    BatchBody { bytes, format, _memory }: BatchBody,
+    BatchBody { body, format }: BatchBody,
 ) -> Result<Response, ApiError> {
     let explain = query.take("explain", query::explain).unwrap_or(Explain::Anomalies);
     query.finish()?;
-    let texts = split(bytes, format).await?;
-
-    // One model for the whole batch, and one transaction after another.
-    let model = api.pipeline.models.current();
-    let mut answers = Answers { text: String::with_capacity(texts.len() * 300), format, len: 0 };
-    let mut chunks = texts.chunks(Store::BATCH_LEN_MAX).enumerate();
-    while let Some((number, chunk)) = chunks.next() {
-        let receipt = api.pipeline.submit_batch(chunk.to_vec(), &model, explain).await?;
-        let failure = receipt.failure;
-        receipt.outcomes.into_iter().for_each(|outcome| answers.add_outcome(outcome));
-        let Some(error) = failure else { continue };
-        if number == 0 {
-            return Err(error.into());
-        }
-        // What follows would have to wait as long, most likely for the same reason.
-        let skipped = ApiError::from(KeepError::Full).problem();
-        for _ in chunks.by_ref().flat_map(|(_, chunk)| chunk) {
-            answers.add(&skipped);
-        }
-    }
-    Ok(answers.into_response())
+    let texts = split(&api, body.bytes.clone(), format).await?;
+    let mut batch = Batch::new(api, client, explain, format, texts, body);
+    let first = batch.next_part().await?;
+    let body = if batch.is_done() {
+        Body::from(first)
+    } else {
+        let rest = stream::unfold(batch, |mut batch| async move {
+            if batch.is_done() {
+                return None;
+            }
+            Some((batch.next_part().await, batch))
+        });
+        Body::from_stream(stream::once(async { Ok(first) }).chain(rest))
+    };
+    let content_type = match format {
+        BatchFormat::Array => JSON,
+        BatchFormat::Lines => "application/x-ndjson",
+    };
+    Ok(([(CONTENT_TYPE, content_type)], body).into_response())
 }
 
 /// Finds the events of a batch, on a thread for work that takes a while.
-async fn split(bytes: Bytes, format: BatchFormat) -> Result<Vec<Bytes>, ApiError> {
+async fn split(api: &Api, bytes: Bytes, format: BatchFormat) -> Result<Vec<Bytes>, ApiError> {
     let split = move || match format {
         BatchFormat::Array => elements(&bytes),
         BatchFormat::Lines => Ok(lines(&bytes)),
     };
-    let texts = tokio::task::spawn_blocking(split).await??;
+    let texts = api.pipeline.processors.run(split).await??;
     let is_too_long = texts.len() > BATCH_EVENTS_MAX;
     if is_too_long {
         Err(ApiError::TooManyEvents { n_events_max: BATCH_EVENTS_MAX })
@@ -102,39 +104,109 @@ async fn split(bytes: Bytes, format: BatchFormat) -> Result<Vec<Bytes>, ApiError
     }
 }
 
-/// Answers in the format of the request.
-struct Answers {
-    text: String,
+/// A batch, of which a part after another is judged, stored and answered, each when there is room for
+/// its answers.
+struct Batch {
+    api: Api,
+    client: Client,
+    /// One model for the whole batch.
+    model: Arc<Model>,
+    explain: Explain,
     format: BatchFormat,
-    len: usize,
+    texts: std::vec::IntoIter<Bytes>,
+    /// Events of a part, which is stored in one transaction.
+    part_len: usize,
+    n_answered: usize,
+    /// `true` if nothing could be stored: the rest would have to wait as long for the same reason.
+    has_failed: bool,
+    /// The body, which the texts are parts of.
+    _body: Held,
 }
 
-impl Answers {
-    fn add_outcome(&mut self, outcome: Result<Receipt, Refusal>) {
-        match outcome {
-            Ok(receipt) => self.add(&answer(&receipt)),
-            Err(refusal) => self.add(&ApiError::from(refusal).problem()),
+impl Batch {
+    fn new(
+        api: Api,
+        client: Client,
+        explain: Explain,
+        format: BatchFormat,
+        texts: Vec<Bytes>,
+        body: Held,
+    ) -> Self {
+        let model = api.pipeline.models.current();
+        let answer_len = answer_len_max(model.detector.schema());
+        Self {
+            part_len: (ANSWER_PART_BYTES / answer_len).clamp(1, Store::BATCH_LEN_MAX),
+            api,
+            client,
+            model,
+            explain,
+            format,
+            texts: texts.into_iter(),
+            n_answered: 0,
+            has_failed: false,
+            _body: body,
         }
     }
 
-    fn add(&mut self, answer: &impl serde::Serialize) {
-        if self.format == BatchFormat::Array {
-            self.text.push(if self.len == 0 { '[' } else { ',' });
-        }
-        self.text.push_str(&line(answer));
-        self.len += 1;
+    fn is_done(&self) -> bool {
+        self.texts.len() == 0
     }
 
-    fn into_response(mut self) -> Response {
-        if self.format == BatchFormat::Lines {
-            let mut response = json_text(self.text);
-            let lines = HeaderValue::from_static("application/x-ndjson");
-            response.headers_mut().insert(CONTENT_TYPE, lines);
-            return response;
+    /// Returns the answers to the next events, which hold their room until they are sent.
+    ///
+    /// Fails when not even the first part could be stored.
+    async fn next_part(&mut self) -> Result<Bytes, ApiError> {
+        let room = self.api.answers.room(self.client, ANSWER_PART_BYTES).await;
+        let texts: Vec<Bytes> = self.texts.by_ref().take(self.part_len).collect();
+        let mut text = String::new();
+        if self.n_answered == 0 && self.format == BatchFormat::Array {
+            text.push('[');
         }
-        self.text.push_str(if self.len == 0 { "[]\n" } else { "]\n" });
-        json_text(self.text)
+        if self.has_failed {
+            let skipped = ApiError::from(KeepError::Full).problem();
+            for _ in texts {
+                self.add(&mut text, &skipped);
+            }
+        } else {
+            let receipt = self.api.pipeline.submit_batch(texts, &self.model, self.explain).await?;
+            if let Some(error) = receipt.failure {
+                if self.n_answered == 0 {
+                    return Err(error.into());
+                }
+                self.has_failed = true;
+            }
+            for outcome in receipt.outcomes {
+                match outcome {
+                    Ok(receipt) => self.add(&mut text, &answer(&receipt)),
+                    Err(refusal) => self.add(&mut text, &ApiError::from(refusal).problem()),
+                }
+            }
+        }
+        if self.is_done() && self.format == BatchFormat::Array {
+            text.push_str("]\n");
+        }
+        Ok(room.hold(text))
     }
+
+    fn add(&mut self, text: &mut String, answer: &impl serde::Serialize) {
+        if self.n_answered > 0 && self.format == BatchFormat::Array {
+            text.push(',');
+        }
+        text.push_str(&line(answer));
+        self.n_answered += 1;
+    }
+}
+
+/// Returns how large the answer to an event can be, and what it is made from, in bytes: a prediction
+/// with an attribution for each feature, or a refusal with all the faults that are told.
+fn answer_len_max(schema: &FeatureSchema) -> usize {
+    const HEAD_LEN: usize = 512;
+    const ATTRIBUTION_LEN: usize = 96;
+    const FAULT_LEN: usize = 160;
+    let attributions = schema.features().iter().map(|feature| feature.name.len() + ATTRIBUTION_LEN);
+    let longest_name = schema.features().iter().map(|feature| feature.name.len()).max();
+    let faults = InvalidEvent::FAULTS_MAX * (longest_name.unwrap_or_default() + FAULT_LEN);
+    HEAD_LEN + attributions.sum::<usize>().max(faults)
 }
 
 /// Returns the texts of the elements of an array, whatever they are; those beyond one too many are not kept.

@@ -68,6 +68,34 @@ fn texts<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
     }
 }
 
+/// The title, the condition and the severity of an alert.
+type Rule = (String, String, String);
+
+fn field<'a>(block: &'a str, name: &str) -> &'a str {
+    let (_, rest) = block.split_once(name).unwrap_or_else(|| panic!("{block} has no {name}"));
+    rest.lines().next().unwrap().trim_end_matches(" }").trim_matches('\'')
+}
+
+/// Returns the alerts of Grafana as rules of Prometheus.
+fn rules_of_alerts(alerts: &str) -> Vec<Rule> {
+    let rule = |block: &str| {
+        let (kind, limit) = field(block, "evaluator: { type: ").split_once(", params: [").unwrap();
+        let sign = if kind == "gt" { '>' } else { '<' };
+        let limit = limit.split(']').next().unwrap();
+        let expression = format!("({}) {sign} {limit}", field(block, "expr: "));
+        (field(block, "title: ").into(), expression, field(block, "severity: ").into())
+    };
+    alerts.split("- uid: ").skip(1).map(rule).collect()
+}
+
+fn rules_of(rules: &str) -> Vec<Rule> {
+    let rule = |block: &str| {
+        let title = block.lines().next().unwrap();
+        (title.into(), field(block, "expr: ").into(), field(block, "severity: ").into())
+    };
+    rules.split("- alert: ").skip(1).map(rule).collect()
+}
+
 #[test]
 fn expressions_are_taken_apart() {
     let found = asked(r#"sum(rate(iot_a_total{x="1",y=~"2"}[5m])) / iot_b > iot_c{z!="{{z}}"}"#);
@@ -111,6 +139,9 @@ async fn dashboards_and_alerts_ask_for_what_there_is() {
     assert!(asked_for.len() > n_panels, "{asked_for:?}");
     let missing: Vec<_> = asked_for.iter().filter(|asked| !has(asked)).collect();
     assert!(missing.is_empty(), "{missing:?}\n{metrics}");
+
+    let rules = fs::read_to_string(folder.join("../prometheus-rules.yml")).unwrap();
+    assert_eq!(rules_of_alerts(&alerts), rules_of(&rules), "rules and alerts differ");
 
     let prometheus = fs::read_to_string(folder.join("../prometheus.yml")).unwrap();
     let job = prometheus.split("job_name: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();

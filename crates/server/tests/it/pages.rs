@@ -410,7 +410,19 @@ async fn a_page_of_another_site_cannot_send_anything() {
     assert_eq!(post("http://evil.example", "").await, 403);
     assert_eq!(post("null", "").await, 403);
     assert_eq!(post("http://plant:5000", "").await, 409);
-    assert_eq!(post("https://portal.example", "portal.example").await, 409);
+    assert_eq!(post("https://portal", "portal").await, 409);
+    assert_eq!(post("https://portal", "portal, inner").await, 409);
+    // A name that an attacker's page makes point here (DNS rebinding) is not ours.
+    assert_eq!(post("https://evil.example", "evil.example").await, 421);
+    for (host, status) in
+        [("evil.example", 421), ("plant", 200), ("127.0.0.1:5000", 200), ("a@b", 400)]
+    {
+        let request = Request::get("/health").header("host", host).body(Body::empty()).unwrap();
+        assert_eq!(app.send(request).await.status, status, "{host}");
+    }
+    let answer = app.get("/openapi.json").await;
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    assert_eq!(answer.headers["content-security-policy"], "frame-ancestors 'none'");
 }
 
 /// A station that two models have judged: the first knew another feature and had another threshold.

@@ -1,0 +1,71 @@
+//! Small requests with large answers, which nobody reads.
+//!
+//! Seen to fail with a server that makes the answer to a batch in one piece and names every fault.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rig::request;
+
+use crate::Verdict;
+use crate::load;
+use crate::stage::Stage;
+
+/// More memory than a server needs for all its budgets together, and half of what the unit in `deploy` allows.
+const RESIDENT_KIB_MAX: u64 = 256 * 1024;
+const N_EVENTS: usize = 10_000;
+const N_CONNECTIONS: usize = 120;
+/// Time for the server to do what it can for clients that do not read.
+const UNREAD: Duration = Duration::from_secs(3);
+
+pub(crate) fn cause(stage: &Stage) -> anyhow::Result<Verdict> {
+    let narrow = attempt(stage, 3)?;
+    let wide = attempt(stage, 500)?;
+    let widest = attempt(stage, 1_000)?;
+    Ok(Verdict::Kept(format!(
+        "{N_CONNECTIONS} clients that sent {N_EVENTS} empty events each and did not read: at most {narrow} MiB resident with 3 \
+         features, {wide} MiB with 500 and {widest} MiB with 1,000; one that reads is answered"
+    )))
+}
+
+/// Returns how much memory a server with so many features has held, in MiB.
+fn attempt(stage: &Stage, n_features: usize) -> anyhow::Result<u64> {
+    let folder = stage.folder()?;
+    let mut launch = stage.launch(folder.path());
+    launch.model_dir = stage.wide_models(n_features)?;
+    let server = launch.start()?;
+    let events = vec!["{}"; N_EVENTS].join(",");
+    let batch = request("POST", "/predict/batch", "application/json", &format!("[{events}]"));
+
+    let mut unread = Vec::new();
+    for _ in 0..N_CONNECTIONS {
+        let mut stream = TcpStream::connect(server.addr()).context("cannot connect")?;
+        stream.set_write_timeout(Some(UNREAD)).context("cannot set a timeout")?;
+        // The server may have as much as it takes.
+        let _ = stream.write_all(&batch);
+        unread.push(stream);
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < UNREAD {
+        thread::park_timeout(Duration::from_millis(50));
+        ensure!(server.is_running()?, "the server ended");
+    }
+    let mut connection = server.connect().context("cannot connect")?;
+    // It has another feature, so it is refused; what counts is that it is answered.
+    let answer =
+        connection.predict(&load::event(1)).context("a client that reads is not answered")?;
+    ensure!(
+        [200, 422].contains(&answer.status),
+        "answered with {}: {}",
+        answer.status,
+        answer.body
+    );
+    drop(unread);
+
+    let peak = server.peak_resident_kib()?;
+    ensure!(peak <= RESIDENT_KIB_MAX, "{} MiB resident with {n_features} features", peak / 1024);
+    Ok(peak / 1024)
+}

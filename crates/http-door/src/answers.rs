@@ -1,0 +1,108 @@
+//! The memory of answers: bounded until their clients have taken them.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use hyper::body::{Body as _, Frame, SizeHint};
+
+use crate::api_error::ApiError;
+use crate::limits::{ANSWERS_KIB_MAX, UNRESERVED_BYTES_MAX};
+use crate::shares::{Budget, Client, Part};
+
+/// An answer whose memory all clients share, and which therefore needs no room of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedMemory;
+
+/// Room for all large answers at once.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    kib: Budget,
+}
+
+/// Room for a part of an answer that is not made yet.
+#[derive(Debug)]
+pub(crate) struct Room(Part);
+
+impl Answers {
+    pub(crate) fn new() -> Self {
+        Self { kib: Budget::new(ANSWERS_KIB_MAX) }
+    }
+
+    /// Waits for room for up to `n_bytes`.
+    pub(crate) async fn room(&self, client: Client, n_bytes: usize) -> Room {
+        Room(self.kib.take(client, kib(n_bytes)).await)
+    }
+
+    /// Gives a large answer its room, or refuses it where there is none. Answers that are made little
+    /// by little see to that themselves.
+    pub(crate) fn hold(&self, client: Client, response: Response) -> Result<Response, ApiError> {
+        let len = response.body().size_hint().exact().and_then(|len| usize::try_from(len).ok());
+        let is_shared = response.extensions().get::<SharedMemory>().is_some();
+        match len {
+            Some(len) if len > UNRESERVED_BYTES_MAX && !is_shared => {
+                let part = self.kib.try_take(client, kib(len)).ok_or(ApiError::AnswersFull)?;
+                Ok(response.map(|body| Body::new(HeldBody { body, room: Some(Room(part)) })))
+            }
+            _ => Ok(response),
+        }
+    }
+}
+
+impl Room {
+    /// Holds the room until these bytes were sent.
+    pub(crate) fn hold(mut self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
+        self.0.shrink_to(kib(bytes.as_ref().len()));
+        Bytes::from_owner(Held { bytes, _room: self })
+    }
+}
+
+fn kib(n_bytes: usize) -> u32 {
+    u32::try_from(n_bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+/// Bytes that wait for their client. The connection drops them when they are sent.
+struct Held<T> {
+    bytes: T,
+    _room: Room,
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Held<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+/// A body whose bytes hold room. It comes in one piece.
+struct HeldBody {
+    body: Body,
+    room: Option<Room>,
+}
+
+impl hyper::body::Body for HeldBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let hold = |frame: Frame<Bytes>| {
+            frame.map_data(|bytes| match self.room.take() {
+                Some(room) => Bytes::from_owner(Held { bytes, _room: room }),
+                None => bytes,
+            })
+        };
+        Poll::Ready(frame.map(|frame| frame.map(hold)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
