@@ -23,8 +23,8 @@ const ARTEFACT_LEN_MAX: u64 = (envelope::HEADER_LEN + envelope::PAYLOAD_LEN_MAX)
 /// Bytes of the largest metadata.
 const META_LEN_MAX: u64 = 64 << 20;
 
-/// An error that occurs when a model is loaded. Its text names the file, and not the folder: whoever
-/// chose that adds it.
+/// An error that occurs when a model is loaded. Its text names the file without its folder, which
+/// clients must not see; callers that know the folder add it.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file could not be read.
@@ -35,7 +35,7 @@ pub enum LoadError {
         /// The error of the system.
         source: io::Error,
     },
-    /// It is a pipe, a device or a folder, which may have no end; it was not read.
+    /// It is a pipe, a device or a folder, which may be endless; it was not read.
     #[error("`{}` is not a regular file", name(path))]
     NotAFile {
         /// The path.

@@ -1,4 +1,4 @@
-//! Small requests with large answers, which nobody reads.
+//! Small requests with large answers that are not read.
 //!
 //! Seen to fail with a server that makes the answer to a batch in one piece and names every fault.
 

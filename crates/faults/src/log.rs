@@ -1,4 +1,4 @@
-//! Standard error is gone, full, or read by nobody.
+//! Standard error is closed, full, or not read.
 //!
 //! Seen to fail with a server that writes its log where it happens: it ends with a panic, or never
 //! answers again.
@@ -33,7 +33,7 @@ pub(crate) fn cause(stage: &Stage) -> anyhow::Result<Verdict> {
     let n_unread = attempt(stage, writer.into())?;
     drop(reader);
     Ok(Verdict::Kept(format!(
-        "{n_full} lines dropped with a full log, {n_closed} with a closed one and {n_unread} with one that nobody reads; \
+        "{n_full} lines dropped with a full log, {n_closed} with a closed one and {n_unread} with an unread one; \
          all events acknowledged, none lost, and each stopped with exit code 0"
     )))
 }
@@ -53,7 +53,7 @@ fn attempt(stage: &Stage, log: Stdio) -> anyhow::Result<u64> {
     ensure!(reloaded.context("a reload was not answered")?.status == 200, "no model was loaded");
     let mut acknowledged = Vec::new();
     send(&mut connection, 0, 200, &mut acknowledged)?;
-    // The thread that stores has something to say, too.
+    // The thread that stores logs an error, too.
     let (database, away) = (data.join(stored::DATABASE_FILE), data.join("away.db"));
     rename(&database, &away)?;
     send(&mut connection, 1, 503, &mut Vec::new())?;

@@ -1,4 +1,4 @@
-//! The memory of answers: bounded until their clients have taken them.
+//! The memory of answers, which is bounded until their clients have received them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,7 +11,7 @@ use crate::api_error::ApiError;
 use crate::limits::{ANSWERS_KIB_MAX, UNRESERVED_BYTES_MAX};
 use crate::shares::{Budget, Client, Part};
 
-/// An answer whose memory all clients share, and which therefore needs no room of its own.
+/// Marks an answer whose memory is shared by all clients, such as a static file: it needs no room.
 #[derive(Debug, Clone, Copy)]
 pub struct SharedMemory;
 
@@ -35,8 +35,8 @@ impl Answers {
         Room(self.kib.take(client, kib(n_bytes)).await)
     }
 
-    /// Gives a large answer its room, or refuses it where there is none. Answers that are made little
-    /// by little see to that themselves.
+    /// Reserves room for a large answer, or refuses it when there is none. Streamed answers reserve
+    /// their own.
     pub(crate) fn hold(&self, client: Client, response: Response) -> Result<Response, ApiError> {
         let len = response.body().size_hint().exact().and_then(|len| usize::try_from(len).ok());
         let is_shared = response.extensions().get::<SharedMemory>().is_some();

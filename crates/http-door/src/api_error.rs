@@ -236,8 +236,8 @@ fn detail_of(refusal: &Refusal) -> String {
         Refusal::InvalidEvent(invalid) if invalid.malformed().is_none() => {
             match (invalid.n_faults(), invalid.faults().len()) {
                 (1, _) => String::from("the event has a fault; see errors"),
-                (n_faults, n_told) if n_told < n_faults => {
-                    format!("the event has {n_faults} faults; see errors for the first {n_told}")
+                (n_faults, n_listed) if n_listed < n_faults => {
+                    format!("the event has {n_faults} faults; see errors for the first {n_listed}")
                 }
                 (n_faults, _) => format!("the event has {n_faults} faults; see errors"),
             }

@@ -1,4 +1,4 @@
-//! What clients share: each may have a part of it, so that none takes it from the others.
+//! Resources that clients share. Each client may hold a part, so that none can take all.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -1,13 +1,13 @@
-//! Work that takes a processor for a while: as much of it at once as there are processors.
+//! Work that keeps a processor busy: at most one piece for each processor at a time.
 //!
-//! More would not be faster, and each thread has memory of its own.
+//! More would not be faster, and every thread needs memory of its own.
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
-/// The processors, to be taken in turn.
+/// The processors that such work takes turns on.
 #[derive(Debug, Clone)]
 pub struct Processors(Arc<Semaphore>);
 
@@ -17,8 +17,8 @@ impl Processors {
         Self(Arc::new(Semaphore::new(number)))
     }
 
-    /// Does work on a thread where nobody else waits, when there is a processor for it. Without a
-    /// caller that waits, work that was not begun is not done.
+    /// Runs `work` on a blocking thread when a processor is free. If the caller stops waiting before
+    /// that, the work is skipped.
     ///
     /// # Errors
     ///

@@ -207,7 +207,7 @@ struct Slot {
     waiting: Mutex<Vec<(OtherFeatures, Reload)>>,
 }
 
-/// The outcome of a reload, which all who asked for it wait for.
+/// The outcome of a reload, shared by all that requested it.
 type Reload = Shared<BoxFuture<'static, Result<Arc<Model>, Arc<ReloadError>>>>;
 
 /// The parts that are updated when the model changes.
@@ -238,7 +238,7 @@ impl Models {
 
     /// Replaces the model with the one in the folder, and returns it.
     ///
-    /// However many ask, one reload runs and one waits, which the others join.
+    /// At most one reload runs and one waits; further requests join the one that waits.
     ///
     /// # Errors
     ///
@@ -274,7 +274,7 @@ impl Models {
     ) -> Result<Arc<Model>, ReloadError> {
         let Slot { current, files, clock, observers, turn, waiting } = &*self.0;
         let mut last_failure = turn.lock().await;
-        // Whoever asks from now on may mean files that this one does not see.
+        // A request from now on may mean files that this reload does not see.
         waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -309,7 +309,7 @@ impl Models {
             }
             Err(error) => {
                 let failure = Some(error.reason());
-                // Who asks again and again is told each time; the log once.
+                // Every client gets the reason; the log only when it changes.
                 if *last_failure != failure {
                     let dir = self.0.files.dir.display();
                     tracing::error!(

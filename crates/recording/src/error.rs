@@ -128,7 +128,7 @@ pub enum CellFaultKind {
     /// The schema does not take the value.
     #[error("{0}")]
     Event(FaultKind),
-    /// There are so many more faults, which are not told.
+    /// The number of further faults, which are not listed.
     #[error("and {0} more")]
     More(usize),
 }

@@ -59,9 +59,9 @@ impl Recording {
             column: fault.key().and_then(|key| self.column_of_key(&key)),
             kind: CellFaultKind::Event(fault.kind.clone()),
         });
-        let n_untold = invalid.n_faults() - invalid.faults().len();
-        let more = CellFault { column: None, kind: CellFaultKind::More(n_untold) };
-        faults.chain((n_untold > 0).then_some(more)).collect()
+        let n_unlisted = invalid.n_faults() - invalid.faults().len();
+        let more = CellFault { column: None, kind: CellFaultKind::More(n_unlisted) };
+        faults.chain((n_unlisted > 0).then_some(more)).collect()
     }
 
     /// Returns the column that a key of an event was read from.

@@ -118,27 +118,27 @@ struct RangeText {
 /// The faults of an event as they are found.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    told: Vec<Fault>,
+    listed: Vec<Fault>,
     n_faults: usize,
 }
 
 impl Faults {
     pub(crate) fn add(&mut self, key: &str, kind: FaultKind) {
         self.n_faults += 1;
-        if self.told.len() < InvalidEvent::FAULTS_MAX {
-            self.told.push(Fault::at(key, kind));
+        if self.listed.len() < InvalidEvent::FAULTS_MAX {
+            self.listed.push(Fault::at(key, kind));
         }
     }
 
     /// Returns what was found; `None` when that is nothing.
     pub(crate) fn into_invalid(self) -> Option<InvalidEvent> {
-        let Self { told, n_faults } = self;
-        (n_faults > 0).then_some(InvalidEvent { faults: told, n_faults, station_id: None })
+        let Self { listed, n_faults } = self;
+        (n_faults > 0).then_some(InvalidEvent { faults: listed, n_faults, station_id: None })
     }
 }
 
 impl InvalidEvent {
-    /// The number of faults that are told. An event of a thousand features may have as many.
+    /// The largest number of faults that are listed: an event of a thousand features may have a thousand.
     pub const FAULTS_MAX: usize = 16;
 
     pub(crate) fn whole(kind: FaultKind) -> Self {
@@ -180,9 +180,9 @@ impl fmt::Display for InvalidEvent {
             let separator = if index > 0 { "; " } else { "" };
             write!(f, "{separator}{fault}")?;
         }
-        let n_untold = self.n_faults - self.faults.len();
-        if n_untold > 0 {
-            write!(f, "; and {n_untold} more")?;
+        let n_unlisted = self.n_faults - self.faults.len();
+        if n_unlisted > 0 {
+            write!(f, "; and {n_unlisted} more")?;
         }
         Ok(())
     }
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_beyond_the_bound_are_counted_and_not_told() {
+    fn faults_beyond_the_bound_are_counted_but_not_listed() {
         let mut faults = Faults::default();
         for index in 0..1_000 {
             faults.add(&format!("f{index}"), FaultKind::MissingField);

@@ -164,7 +164,7 @@ fn open_pipeline(
     let mut registry = Registry::with_prefix("iot");
     registry.register(
         "log_lines_dropped",
-        "Lines that were not logged: nobody read the log, it could not be written, or they repeated",
+        "Lines that were not logged: the log was not read, could not be written, or repeated them",
         log::lines_dropped(),
     );
     let (pipeline, writer) = Pipeline::open(parts, &mut registry, |observer| {

@@ -1,8 +1,8 @@
 //! The log: lines for standard error that the server never waits for.
 //!
-//! A thread of its own writes them. What it cannot write, because nobody reads, the disk is full or the
-//! terminal is gone, is dropped and counted, and the log says so when it can. Lines that repeat are
-//! limited at their source, so that no client can fill a disk with them.
+//! A separate thread writes them. A line that cannot be written, because the reader is gone, the disk
+//! is full or the terminal was closed, is dropped and counted, and the log reports the count later.
+//! Repeated lines are limited, so that no client can fill a disk with them.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -46,7 +46,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Logs from now on what is at least as grave as `level`, panics too.
+    /// Starts to log lines of `level` and above, and panics.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Log {
         Ok(Self { lines })
     }
 
-    /// Waits a moment until everything was written. Returns `false` if nobody takes it.
+    /// Waits up to a second until everything is written. Returns `false` if the reader does not take it.
     pub fn end(self) -> bool {
         let (written, is_written) = sync_channel(1);
         let deadline = Instant::now() + END_TIMEOUT;
@@ -97,7 +97,7 @@ enum Message {
     Mark(SyncSender<()>),
 }
 
-/// The way of lines to the thread that writes them.
+/// The queue of the thread that writes.
 #[derive(Debug, Clone)]
 struct Lines(SyncSender<Message>);
 
@@ -113,7 +113,7 @@ impl Lines {
 }
 
 impl Write for Lines {
-    /// Takes a line, or drops it where too many wait.
+    /// Queues a line, or drops it when the queue is full.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.0.try_send(Message::Line(line.to_vec())).is_err() {
             LINES_DROPPED.inc();
@@ -134,7 +134,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// Writes lines until there can be no more.
+/// Writes lines until all senders are gone.
 fn write(queue: &Receiver<Message>, mut out: impl Write, dropped: &Counter) {
     let mut n_told = 0;
     let mut told = None::<Instant>;
@@ -142,7 +142,7 @@ fn write(queue: &Receiver<Message>, mut out: impl Write, dropped: &Counter) {
         let line = match message {
             Message::Line(line) => line,
             Message::Mark(written) => {
-                // Whoever asked may have stopped waiting.
+                // The waiting end may have given up.
                 let _ = written.try_send(());
                 continue;
             }
@@ -159,7 +159,7 @@ fn write(queue: &Receiver<Message>, mut out: impl Write, dropped: &Counter) {
     }
 }
 
-/// Lets pass what is grave enough, and of each kind of line a burst and then one a second.
+/// Admits lines of the level and above; of each kind, a burst and then one a second.
 struct Limited {
     level: LevelFilter,
     budgets: Mutex<HashMap<Identifier, Budget>>,
@@ -192,7 +192,7 @@ impl<S: Subscriber> Filter<S> for Limited {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        // Who asks for more than usual wants all of it.
+        // Debug output is complete.
         if *event.metadata().level() > LevelFilter::INFO {
             return true;
         }
@@ -228,7 +228,7 @@ mod tests {
 
     /// Seen to hang with a channel that waits for room.
     #[test]
-    fn a_log_that_nobody_reads_drops_lines_and_holds_up_nobody() {
+    fn an_unread_log_drops_lines_and_blocks_no_thread() {
         let (reader, writer) = io::pipe().unwrap();
         let mut lines = Lines::to(writer).unwrap();
         let before = LINES_DROPPED.get();

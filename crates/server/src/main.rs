@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             let done = run(&args);
             let is_read = log.end();
             if done.is_err() && !is_read {
-                // Nobody would take the error either, and to write it could wait for ever.
+                // The error could not be written either, and trying could block forever.
                 std::process::exit(1);
             }
             done
@@ -50,7 +50,7 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         tracing::info!("listening on http://{}", server.addr()?);
         server.run(stop).await
     });
-    // A thread that hangs in the system, such as in a file of a dead network drive, is left behind.
+    // A thread that hangs in a system call, such as on a dead network drive, is not waited for.
     runtime.shutdown_background();
     done
 }

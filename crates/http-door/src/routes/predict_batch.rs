@@ -104,8 +104,7 @@ async fn split(api: &Api, bytes: Bytes, format: BatchFormat) -> Result<Vec<Bytes
     }
 }
 
-/// A batch, of which a part after another is judged, stored and answered, each when there is room for
-/// its answers.
+/// A batch, which is judged, stored and answered in parts, each when there is memory for its answers.
 struct Batch {
     api: Api,
     client: Client,
@@ -197,8 +196,8 @@ impl Batch {
     }
 }
 
-/// Returns how large the answer to an event can be, and what it is made from, in bytes: a prediction
-/// with an attribution for each feature, or a refusal with all the faults that are told.
+/// Returns the largest size of the answer to an event, in bytes: a prediction with an attribution for
+/// each feature, or a refusal with all listed faults.
 fn answer_len_max(schema: &FeatureSchema) -> usize {
     const HEAD_LEN: usize = 512;
     const ATTRIBUTION_LEN: usize = 96;
