@@ -25,7 +25,7 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
         Detector::fit(&FeatureSchema::default(), &events, &Params::default(), NOW_US).unwrap();
     let model = Model { detector, origin: Origin::File, loaded_us: NOW_US };
     let database = dir.join(DATABASE_FILE);
-    let parts = Parts { model, model_files: ModelFiles::of(dir), clock: || NOW_US };
+    let parts = Parts { model, model_files: ModelFiles::of(dir), clock: || NOW_US, earliest_us: 0 };
     let (router, _writer) =
         server::open_app(parts, &database, &SqliteParams::default()).unwrap();
     router

@@ -184,9 +184,9 @@ impl ApiError {
             | Self::BodiesFull
             | Self::AnswersFull => Some(1),
             Self::Read(ReadError::TimeLimit | ReadError::Panic(_)) => None,
-            Self::Refusal(Refusal::Keep(_)) | Self::Read(_) | Self::TooManyStreams { .. } => {
-                Some(5)
-            }
+            Self::Refusal(Refusal::ClockUnset { .. } | Refusal::Keep(_))
+            | Self::Read(_)
+            | Self::TooManyStreams { .. } => Some(5),
             _ => None,
         }
     }
@@ -227,7 +227,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Conflict => StatusCode::CONFLICT,
         Refusal::Unreadable | Refusal::Panic(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        Refusal::Keep(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::ClockUnset { .. } | Refusal::Keep(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -242,7 +242,7 @@ fn detail_of(refusal: &Refusal) -> String {
                 (n_faults, _) => format!("the event has {n_faults} faults; see errors"),
             }
         }
-        Refusal::Keep(KeepError::Full) => {
+        Refusal::Keep(KeepError::Full) | Refusal::ClockUnset { .. } => {
             format!("{refusal}; nothing was stored, send the event again later")
         }
         Refusal::Keep(KeepError::NotStored(trouble)) => {

@@ -23,6 +23,7 @@ mod recall;
 mod refusal;
 mod refused;
 mod retention;
+mod steady_time;
 mod submit;
 
 pub use compute::Processors;

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use sensor::Clock;
@@ -15,6 +15,7 @@ use crate::live_fleet::LiveFleet;
 use crate::metrics::Metrics;
 use crate::model::{Model, ModelFiles, Models, Observers};
 use crate::recall;
+use crate::refusal::Refusal;
 use crate::refused::{RefusalLog, RefusedEvents};
 use crate::retention::{self, Retentions};
 
@@ -31,6 +32,8 @@ pub struct Parts {
     pub model_files: ModelFiles,
     /// Tells the time.
     pub clock: Clock,
+    /// A clock that shows an earlier time, in microseconds since 1970 (UTC), is not set.
+    pub earliest_us: i64,
 }
 
 /// The contents of a [`Pipeline`].
@@ -48,6 +51,8 @@ pub struct Shared {
     pub clock: Clock,
     /// When the server started, in microseconds since 1970 (UTC).
     pub started_us: i64,
+    begun: Instant,
+    earliest_us: i64,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) refusals: Arc<RefusalLog>,
 }
@@ -65,7 +70,7 @@ impl Pipeline {
         registry: &mut Registry,
         open_store: impl FnOnce(store::Observer) -> Result<(Store, Writer), E>,
     ) -> Result<(Self, Writer), E> {
-        let Parts { model, model_files, clock } = parts;
+        let Parts { model, model_files, clock, earliest_us } = parts;
         let metrics = Arc::new(Metrics::register(registry));
         let fleet = LiveFleet::start(clock);
         let (store, writer) = {
@@ -84,6 +89,8 @@ impl Pipeline {
             fleet,
             processors: Processors::all(),
             clock,
+            earliest_us,
+            begun: Instant::now(),
             started_us,
             metrics,
             refusals: Arc::default(),
@@ -121,6 +128,32 @@ impl Pipeline {
     /// Returns how long single events recently waited for their receipts; `None` without any.
     pub fn latency(&self) -> Option<LatencyNow> {
         self.metrics.latency()
+    }
+
+    /// Returns the time since the start, whatever the clock does.
+    pub fn uptime(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Returns the time.
+    ///
+    /// # Errors
+    ///
+    /// Fails while the clock is not set, as on a machine that keeps no time while it is off: the times
+    /// of events could not be checked, and those received now would be stored under a wrong time.
+    pub fn now_us(&self) -> Result<i64, Refusal> {
+        let now_us = (self.clock)();
+        if now_us < self.earliest_us { Err(Refusal::ClockUnset { now_us }) } else { Ok(now_us) }
+    }
+
+    /// Returns the counts of stored predictions if events can be judged and stored at present.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason why not.
+    pub async fn check(&self) -> Result<Totals, Refusal> {
+        self.now_us()?;
+        Ok(self.store.check().await?)
     }
 
     /// Returns the last events that were refused.

@@ -22,6 +22,15 @@ pub enum Refusal {
     /// The event stored under the same station, time and sequence number is damaged.
     #[error("what is stored under the event's station, time and sequence number is damaged")]
     Unreadable,
+    /// The clock of the server is not set.
+    #[error(
+        "the clock of the server is not set: it shows {}",
+        sensor::timestamp::format(*now_us)
+    )]
+    ClockUnset {
+        /// The time that it shows, in microseconds since 1970 (UTC).
+        now_us: i64,
+    },
     /// Its prediction could not be stored.
     #[error(transparent)]
     Keep(#[from] KeepError),
@@ -40,6 +49,7 @@ impl Refusal {
             Self::TooLarge { .. } => "body_too_large",
             Self::Conflict => "sequence_conflict",
             Self::Unreadable => "row_damaged",
+            Self::ClockUnset { .. } => "clock_unset",
             Self::Keep(KeepError::Full) => "overloaded",
             Self::Keep(KeepError::NotStored(_)) => "store_unavailable",
             Self::Keep(KeepError::Unknown(_)) => "outcome_unknown",
@@ -50,7 +60,9 @@ impl Refusal {
     /// Returns what became of the event where that is not obvious: `not_stored` or `unknown`.
     pub fn outcome(&self) -> Option<&'static str> {
         match self {
-            Self::Keep(KeepError::Full | KeepError::NotStored(_)) => Some("not_stored"),
+            Self::ClockUnset { .. } | Self::Keep(KeepError::Full | KeepError::NotStored(_)) => {
+                Some("not_stored")
+            }
             Self::Keep(KeepError::Unknown(_)) => Some("unknown"),
             _ => None,
         }

@@ -65,7 +65,10 @@ impl RefusalLog {
         let code = match refusal {
             Refusal::InvalidEvent(invalid) => invalid.faults()[0].kind.code(),
             Refusal::TooLarge { .. } | Refusal::Conflict => refusal.code(),
-            Refusal::Unreadable | Refusal::Keep(_) | Refusal::Panic(_) => return,
+            Refusal::Unreadable
+            | Refusal::ClockUnset { .. }
+            | Refusal::Keep(_)
+            | Refusal::Panic(_) => return,
         };
         let event = RefusedEvent {
             received_us,

@@ -1,13 +1,17 @@
 //! Deleting what is older than it has to be kept, while the server runs.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sensor::Clock;
-use store::{Store, Sweep};
+use store::{StationQuery, Store, Sweep};
+
+use crate::steady_time::SteadyTime;
 
 /// Pause between two steps of a sweep that has found nothing to delete yet.
 const STEP_PAUSE: Duration = Duration::from_millis(20);
+/// Pause between the start and the first sweep.
+const GRACE: Duration = Duration::from_mins(5);
 /// Pause between two sweeps, and after a failure.
 const SWEEP_PAUSE: Duration = Duration::from_mins(1);
 
@@ -38,18 +42,22 @@ impl Retentions {
         let before_us = |retention| match retention {
             Retention::Forever => None,
             Retention::For(time) => {
-                Some(now_us - i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
+                Some(now_us.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
             }
         };
         Sweep {
             before_us: before_us(self.normal),
             anomalies_before_us: before_us(self.anomalies),
+            believed_us: now_us,
             from: None,
         }
     }
 }
 
-/// Sweeps through the database again and again, if anything is kept for a limited time.
+/// Sweeps through the database at intervals, if anything is kept for a limited time.
+///
+/// It deletes by a time that does not follow a clock that jumps ahead, and not before the server has
+/// run for a while: an operator whose clock is wrong has time to notice.
 pub(crate) async fn keep_sweeping(
     store: &Store,
     retentions: Retentions,
@@ -58,12 +66,59 @@ pub(crate) async fn keep_sweeping(
     if !retentions.is_any_limited() {
         return std::future::pending().await;
     }
+    let begun = Instant::now();
+    let past_us = known_past_us(store).await.unwrap_or_else(clock);
+    let mut time = SteadyTime::new(past_us);
+    // What is received from now on may be stamped by a wrong clock, so this is stored first.
+    let keep_all = Retentions { normal: Retention::Forever, anomalies: Retention::Forever };
+    sweep(store, keep_all.sweep(past_us)).await;
+    tokio::time::sleep(GRACE).await;
     loop {
-        let n_deleted = sweep(store, retentions.sweep(clock())).await;
-        if n_deleted > 0 {
-            tracing::info!(n_deleted, "deleted predictions that were past their retention");
+        match time.now(clock(), begun.elapsed()) {
+            Ok(now_us) => {
+                let n_deleted = sweep(store, retentions.sweep(now_us)).await;
+                if n_deleted > 0 {
+                    tracing::info!(n_deleted, "deleted predictions that were past their retention");
+                }
+            }
+            Err(jumped) if jumped.is_new => {
+                let days = jumped.by_us / 86_400_000_000;
+                tracing::warn!(
+                    days,
+                    "the clock is days ahead of the last time that was believed, so nothing is deleted until it has \
+                     run steadily for a day"
+                );
+            }
+            Err(_) => {}
         }
         tokio::time::sleep(SWEEP_PAUSE).await;
+    }
+}
+
+/// Returns the latest time that is known to be past: of the last sweep, else when the newest event of
+/// any station was received; `None` when there are no events.
+async fn known_past_us(store: &Store) -> Option<i64> {
+    /// Stations that are read at once.
+    const PAGE_LEN: u32 = 200;
+    if let Some(believed_us) = store.believed_us() {
+        return Some(believed_us);
+    }
+    let mut newest_us = None;
+    let mut after = None;
+    loop {
+        match store.glances(StationQuery { limit: PAGE_LEN, after }, 1).await {
+            Ok(found) => {
+                let received = found.iter().flat_map(|(_, glances)| glances);
+                newest_us = newest_us.max(received.map(|glance| glance.received_us).max());
+                let Some((last, _)) = found.last() else { return newest_us };
+                after = Some(last.clone());
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot read when the newest events were received; trying again later");
+                tokio::time::sleep(SWEEP_PAUSE).await;
+                (newest_us, after) = (None, None);
+            }
+        }
     }
 }
 

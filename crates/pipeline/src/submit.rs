@@ -79,7 +79,7 @@ impl Pipeline {
             self.metrics.not_kept(1);
             return Err(KeepError::Full.into());
         }
-        let judge = self.judge(self.models.current(), explain);
+        let judge = self.judge(self.models.current(), explain)?;
         let judged = judge.judge(json)?;
         let mut receipts = self.keep(vec![judged], &judge.model).await?;
         let receipt = receipts.pop().expect("there is an outcome for every event");
@@ -100,7 +100,7 @@ impl Pipeline {
         model: &Arc<Model>,
         explain: Explain,
     ) -> Result<BatchReceipt, Refusal> {
-        let judge = self.judge(Arc::clone(model), explain);
+        let judge = self.judge(Arc::clone(model), explain)?;
         // A batch takes milliseconds: not for a thread that others wait for.
         let judge_all = move || -> Vec<Result<Judged, Refusal>> {
             events.iter().map(|json| judge.judge(json.as_ref())).collect()
@@ -138,14 +138,14 @@ impl Pipeline {
         refusal
     }
 
-    fn judge(&self, model: Arc<Model>, explain: Explain) -> Judge {
-        Judge {
+    fn judge(&self, model: Arc<Model>, explain: Explain) -> Result<Judge, Refusal> {
+        Ok(Judge {
             model,
             metrics: Arc::clone(&self.metrics),
             refusals: Arc::clone(&self.refusals),
             explain,
-            received_us: (self.clock)(),
-        }
+            received_us: self.now_us()?,
+        })
     }
 
     /// Stores judged events in one transaction.

@@ -43,6 +43,8 @@ pub enum Command {
     Backup(BackupArgs),
     /// Replaces the database with a backup and keeps the old one beside it; stop the server first
     Restore(RestoreArgs),
+    /// Writes what can be read of a damaged database to a new one
+    Recover(RecoverArgs),
 }
 
 /// The folder of the database.
@@ -75,6 +77,18 @@ pub struct BackupArgs {
     /// The database
     #[command(flatten)]
     pub data: DataDir,
+}
+
+/// Which database to recover.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RecoverArgs {
+    /// The damaged database, such as data/events.db.corrupt-1; it is not changed
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+
+    /// The folder of the new database, which must not have one
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
 }
 
 /// Which backup to restore.

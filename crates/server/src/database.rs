@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::{Context as _, bail};
 use wording::counted;
 
-use crate::args::{BackupArgs, RestoreArgs, VerifyArgs};
+use crate::args::{BackupArgs, DATABASE_FILE, RecoverArgs, RestoreArgs, VerifyArgs};
 
 /// Checks every prediction of a database, which a server may be using, and writes what it found.
 ///
@@ -45,7 +45,7 @@ pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<()> {
             None => "restore a backup with `server restore FILE`",
         };
         bail!(
-            "{} found; {remedy}, or save what can be read with `sqlite3 {} .recover`",
+            "{} found; {remedy}, or save what can be read with `server recover --from {}`",
             counted(found.n_problems, "problem"),
             path.display()
         );
@@ -94,6 +94,55 @@ pub fn restore(args: &RestoreArgs, out: &mut dyn Write) -> anyhow::Result<()> {
             out,
             "the database that was there is now `{}`; delete it when you no longer need it",
             previous.display()
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes what can be read of a damaged database to a new one.
+///
+/// # Errors
+///
+/// Fails when nothing can be read, or the new database exists or cannot be written.
+pub fn recover(args: &RecoverArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    let new = args.data_dir.join(DATABASE_FILE);
+    let mut logged = 0;
+    let progress = |n_read: u64, n_pages: u64| {
+        let percent = n_read * 100 / n_pages.max(1);
+        if percent / 10 > logged {
+            logged = percent / 10;
+            tracing::info!(percent, "reading");
+        }
+    };
+    let recovered = store_sqlite::recover(&args.from, &new, progress)
+        .with_context(|| format!("cannot recover `{}`", args.from.display()))?;
+    writeln!(
+        out,
+        "recovered {} from `{}` to `{}`",
+        counted(recovered.n_predictions, "prediction"),
+        args.from.display(),
+        new.display()
+    )?;
+    match recovered.n_counted {
+        Some(n_counted) if n_counted > recovered.n_predictions => {
+            let n_lost = n_counted - recovered.n_predictions;
+            writeln!(out, "lost: {}", counted(n_lost, "prediction"))?;
+        }
+        Some(_) => writeln!(out, "lost: none")?,
+        None => writeln!(out, "lost: unknown, since the counts of the database cannot be read")?,
+    }
+    if recovered.n_altered > 0 {
+        writeln!(
+            out,
+            "left out: {} that are not as they were written",
+            counted(recovered.n_altered, "row")
+        )?;
+    }
+    if recovered.n_unproven > 0 {
+        writeln!(
+            out,
+            "{} of them are older than row hashes, and may be altered",
+            recovered.n_unproven
         )?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! [`Server::bind`] loads the model, opens the database and takes the port; [`Server::run`] opens the
 //! doors until a stop is requested, answers what was accepted, and closes the database. [`open_app`] is
-//! the application without a socket. [`verify()`], [`back_up`] and [`restore`] look after the database.
+//! the application without a socket. [`verify()`], [`back_up`], [`restore`] and [`recover()`] look after the database.
 //!
 //! It judges nothing, stores nothing and answers nothing itself.
 
@@ -29,12 +29,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 pub use args::{
-    Args, BackupArgs, Command, CorruptAction, DATABASE_FILE, DataDir, RestoreArgs, ServeArgs,
-    VerifyArgs,
+    Args, BackupArgs, Command, CorruptAction, DATABASE_FILE, DataDir, RecoverArgs, RestoreArgs,
+    ServeArgs, VerifyArgs,
 };
-pub use database::{back_up, restore, verify};
+pub use database::{back_up, recover, restore, verify};
 pub use log::Log;
 pub use starter::load_or_train;
+
+/// 2026-01-01T00:00:00Z: this program is newer, so a clock that shows an earlier time is not set.
+pub const BUILT_US: i64 = 1_767_225_600_000_000;
 
 /// The longest wait for the database to be closed at a stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -63,7 +66,12 @@ impl Server {
         rlimit::allow_open_files(args.connections_max);
         let model_files = ModelFiles { dir: args.model_dir.clone(), engine: args.engine };
         let model = load_or_train(&model_files, args.require_model, clock())?;
-        let parts = Parts { model, model_files, clock };
+        let parts = Parts { model, model_files, clock, earliest_us: BUILT_US };
+        if clock() < BUILT_US {
+            tracing::warn!(
+                "the clock is not set, so events are refused with 503 until it is; check the time service of this machine"
+            );
+        }
         let database = args.data.database();
         let (pipeline, registry, writer) =
             open_pipeline(parts, &database, &args.sqlite_params())

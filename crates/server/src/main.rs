@@ -36,6 +36,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Some(Command::Verify(verify)) => server::verify(verify, out),
         Some(Command::Backup(backup)) => server::back_up(backup, out),
         Some(Command::Restore(restore)) => server::restore(restore, out),
+        Some(Command::Recover(recover)) => server::recover(recover, out),
     }
 }
 

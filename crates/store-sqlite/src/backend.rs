@@ -6,12 +6,13 @@ use rusqlite::Connection;
 use store::{Backend, Entry, Failure, KeepError, Kept, Sweep, Swept, Totals, Trouble};
 
 use crate::commit_mark::{CommitMark, Mark};
+use crate::damage::Damage;
 use crate::disk_trial::DiskTrial;
 use crate::error::{OpenError, trouble_of};
 use crate::held_files::HeldFiles;
 use crate::schema::Ledger;
 use crate::wal::Wal;
-use crate::{prediction_row, rescue, sweep};
+use crate::{prediction_row, rescue, schema, sweep};
 
 /// A database as its writer owns it.
 pub(crate) struct Sqlite {
@@ -20,36 +21,53 @@ pub(crate) struct Sqlite {
     held_files: HeldFiles,
     mark: CommitMark,
     totals: Totals,
+    believed_us: Option<i64>,
     wal: Wal,
     trial: DiskTrial,
+    damage: Damage,
 }
 
-impl Sqlite {
-    /// Takes over an open database whose mark is held.
-    pub(crate) fn new(
-        path: &Path,
-        mut connection: Connection,
-        mark: CommitMark,
-    ) -> Result<Self, OpenError> {
+/// A database that a writer can use.
+pub(crate) struct Prepared {
+    connection: Connection,
+    wal: Wal,
+    ledger: Ledger,
+    held_files: HeldFiles,
+}
+
+impl Prepared {
+    /// Opens a database, compares it with its mark, and commits a first transaction.
+    pub(crate) fn open(path: &Path, mark: Mark) -> Result<Self, OpenError> {
+        let mut connection = schema::open_checked(path, mark)?;
         let sqlite_error = |source| OpenError::sqlite(path, source);
-        let wal = Wal::watch(&mut connection).map_err(sqlite_error)?;
+        let wal = Wal::watch(&mut connection, path).map_err(sqlite_error)?;
         // The first transaction creates the WAL, and shows that the disk can be written.
         let ledger = Ledger::read(&connection).map_err(sqlite_error)?;
-        // Ids that somebody was told are not given away again.
-        let ledger = ledger.continued(mark.mark().last_id);
+        // An id that a client has seen is not used again.
+        let ledger = ledger.continued(mark.last_id);
         ledger.write(&connection).map_err(sqlite_error)?;
         DiskTrial::clean_up(&connection).map_err(sqlite_error)?;
         let held_files = HeldFiles::of(path)
             .map_err(|source| OpenError::Files { path: path.to_owned(), source })?;
-        Ok(Self {
+        Ok(Self { connection, wal, ledger, held_files })
+    }
+}
+
+impl Sqlite {
+    /// Takes over an open database whose mark is held.
+    pub(crate) fn new(path: &Path, opened: Prepared, mark: CommitMark, damage: Damage) -> Self {
+        let Prepared { connection, wal, ledger, held_files } = opened;
+        Self {
             path: path.to_owned(),
             connection,
             held_files,
             mark,
+            damage,
             totals: ledger.totals,
+            believed_us: ledger.believed_us,
             wal,
             trial: DiskTrial::default(),
-        })
+        }
     }
 
     /// Carries out `write` in a transaction, commits it, and leaves the mark. `n_bytes` is the size of
@@ -82,6 +100,13 @@ impl Sqlite {
         &mut self,
         write: impl FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<(T, bool)>,
     ) -> Result<T, Failure> {
+        if self.damage.is_found() && !self.mark.mark().is_suspect {
+            self.write_mark(Mark { is_suspect: true, ..self.mark.mark() });
+        }
+        if self.wal.has_shrunk(&self.connection) {
+            let detail = String::from("the WAL was truncated by another program");
+            return Err(Failure { error: KeepError::NotStored(Trouble::Replaced), detail });
+        }
         self.trial.run(&self.connection).map_err(|error| self.rolled_back(&error))?;
         let written = self.begin(write);
         let (ledger, outcome) = written.map_err(|error| self.rolled_back(&error))?;
@@ -129,7 +154,7 @@ impl Sqlite {
         }
         let trouble = trouble_of(error);
         tracing::debug!(%error, %trouble, "a transaction failed");
-        if trouble == Trouble::Corrupt {
+        if self.damage.notice(error) {
             self.write_mark(Mark { is_suspect: true, ..self.mark.mark() });
         }
         Failure { error: KeepError::NotStored(trouble), detail: error.to_string() }
@@ -155,14 +180,26 @@ impl Backend for Sqlite {
     fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, Failure> {
         self.transact(0, |connection, ledger| {
             let swept = sweep::step(connection, sweep, &mut ledger.totals)?;
-            // A step that found nothing need not wait for the disk.
+            let is_first = sweep.from.is_none();
+            if is_first {
+                ledger.believed_us = ledger.believed_us.max(Some(sweep.believed_us));
+            }
+            // A later step that found nothing need not wait for the disk.
             let has_deleted = swept.n_deleted > 0;
-            Ok((swept, has_deleted))
+            Ok((swept, is_first || has_deleted))
         })
     }
 
     fn totals(&self) -> Totals {
         self.totals
+    }
+
+    fn believed_us(&self) -> Option<i64> {
+        self.believed_us
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.damage.is_found()
     }
 
     fn maintain(&mut self) {
@@ -171,7 +208,7 @@ impl Backend for Sqlite {
 
     /// Brings the database into one file and closes it.
     fn close(self: Box<Self>) -> Result<(), KeepError> {
-        let is_in_place = self.held_files.are_in_place();
+        let is_in_place = self.held_files.are_in_place() && !self.wal.has_shrunk(&self.connection);
         if !is_in_place {
             rescue::rescue(&self.connection, &self.path);
         }

@@ -2,7 +2,7 @@
 //!
 //! [`open`] opens or creates a database and starts its writer; from then on it is a
 //! [`Store`]. [`verify()`] checks every row of a database, [`back_up`] copies it while it is in use, and
-//! [`restore`] puts a copy back.
+//! [`restore`] puts a copy back. [`recover()`] makes a new database from a damaged one.
 //!
 //! A transaction is on the disk before anyone hears of it: WAL with `synchronous=FULL`, both read
 //! back. A mark beside the database remembers how far it had come, so that a loss is noticed, and
@@ -13,6 +13,7 @@
 mod backend;
 mod backup;
 mod commit_mark;
+mod damage;
 mod disk_trial;
 mod error;
 mod held_files;
@@ -21,24 +22,29 @@ mod prediction_row;
 mod quarantine;
 mod query;
 mod reader;
+mod recover;
 mod rescue;
+mod salvage;
 mod schema;
 mod series;
 mod sweep;
 mod verify;
 mod wal;
+mod wal_holders;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use store::{Backend, Observer, Reader, Store, Writer};
 
-use crate::backend::Sqlite;
+use crate::backend::{Prepared, Sqlite};
 use crate::commit_mark::{CommitMark, Mark};
+use crate::damage::Damage;
 use crate::reader::Readers;
 
 pub use backup::{BackupError, RestoreError, Restored, back_up, restore};
 pub use error::OpenError;
+pub use recover::{RecoverError, Recovered, recover};
 pub use verify::{Verification, VerifyError, verify};
 
 /// Parameters of an open database.
@@ -92,7 +98,8 @@ pub type Opened = (Box<dyn Backend>, Arc<dyn Reader>);
 /// durability that is asked for.
 pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenError> {
     let mut mark = CommitMark::open(path)?;
-    let connection = match schema::open_checked(path, mark.mark()) {
+    let damage = Damage::default();
+    let (opened, readers) = match open_both(path, mark.mark(), &damage) {
         Err(OpenError::Corrupt { reason, .. }) if on_corrupt == OnCorrupt::Quarantine => {
             let aside = quarantine::put_aside(path, ".corrupt-")
                 .map_err(|source| OpenError::Quarantine { path: path.to_owned(), source })?
@@ -100,16 +107,20 @@ pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenEr
             tracing::error!(
                 reason,
                 "the database `{}` is damaged; it was put aside as `{}` and a new one begins: save what can be \
-                 read of it with `sqlite3 {} .recover`",
+                 read of it with `server recover --from {}`",
                 path.display(),
                 aside.display(),
                 aside.display()
             );
-            schema::open_checked(path, Mark { is_suspect: false, ..mark.mark() })?
+            open_both(path, Mark { is_suspect: false, ..mark.mark() }, &damage)?
         }
         opened => opened?,
     };
     mark.acquit().map_err(|source| OpenError::CommitMark { path: path.to_owned(), source })?;
-    let backend = Sqlite::new(path, connection, mark)?;
-    Ok((Box::new(backend), Arc::new(Readers::open(path)?)))
+    Ok((Box::new(Sqlite::new(path, opened, mark, damage)), Arc::new(readers)))
+}
+
+/// Opens a database for its writer and its readers: damage that either meets is noticed here.
+fn open_both(path: &Path, mark: Mark, damage: &Damage) -> Result<(Prepared, Readers), OpenError> {
+    Ok((Prepared::open(path, mark)?, Readers::open(path, damage.clone())?))
 }

@@ -5,15 +5,25 @@ use rusqlite::{Connection, Row, params};
 use sensor::{Fingerprint, Prediction, StationId, timestamp};
 use store::{Entry, RowHash, RowPart, StoredPrediction};
 
-/// The columns of a prediction in the order in which [`read`] takes them.
-pub(crate) const COLUMNS: &str = "id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
-                                  is_anomaly, attributions, model_version, received_us";
+/// The columns of a prediction, in the order in which the functions of this module take them. A row is
+/// always read whole: only then can its hash be checked.
+pub(crate) const COLUMNS: &str = "station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
+                                  is_anomaly, attributions, model_version, received_us, event_hash, id, row_hash";
+/// The positions of some columns among [`COLUMNS`].
+pub(crate) mod column {
+    pub(crate) const TIMESTAMP_US: usize = 1;
+    pub(crate) const FEATURES: usize = 3;
+    pub(crate) const ANOMALY_SCORE: usize = 4;
+    pub(crate) const THRESHOLD: usize = 6;
+    pub(crate) const IS_ANOMALY: usize = 7;
+    pub(crate) const MODEL_VERSION: usize = 9;
+    pub(crate) const RECEIVED_US: usize = 10;
+    pub(crate) const EVENT_HASH: usize = 11;
+    pub(crate) const ID: usize = 12;
+    pub(crate) const ROW_HASH: usize = 13;
+}
 
-/// The columns that [`hashes_of`] takes, in its order.
-pub(crate) const HASHED_COLUMNS: &str = "station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
-                                         is_anomaly, attributions, model_version, received_us, event_hash, id, row_hash";
-
-const INSERT: &str = "
+pub(crate) const INSERT: &str = "
     INSERT INTO predictions (id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold,
                              is_anomaly, attributions, model_version, received_us, event_hash, row_hash)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
@@ -49,13 +59,13 @@ pub(crate) fn with_key_of(
     entry: &Entry,
 ) -> rusqlite::Result<Option<(Prediction, Fingerprint)>> {
     let sql = format!(
-        "SELECT {COLUMNS}, event_hash FROM predictions WHERE station_id = ?1 AND timestamp_us = ?2 AND sequence = ?3"
+        "SELECT {COLUMNS} FROM predictions WHERE station_id = ?1 AND timestamp_us = ?2 AND sequence = ?3"
     );
     let Prediction { station_id, timestamp_us, sequence, .. } = &entry.new.prediction;
     let key = params![station_id.as_str(), timestamp_us, sequence.cast_signed()];
     connection.prepare_cached(&sql)?.query_row(key, |row| {
         let earlier =
-            read(row).and_then(|stored| Ok((stored.prediction, row.get("event_hash")?)));
+            read(row).and_then(|stored| Ok((stored.prediction, row.get(column::EVENT_HASH)?)));
         Ok(earlier
             .inspect_err(|error| {
                 tracing::error!(%error, station.id = %station_id, timestamp_us, sequence, "a stored prediction cannot be read");
@@ -64,7 +74,7 @@ pub(crate) fn with_key_of(
     })
 }
 
-/// Returns the hash that a row of [`HASHED_COLUMNS`] should have, and the one that it has: none in rows
+/// Returns the hash that a row of [`COLUMNS`] should have, and the one that it has: none in rows
 /// from before there were hashes.
 pub(crate) fn hashes_of(row: &Row<'_>) -> rusqlite::Result<(RowHash, Option<RowHash>)> {
     let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
@@ -82,36 +92,53 @@ pub(crate) fn hashes_of(row: &Row<'_>) -> rusqlite::Result<(RowHash, Option<RowH
         RowPart::Integer(row.get(10)?),
         RowPart::Bytes(row.get_ref(11)?.as_blob()?),
     ]);
-    Ok((content.with_id(row.get(12)?), row.get::<_, Option<[u8; 16]>>(13)?.map(RowHash)))
+    let found = row.get::<_, Option<[u8; 16]>>(column::ROW_HASH)?;
+    Ok((content.with_id(row.get(column::ID)?), found.map(RowHash)))
 }
+
+/// Fails if a row is not what was written.
+pub(crate) fn check_intact(row: &Row<'_>) -> rusqlite::Result<()> {
+    match hashes_of(row)? {
+        (expected, Some(found)) if expected != found => {
+            Err(conversion_error(column::ROW_HASH, Altered))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A row whose hash does not match.
+#[derive(Debug, thiserror::Error)]
+#[error("the row is not what was written")]
+struct Altered;
 
 /// Reads a row of [`COLUMNS`].
 pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
-    let station_id: String = row.get(1)?;
-    let model_version: String = row.get(10)?;
+    check_intact(row)?;
+    let station_id: String = row.get(0)?;
+    let model_version: String = row.get(column::MODEL_VERSION)?;
     let prediction = Prediction {
-        station_id: StationId::parse(&station_id).map_err(|error| conversion_error(1, error))?,
-        timestamp_us: time(row, 2)?,
-        sequence: row.get(3)?,
-        features: from_json(row, 4)?,
-        anomaly_score: row.get(5)?,
-        p_value: row.get(6)?,
-        threshold: row.get(7)?,
-        is_anomaly: row.get(8)?,
-        attributions: from_json(row, 9)?,
+        station_id: StationId::parse(&station_id).map_err(|error| conversion_error(0, error))?,
+        timestamp_us: time(row)?,
+        sequence: row.get(2)?,
+        features: from_json(row, column::FEATURES)?,
+        anomaly_score: row.get(column::ANOMALY_SCORE)?,
+        p_value: row.get(5)?,
+        threshold: row.get(column::THRESHOLD)?,
+        is_anomaly: row.get(column::IS_ANOMALY)?,
+        attributions: from_json(row, 8)?,
         model_version: model_version.as_str().into(),
     };
-    Ok(StoredPrediction { id: row.get(0)?, prediction, received_us: clock_time(row, 11)? })
+    Ok(StoredPrediction { id: row.get(column::ID)?, prediction, received_us: received(row)? })
 }
 
 /// Reads a time that an event can have: in a damaged row, it may be any number.
-pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
-    time_from(timestamp::EARLIEST_US, row, column)
+pub(crate) fn time(row: &Row<'_>) -> rusqlite::Result<i64> {
+    time_from(timestamp::EARLIEST_US, row, column::TIMESTAMP_US)
 }
 
 /// Reads a time of this machine's clock, which may not have been set.
-pub(crate) fn clock_time(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
-    time_from(0, row, column)
+pub(crate) fn received(row: &Row<'_>) -> rusqlite::Result<i64> {
+    time_from(0, row, column::RECEIVED_US)
 }
 
 fn time_from(earliest_us: i64, row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {

@@ -7,16 +7,20 @@ use store::{
 };
 
 use crate::error::QueryError;
-use crate::prediction_row::{self, COLUMNS};
+use crate::prediction_row::{self, COLUMNS, column};
+use crate::reader::ReadOnly;
 
 pub(crate) fn anomalies(
-    connection: &Connection,
+    connection: &ReadOnly,
     query: &AnomalyQuery,
 ) -> Result<Vec<StoredPrediction>, QueryError> {
     // A parameter has to appear, so the first says that there is no station to ask for.
-    let (index, of_station) = match query.station_id {
-        None => ("anomalies_by_id", ":station_id IS NULL"),
-        Some(_) => ("anomalies_by_station", "station_id = :station_id"),
+    let (index, of_station) = match (&query.station_id, query.since_us) {
+        (Some(_), _) => ("anomalies_by_station", "station_id = :station_id"),
+        (None, Some(since_us)) if are_few_since(connection, since_us)? => {
+            ("anomalies_by_time", ":station_id IS NULL")
+        }
+        (None, _) => ("anomalies_by_id", ":station_id IS NULL"),
     };
     let sql = format!(
         "SELECT {COLUMNS} FROM predictions INDEXED BY {index}
@@ -31,12 +35,25 @@ pub(crate) fn anomalies(
         ":limit": query.limit,
     };
     let rows = statement.query_map(parameters, prediction_row::read)?;
-    Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
+    Ok(connection.collect(rows)?)
+}
+
+/// Returns `true` if few anomalies were measured since a time: then it is faster to look at all of
+/// them than at those that arrived last.
+fn are_few_since(connection: &ReadOnly, since_us: i64) -> rusqlite::Result<bool> {
+    const FEW: u32 = 5_000;
+    let sql = "
+        SELECT count(*) FROM (
+            SELECT 1 FROM predictions INDEXED BY anomalies_by_time
+            WHERE is_anomaly AND timestamp_us >= ?1 LIMIT ?2)";
+    let n_found: u32 =
+        connection.prepare_cached(sql)?.query_row(params![since_us, FEW], |row| row.get(0))?;
+    Ok(n_found < FEW)
 }
 
 /// Returns the anomaly that was the `id`th prediction to arrive.
 pub(crate) fn anomaly(
-    connection: &Connection,
+    connection: &ReadOnly,
     id: i64,
 ) -> Result<Option<StoredPrediction>, QueryError> {
     let sql = format!(
@@ -47,17 +64,17 @@ pub(crate) fn anomaly(
 
 /// Returns the first row that a query finds and that is not damaged.
 fn first_readable(
-    connection: &Connection,
+    connection: &ReadOnly,
     sql: &str,
     parameters: impl Params,
 ) -> Result<Option<StoredPrediction>, QueryError> {
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query_map(parameters, prediction_row::read)?;
-    Ok(rows.find_map(readable).transpose()?)
+    let rows = statement.query_map(parameters, prediction_row::read)?;
+    Ok(connection.collect(rows)?.into_iter().next())
 }
 
 pub(crate) fn neighbours(
-    connection: &Connection,
+    connection: &ReadOnly,
     key: &EventKey,
     n_each: u32,
 ) -> Result<Neighbours, QueryError> {
@@ -71,7 +88,7 @@ pub(crate) fn neighbours(
         let sequence = key.sequence.cast_signed();
         let parameters = params![key.station_id.as_str(), key.timestamp_us, sequence, n_each];
         let rows = statement.query_map(parameters, prediction_row::read)?;
-        Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
+        Ok(connection.collect(rows)?)
     };
     let mut before = read("<", "DESC")?;
     before.reverse();
@@ -81,14 +98,14 @@ pub(crate) fn neighbours(
 /// Stations in the order of their names, each with its last `len_max` predictions, the last to be
 /// measured first.
 pub(crate) fn glances(
-    connection: &Connection,
+    connection: &ReadOnly,
     query: &StationQuery,
     len_max: u32,
 ) -> Result<Vec<(StationId, Vec<Glance>)>, QueryError> {
     let mut found = Vec::new();
     let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
     while found.len() < query.limit as usize
-        && let Some(name) = next_station(connection, &last)?
+        && let Some(name) = connection.or_nothing(next_station(connection, &last))?
     {
         if let Ok(station_id) = StationId::parse(&name) {
             let glances = past(connection, &station_id, len_max)?;
@@ -101,45 +118,36 @@ pub(crate) fn glances(
 
 /// Returns the last predictions of a station at a glance, the last to be measured first.
 pub(crate) fn past(
-    connection: &Connection,
+    connection: &ReadOnly,
     station_id: &StationId,
     len_max: u32,
 ) -> Result<Vec<Glance>, QueryError> {
-    let sql = "
-        SELECT timestamp_us, received_us, anomaly_score, is_anomaly FROM predictions
-        WHERE station_id = ?1 ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2";
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions
+         WHERE station_id = ?1 ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![station_id.as_str(), len_max], |row| {
+        prediction_row::check_intact(row)?;
         Ok(Glance {
-            timestamp_us: prediction_row::time(row, 0)?,
-            received_us: prediction_row::clock_time(row, 1)?,
-            anomaly_score: row.get(2)?,
-            is_anomaly: row.get(3)?,
+            timestamp_us: prediction_row::time(row)?,
+            received_us: prediction_row::received(row)?,
+            anomaly_score: row.get(column::ANOMALY_SCORE)?,
+            is_anomaly: row.get(column::IS_ANOMALY)?,
         })
     })?;
-    Ok(rows.filter_map(readable).collect::<Result<_, _>>()?)
-}
-
-/// Leaves out a row that is damaged, so that the others can be read.
-pub(crate) fn readable<T>(row: rusqlite::Result<T>) -> Option<rusqlite::Result<T>> {
-    match row {
-        Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
-            tracing::error!(%error, "a stored prediction cannot be read");
-            None
-        }
-        row => Some(row),
-    }
+    Ok(connection.collect(rows)?)
 }
 
 pub(crate) fn events(
-    connection: &Connection,
+    connection: &ReadOnly,
     query: &EventQuery,
 ) -> Result<Vec<StoredPrediction>, QueryError> {
     let mut found = Vec::new();
     let mut station = match (&query.station_id, &query.after) {
         (Some(station_id), _) => Some(String::from(station_id.as_str())),
         (None, Some(after)) => Some(String::from(after.station_id.as_str())),
-        (None, None) => next_station(connection, "")?,
+        (None, None) => connection.or_nothing(next_station(connection, ""))?,
     };
     while let Some(station_id) = station
         && found.len() < query.limit as usize
@@ -147,7 +155,7 @@ pub(crate) fn events(
         events_of(connection, query, &station_id, &mut found)?;
         station = match query.station_id {
             Some(_) => None,
-            None => next_station(connection, &station_id)?,
+            None => connection.or_nothing(next_station(connection, &station_id))?,
         };
     }
     Ok(found)
@@ -155,7 +163,7 @@ pub(crate) fn events(
 
 /// Adds what a station has of the predictions that are asked for.
 fn events_of(
-    connection: &Connection,
+    connection: &ReadOnly,
     query: &EventQuery,
     station_id: &str,
     found: &mut Vec<StoredPrediction>,
@@ -177,20 +185,19 @@ fn events_of(
         query.limit as usize - found.len(),
     ];
     let mut statement = connection.prepare_cached(&sql)?;
-    for row in statement.query_map(parameters, prediction_row::read)?.filter_map(readable) {
-        found.push(row?);
-    }
+    let rows = statement.query_map(parameters, prediction_row::read)?;
+    found.extend(connection.collect(rows)?);
     Ok(())
 }
 
 pub(crate) fn stations(
-    connection: &Connection,
+    connection: &ReadOnly,
     query: &StationQuery,
 ) -> Result<Vec<Station>, QueryError> {
     let mut found = Vec::new();
     let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
     while found.len() < query.limit as usize
-        && let Some(name) = next_station(connection, &last)?
+        && let Some(name) = connection.or_nothing(next_station(connection, &last))?
     {
         found.extend(station(connection, &name)?);
         last = name;
@@ -202,7 +209,7 @@ pub(crate) fn stations(
 const DAMAGED_MAX: u32 = 16;
 
 /// Returns a station, unless all of its last rows are damaged.
-fn station(connection: &Connection, name: &str) -> Result<Option<Station>, QueryError> {
+fn station(connection: &ReadOnly, name: &str) -> Result<Option<Station>, QueryError> {
     let latest = format!(
         "SELECT {COLUMNS} FROM predictions WHERE station_id = ?1
          ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2"

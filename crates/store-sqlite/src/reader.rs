@@ -1,6 +1,7 @@
 //! Connections that read, on threads for blocking work, and for a limited time.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -14,6 +15,7 @@ use store::{
 };
 use tokio::sync::Semaphore;
 
+use crate::damage::Damage;
 use crate::error::{OpenError, QueryError};
 use crate::limits::{READ_TIMEOUT, READERS_MAX, TURN_TIMEOUT};
 use crate::{query, schema, series};
@@ -30,24 +32,81 @@ struct Shared {
     path: PathBuf,
     turns: Arc<Semaphore>,
     /// Idle connections.
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<ReadOnly>>,
+    damage: Damage,
+}
+
+/// A connection that reads, and remembers damage.
+#[derive(Debug)]
+pub(crate) struct ReadOnly {
+    connection: Connection,
+    damage: Damage,
+}
+
+impl ReadOnly {
+    /// Collects rows. Where the database is damaged, these are the rows before the damage.
+    pub(crate) fn collect<T>(
+        &self,
+        rows: impl Iterator<Item = rusqlite::Result<T>>,
+    ) -> rusqlite::Result<Vec<T>> {
+        let mut found = Vec::new();
+        for row in rows.filter_map(readable) {
+            match row {
+                Ok(row) => found.push(row),
+                Err(error) if self.damage.notice(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns nothing where the database is damaged.
+    pub(crate) fn or_nothing<T: Default>(&self, read: rusqlite::Result<T>) -> rusqlite::Result<T> {
+        read.or_else(|error| if self.damage.notice(&error) { Ok(T::default()) } else { Err(error) })
+    }
+}
+
+impl Deref for ReadOnly {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// Leaves out a row that is damaged, so that the others can be read.
+fn readable<T>(row: rusqlite::Result<T>) -> Option<rusqlite::Result<T>> {
+    match row {
+        Err(
+            error @ (rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)),
+        ) => {
+            tracing::error!(%error, "a stored prediction cannot be read");
+            None
+        }
+        row => Some(row),
+    }
 }
 
 impl Readers {
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, damage: Damage) -> Result<Self, OpenError> {
         // One at once, so that a file that cannot be read stops the start.
-        let first = schema::open_for_reading(path)?;
+        let connection = schema::open_for_reading(path)?;
+        let first = ReadOnly { connection, damage: damage.clone() };
         Ok(Self(Arc::new(Shared {
             path: path.to_owned(),
             turns: Arc::new(Semaphore::new(READERS_MAX)),
             idle: Mutex::new(vec![first]),
+            damage,
         })))
     }
 
     /// Runs a query on a thread for blocking work, when it is its turn.
     fn read<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection) -> Result<T, QueryError> + Send + 'static,
+        query: impl FnOnce(&ReadOnly) -> Result<T, QueryError> + Send + 'static,
     ) -> Reading<'_, T> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
@@ -67,16 +126,21 @@ impl Readers {
 impl Shared {
     fn read<T>(
         &self,
-        query: impl FnOnce(&Connection) -> Result<T, QueryError>,
+        query: impl FnOnce(&ReadOnly) -> Result<T, QueryError>,
     ) -> Result<T, ReadError> {
         // A panic of another reader leaves connections that are as good as before.
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let spare = idle().pop();
-        let opened = spare.map_or_else(|| schema::open_for_reading(&self.path), Ok);
-        let mut connection = opened.map_err(|error| read_error(error.into()))?;
+        let open = || {
+            let connection = schema::open_for_reading(&self.path)?;
+            Ok(ReadOnly { connection, damage: self.damage.clone() })
+        };
+        let opened = spare.map_or_else(open, Ok);
+        let mut connection = opened.map_err(|error: OpenError| read_error(error.into()))?;
         let begun = Instant::now();
         let is_late = move || begun.elapsed() > READ_TIMEOUT;
         connection
+            .connection
             .progress_handler(STEPS_PER_LOOK, Some(is_late))
             .map_err(|error| read_error(error.into()))?;
         match query(&connection) {
@@ -85,7 +149,12 @@ impl Shared {
                 Ok(found)
             }
             // A connection that failed may be one to a file that is no longer there.
-            Err(error) => Err(read_error(error)),
+            Err(error) => {
+                if let QueryError::Sqlite(error) = &error {
+                    self.damage.notice(error);
+                }
+                Err(read_error(error))
+            }
         }
     }
 }

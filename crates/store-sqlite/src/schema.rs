@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
-use store::Totals;
+use store::{Totals, Trouble};
 
 use crate::commit_mark::Mark;
-use crate::error::OpenError;
+use crate::error::{OpenError, trouble_of};
 use crate::limits::{BUSY_TIMEOUT, READER_CACHE_KIB, WAL_BYTES_MAX, WRITER_CACHE_KIB};
 
 /// `IFev` in ASCII, so that `file` and this program know whose database it is.
 const APPLICATION_ID: i32 = 0x4946_6576;
 
 /// Step n leads from version n to n + 1. A step that was released is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE predictions (
         id            INTEGER NOT NULL,
@@ -48,6 +48,11 @@ const MIGRATIONS: [&str; 2] = [
     -- What is written and deleted again to see whether there is room.
     CREATE TABLE trial (filler BLOB NOT NULL) STRICT;
 ",
+    "
+    -- The time that the last sweep believed.
+    ALTER TABLE totals ADD COLUMN believed_us INTEGER;
+    CREATE INDEX anomalies_by_time ON predictions (timestamp_us) WHERE is_anomaly;
+",
 ];
 
 /// Opens a database for its writer, and makes or migrates its tables. Its folder must be there.
@@ -73,7 +78,8 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
 /// Opens a database for its writer and compares it with what its mark says.
 pub(crate) fn open_checked(path: &Path, mark: Mark) -> Result<Connection, OpenError> {
     let connection = open_for_writing(path)?;
-    let ledger = Ledger::read(&connection).map_err(|source| OpenError::sqlite(path, source))?;
+    let ledger = Ledger::read_or_count(&connection, path)
+        .map_err(|source| OpenError::sqlite(path, source))?;
     if mark.is_suspect {
         tracing::warn!(
             "`{}` was found to be damaged while in use; looking at all of it",
@@ -158,19 +164,56 @@ pub(crate) struct Ledger {
     /// The id of the last prediction to arrive.
     pub(crate) last_id: i64,
     pub(crate) totals: Totals,
+    /// The latest time that a sweep has believed.
+    pub(crate) believed_us: Option<i64>,
 }
 
 impl Ledger {
+    /// Reads the counts, or counts all rows when the stored counts cannot be right.
+    pub(crate) fn read_or_count(connection: &Connection, path: &Path) -> rusqlite::Result<Self> {
+        match Self::read(connection) {
+            Ok(ledger) if ledger.is_plausible() => return Ok(ledger),
+            Err(error) if trouble_of(&error) != Trouble::Other => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        tracing::warn!("the counts in `{}` are damaged; counting all predictions", path.display());
+        let ledger = Self::count(connection)?;
+        connection.execute_batch("DELETE FROM totals")?;
+        connection
+            .execute("INSERT INTO totals (last_id, events, anomalies) VALUES (0, 0, 0)", [])?;
+        ledger.write(connection)?;
+        Ok(ledger)
+    }
+
+    fn is_plausible(&self) -> bool {
+        let Totals { events, anomalies } = self.totals;
+        let last_id = u64::try_from(self.last_id).unwrap_or_default();
+        anomalies <= events && events <= last_id && self.last_id < i64::MAX / 2
+    }
+
+    /// Counts all predictions.
+    pub(crate) fn count(connection: &Connection) -> rusqlite::Result<Self> {
+        let sql =
+            "SELECT coalesce(max(id), 0), count(*), coalesce(sum(is_anomaly), 0) FROM predictions";
+        connection.query_row(sql, [], |row| {
+            Ok(Self {
+                last_id: row.get(0)?,
+                totals: Totals { events: row.get(1)?, anomalies: row.get(2)? },
+                believed_us: None,
+            })
+        })
+    }
+
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        connection.prepare_cached("SELECT last_id, events, anomalies FROM totals")?.query_row(
-            [],
-            |row| {
+        connection
+            .prepare_cached("SELECT last_id, events, anomalies, believed_us FROM totals")?
+            .query_row([], |row| {
                 Ok(Self {
                     last_id: row.get(0)?,
                     totals: Totals { events: row.get(1)?, anomalies: row.get(2)? },
+                    believed_us: row.get(3)?,
                 })
-            },
-        )
+            })
     }
 
     /// Makes ids continue after `last_id`, too.
@@ -179,12 +222,13 @@ impl Ledger {
     }
 
     pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let sql = "UPDATE totals SET last_id = ?1, events = ?2, anomalies = ?3";
+        let sql = "UPDATE totals SET last_id = ?1, events = ?2, anomalies = ?3, believed_us = ?4";
         let Totals { events, anomalies } = self.totals;
         connection.prepare_cached(sql)?.execute(rusqlite::params![
             self.last_id,
             events,
-            anomalies
+            anomalies,
+            self.believed_us
         ])?;
         Ok(())
     }

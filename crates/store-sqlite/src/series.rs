@@ -3,15 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 use sensor::ModelVersion;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use store::{Bucket, Extent, SampleQuery, Sampled, SeriesQuery};
 
 use crate::error::QueryError;
 use crate::limits::{SERIES_ANOMALIES_MAX, SERIES_ROWS_MAX};
-use crate::prediction_row::conversion_error;
-use crate::query::{next_station, readable};
+use crate::prediction_row::{COLUMNS, check_intact, column, conversion_error};
+use crate::query::next_station;
+use crate::reader::ReadOnly;
 
 /// Returns an extent of one value.
 fn extent_of(value: f64) -> Extent {
@@ -55,23 +56,23 @@ fn add(bucket: &mut Bucket, row: &SeriesRow) {
 }
 
 pub(crate) fn series(
-    connection: &Connection,
+    connection: &ReadOnly,
     query: &SeriesQuery,
 ) -> Result<Vec<Bucket>, QueryError> {
     let rows_max = SERIES_ROWS_MAX / query.n_buckets.max(1);
-    let sql = "
-        SELECT timestamp_us, features, anomaly_score, is_anomaly, threshold, model_version FROM predictions
-        WHERE station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
-        ORDER BY timestamp_us, sequence LIMIT ?4";
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions
+         WHERE station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
+         ORDER BY timestamp_us, sequence LIMIT ?4"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let mut buckets = Vec::new();
     for (from_us, to_us) in parts(query.since_us, query.until_us, query.n_buckets) {
         // One more than is read tells whether there are more.
         let parameters = params![query.station_id.as_str(), from_us, to_us, rows_max + 1];
         let rows = statement.query_map(parameters, |row| SeriesRow::read(row, &query.features))?;
         let mut bucket: Option<Bucket> = None;
-        for row in rows.filter_map(readable) {
-            let row = row?;
+        for row in connection.collect(rows)? {
             let bucket = bucket.get_or_insert_with(|| begin(&row));
             if bucket.n_events == rows_max {
                 bucket.is_whole = false;
@@ -90,23 +91,22 @@ pub(crate) fn series(
 /// Adds anomalies that buckets have not come to, the latest of them at least: a picture may leave out
 /// much, but not what it is looked at for.
 fn add_anomalies(
-    connection: &Connection,
+    connection: &ReadOnly,
     query: &SeriesQuery,
     buckets: &mut [Bucket],
 ) -> Result<(), QueryError> {
-    let sql = "
-        SELECT timestamp_us, features, anomaly_score, is_anomaly, threshold, model_version
-        FROM predictions INDEXED BY anomalies_by_station
-        WHERE is_anomaly AND station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
-        ORDER BY id DESC LIMIT ?4";
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_station
+         WHERE is_anomaly AND station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
+         ORDER BY id DESC LIMIT ?4"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let parameters =
         params![query.station_id.as_str(), query.since_us, query.until_us, SERIES_ANOMALIES_MAX];
     let rows = statement.query_map(parameters, |row| SeriesRow::read(row, &query.features))?;
     // How far each bucket has read.
     let ends: Vec<i64> = buckets.iter().map(|bucket| bucket.last_us).collect();
-    for row in rows.filter_map(readable) {
-        let row = row?;
+    for row in connection.collect(rows)? {
         let index = buckets.partition_point(|bucket| bucket.first_us <= row.timestamp_us);
         let Some(index) = index.checked_sub(1) else { continue };
         if !buckets[index].is_whole && row.timestamp_us > ends[index] {
@@ -117,37 +117,38 @@ fn add_anomalies(
 }
 
 pub(crate) fn sample(
-    connection: &Connection,
+    connection: &ReadOnly,
     query: &SampleQuery,
 ) -> Result<Vec<Sampled>, QueryError> {
     let mut stations = Vec::new();
     let mut last = String::new();
     while stations.len() < query.len_max as usize
-        && let Some(station) = next_station(connection, &last)?
+        && let Some(station) = connection.or_nothing(next_station(connection, &last))?
     {
         last.clone_from(&station);
         stations.push(station);
     }
     let n_parts = query.len_max / u32::try_from(stations.len().max(1)).unwrap_or(u32::MAX);
-    let sql = "
-        SELECT features, anomaly_score, model_version FROM predictions
-        WHERE station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
-        ORDER BY timestamp_us, sequence LIMIT 1";
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM predictions
+         WHERE station_id = ?1 AND timestamp_us >= ?2 AND timestamp_us < ?3
+         ORDER BY timestamp_us, sequence LIMIT 1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let mut found = Vec::new();
     for station in &stations {
-        let Some((first_us, last_us)) = span(connection, station, query)? else { continue };
+        let span = connection.or_nothing(span(connection, station, query))?;
+        let Some((first_us, last_us)) = span else { continue };
         for (from_us, to_us) in parts(first_us, last_us + 1, n_parts) {
             let row = statement.query_map(params![station, from_us, to_us], |row| {
+                check_intact(row)?;
                 Ok(Sampled {
-                    values: values(row, 0, &query.features)?,
-                    anomaly_score: row.get(1)?,
-                    model_version: row.get::<_, String>(2)?.as_str().into(),
+                    values: values(row, &query.features)?,
+                    anomaly_score: row.get(column::ANOMALY_SCORE)?,
+                    model_version: row.get_ref(column::MODEL_VERSION)?.as_str()?.into(),
                 })
             })?;
-            for sampled in row.filter_map(readable) {
-                found.push(sampled?);
-            }
+            found.extend(connection.collect(row)?);
         }
     }
     Ok(found)
@@ -155,7 +156,7 @@ pub(crate) fn sample(
 
 /// Returns when the first and the last prediction of a station were measured, within the time of a query.
 fn span(
-    connection: &Connection,
+    connection: &ReadOnly,
     station: &str,
     query: &SampleQuery,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
@@ -196,30 +197,27 @@ struct SeriesRow {
 
 impl SeriesRow {
     fn read(row: &rusqlite::Row<'_>, features: &[Arc<str>]) -> rusqlite::Result<Self> {
+        check_intact(row)?;
         Ok(Self {
-            timestamp_us: row.get(0)?,
-            values: values(row, 1, features)?,
-            anomaly_score: row.get(2)?,
-            is_anomaly: row.get(3)?,
-            threshold: row.get(4)?,
-            model_version: row.get_ref(5)?.as_str()?.into(),
+            timestamp_us: row.get(column::TIMESTAMP_US)?,
+            values: values(row, features)?,
+            anomaly_score: row.get(column::ANOMALY_SCORE)?,
+            is_anomaly: row.get(column::IS_ANOMALY)?,
+            threshold: row.get(column::THRESHOLD)?,
+            model_version: row.get_ref(column::MODEL_VERSION)?.as_str()?.into(),
         })
     }
 }
 
-/// Picks values by name out of the JSON in a column.
-fn values(
-    row: &rusqlite::Row<'_>,
-    column: usize,
-    features: &[Arc<str>],
-) -> rusqlite::Result<Vec<Option<f64>>> {
+/// Picks values by name out of the features of a row.
+fn values(row: &rusqlite::Row<'_>, features: &[Arc<str>]) -> rusqlite::Result<Vec<Option<f64>>> {
     if features.is_empty() {
         return Ok(Vec::new());
     }
-    let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
+    let text = row.get_ref(column::FEATURES)?.as_str().map_err(rusqlite::Error::from)?;
     Picked(features)
         .deserialize(&mut serde_json::Deserializer::from_str(text))
-        .map_err(|error| conversion_error(column, error))
+        .map_err(|error| conversion_error(column::FEATURES, error))
 }
 
 /// Reads the values of some features, without making anything of the others.

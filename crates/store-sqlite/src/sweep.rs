@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 use store::{Place, Sweep, Swept, Totals};
 
 use crate::query::next_station;
+use crate::schema::Ledger;
 
 /// Predictions that a step looks at: few, since events wait meanwhile.
 const STEP_LEN: usize = 500;
@@ -22,7 +23,7 @@ pub(crate) fn step(
         None => begin_of_next_station(connection, None)?,
     };
     let mut n_seen = 0;
-    let mut n_deleted = 0;
+    let (mut n_deleted, mut n_anomalies) = (0, 0);
     while let Some(from) = &place
         && n_seen < STEP_LEN
     {
@@ -39,8 +40,7 @@ pub(crate) fn step(
             if before_us.is_some_and(is_old) {
                 delete(connection, &from.station_id, &row.place)?;
                 n_deleted += 1;
-                totals.events -= 1;
-                totals.anomalies -= u64::from(row.is_anomaly);
+                n_anomalies += u64::from(row.is_anomaly);
             }
         }
         place = match last {
@@ -52,6 +52,12 @@ pub(crate) fn step(
             }
         };
     }
+    let left = (totals.events.checked_sub(n_deleted), totals.anomalies.checked_sub(n_anomalies));
+    *totals = match left {
+        (Some(events), Some(anomalies)) => Totals { events, anomalies },
+        // They were wrong before.
+        _ => Ledger::count(connection)?.totals,
+    };
     give_pages_back(connection)?;
     Ok(Swept { n_deleted, next: place })
 }

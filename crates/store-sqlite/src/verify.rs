@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::error::OpenError;
-use crate::prediction_row::{HASHED_COLUMNS, hashes_of};
+use crate::prediction_row::{COLUMNS, hashes_of};
 use crate::schema::{self, Ledger};
 
 /// The result of a verification.
@@ -88,7 +88,7 @@ fn rows(
     verification: &mut Verification,
     progress: &mut impl FnMut(u64),
 ) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare(&format!("SELECT {HASHED_COLUMNS} FROM predictions"))?;
+    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM predictions"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         verification.n_predictions += 1;

@@ -1,37 +1,66 @@
 //! The checkpoints of the WAL: when its pages are brought into the database.
+//!
+//! A checkpoint never waits. A reader that holds an old state limits what can be done, so it is tried
+//! again later, after a pause that keeps the attempts cheap.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
+use files::beside;
 use rusqlite::Connection;
+
+use crate::limits::{BUSY_TIMEOUT, WAL_BYTES_MAX};
+use crate::wal_holders;
 
 /// Pages in the WAL from which it is checkpointed.
 const CHECKPOINT_PAGES: i32 = 2_000;
-/// Pages in the WAL from which readers are waited for, so that it can restart: while they overlap, it
-/// would grow without end.
+/// Pages in the WAL from which it has to restart: while readers overlap, it would grow without end.
 const RESTART_PAGES: i32 = 16_000;
+/// The shortest pause after a checkpoint that could not do all, and its ratio to the time that the
+/// checkpoint took.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_RATIO: u32 = 20;
+/// A WAL that cannot restart for this long is reported.
+const HELD_FOR: Duration = Duration::from_secs(30);
 
 /// The state of the WAL.
 #[derive(Debug)]
 pub(crate) struct Wal {
+    database: PathBuf,
+    page_len: u64,
     /// Pages in the WAL, as SQLite counts them at each commit.
     n_pages: Arc<AtomicI32>,
     /// The number of pages at which the next checkpoint is due.
     checkpoint_at: i32,
+    /// When a checkpoint may be tried again; `None` when the last one did all.
+    again_at: Option<Instant>,
+    /// Since when a reader has kept the WAL from restarting, and the size to report next.
+    held: Option<(Instant, u64)>,
     /// `true` if a batch has failed since the last checkpoint.
     needs_room: bool,
 }
 
 impl Wal {
     /// Has SQLite count the pages of the WAL.
-    pub(crate) fn watch(connection: &mut Connection) -> rusqlite::Result<Self> {
+    pub(crate) fn watch(connection: &mut Connection, database: &Path) -> rusqlite::Result<Self> {
+        let page_len: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let n_pages = Arc::new(AtomicI32::new(0));
         let counted = Arc::clone(&n_pages);
         connection.wal_hook(Some(move |_: &mut _, n_pages| {
             counted.store(n_pages, Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { n_pages, checkpoint_at: CHECKPOINT_PAGES, needs_room: false })
+        Ok(Self {
+            database: database.to_owned(),
+            page_len: page_len.into(),
+            n_pages,
+            checkpoint_at: CHECKPOINT_PAGES,
+            again_at: None,
+            held: None,
+            needs_room: false,
+        })
     }
 
     /// Asks for a checkpoint, after which the WAL restarts and needs no more room.
@@ -39,27 +68,50 @@ impl Wal {
         self.needs_room = true;
     }
 
+    /// Returns `true` if the file is shorter than the pages that were written to it: another program
+    /// truncated it, and they are lost.
+    pub(crate) fn has_shrunk(&self, connection: &Connection) -> bool {
+        // A file that is gone is noticed after the commit.
+        let Ok(file) = std::fs::metadata(beside(&self.database, "-wal")) else { return false };
+        let len = file.len();
+        let is_short = |n_pages: i32| len < self.len_of(n_pages);
+        if !is_short(self.n_pages.load(Ordering::Relaxed)) {
+            return false;
+        }
+        // A checkpoint of another program may truncate it, and says so in the index of the WAL.
+        let n_pages = connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
+        n_pages.is_ok_and(is_short)
+    }
+
+    /// Returns the least length of a WAL of so many pages.
+    fn len_of(&self, n_pages: i32) -> u64 {
+        const HEADER_LEN: u64 = 32;
+        const FRAME_HEADER_LEN: u64 = 24;
+        match u64::try_from(n_pages) {
+            Ok(0) | Err(_) => 0,
+            Ok(n_pages) => HEADER_LEN + n_pages * (FRAME_HEADER_LEN + self.page_len),
+        }
+    }
+
     /// Checkpoints the WAL when it has grown, and after a batch has failed. No client waits for it.
     pub(crate) fn checkpoint_if_grown(&mut self, connection: &Connection) {
         let n_pages = self.n_pages.load(Ordering::Relaxed);
         let has_grown = n_pages >= self.checkpoint_at;
-        if !has_grown && !self.needs_room {
+        let may_try = self.again_at.is_none_or(|again_at| Instant::now() >= again_at);
+        let is_due = self.needs_room || (has_grown && may_try);
+        if !is_due {
             return;
         }
-        // Readers of older states limit what PASSIVE can do; RESTART waits for them.
+        let begun = Instant::now();
         let mode = if n_pages < RESTART_PAGES { "PASSIVE" } else { "RESTART" };
-        let sql = format!("PRAGMA wal_checkpoint({mode})");
-        let done = connection.query_row(&sql, [], |row| {
-            let (is_busy, n_pages, n_done): (bool, i32, i32) =
-                (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(!is_busy && n_pages == n_done)
-        });
+        let done = checkpoint(connection, mode);
         self.needs_room &= done.is_err();
-        // What remains is tried again when the WAL has grown by as much once more.
-        let is_whole = matches!(done, Ok(true));
-        self.checkpoint_at = if is_whole { CHECKPOINT_PAGES } else { n_pages + CHECKPOINT_PAGES };
-        if is_whole {
+        if matches!(done, Ok(true)) {
+            (self.checkpoint_at, self.again_at, self.held) = (CHECKPOINT_PAGES, None, None);
             self.n_pages.store(0, Ordering::Relaxed);
+        } else {
+            self.again_at = Some(Instant::now() + PAUSE_MIN.max(begun.elapsed() * PAUSE_RATIO));
+            self.report_if_held(n_pages);
         }
         if let Err(error) = done
             && has_grown
@@ -67,4 +119,31 @@ impl Wal {
             tracing::warn!(%error, "WAL checkpoint failed; the WAL keeps growing, no data is lost");
         }
     }
+
+    /// Reports a reader that keeps the WAL from restarting, and again whenever it has doubled.
+    fn report_if_held(&mut self, n_pages: i32) {
+        let len = self.len_of(n_pages);
+        let (since, next_len) =
+            self.held.get_or_insert((Instant::now(), WAL_BYTES_MAX.unsigned_abs().into()));
+        if since.elapsed() >= HELD_FOR && len >= *next_len {
+            *next_len = 2 * len;
+            tracing::warn!(
+                mebibytes = len >> 20,
+                reader = wal_holders::describe(&self.database),
+                "a reader keeps the WAL from restarting, so it grows; no data is lost"
+            );
+        }
+    }
+}
+
+/// Returns `true` if all of the WAL is now in the database.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    let done = connection.query_row(&sql, [], |row| {
+        let (is_busy, n_pages, n_done): (bool, i32, i32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(!is_busy && n_pages == n_done)
+    });
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    done
 }

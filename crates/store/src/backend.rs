@@ -39,6 +39,14 @@ pub trait Backend: Send {
     /// Returns the counts after the last commit.
     fn totals(&self) -> Totals;
 
+    /// Returns the latest time that a sweep has believed, in microseconds since 1970 (UTC); `None`
+    /// before the first sweep.
+    fn believed_us(&self) -> Option<i64>;
+
+    /// Returns `true` once damage was found, by the writer or by a reader: the database is not ready
+    /// until it was looked at.
+    fn is_damaged(&self) -> bool;
+
     /// Does housekeeping between two transactions; no client waits for it.
     fn maintain(&mut self);
 

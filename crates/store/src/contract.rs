@@ -341,7 +341,12 @@ async fn the_observer_hears_of_what_was_stored_and_of_nothing_else(database: &dy
 
 /// Sweeps to the end, and returns the number of predictions deleted.
 async fn sweep(store: &Store, before_us: i64, anomalies_before_us: Option<i64>) -> u64 {
-    let mut sweep = Sweep { before_us: Some(before_us), anomalies_before_us, from: None };
+    let mut sweep = Sweep {
+        before_us: Some(before_us),
+        anomalies_before_us,
+        believed_us: before_us,
+        from: None,
+    };
     let mut n_deleted = 0;
     loop {
         let swept = store.sweep(sweep.clone()).await.unwrap();
@@ -375,7 +380,8 @@ async fn a_sweep_takes_bounded_steps(database: &dyn Database) {
             (first..first + 1_000).map(|sequence| new_prediction(sequence, false)).collect();
         store.keep_all(&news).await.unwrap();
     }
-    let step = Sweep { before_us: Some(i64::MAX), anomalies_before_us: None, from: None };
+    let step =
+        Sweep { before_us: Some(i64::MAX), anomalies_before_us: None, believed_us: 0, from: None };
     let swept = store.sweep(step).await.unwrap();
     assert!(swept.n_deleted < 1_000 && swept.next.is_some(), "{swept:?}");
     assert_eq!(sweep(&store, i64::MAX, None).await + swept.n_deleted, 3_000);

@@ -43,13 +43,16 @@ impl Health {
     }
 
     /// Notes a commit.
-    pub(crate) fn committed(&self, totals: Totals) {
+    pub(crate) fn committed(&self, totals: Totals, is_damaged: bool) {
         let mut status = self.lock();
         // What is damaged stays so, although other parts can be written.
         if !status.is_damaged()
             && let Some(error) = status.failure.take()
         {
             tracing::info!(after = %error, "predictions are stored again");
+        }
+        if is_damaged {
+            status.failure = Some(KeepError::NotStored(Trouble::Corrupt));
         }
         status.busy_since = None;
         status.totals = totals;

@@ -26,6 +26,8 @@ pub struct Store {
     jobs: mpsc::UnboundedSender<Job>,
     backlog: Arc<Backlog>,
     health: Arc<Health>,
+    /// The time that the last sweep before the start believed.
+    believed_us: Option<i64>,
     /// Only one asks the writer at a time whether it can write.
     probing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -49,12 +51,14 @@ impl Store {
         observe: Observer,
     ) -> std::io::Result<(Self, Writer)> {
         let health = Arc::new(Health::new(backend.totals()));
+        let believed_us = backend.believed_us();
         let (jobs, queue) = mpsc::unbounded_channel();
         let batcher =
             Batcher { backend, queue, health: Arc::clone(&health), observe, held_over: None };
         let writer = Writer::start(batcher)?;
         let backlog = Arc::new(Backlog::new(queue_len_max));
-        Ok((Self { reader, jobs, backlog, health, probing: Arc::default() }, writer))
+        let probing = Arc::default();
+        Ok((Self { reader, jobs, backlog, health, believed_us, probing }, writer))
     }
 
     /// Stores a prediction. Returns when it is on the disk.
@@ -221,6 +225,11 @@ impl Store {
         self.reader.size_bytes().await
     }
 
+    /// Returns the latest time that a sweep believed before the start, in microseconds since 1970 (UTC).
+    pub fn believed_us(&self) -> Option<i64> {
+        self.believed_us
+    }
+
     /// Returns the number of predictions that wait for the writer.
     pub fn queue_len(&self) -> usize {
         self.backlog.len()
@@ -255,6 +264,8 @@ impl Store {
         if !self.is_proven()? {
             let probed = tokio::time::timeout(STALLED_AFTER, self.probe()).await;
             probed.unwrap_or_else(|_| Err(self.known_trouble()))?;
+            // The probe may have shown damage.
+            self.health.is_proven()?;
         }
         Ok(self.totals())
     }

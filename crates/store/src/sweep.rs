@@ -10,6 +10,9 @@ pub struct Sweep {
     pub before_us: Option<i64>,
     /// The limit for anomalies.
     pub anomalies_before_us: Option<i64>,
+    /// The time that the caller believes it is, which the first step stores: a clock that is wrong
+    /// after a restart is noticed by it.
+    pub believed_us: i64,
     /// The place to continue at; `None` to begin.
     pub from: Option<Place>,
 }

@@ -181,7 +181,7 @@ impl Batcher {
     fn settled<T>(&self, outcome: Result<T, Failure>) -> Result<T, KeepError> {
         match outcome {
             Ok(done) => {
-                self.health.committed(self.backend.totals());
+                self.health.committed(self.backend.totals(), self.backend.is_damaged());
                 Ok(done)
             }
             Err(failure) => {

@@ -17,7 +17,7 @@ pub struct HealthBody {
     /// Counts of stored predictions.
     pub store: TotalsBody,
     /// Seconds since the start.
-    pub uptime_s: i64,
+    pub uptime_s: u64,
 }
 
 /// The model in use, in short.

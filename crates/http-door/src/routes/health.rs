@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use pipeline::Model;
-use store::{KeepError, Totals};
+use pipeline::{Model, Refusal};
+use store::Totals;
 use wire::{HealthBody, HealthModelBody, StatusBody, TotalsBody, UnavailableBody};
 
 use crate::api::Api;
@@ -22,16 +22,16 @@ use crate::query::NoQuery;
     )
 )]
 pub(crate) async fn health(State(api): State<Api>, _: NoQuery) -> Response {
-    let Totals { events, anomalies } = match api.pipeline.store.check().await {
+    let Totals { events, anomalies } = match api.pipeline.check().await {
         Ok(totals) => totals,
-        Err(error) => return unavailable(error),
+        Err(error) => return unavailable(&error),
     };
     let body = HealthBody {
         status: "ok".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         model: in_short(&api.pipeline.models.current()),
         store: TotalsBody { events, anomalies },
-        uptime_s: ((api.pipeline.clock)() - api.pipeline.started_us) / 1_000_000,
+        uptime_s: api.pipeline.uptime().as_secs(),
     };
     JsonLine(body).into_response()
 }
@@ -46,7 +46,7 @@ pub(crate) async fn livez(_: NoQuery) -> Response {
 
 /// Report whether events can be judged and stored
 ///
-/// One that does not say so should not be sent events for a while.
+/// When it answers 503, do not send events for a while.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -57,9 +57,9 @@ pub(crate) async fn livez(_: NoQuery) -> Response {
     )
 )]
 pub(crate) async fn readyz(State(api): State<Api>, _: NoQuery) -> Response {
-    match api.pipeline.store.check().await {
+    match api.pipeline.check().await {
         Ok(_) => JsonLine(StatusBody { status: "ok" }).into_response(),
-        Err(error) => unavailable(error),
+        Err(error) => unavailable(&error),
     }
 }
 
@@ -74,7 +74,7 @@ fn in_short(model: &Model) -> HealthModelBody {
     }
 }
 
-fn unavailable(error: KeepError) -> Response {
+fn unavailable(error: &Refusal) -> Response {
     let body = UnavailableBody { status: "unavailable", reason: error.to_string() };
     (StatusCode::SERVICE_UNAVAILABLE, JsonLine(body)).into_response()
 }

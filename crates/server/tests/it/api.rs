@@ -354,6 +354,7 @@ async fn more_events_than_may_wait_are_refused_with_503() {
         model: model(42),
         model_files: ModelFiles::of(dir.path().to_owned()),
         clock: || NOW_US,
+        earliest_us: server::BUILT_US,
     };
     let (router, writer) = server::open_app(parts, &path, &params).unwrap();
     let app = std::sync::Arc::new(TestApp { router, dir, writer });

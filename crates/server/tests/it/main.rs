@@ -94,6 +94,7 @@ fn router(dir: &Path, model: &Model) -> (Router, Writer) {
         model: model.clone(),
         model_files: ModelFiles::of(dir.to_owned()),
         clock: || NOW_US,
+        earliest_us: server::BUILT_US,
     };
     server::open_app(parts, &dir.join("events.db"), &SqliteParams::default()).unwrap()
 }

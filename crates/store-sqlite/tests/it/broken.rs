@@ -105,6 +105,14 @@ impl Backend for Broken {
         }
     }
 
+    fn believed_us(&self) -> Option<i64> {
+        self.backend.believed_us()
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.backend.is_damaged()
+    }
+
     fn maintain(&mut self) {
         self.backend.maintain();
     }

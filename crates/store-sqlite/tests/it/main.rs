@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod broken;
+mod damage;
 mod trouble;
 
 use std::path::{Path, PathBuf};
@@ -72,7 +73,8 @@ async fn sweeps_give_space_back() {
     // Each step gives a part back.
     let mut from = None;
     for _ in 0..60 {
-        let sweep = Sweep { before_us: Some(i64::MAX), anomalies_before_us: None, from };
+        let sweep =
+            Sweep { before_us: Some(i64::MAX), anomalies_before_us: None, believed_us: 7, from };
         from = test.store.sweep(sweep).await.unwrap().next;
     }
     assert_eq!(test.store.totals(), Totals::default());

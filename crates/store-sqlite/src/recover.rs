@@ -1,0 +1,161 @@
+//! A new database from what can be read of a damaged one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use files::{AtomicFile, WriteError};
+use rusqlite::{Connection, params};
+
+use crate::commit_mark::{CommitMark, Mark};
+use crate::error::OpenError;
+use crate::prediction_row::INSERT;
+use crate::salvage::{Pages, RawRow, Soundness};
+use crate::schema::{self, Ledger};
+
+/// Rows of one transaction.
+const TRANSACTION_LEN: u64 = 10_000;
+
+/// An error that occurs when a database is recovered. The damaged one is never changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The damaged database cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// There is a database in the new folder already.
+    #[error("`{}` exists already; recover into a new folder", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The new database cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The new database cannot be filled.
+    #[error("cannot write the new database")]
+    Fill(#[from] rusqlite::Error),
+    /// The new database cannot be created.
+    #[error("cannot write the new database")]
+    Write(#[from] WriteError),
+    /// Nothing was found.
+    #[error("there is no prediction in `{}`", path.display())]
+    Nothing {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The result of a recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Number of predictions in the new database.
+    pub n_predictions: u64,
+    /// Of these, how many are from before rows had hashes, and may be altered.
+    pub n_unproven: u64,
+    /// Number of rows that were found and are not what was written.
+    pub n_altered: u64,
+    /// Number of predictions that the damaged database counted; `None` when that cannot be read.
+    pub n_counted: Option<u64>,
+}
+
+impl From<io::Error> for RecoverError {
+    fn from(source: io::Error) -> Self {
+        Self::Read { path: PathBuf::new(), source }
+    }
+}
+
+/// Writes every prediction that can be read from the files of a damaged database, and that is what was
+/// written, to a new database. `progress` gets the number of pages that were read, and of all.
+///
+/// # Errors
+///
+/// Fails when there is a database at `new`, nothing can be read, or nothing can be written. Nothing is
+/// left at `new` then.
+pub fn recover(
+    damaged: &Path,
+    new: &Path,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Recovered, RecoverError> {
+    let unreadable = |source| RecoverError::Read { path: damaged.to_owned(), source };
+    if fs::symlink_metadata(new).is_ok() {
+        return Err(RecoverError::Exists { path: new.to_owned() });
+    }
+    let mut pages = Pages::open(damaged).map_err(unreadable)?;
+    let mut mark = CommitMark::open(new)?;
+    let file = AtomicFile::create(new)?;
+    let mut connection = Connection::open(file.path())?;
+    connection.execute_batch(
+        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF",
+    )?;
+    schema::migrate(&mut connection, new)?;
+
+    let mut recovered = Recovered { n_counted: counted(damaged), ..Recovered::default() };
+    connection.execute_batch("BEGIN")?;
+    let n_pages = pages.len();
+    let taken = pages.rows(
+        |row| {
+            let soundness = row.soundness();
+            if soundness == Soundness::Altered {
+                recovered.n_altered += 1;
+                return Ok(());
+            }
+            if insert(&connection, &row)? {
+                recovered.n_predictions += 1;
+                recovered.n_unproven += u64::from(soundness == Soundness::Unproven);
+                if recovered.n_predictions.is_multiple_of(TRANSACTION_LEN) {
+                    connection.execute_batch("COMMIT; BEGIN")?;
+                }
+            }
+            Ok(())
+        },
+        |n_read| progress(n_read, n_pages),
+    );
+    taken.map_err(|error| match error {
+        RecoverError::Read { source, .. } => unreadable(source),
+        error => error,
+    })?;
+    if recovered.n_predictions == 0 {
+        return Err(RecoverError::Nothing { path: damaged.to_owned() });
+    }
+    let ledger = Ledger::count(&connection)?;
+    ledger.write(&connection)?;
+    connection.execute_batch("COMMIT; PRAGMA synchronous = FULL")?;
+    connection.close().map_err(|(_, error)| error)?;
+    file.commit_new()?;
+    mark.write(Mark { last_id: ledger.last_id, is_suspect: false })
+        .map_err(|source| OpenError::CommitMark { path: new.to_owned(), source })?;
+    Ok(recovered)
+}
+
+/// Returns how many predictions a database has counted, if that can be read.
+fn counted(database: &Path) -> Option<u64> {
+    let connection = schema::open_for_reading(database).ok()?;
+    let sql = "SELECT events FROM totals";
+    connection.query_row(sql, [], |row| row.get(0)).ok()
+}
+
+/// Inserts a row, unless one with its key or id is there. Returns `true` if it did.
+fn insert(connection: &Connection, row: &RawRow) -> rusqlite::Result<bool> {
+    let n_inserted = connection.prepare_cached(INSERT)?.execute(params![
+        row.id,
+        row.station_id,
+        row.timestamp_us,
+        row.sequence,
+        row.features,
+        row.anomaly_score,
+        row.p_value,
+        row.threshold,
+        row.is_anomaly,
+        row.attributions,
+        row.model_version,
+        row.received_us,
+        row.event_hash,
+        row.row_hash,
+    ])?;
+    Ok(n_inserted == 1)
+}
