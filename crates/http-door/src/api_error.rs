@@ -211,7 +211,7 @@ impl ApiError {
             code: self.code().into(),
             outcome: self.outcome().map(Cow::Borrowed),
             errors: self.items(),
-            error: matches!(self, Self::Inference(_)).then(|| detail.clone()),
+            error: None,
             detail,
             request_id: String::new(),
         }

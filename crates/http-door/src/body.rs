@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 
@@ -11,6 +11,9 @@ use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::limits::{BATCH_BYTES_MAX, BODY_STEP_KIB, BODY_TIMEOUT, UNRESERVED_BYTES_MAX};
 use crate::shares::{Client, Part};
+
+/// The length of the JSON before binary tensors, in the inference protocol.
+const BINARY_TENSORS: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// A body, and the room that it takes, for as long as this lives.
 pub(crate) struct Held {
@@ -36,7 +39,7 @@ pub(crate) enum BatchFormat {
     Lines,
 }
 
-/// The body of another JSON document, as large as a batch.
+/// The body of an inference request, as large as a batch.
 pub(crate) struct DocumentBody(pub(crate) Held);
 
 impl FromRequest<Api> for EventBody {
@@ -74,7 +77,14 @@ impl FromRequest<Api> for DocumentBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
-        expect_type(is_json(request.headers()), "send Content-Type: application/json")?;
+        let headers = request.headers();
+        if headers.contains_key(BINARY_TENSORS) {
+            let detail = "the extension for binary tensors is not supported; send the data as JSON";
+            return Err(refused(StatusCode::BAD_REQUEST, "binary_tensors", detail));
+        }
+        // Clients of the inference protocol leave the type out.
+        let is_json = !headers.contains_key(CONTENT_TYPE) || is_json(headers);
+        expect_type(is_json, "send Content-Type: application/json")?;
         Ok(Self(read_batch(api, request).await?))
     }
 }

@@ -72,6 +72,7 @@ async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Respons
     let method = request.method().clone();
     let is_kept_alive = request.version() == Version::HTTP_11;
     let asked = Asked::of(&request);
+    let is_inference = request.uri().path() == "/v2" || request.uri().path().starts_with("/v2/");
     let client = Client::of_request(&request);
     let mut response = match framing::check(&request, &gate.api.hosts) {
         Ok(()) => {
@@ -81,7 +82,11 @@ async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Respons
         Err(error) => error.into_response(),
     };
     let request_id = next_request_id();
-    if let Some(problem) = take_problem(&mut response, &request_id) {
+    if let Some(mut problem) = take_problem(&mut response, &request_id) {
+        if is_inference {
+            // Its clients look for the reason here.
+            problem.error = Some(problem.detail.clone());
+        }
         let page = asked.and_then(|asked| (gate.page_of_refusal)(&asked, &problem));
         let written = page.unwrap_or_else(|| Problem(problem).into_response());
         let (parts, body) = written.into_parts();

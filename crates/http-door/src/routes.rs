@@ -73,7 +73,7 @@ pub fn router(api: Api) -> Router {
         .routes(routes!(inference::version_ready))
         .routes(routes!(inference::version_infer))
         .split_for_parts();
-    say_that_queries_are_checked(&mut document);
+    add_common_refusals(&mut document);
     // As seen from `/docs/`, under whatever path a proxy shows it.
     let config = Config::new(["../openapi.json"]);
     let documents = SwaggerUi::new("/docs").url("/openapi.json", document).config(config);
@@ -95,17 +95,28 @@ async fn redirect_relatively(mut response: Response) -> Response {
     response
 }
 
-/// Adds to every route that it refuses unknown parameters.
-fn say_that_queries_are_checked(document: &mut openapi::OpenApi) {
-    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-    let refusal = ResponseBuilder::new()
-        .description("A parameter cannot be used")
-        .content("application/problem+json", problem)
-        .build();
+/// Adds to every route the refusals that all routes have in common.
+fn add_common_refusals(document: &mut openapi::OpenApi) {
+    let refusal = |description: &str| {
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        ResponseBuilder::new()
+            .description(description)
+            .content("application/problem+json", problem)
+            .build()
+    };
+    let refusals = [
+        ("400", "The request is not well-formed"),
+        ("414", "The path with its query is longer than 2,048 bytes"),
+        ("421", "The request is for another host"),
+        ("422", "A parameter cannot be used"),
+    ];
     for item in document.paths.paths.values_mut() {
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
             let responses = &mut operation.responses.responses;
-            responses.entry(String::from("422")).or_insert_with(|| refusal.clone().into());
+            for (status, description) in refusals {
+                let common = || refusal(description).into();
+                responses.entry(String::from(status)).or_insert_with(common);
+            }
         }
     }
 }

@@ -242,7 +242,12 @@ impl Metrics {
     }
 
     /// Counts what the store did with a prediction.
-    pub(crate) fn predicted(&self, prediction: &Prediction, kept: &Kept) {
+    pub(crate) fn predicted(
+        &self,
+        prediction: &Prediction,
+        kept: &Kept,
+        is_established: impl FnOnce() -> bool,
+    ) {
         let outcome = match kept {
             Kept::Stored => "stored",
             Kept::Duplicate(_) => "duplicate",
@@ -254,18 +259,24 @@ impl Metrics {
             self.anomaly_scores.observe(prediction.anomaly_score);
             if prediction.is_anomaly {
                 self.anomalous_predictions.inc();
-                self.anomaly_of(&prediction.station_id);
+                self.anomaly_of(&prediction.station_id, is_established);
             }
         }
     }
 
-    fn anomaly_of(&self, station_id: &StationId) {
+    /// Half of the series are for stations that have sent many events, so that invented names do not
+    /// take all.
+    fn anomaly_of(&self, station_id: &StationId, is_established: impl FnOnce() -> bool) {
         let own = StationLabels { station_id: String::from(station_id.as_str()) };
         if let Some(anomalies) = self.anomalies.get(&own) {
             anomalies.inc();
             return;
         }
-        let has_room = self.n_station_series.fetch_add(1, Ordering::Relaxed) < STATION_LABELS_MAX;
+        let n_series = self.n_station_series.load(Ordering::Relaxed);
+        let may_have_one = n_series < STATION_LABELS_MAX / 2
+            || (n_series < STATION_LABELS_MAX && is_established());
+        let has_room = may_have_one
+            && self.n_station_series.fetch_add(1, Ordering::Relaxed) < STATION_LABELS_MAX;
         let other = || StationLabels { station_id: String::from(OTHER_STATIONS) };
         self.anomalies.get_or_create(&if has_room { own } else { other() }).inc();
     }

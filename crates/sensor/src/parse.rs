@@ -165,8 +165,12 @@ impl RawEvent<'_> {
             .and_then(station_id)
             .map_err(|kind| note(STATION_ID, kind))
             .ok();
-        let sequence =
-            self.sequence.required().and_then(sequence).map_err(|kind| note(SEQUENCE, kind)).ok();
+        // Senders without a counter leave it out: the time is a part of the key, too.
+        let sequence = match self.sequence {
+            Slot::Missing => Ok(0),
+            slot => slot.required().and_then(sequence),
+        };
+        let sequence = sequence.map_err(|kind| note(SEQUENCE, kind)).ok();
         let timestamp_us = self
             .timestamp
             .required()

@@ -1,6 +1,6 @@
 //! All stations, and the fleet at a moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use sensor::{Arrival, Glance, StationId};
@@ -22,6 +22,8 @@ pub struct Fleet {
     newest_us: Option<i64>,
     /// `true` if stations were left out because there were too many.
     has_more: bool,
+    /// The stations that make room for others.
+    room: Room,
     /// Share of normal events that the model calls anomalous.
     alarm_rate: f64,
     /// Number of recent anomalies from which a station counts as sick.
@@ -64,7 +66,7 @@ pub struct Snapshot {
 const FORGOTTEN_AFTER_US: i64 = 7 * 86_400_000_000;
 /// When there is no room for a new station, one that has been silent for an hour makes room.
 const MAKES_ROOM_AFTER_US: i64 = 3_600_000_000;
-/// For a new station with an anomaly, ten seconds of silence are enough.
+/// For a new station with an anomaly, ten seconds of silence of one that has sent little are enough.
 const ANOMALY_NEEDS_ROOM_US: i64 = 10_000_000;
 /// Time between two snapshots when nothing is urgent: counts and rates change all the time.
 const CALM_PAUSE: Duration = Duration::from_secs(1);
@@ -105,6 +107,7 @@ impl Default for Fleet {
             is_urgent: false,
             newest_us: None,
             has_more: false,
+            room: Room::default(),
             alarm_rate: 0.0,
             sick_from: sick_from(0.0, 1),
         }
@@ -224,23 +227,76 @@ impl Fleet {
         self.sick_from = sick_from(self.alarm_rate, self.by_id.len());
     }
 
-    /// Forgets the station that was heard of longest ago, if that is long enough. A station without
-    /// recent anomalies makes room for an anomaly sooner.
+    /// Forgets a station for a new one, if one has been silent for long enough: first among those that
+    /// have sent little, so that invented names replace each other and not the stations of the plant.
     fn make_room(&mut self, glance: &Glance) -> bool {
-        let candidates = self
-            .by_id
-            .iter()
-            .filter(|(_, station)| !(glance.is_anomaly && station.has_recent_anomalies()))
-            .map(|(id, station)| (station.received_us(), id));
-        let Some((received_us, station_id)) = candidates.min() else { return false };
-        let after_us = if glance.is_anomaly { ANOMALY_NEEDS_ROOM_US } else { MAKES_ROOM_AFTER_US };
-        let is_long = received_us < glance.received_us - after_us;
-        if is_long {
-            let oldest = station_id.clone();
-            self.by_id.remove(&oldest);
-            self.has_more = true;
+        if self.room.is_due(glance.received_us) {
+            self.room.find(&self.by_id, glance.received_us);
         }
-        is_long
+        while let Some((received_us, station_id)) = self.room.candidates.front() {
+            let station = self.by_id.get(station_id);
+            let Some(station) = station.filter(|station| station.received_us() == *received_us)
+            else {
+                // It is gone, or has sent something since.
+                self.room.candidates.pop_front();
+                continue;
+            };
+            if glance.received_us.saturating_sub(*received_us) < station.replaced_after_us(glance) {
+                return false;
+            }
+            self.by_id.remove(station_id);
+            self.room.candidates.pop_front();
+            self.has_more = true;
+            return true;
+        }
+        false
+    }
+}
+
+impl StationMemory {
+    /// Returns how long this station must have been silent to make room for one that sends `glance`.
+    fn replaced_after_us(&self, glance: &Glance) -> i64 {
+        let is_weak = !self.is_established() && !self.has_recent_anomalies();
+        if is_weak && glance.is_anomaly { ANOMALY_NEEDS_ROOM_US } else { MAKES_ROOM_AFTER_US }
+    }
+}
+
+/// The stations that can make room, so that not all of them have to be looked at for each event.
+#[derive(Debug, Default)]
+struct Room {
+    /// When each was last heard of, and its name; the first to go first.
+    candidates: VecDeque<(i64, StationId)>,
+    /// When all stations were last looked at; `None` before that.
+    searched_us: Option<i64>,
+}
+
+impl Room {
+    /// Stations that are found at once.
+    const CANDIDATES_MAX: usize = 1_024;
+    /// Time between two searches.
+    const PAUSE_US: u64 = 1_000_000;
+
+    /// Returns `true` if it is time to look at all stations, in either direction of the clock.
+    fn is_due(&self, now_us: i64) -> bool {
+        let is_long_ago = |searched_us: i64| now_us.abs_diff(searched_us) >= Self::PAUSE_US;
+        self.candidates.is_empty() && self.searched_us.is_none_or(is_long_ago)
+    }
+
+    fn find(&mut self, by_id: &BTreeMap<StationId, StationMemory>, now_us: i64) {
+        self.searched_us = Some(now_us);
+        let mut silent: Vec<_> = by_id
+            .iter()
+            .filter(|(_, station)| {
+                now_us.saturating_sub(station.received_us()) >= ANOMALY_NEEDS_ROOM_US
+            })
+            .map(|(id, station)| {
+                let standing = (station.is_established(), station.has_recent_anomalies());
+                (standing, station.received_us(), id)
+            })
+            .collect();
+        silent.sort_unstable();
+        let first = silent.into_iter().take(Self::CANDIDATES_MAX);
+        self.candidates = first.map(|(_, received_us, id)| (received_us, id.clone())).collect();
     }
 }
 
@@ -338,6 +394,30 @@ mod tests {
         arrive(&mut fleet, "late", 2 * 3_600, false);
         assert!(state_of(&mut fleet, "late", 12).is_some());
         assert_eq!(fleet.snapshot(SECOND_US).counts.total(), Fleet::STATIONS_MAX);
+    }
+
+    /// Seen to fail with room that is made by silence alone: the stations of the plant were forgotten.
+    #[test]
+    fn invented_names_replace_each_other_and_no_station_of_the_plant() {
+        let mut fleet = Fleet::default();
+        for second in 0..30 {
+            arrive(&mut fleet, "press", second, false);
+        }
+        for round in 0..5 {
+            for number in 0..Fleet::STATIONS_MAX {
+                arrive(
+                    &mut fleet,
+                    &format!("invented-{round}-{number}"),
+                    30 + 11 * round,
+                    round % 2 == 1,
+                );
+            }
+        }
+        assert!(state_of(&mut fleet, "press", 90).is_some());
+        // A new station comes in, although all is full of invented names with anomalies.
+        arrive(&mut fleet, "new", 4_000, true);
+        assert!(state_of(&mut fleet, "new", 4_000).is_some());
+        assert!(state_of(&mut fleet, "press", 4_000).is_some());
     }
 
     #[test]

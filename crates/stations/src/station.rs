@@ -78,6 +78,13 @@ pub struct StationNow {
     pub strip: Strip,
 }
 
+impl StationNow {
+    /// Returns `true` if it has sent enough events to be one of the plant, and not an invented name.
+    pub fn is_established(&self) -> bool {
+        self.n_recent >= RECENT_LEN
+    }
+}
+
 /// Returns the number of anomalies among its recent events from which a station is sick: enough that
 /// of all stations hardly one reaches it by chance, if normal events are called anomalous at this
 /// rate.
@@ -230,6 +237,11 @@ impl StationMemory {
     /// Returns `true` if there are anomalies among its recent events.
     pub(crate) fn has_recent_anomalies(&self) -> bool {
         self.recent_anomalies() > 0
+    }
+
+    /// Returns `true` if it has sent enough events to be one of the plant, and not an invented name.
+    pub(crate) fn is_established(&self) -> bool {
+        self.recent.len() >= RECENT_LEN as usize
     }
 
     pub(crate) fn now(&self, station_id: &StationId, now_us: i64, sick_from: u32) -> StationNow {

@@ -20,8 +20,9 @@ pub struct EventBody<'a> {
     /// The name of the station.
     #[schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
     pub station_id: &'a str,
-    /// Rises with each event of the station, also across restarts.
-    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    /// Rises with each event of the station, also across restarts. 0 when it is left out, which is enough
+    /// for stations that never send two events with the same time.
+    #[schema(required = false, default = 0, maximum = 9_223_372_036_854_775_807_u64)]
     pub sequence: u64,
     /// When the event was measured, RFC 3339.
     #[schema(format = DateTime)]

@@ -9,6 +9,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use pipeline::Model;
+use sensor::FeatureSchema;
 use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -217,6 +218,9 @@ pub(crate) async fn version_ready(Named(_model): Named) -> Response {
         (status = 200, description = "A score, a p-value and a label for each row", body = InferenceResponse<'static>),
         (status = 400, description = "Not such a request, or a value is not possible", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such model or version", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "More than 4 MiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Another content type", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many large requests at once", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn infer(
@@ -239,6 +243,9 @@ pub(crate) async fn infer(
         (status = 200, description = "A score, a p-value and a label for each row", body = InferenceResponse<'static>),
         (status = 400, description = "Not such a request, or a value is not possible", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such model or version", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "More than 4 MiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Another content type", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many large requests at once", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn version_infer(
@@ -349,7 +356,7 @@ fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
 fn rows(model: &Model, mut inputs: Vec<InputTensor>) -> Result<Vec<f64>, ApiError> {
     let schema = model.detector.schema();
     let n_features = schema.len();
-    let values = if inputs.len() == 1 && inputs[0].name == ALL_FEATURES {
+    let values = if is_matrix(&inputs, schema) {
         let all = inputs.remove(0);
         if all.shape.len() != 2 || all.shape[1] != n_features {
             return Err(ApiError::Inference(format!(
@@ -379,6 +386,15 @@ fn rows(model: &Model, mut inputs: Vec<InputTensor>) -> Result<Vec<f64>, ApiErro
         }
     }
     Ok(values)
+}
+
+/// Returns `true` if there is one tensor for all features: clients have names of their own for it.
+fn is_matrix(inputs: &[InputTensor], schema: &FeatureSchema) -> bool {
+    let is_feature = |name: &str| schema.features().iter().any(|feature| *feature.name == *name);
+    match inputs {
+        [all] => all.name == ALL_FEATURES || (all.shape.len() == 2 && !is_feature(&all.name)),
+        _ => false,
+    }
 }
 
 /// Takes the values of one feature.

@@ -68,7 +68,6 @@ fn every_fault_of_an_event_is_named_at_once() {
         "{}",
         &[
             ("/station_id", "missing_field"),
-            ("/sequence", "missing_field"),
             ("/timestamp", "missing_field"),
             ("/temperature_c", "missing_field"),
             ("/humidity_pct", "missing_field"),
