@@ -3,9 +3,11 @@
 //! The registry prefixes all names with `iot_`. The meaning of each is in `docs/operations.md`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -13,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, linear_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 use sensor::{FaultKind, InvalidEvent, Prediction, StationId};
-use stations::Counts;
+use stations::{Counts, Snapshot, StationNow};
 use store::{CommitReport, Kept, Store};
 
 use crate::latency::{LatencyNow, RecentLatency};
@@ -36,6 +38,8 @@ pub(crate) struct Metrics {
     anomaly_scores: Histogram,
     anomalous_predictions: Counter,
     anomalies: Family<StationLabels, Counter>,
+    /// The fleet when the metrics were last asked for.
+    fleet: ArcSwap<Snapshot>,
     /// Stations that have a series.
     n_station_series: AtomicUsize,
     queue_len: Gauge,
@@ -150,6 +154,7 @@ impl Metrics {
                 "Anomalies stored, by station for the first 1,000 stations that had any",
                 Family::default(),
             ),
+            fleet: ArcSwap::default(),
             n_station_series: AtomicUsize::new(0),
             queue_len: known(
                 r,
@@ -194,8 +199,9 @@ impl Metrics {
     }
 
     /// Brings the gauges up to date.
-    pub(crate) fn update(&self, store: &Store, stations: Counts) {
-        let Counts { normal, anomaly, silent, sick } = stations;
+    pub(crate) fn update(&self, store: &Store, fleet: Arc<Snapshot>) {
+        let Counts { normal, anomaly, silent, sick } = fleet.counts;
+        self.fleet.store(fleet);
         for (state, count) in
             [("normal", normal), ("anomaly", anomaly), ("silent", silent), ("sick", sick)]
         {
@@ -242,12 +248,7 @@ impl Metrics {
     }
 
     /// Counts what the store did with a prediction.
-    pub(crate) fn predicted(
-        &self,
-        prediction: &Prediction,
-        kept: &Kept,
-        is_established: impl FnOnce() -> bool,
-    ) {
+    pub(crate) fn predicted(&self, prediction: &Prediction, kept: &Kept) {
         let outcome = match kept {
             Kept::Stored => "stored",
             Kept::Duplicate(_) => "duplicate",
@@ -259,14 +260,19 @@ impl Metrics {
             self.anomaly_scores.observe(prediction.anomaly_score);
             if prediction.is_anomaly {
                 self.anomalous_predictions.inc();
-                self.anomaly_of(&prediction.station_id, is_established);
+                self.anomaly_of(&prediction.station_id);
             }
         }
     }
 
+    /// Returns `true` if a station had sent many events when the metrics were last asked for.
+    fn is_established(&self, station_id: &StationId) -> bool {
+        self.fleet.load().station(station_id).is_some_and(StationNow::is_established)
+    }
+
     /// Half of the series are for stations that have sent many events, so that invented names do not
     /// take all.
-    fn anomaly_of(&self, station_id: &StationId, is_established: impl FnOnce() -> bool) {
+    fn anomaly_of(&self, station_id: &StationId) {
         let own = StationLabels { station_id: String::from(station_id.as_str()) };
         if let Some(anomalies) = self.anomalies.get(&own) {
             anomalies.inc();
@@ -274,7 +280,7 @@ impl Metrics {
         }
         let n_series = self.n_station_series.load(Ordering::Relaxed);
         let may_have_one = n_series < STATION_LABELS_MAX / 2
-            || (n_series < STATION_LABELS_MAX && is_established());
+            || (n_series < STATION_LABELS_MAX && self.is_established(station_id));
         let has_room = may_have_one
             && self.n_station_series.fetch_add(1, Ordering::Relaxed) < STATION_LABELS_MAX;
         let other = || StationLabels { station_id: String::from(OTHER_STATIONS) };

@@ -122,7 +122,7 @@ impl Pipeline {
 
     /// Brings the metrics that are read, not counted, up to date.
     pub async fn update_gauges(&self) {
-        self.metrics.update(&self.store, self.fleet.now().await.counts);
+        self.metrics.update(&self.store, self.fleet.now().await);
     }
 
     /// Returns how long single events recently waited for their receipts; `None` without any.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sensor::{Attribution, Prediction, SensorEvent};
-use stations::StationNow;
 use store::{KeepError, Kept, NewPrediction};
 
 use crate::metrics::Metrics;
@@ -159,10 +158,7 @@ impl Pipeline {
         let kept = self.store.keep_shared(news).await;
         let kept = kept.inspect_err(|_| self.metrics.not_kept(judged.len()))?;
         let receipt = |(Judged { new, reasons }, kept): (Judged, Kept)| {
-            self.metrics.predicted(&new.prediction, &kept, || {
-                let fleet = self.fleet.latest();
-                fleet.station(&new.prediction.station_id).is_some_and(StationNow::is_established)
-            });
+            self.metrics.predicted(&new.prediction, &kept);
             let earlier = match kept {
                 Kept::Stored => None,
                 Kept::Duplicate(earlier) => Some(earlier),

@@ -10,6 +10,7 @@ use sensor::FeatureSchema;
 use crate::columns::{Columns, Role};
 use crate::error::{OpenError, ReadError};
 use crate::number;
+use crate::rows::Rows;
 
 /// A longer first line names no columns.
 const HEADER_LEN_MAX: u64 = 1 << 20;
@@ -104,9 +105,7 @@ impl Recording {
         let mut record = csv::ByteRecord::new();
         let mut reader = self.reader()?;
         while !candidates.is_empty()
-            && reader
-                .read_byte_record(&mut record)
-                .map_err(|error| self.read_error(error.into()))?
+            && reader.read(&mut record).map_err(|error| self.read_error(error))?
         {
             numeric.extend(candidates.extract_if(.., |index| {
                 let cell = record.get(*index).and_then(|cell| std::str::from_utf8(cell).ok());
@@ -129,14 +128,13 @@ impl Recording {
         ReadError { path: self.path.clone(), source }
     }
 
-    pub(crate) fn reader(&self) -> Result<csv::Reader<Text>, ReadError> {
+    pub(crate) fn reader(&self) -> Result<Rows, ReadError> {
         let text = text(&self.path).map_err(|source| self.read_error(source))?;
         Ok(self.reader_of(text))
     }
 
-    pub(crate) fn reader_of(&self, text: Text) -> csv::Reader<Text> {
-        // Rows of another width are faults of the row, not the end of the file.
-        csv::ReaderBuilder::new().delimiter(self.delimiter).flexible(true).from_reader(text)
+    pub(crate) fn reader_of(&self, text: Text) -> Rows {
+        Rows::new(text, self.delimiter)
     }
 
     /// Returns the columns of the features of a schema.

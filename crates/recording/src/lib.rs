@@ -36,6 +36,7 @@ mod file;
 mod matrix;
 mod number;
 mod row;
+mod rows;
 mod time;
 mod values;
 

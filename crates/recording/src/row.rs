@@ -7,7 +7,8 @@ use sensor::{FeatureSchema, InvalidEvent, InvalidStationId, SensorEvent, Station
 
 use crate::columns::Role;
 use crate::error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
-use crate::file::{Recording, Text};
+use crate::file::Recording;
+use crate::rows::Rows;
 use crate::{number, time};
 
 /// A row that is an event.
@@ -28,7 +29,7 @@ pub struct Events<'s> {
     schema: &'s FeatureSchema,
     /// The column of each feature.
     features: Vec<usize>,
-    reader: csv::Reader<Text>,
+    reader: Rows,
     record: csv::ByteRecord,
     /// Rows read so far, good and bad.
     n_rows: u64,
@@ -81,7 +82,7 @@ impl<'s> Events<'s> {
         recording: Recording,
         schema: &'s FeatureSchema,
         features: Vec<usize>,
-        reader: csv::Reader<Text>,
+        reader: Rows,
     ) -> Self {
         let last_station = made_up_station(recording.path());
         Self {
@@ -132,10 +133,10 @@ impl Iterator for Events<'_> {
     type Item = Result<Result<RecordedEvent, BadRow>, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.reader.read_byte_record(&mut self.record) {
+        match self.reader.read(&mut self.record) {
             Ok(false) => None,
             Ok(true) => Some(Ok(self.event())),
-            Err(error) => Some(Err(self.recording.read_error(error.into()))),
+            Err(error) => Some(Err(self.recording.read_error(error))),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The rows of a recording as bare numbers.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use sensor::FeatureSchema;
 
 use crate::error::{BadRow, CellFault, OpenError, ReadError};
-use crate::file::{Recording, Text, unpacked};
+use crate::file::{Recording, unpacked};
 use crate::row::{Row, line};
+use crate::rows::Rows;
 
 /// The values of the rows of a recording, for callers that need neither when nor where they were
 /// measured. It is read once, so that it may come from a pipe.
@@ -17,7 +18,7 @@ pub struct ValueRows<'s> {
     schema: &'s FeatureSchema,
     /// The column of each feature.
     features: Vec<usize>,
-    reader: csv::Reader<Text>,
+    reader: Rows,
     record: csv::ByteRecord,
 }
 
@@ -53,7 +54,7 @@ impl<'s> ValueRows<'s> {
     ///
     /// Fails when reading fails, after which there is no going on.
     pub fn read(&mut self, values: &mut Vec<f64>) -> Result<Option<Result<(), BadRow>>, ReadError> {
-        match self.reader.read_byte_record(&mut self.record) {
+        match self.reader.read(&mut self.record) {
             Ok(false) => Ok(None),
             Ok(true) => {
                 let n_before = values.len();
@@ -64,7 +65,7 @@ impl<'s> ValueRows<'s> {
                 });
                 Ok(Some(row))
             }
-            Err(error) => Err(self.recording.read_error(io::Error::from(error))),
+            Err(error) => Err(self.recording.read_error(error)),
         }
     }
 

@@ -212,3 +212,28 @@ fn a_gzipped_file_that_is_cut_off_is_not_taken_for_whole() {
     let rows = Recording::open(&path).unwrap().events(&schema).unwrap();
     assert!(rows.last().unwrap().is_err());
 }
+
+/// Seen to fail, with gigabytes of memory, without a bound on rows.
+#[test]
+fn a_row_without_end_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    let rows = "1,2\n".repeat(500_000);
+    for (name, row, is_read) in [
+        ("many rows", rows.as_str(), true),
+        ("commas", &",".repeat(3 << 20), false),
+        ("an open quote", &format!("\"{rows}"), false),
+    ] {
+        std::fs::write(&path, format!("x,y\n1,2\n{row}")).unwrap();
+        let recording = Recording::open(&path).unwrap();
+        let schema = schema(&["x"]);
+        let result: Result<Vec<_>, _> = recording.events(&schema).unwrap().collect();
+        match result {
+            Ok(_) => assert!(is_read, "{name}"),
+            Err(error) => {
+                let reason = std::error::Error::source(&error).unwrap().to_string();
+                assert!(!is_read && reason.contains("longer than a megabyte"), "{name}: {reason}");
+            }
+        }
+    }
+}
