@@ -30,6 +30,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    // What stations measure is for the user of the server only.
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let out = &mut std::io::stdout();
     match &args.command {
         None => serve(&args.serve),

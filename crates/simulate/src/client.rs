@@ -82,6 +82,8 @@ const TRIES_MAX: u32 = 10;
 const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Bytes of an answer that are read.
+const ANSWER_LEN_MAX: usize = 1 << 20;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Client {
@@ -181,10 +183,17 @@ fn problem_code(body: &[u8]) -> String {
 async fn exchange(
     request: reqwest::RequestBuilder,
 ) -> reqwest::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
-    let response = request.send().await?;
+    let mut response = request.send().await?;
     let seconds =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok((response.status(), seconds.map(Duration::from_secs), response.bytes().await?.into()))
+    let mut body = Vec::new();
+    // No server of this kind says more.
+    while body.len() < ANSWER_LEN_MAX
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(&chunk);
+    }
+    Ok((response.status(), seconds.map(Duration::from_secs), body))
 }
 
 /// Returns the one way to an HTTP client: without a provider of cryptography, making one would panic.

@@ -33,6 +33,28 @@ pub enum OpenError {
         /// The error of the system.
         source: io::Error,
     },
+    /// A file of the database is a pipe, a device or a folder.
+    #[error("`{}` is not a regular file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file of the database has another name, by which another server could open it, too.
+    #[error(
+        "`{}` has a second name (a hard link), as some backup tools make, so another server could open it; remove the \
+         other name, or copy the file",
+        path.display()
+    )]
+    Linked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The disk has no room for the files that SQLite needs.
+    #[error("the disk of `{}` is full; make room", path.display())]
+    DiskFull {
+        /// The database.
+        path: PathBuf,
+    },
     /// The file belongs to another program.
     #[error("`{}` is a database of another program", path.display())]
     Foreign {
@@ -105,15 +127,22 @@ pub enum OpenError {
 
 impl OpenError {
     pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
-        if trouble_of(&source) == Trouble::Corrupt {
-            return Self::Corrupt { path: path.to_owned(), reason: source.to_string() };
+        let path = path.to_owned();
+        match trouble_of(&source) {
+            Trouble::Corrupt => Self::Corrupt { path, reason: source.to_string() },
+            Trouble::DiskFull => Self::DiskFull { path },
+            _ => Self::Sqlite { path, source },
         }
-        Self::Sqlite { path: path.to_owned(), source }
     }
 }
 
 /// Returns what an error of SQLite means.
 pub(crate) fn trouble_of(error: &rusqlite::Error) -> Trouble {
+    /// The index of the WAL could not get its size: for want of room.
+    const IOERR_SHMSIZE: i32 = 4_874;
+    if error.sqlite_error().is_some_and(|error| error.extended_code == IOERR_SHMSIZE) {
+        return Trouble::DiskFull;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Trouble::DiskFull,
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Trouble::ReadOnly,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use files::beside;
 
+use crate::error::OpenError;
+
 /// The files of an open database as they were found when it was opened.
 #[derive(Debug)]
 pub(crate) struct HeldFiles {
@@ -25,6 +27,33 @@ impl HeldFiles {
             .iter()
             .all(|(path, before)| identity(path).is_ok_and(|identity| identity == *before))
     }
+}
+
+/// Refuses a database whose files are no regular files, or have other names: the lock beside one name does
+/// not keep away a server that uses the other.
+pub(crate) fn check(database: &Path) -> Result<(), OpenError> {
+    for path in ["", "-wal", "-mark"].map(|suffix| beside(database, suffix)) {
+        // A file that is missing is created.
+        let Ok(file) = std::fs::metadata(&path) else { continue };
+        if !file.is_file() {
+            return Err(OpenError::NotAFile { path });
+        }
+        if n_names(&file) > 1 {
+            return Err(OpenError::Linked { path });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn n_names(file: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(file)
+}
+
+/// Windows does not say without opening the file.
+#[cfg(not(unix))]
+fn n_names(_file: &std::fs::Metadata) -> u64 {
+    1
 }
 
 /// The identity of a file, which another file of the same name does not have.

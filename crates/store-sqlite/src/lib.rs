@@ -97,6 +97,9 @@ pub type Opened = (Box<dyn Backend>, Arc<dyn Reader>);
 /// later version, is damaged and must not be put aside, or when the system does not grant the
 /// durability that is asked for.
 pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenError> {
+    // The lock lies beside the file that a link leads to.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    held_files::check(path)?;
     let mut mark = CommitMark::open(path)?;
     let damage = Damage::default();
     let (opened, readers) = match open_both(path, mark.mark(), &damage) {

@@ -441,3 +441,40 @@ async fn another_program_that_locks_the_database_is_named() {
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(test.store.check().await.map(|totals| totals.events), Ok(3));
 }
+
+/// Seen to fail without the look at the files: two servers wrote to one database, or the start hung.
+#[cfg(unix)]
+#[tokio::test]
+async fn files_with_two_names_and_pipes_are_refused() {
+    let test = three_events().await;
+    let path = test.path();
+    let dir = test.close();
+    let other = dir.path().join("other.db");
+    std::fs::hard_link(&path, &other).unwrap();
+    assert!(matches!(open(&path), Err(OpenError::Linked { .. })));
+    assert!(matches!(open(&other), Err(OpenError::Linked { .. })));
+    std::fs::remove_file(&other).unwrap();
+
+    // A symbolic link is followed, and the lock is that of the file.
+    std::os::unix::fs::symlink(&path, &other).unwrap();
+    let (store, writer) = open(&other).unwrap();
+    assert_eq!(store.totals().events, 3);
+    assert!(matches!(open(&path), Err(OpenError::InUse { .. })));
+    drop(store);
+    writer.join().unwrap();
+
+    let mark = files::beside(&path, "-mark");
+    std::fs::remove_file(&mark).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&mark).status().unwrap().success());
+    assert!(matches!(open(&path), Err(OpenError::NotAFile { .. })));
+}
+
+/// Seen to fail with a probe that only writes the counts: the server said that it was ready.
+#[tokio::test]
+async fn a_database_without_its_table_is_not_ready() {
+    let test = three_events().await;
+    let connection = rusqlite::Connection::open(test.path()).unwrap();
+    connection.execute_batch("ALTER TABLE predictions RENAME TO hidden").unwrap();
+    assert!(test.store.keep(&new_prediction(4, false)).await.is_err());
+    assert_eq!(test.store.check().await, Err(KeepError::NotStored(Trouble::Other)));
+}
