@@ -78,9 +78,15 @@ pub enum Fault {
         #[arg(long, value_name = "N", default_value_t = 2_000)]
         connections: usize,
     },
+    /// Combines all of these at random: nothing acknowledged is lost or altered, and the server answers
+    Chaos {
+        /// The number of random schedules; each takes some seconds, and has the seed after the one before
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        schedules: u64,
+    },
     /// All of them, one after another
     All {
-        /// Half a minute's worth
+        /// Two minutes' worth
         #[arg(long)]
         quick: bool,
     },
@@ -102,6 +108,7 @@ impl Fault {
             Self::Model { mutations: few(10_000, 1_000) },
             Self::Race { rounds: few(200, 20) },
             Self::Slowloris { connections: 2_000 },
+            Self::Chaos { schedules: few(200, 12) },
         ]
     }
 
@@ -119,6 +126,7 @@ impl Fault {
             Self::Model { .. } => "model",
             Self::Race { .. } => "race",
             Self::Slowloris { .. } => "slowloris",
+            Self::Chaos { .. } => "chaos",
             Self::All { .. } => "all",
         }
     }

@@ -66,7 +66,7 @@ fn limited(stage: &Stage) -> anyhow::Result<usize> {
     Ok(acknowledged.len())
 }
 
-fn set_file_size_limit(server: &ServerProcess, limit: &str) -> anyhow::Result<()> {
+pub(crate) fn set_file_size_limit(server: &ServerProcess, limit: &str) -> anyhow::Result<()> {
     let status = Command::new("prlimit")
         .args([format!("--fsize={limit}"), format!("--pid={}", server.pid())])
         .status()

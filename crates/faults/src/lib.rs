@@ -10,6 +10,7 @@
 
 mod answers;
 mod args;
+mod chaos;
 mod disk_image;
 mod diskfull;
 mod kill9;
@@ -91,6 +92,7 @@ fn cause(fault: &Fault, stage: &Stage) -> anyhow::Result<Verdict> {
         Fault::Log => log::cause(stage),
         Fault::Answers => answers::cause(stage),
         Fault::Slowloris { connections } => slowloris::cause(stage, connections),
+        Fault::Chaos { schedules } => chaos::cause(stage, schedules),
         Fault::All { .. } => unreachable!("it was taken apart"),
     }
 }

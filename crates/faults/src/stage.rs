@@ -72,4 +72,9 @@ impl Stage {
     pub(crate) fn rng(&self) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(self.seed)
     }
+
+    /// Returns the seed of all draws.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
 }
