@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use pipeline::{Pipeline, Shutdown};
 use prometheus_client::registry::Registry;
+use store::ReadError;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answers::Answers;
 use crate::hosts::Hosts;
-use crate::limits::{BODIES_KIB_MAX, STREAMS_MAX};
+use crate::limits::{BODIES_KIB_MAX, READ_TURN_TIMEOUT, STREAMS_MAX};
 use crate::metrics::Metrics;
-use crate::shares::Budget;
+use crate::shares::{Budget, Client, Shares};
 
 /// The state that the routes share. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct Shared {
     pub(crate) bodies: Budget,
     /// Memory for large answers.
     pub(crate) answers: Answers,
+    /// Turns to read: one for each client at a time.
+    reads: Shares,
     /// Places for clients that watch.
     pub(crate) streams: Budget,
     /// Ends the streams, which would not end otherwise.
@@ -53,9 +57,19 @@ impl Api {
             hosts,
             bodies: Budget::new(BODIES_KIB_MAX),
             answers: Answers::new(),
+            reads: Shares::new(1),
             streams: Budget::new(STREAMS_MAX),
             shutdown,
         }))
+    }
+
+    /// Waits until a client may read the database: one that asks for much must not keep others from it.
+    pub(crate) async fn turn_to_read(
+        &self,
+        client: Client,
+    ) -> Result<OwnedSemaphorePermit, ReadError> {
+        let turn = tokio::time::timeout(READ_TURN_TIMEOUT, self.reads.take(client)).await;
+        turn.map_err(|_| ReadError::Busy)
     }
 
     /// Returns the metrics of this room.

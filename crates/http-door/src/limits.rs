@@ -47,6 +47,8 @@ pub const INFERENCE_ID_LEN_MAX: usize = 128;
 pub const LIST_LEN_MAX: u32 = 1_000;
 /// Buckets of a series.
 pub const SERIES_BUCKETS_MAX: u32 = 4_000;
+/// The longest wait of a client that reads already.
+pub const READ_TURN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams of stations; of one client three quarters of it.
 pub const STREAMS_MAX: u32 = 64;
 /// Stations named in one message of a stream.

@@ -70,6 +70,11 @@ impl Shares {
     pub(crate) fn try_take(&self, client: Client) -> Option<OwnedSemaphorePermit> {
         self.of(client).try_acquire_owned().ok()
     }
+
+    /// Waits until the client may have one more.
+    pub(crate) async fn take(&self, client: Client) -> OwnedSemaphorePermit {
+        self.of(client).acquire_owned().await.expect("it is never closed")
+    }
 }
 
 /// An amount of something for all clients, of which each may have a share.

@@ -37,7 +37,7 @@ pub struct Parts {
 }
 
 /// The contents of a [`Pipeline`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Shared {
     /// The model in use, and how to replace it.
     pub models: Models,
@@ -96,6 +96,12 @@ impl Pipeline {
             refusals: Arc::default(),
         };
         Ok((Self(Arc::new(shared)), writer))
+    }
+
+    /// Returns the same pipeline for pages, which read the database with readers of their own.
+    #[must_use]
+    pub fn for_pages(&self) -> Self {
+        Self(Arc::new(Shared { store: self.store.for_pages(), ..(*self.0).clone() }))
     }
 
     /// Reads the state of the stations from the database, before anything else arrives. The pages

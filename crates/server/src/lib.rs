@@ -183,6 +183,6 @@ fn open_pipeline(
 
 /// Makes the routes of the API and of the pages, behind the gate that every request passes.
 fn app(api: Api) -> Router {
-    let pages = pages::router(api.pipeline.clone());
+    let pages = pages::router(api.pipeline.for_pages());
     http_door::guarded(http_door::router(api.clone()).merge(pages), api, pages::page_of_refusal)
 }

@@ -35,12 +35,13 @@ mod wal_holders;
 use std::path::Path;
 use std::sync::Arc;
 
-use store::{Backend, Observer, Reader, Store, Writer};
+use store::{Backend, Observer, Readers, Store, Writer};
 
 use crate::backend::{Prepared, Sqlite};
 use crate::commit_mark::{CommitMark, Mark};
 use crate::damage::Damage;
-use crate::reader::Readers;
+use crate::limits::{PAGE_READERS_MAX, READERS_MAX};
+use crate::reader::ReaderPool;
 
 pub use backup::{BackupError, RestoreError, Restored, back_up, restore};
 pub use error::OpenError;
@@ -81,13 +82,13 @@ pub fn open(
     params: &SqliteParams,
     observe: Observer,
 ) -> Result<(Store, Writer), OpenError> {
-    let (backend, reader) = open_backend(path, params.on_corrupt)?;
-    Store::start(backend, reader, params.queue_len_max, observe)
+    let (backend, readers) = open_backend(path, params.on_corrupt)?;
+    Store::start(backend, readers, params.queue_len_max, observe)
         .map_err(|source| OpenError::Thread { source })
 }
 
 /// The two sides of an open database.
-pub type Opened = (Box<dyn Backend>, Arc<dyn Reader>);
+pub type Opened = (Box<dyn Backend>, Readers);
 
 /// Opens a database without starting its writer.
 ///
@@ -120,10 +121,15 @@ pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenEr
         opened => opened?,
     };
     mark.acquit().map_err(|source| OpenError::CommitMark { path: path.to_owned(), source })?;
-    Ok((Box::new(Sqlite::new(path, opened, mark, damage)), Arc::new(readers)))
+    Ok((Box::new(Sqlite::new(path, opened, mark, damage)), readers))
 }
 
 /// Opens a database for its writer and its readers: damage that either meets is noticed here.
 fn open_both(path: &Path, mark: Mark, damage: &Damage) -> Result<(Prepared, Readers), OpenError> {
-    Ok((Prepared::open(path, mark)?, Readers::open(path, damage.clone())?))
+    let prepared = Prepared::open(path, mark)?;
+    let readers = Readers {
+        of_programs: Arc::new(ReaderPool::open(path, READERS_MAX, damage.clone())?),
+        of_pages: Arc::new(ReaderPool::open(path, PAGE_READERS_MAX, damage.clone())?),
+    };
+    Ok((prepared, readers))
 }

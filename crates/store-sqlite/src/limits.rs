@@ -10,8 +10,10 @@ pub(crate) const WRITER_CACHE_KIB: i32 = 16 * 1024;
 pub(crate) const READER_CACHE_KIB: i32 = 2 * 1024;
 /// The WAL is truncated to this size when it is reset, in bytes.
 pub(crate) const WAL_BYTES_MAX: i32 = 64 << 20;
-/// The number of concurrent readers. Each of them takes a processor.
+/// The number of concurrent readers for programs. Each of them takes a processor.
 pub(crate) const READERS_MAX: usize = 2;
+/// The number of concurrent readers for pages.
+pub(crate) const PAGE_READERS_MAX: usize = 1;
 /// The longest wait of a reader for its turn.
 pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest time that a reader may read. Meanwhile, the WAL cannot be reset.

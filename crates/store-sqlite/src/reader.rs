@@ -17,15 +17,15 @@ use tokio::sync::Semaphore;
 
 use crate::damage::Damage;
 use crate::error::{OpenError, QueryError};
-use crate::limits::{READ_TIMEOUT, READERS_MAX, TURN_TIMEOUT};
+use crate::limits::{READ_TIMEOUT, TURN_TIMEOUT};
 use crate::{query, schema, series};
 
 /// Steps of SQLite's machine between two looks at the clock: about a millisecond.
 const STEPS_PER_LOOK: i32 = 20_000;
 
-/// The readers of a database.
+/// Some readers of a database, who take turns.
 #[derive(Debug)]
-pub(crate) struct Readers(Arc<Shared>);
+pub(crate) struct ReaderPool(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -90,14 +90,14 @@ fn readable<T>(row: rusqlite::Result<T>) -> Option<rusqlite::Result<T>> {
     }
 }
 
-impl Readers {
-    pub(crate) fn open(path: &Path, damage: Damage) -> Result<Self, OpenError> {
+impl ReaderPool {
+    pub(crate) fn open(path: &Path, n_readers: usize, damage: Damage) -> Result<Self, OpenError> {
         // One at once, so that a file that cannot be read stops the start.
         let connection = schema::open_for_reading(path)?;
         let first = ReadOnly { connection, damage: damage.clone() };
         Ok(Self(Arc::new(Shared {
             path: path.to_owned(),
-            turns: Arc::new(Semaphore::new(READERS_MAX)),
+            turns: Arc::new(Semaphore::new(n_readers)),
             idle: Mutex::new(vec![first]),
             damage,
         })))
@@ -170,7 +170,7 @@ fn read_error(error: QueryError) -> ReadError {
     }
 }
 
-impl Reader for Readers {
+impl Reader for ReaderPool {
     fn latest_anomalies(&self, query: AnomalyQuery) -> Reading<'_, Vec<StoredPrediction>> {
         self.read(move |connection| query::anomalies(connection, &query))
     }

@@ -1,7 +1,9 @@
 //! The interface that a database has to implement.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use sensor::{Glance, StationId};
 
@@ -65,6 +67,22 @@ pub struct Failure {
     pub error: KeepError,
     /// The message of the database, for the log.
     pub detail: String,
+}
+
+/// The readers of a database. Pages have their own, so that no program that reads much can keep people
+/// from seeing the plant.
+#[derive(Clone)]
+pub struct Readers {
+    /// For requests of programs.
+    pub of_programs: Arc<dyn Reader>,
+    /// For pages, and for the server itself.
+    pub of_pages: Arc<dyn Reader>,
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers").finish_non_exhaustive()
+    }
 }
 
 /// A read in progress.

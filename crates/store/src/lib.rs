@@ -30,7 +30,7 @@ mod store;
 mod sweep;
 mod writer;
 
-pub use backend::{Backend, Failure, Reader, Reading};
+pub use backend::{Backend, Failure, Reader, Readers, Reading};
 pub use entry::{Entry, RowHash, RowPart};
 pub use error::{KeepError, ReadError, Trouble};
 pub use prediction::{CommitReport, Kept, NewPrediction, Observer, StoredPrediction, Totals};

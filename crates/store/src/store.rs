@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sensor::{Glance, StationId};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backend::{Backend, Reader};
+use crate::backend::{Backend, Reader, Readers};
 use crate::backlog::Backlog;
 use crate::entry::Entry;
 use crate::error::{KeepError, ReadError, Trouble};
@@ -23,6 +23,7 @@ use crate::writer::{Batcher, Job, KeepJob, Writer};
 pub struct Store {
     /// Before `jobs`, whose end makes the writer close the database: the readers must be gone by then.
     reader: Arc<dyn Reader>,
+    reader_of_pages: Arc<dyn Reader>,
     jobs: mpsc::UnboundedSender<Job>,
     backlog: Arc<Backlog>,
     health: Arc<Health>,
@@ -46,7 +47,7 @@ impl Store {
     /// Fails when the system does not start a thread.
     pub fn start(
         backend: Box<dyn Backend>,
-        reader: Arc<dyn Reader>,
+        readers: Readers,
         queue_len_max: usize,
         observe: Observer,
     ) -> std::io::Result<(Self, Writer)> {
@@ -58,7 +59,15 @@ impl Store {
         let writer = Writer::start(batcher)?;
         let backlog = Arc::new(Backlog::new(queue_len_max));
         let probing = Arc::default();
-        Ok((Self { reader, jobs, backlog, health, believed_us, probing }, writer))
+        let Readers { of_programs: reader, of_pages: reader_of_pages } = readers;
+        let store = Self { reader, reader_of_pages, jobs, backlog, health, believed_us, probing };
+        Ok((store, writer))
+    }
+
+    /// Returns a handle that reads with the readers of pages.
+    #[must_use]
+    pub fn for_pages(&self) -> Self {
+        Self { reader: Arc::clone(&self.reader_of_pages), ..self.clone() }
     }
 
     /// Stores a prediction. Returns when it is on the disk.

@@ -10,6 +10,7 @@ use crate::api_error::ApiError;
 use crate::json::JsonLine;
 use crate::limits::LIST_LEN_MAX;
 use crate::query::{self, Query, QueryFaultKind};
+use crate::shares::Client;
 
 const LIMIT_DEFAULT: u32 = 100;
 
@@ -31,7 +32,11 @@ const LIMIT_DEFAULT: u32 = 100;
         (status = 503, description = "It would take too long; ask for a shorter time", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn events(State(api): State<Api>, mut query: Query) -> Result<Response, ApiError> {
+pub(crate) async fn events(
+    State(api): State<Api>,
+    client: Client,
+    mut query: Query,
+) -> Result<Response, ApiError> {
     let limit =
         query.take("limit", |text| query::limit(text, LIST_LEN_MAX)).unwrap_or(LIMIT_DEFAULT);
     let station_id = query.take("station_id", query::station_id);
@@ -48,6 +53,7 @@ pub(crate) async fn events(State(api): State<Api>, mut query: Query) -> Result<R
 
     // One more than asked for tells whether there are more.
     let wanted = EventQuery { limit: limit + 1, station_id, since_us, until_us, is_anomaly, after };
+    let _turn = api.turn_to_read(client).await?;
     let mut found = api.pipeline.store.events(wanted).await?;
     let has_more = query::cut(&mut found, limit);
     let next = found.last().filter(|_| has_more).map(|last| {

@@ -10,6 +10,7 @@ use crate::api_error::ApiError;
 use crate::json::JsonLine;
 use crate::limits::LIST_LEN_MAX;
 use crate::query::{self, Query};
+use crate::shares::Client;
 
 const LIMIT_DEFAULT: u32 = 10;
 
@@ -30,6 +31,7 @@ const LIMIT_DEFAULT: u32 = 10;
 )]
 pub(crate) async fn latest_anomalies(
     State(api): State<Api>,
+    client: Client,
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let limit =
@@ -41,6 +43,7 @@ pub(crate) async fn latest_anomalies(
 
     // One more than asked for tells whether there are more.
     let wanted = AnomalyQuery { limit: limit + 1, station_id, since_us, before_id };
+    let _turn = api.turn_to_read(client).await?;
     let mut found = api.pipeline.store.latest_anomalies(wanted).await?;
     let has_more = query::cut(&mut found, limit);
     let next = found.last().map(|last| last.id).filter(|_| has_more);

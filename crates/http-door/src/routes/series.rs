@@ -13,6 +13,7 @@ use crate::api_error::ApiError;
 use crate::json::JsonLine;
 use crate::limits::SERIES_BUCKETS_MAX;
 use crate::query::{self, Query};
+use crate::shares::Client;
 
 /// The default number of parts of the time.
 const POINTS_DEFAULT: u32 = 600;
@@ -41,6 +42,7 @@ const POINTS_DEFAULT: u32 = 600;
 )]
 pub(crate) async fn series(
     State(api): State<Api>,
+    client: Client,
     Path(station_id): Path<String>,
     mut query: Query,
 ) -> Result<Response, ApiError> {
@@ -69,6 +71,7 @@ pub(crate) async fn series(
         n_buckets,
         features: features.clone(),
     };
+    let _turn = api.turn_to_read(client).await?;
     let buckets = api.pipeline.store.series(wanted).await?;
     let mut models: Vec<String> = Vec::new();
     let mut model_index = |version: &ModelVersion| {

@@ -10,6 +10,7 @@ use crate::api_error::ApiError;
 use crate::json::JsonLine;
 use crate::limits::LIST_LEN_MAX;
 use crate::query::{self, Query};
+use crate::shares::Client;
 
 const LIMIT_DEFAULT: u32 = 100;
 
@@ -28,6 +29,7 @@ const LIMIT_DEFAULT: u32 = 100;
 )]
 pub(crate) async fn stations(
     State(api): State<Api>,
+    client: Client,
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let limit =
@@ -36,6 +38,7 @@ pub(crate) async fn stations(
     query.finish()?;
 
     // One more than asked for tells whether there are more.
+    let _turn = api.turn_to_read(client).await?;
     let mut found = api.pipeline.store.stations(StationQuery { limit: limit + 1, after }).await?;
     let has_more = query::cut(&mut found, limit);
     let next = found.last().filter(|_| has_more).map(|last| last.station_id.as_str());

@@ -130,9 +130,9 @@ struct BrokenDatabase {
 impl Database for BrokenDatabase {
     fn open(&self, observe: Observer) -> (Store, Writer) {
         let path = self.folder.0.path().join("events.db");
-        let (backend, reader) = store_sqlite::open_backend(&path, OnCorrupt::Quarantine).unwrap();
+        let (backend, readers) = store_sqlite::open_backend(&path, OnCorrupt::Quarantine).unwrap();
         let broken = Broken { backend, fault: self.fault };
-        Store::start(Box::new(broken), reader, Store::QUEUE_LEN_DEFAULT, observe).unwrap()
+        Store::start(Box::new(broken), readers, Store::QUEUE_LEN_DEFAULT, observe).unwrap()
     }
 }
 
