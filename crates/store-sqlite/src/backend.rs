@@ -210,7 +210,8 @@ impl Backend for Sqlite {
     }
 
     /// Brings the database into one file and closes it.
-    fn close(self: Box<Self>) -> Result<(), KeepError> {
+    fn close(mut self: Box<Self>) -> Result<(), KeepError> {
+        self.wal.finish();
         let is_in_place = self.held_files.are_in_place() && !self.wal.has_shrunk(&self.connection);
         if !is_in_place {
             rescue::rescue(&self.connection, &self.path);

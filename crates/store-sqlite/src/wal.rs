@@ -1,23 +1,28 @@
 //! The checkpoints of the WAL: when its pages are brought into the database.
 //!
-//! A checkpoint never waits. A reader that holds an old state limits what can be done, so it is tried
-//! again later, after a pause that keeps the attempts cheap.
+//! A reader that holds an old state limits what can be copied; no checkpoint waits for it. It is tried
+//! again later, after a pause that keeps the attempts cheap. What such a reader has let grow is copied on
+//! another thread while the writer continues. Only when all is copied does the writer wait a moment for
+//! short reads to end, so that the WAL can restart: while they overlap, it would grow without end.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use files::beside;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::limits::{BUSY_TIMEOUT, WAL_BYTES_MAX};
 use crate::wal_holders;
 
 /// Pages in the WAL from which it is checkpointed.
 const CHECKPOINT_PAGES: i32 = 2_000;
-/// Pages in the WAL from which it has to restart: while readers overlap, it would grow without end.
+/// Pages in the WAL from which it has to restart.
 const RESTART_PAGES: i32 = 16_000;
+/// The longest wait for short reads to end before a restart.
+const RESTART_TIMEOUT: Duration = Duration::from_millis(25);
 /// The shortest pause after a checkpoint that could not do all, and its ratio to the time that the
 /// checkpoint took.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -36,6 +41,8 @@ pub(crate) struct Wal {
     checkpoint_at: i32,
     /// When a checkpoint may be tried again; `None` when the last one did all.
     again_at: Option<Instant>,
+    /// The checkpoint that runs on another thread, which returns how many pages it left.
+    elsewhere: Option<JoinHandle<rusqlite::Result<i32>>>,
     /// Since when a reader has kept the WAL from restarting, and the size to report next.
     held: Option<(Instant, u64)>,
     /// `true` if a batch has failed since the last checkpoint.
@@ -58,6 +65,7 @@ impl Wal {
             n_pages,
             checkpoint_at: CHECKPOINT_PAGES,
             again_at: None,
+            elsewhere: None,
             held: None,
             needs_room: false,
         })
@@ -102,9 +110,16 @@ impl Wal {
         if !is_due {
             return;
         }
+        if n_pages >= RESTART_PAGES && !self.needs_room && !self.is_mostly_copied(n_pages) {
+            return;
+        }
         let begun = Instant::now();
-        let mode = if n_pages < RESTART_PAGES { "PASSIVE" } else { "RESTART" };
-        let done = checkpoint(connection, mode);
+        let done = if n_pages < RESTART_PAGES {
+            checkpoint(connection, "PASSIVE", Duration::ZERO)
+        } else {
+            checkpoint(connection, "RESTART", RESTART_TIMEOUT)
+        };
+        let done = done.map(|n_left| n_left == 0);
         self.needs_room &= done.is_err();
         if matches!(done, Ok(true)) {
             (self.checkpoint_at, self.again_at, self.held) = (CHECKPOINT_PAGES, None, None);
@@ -117,6 +132,38 @@ impl Wal {
             && has_grown
         {
             tracing::warn!(%error, "WAL checkpoint failed; the WAL keeps growing, no data is lost");
+        }
+    }
+
+    /// Returns `true` if so much of a large WAL was copied that the rest takes no time. Otherwise, it is
+    /// copied on another thread.
+    fn is_mostly_copied(&mut self, n_pages: i32) -> bool {
+        if self.elsewhere.as_ref().is_some_and(|running| !running.is_finished()) {
+            return false;
+        }
+        // A thread that failed is tried again like one that a reader has limited.
+        let n_left = self.elsewhere.take().and_then(|done| done.join().ok()?.ok());
+        if n_left.is_some_and(|n_left| n_left < CHECKPOINT_PAGES) {
+            return true;
+        }
+        if n_left.is_some() {
+            self.again_at = Some(Instant::now() + PAUSE_MIN);
+            self.report_if_held(n_pages);
+        }
+        let database = self.database.clone();
+        let copy = move || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            checkpoint(&Connection::open_with_flags(database, flags)?, "PASSIVE", Duration::ZERO)
+        };
+        let thread = thread::Builder::new().name(String::from("store-checkpoint"));
+        self.elsewhere = thread.spawn(copy).ok();
+        false
+    }
+
+    /// Waits for a checkpoint on another thread, which would keep the database open.
+    pub(crate) fn finish(&mut self) {
+        if let Some(running) = self.elsewhere.take() {
+            drop(running.join());
         }
     }
 
@@ -136,13 +183,13 @@ impl Wal {
     }
 }
 
-/// Returns `true` if all of the WAL is now in the database.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
-    connection.busy_timeout(Duration::ZERO)?;
+/// Copies what can be copied, and returns how many pages of the WAL are left.
+fn checkpoint(connection: &Connection, mode: &str, timeout: Duration) -> rusqlite::Result<i32> {
+    connection.busy_timeout(timeout)?;
     let sql = format!("PRAGMA wal_checkpoint({mode})");
     let done = connection.query_row(&sql, [], |row| {
         let (is_busy, n_pages, n_done): (bool, i32, i32) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(!is_busy && n_pages == n_done)
+        Ok(if is_busy { (n_pages - n_done).max(1) } else { n_pages - n_done })
     });
     connection.busy_timeout(BUSY_TIMEOUT)?;
     done
