@@ -84,6 +84,7 @@ enum Calls {
 /// A random sequence of faults.
 struct Schedule<'a> {
     stage: &'a Stage,
+    seed: u64,
     rng: ChaCha8Rng,
     folder: TempDir,
     shim: Option<&'a Path>,
@@ -110,6 +111,7 @@ impl<'a> Schedule<'a> {
     ) -> anyhow::Result<Self> {
         let schedule = Self {
             stage,
+            seed,
             rng: ChaCha8Rng::seed_from_u64(seed),
             folder: stage.folder()?,
             shim,
@@ -131,7 +133,11 @@ impl<'a> Schedule<'a> {
 
     fn run(&mut self, tally: &mut Tally) -> anyhow::Result<()> {
         self.start(tally)?;
-        for _ in 0..N_STEPS {
+        for step in 0..N_STEPS {
+            // How much is drawn depends on the time that things take, so each step has draws of its own.
+            self.rng = ChaCha8Rng::seed_from_u64(
+                self.seed.wrapping_mul(1_000_003).wrapping_add(step.into()),
+            );
             let time = Duration::from_millis(self.rng.random_range(20..150));
             self.load(time)?;
             self.step(tally)?;

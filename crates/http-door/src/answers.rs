@@ -11,9 +11,10 @@ use crate::api_error::ApiError;
 use crate::limits::{ANSWERS_KIB_MAX, UNRESERVED_BYTES_MAX};
 use crate::shares::{Budget, Client, Part};
 
-/// Marks an answer whose memory is shared by all clients, such as a static file: it needs no room.
+/// Marks an answer that needs no room: its parts hold their own, or it is a static file, whose memory all
+/// clients share.
 #[derive(Debug, Clone, Copy)]
-pub struct SharedMemory;
+pub struct NoRoomNeeded;
 
 /// Room for all large answers at once.
 #[derive(Debug)]
@@ -39,9 +40,9 @@ impl Answers {
     /// their own.
     pub(crate) fn hold(&self, client: Client, response: Response) -> Result<Response, ApiError> {
         let len = response.body().size_hint().exact().and_then(|len| usize::try_from(len).ok());
-        let is_shared = response.extensions().get::<SharedMemory>().is_some();
+        let needs_none = response.extensions().get::<NoRoomNeeded>().is_some();
         match len {
-            Some(len) if len > UNRESERVED_BYTES_MAX && !is_shared => {
+            Some(len) if len > UNRESERVED_BYTES_MAX && !needs_none => {
                 let part = self.kib.try_take(client, kib(len)).ok_or(ApiError::AnswersFull)?;
                 Ok(response.map(|body| Body::new(HeldBody { body, room: Some(Room(part)) })))
             }

@@ -1,12 +1,12 @@
 //! The state that the routes share.
 
+use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use pipeline::{Pipeline, Shutdown};
 use prometheus_client::registry::Registry;
-use store::ReadError;
-use tokio::sync::OwnedSemaphorePermit;
+use store::{ReadError, Store};
 
 use crate::answers::Answers;
 use crate::hosts::Hosts;
@@ -63,13 +63,25 @@ impl Api {
         }))
     }
 
-    /// Waits until a client may read the database: one that asks for much must not keep others from it.
-    pub(crate) async fn turn_to_read(
+    /// Reads the database when it is the client's turn: one that asks for much must not keep others
+    /// from it. Reading continues after the client has gone, and keeps the turn.
+    pub(crate) async fn read<
+        T: Send + 'static,
+        R: Future<Output = Result<T, ReadError>> + Send + 'static,
+    >(
         &self,
         client: Client,
-    ) -> Result<OwnedSemaphorePermit, ReadError> {
+        read: impl FnOnce(Store) -> R + Send + 'static,
+    ) -> Result<T, ReadError> {
         let turn = tokio::time::timeout(READ_TURN_TIMEOUT, self.reads.take(client)).await;
-        turn.map_err(|_| ReadError::Busy)
+        let turn = turn.map_err(|_| ReadError::Busy)?;
+        let store = self.pipeline.store.clone();
+        let reading = async move {
+            let found = read(store).await;
+            drop(turn);
+            found
+        };
+        tokio::spawn(reading).await?
     }
 
     /// Returns the metrics of this room.

@@ -7,7 +7,7 @@ use axum::http::header::{CONTENT_TYPE, EXPECT, HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::api_error::ApiError;
-use crate::hosts::{HostName, Hosts};
+use crate::hosts::{Hosts, host_of, named};
 use crate::limits::URI_LEN_MAX;
 
 /// The origin of the page that makes a browser send something.
@@ -67,9 +67,9 @@ fn check_coding(request: &Request) -> Result<(), ApiError> {
 }
 
 fn check_host(request: &Request, hosts: &Hosts) -> Result<(), ApiError> {
-    let mut named = request.headers().get_all(HOST).iter();
+    let mut headers = request.headers().get_all(HOST).iter();
     let is_required = request.version() == Version::HTTP_11;
-    let host = match (named.next(), named.next()) {
+    let host = match (headers.next(), headers.next()) {
         (None, _) if is_required => {
             let detail = "HTTP/1.1 needs a Host header";
             return refuse(StatusCode::BAD_REQUEST, "host_required", detail);
@@ -86,24 +86,24 @@ fn check_host(request: &Request, hosts: &Hosts) -> Result<(), ApiError> {
     let forwarded = forwarded.into_iter().flat_map(|hosts| hosts.split(|byte| *byte == b','));
     let forwarded = forwarded.map(<[u8]>::trim_ascii).filter(|host| !host.is_empty());
     for bytes in host.map(HeaderValue::as_bytes).into_iter().chain(forwarded) {
-        let Some(host) = str::from_utf8(bytes).ok().and_then(HostName::of_header) else {
-            let detail = "the Host header must be the name or the address of a host";
+        let Some(host) = str::from_utf8(bytes).ok().and_then(host_of) else {
+            let detail = "Host and X-Forwarded-Host must be the name or the address of a host";
             return refuse(StatusCode::BAD_REQUEST, "host_invalid", detail);
         };
-        check_listed(&host, hosts)?;
+        check_listed(host, hosts)?;
     }
     // A request line with a whole URL overrides the header.
-    match request.uri().host().map(str::parse::<HostName>) {
+    match request.uri().host().map(named) {
         None => Ok(()),
-        Some(Ok(host)) => check_listed(&host, hosts),
-        Some(Err(_)) => {
+        Some(Some(host)) => check_listed(host, hosts),
+        Some(None) => {
             let detail = "the request line must name a host";
             refuse(StatusCode::BAD_REQUEST, "host_invalid", detail)
         }
     }
 }
 
-fn check_listed(host: &HostName, hosts: &Hosts) -> Result<(), ApiError> {
+fn check_listed(host: &str, hosts: &Hosts) -> Result<(), ApiError> {
     if hosts.accept(host) {
         return Ok(());
     }
@@ -115,9 +115,9 @@ fn check_listed(host: &HostName, hosts: &Hosts) -> Result<(), ApiError> {
 /// Returns `true` if a browser sends a request for a page of another origin. Programs send neither
 /// header.
 ///
-/// Browsers leave out `Sec-Fetch-Site` where the server is reached over plain HTTP at an address that is
-/// not loopback; `Origin` then has to name the server. A proxy that changes `Host` has to pass the
-/// original one as `X-Forwarded-Host`.
+/// `Origin` has to name the server: browsers leave out `Sec-Fetch-Site` where the server is reached over
+/// plain HTTP at an address that is not loopback. A proxy that changes `Host` has to pass the original one
+/// as `X-Forwarded-Host`.
 fn is_of_other_site(headers: &HeaderMap) -> bool {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let is_other_site =

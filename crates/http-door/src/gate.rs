@@ -7,9 +7,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{
-    ACCEPT, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
+use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -112,7 +110,6 @@ fn say_how_it_may_be_shown(headers: &mut HeaderMap) {
         let unframed = HeaderValue::from_static("frame-ancestors 'none'");
         headers.insert(CONTENT_SECURITY_POLICY, unframed);
     }
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
 }
 
 /// Returns how long a client may leave its connection idle.

@@ -3,7 +3,7 @@
 //! A page of another site can make its own name point to this server (DNS rebinding); its scripts then
 //! count as ours. Such a name is not on the list.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -28,53 +28,55 @@ impl Hosts {
         Self { bound, names: names.into_iter().collect() }
     }
 
-    /// Returns `true` if a request may be for this host.
-    pub(crate) fn accept(&self, host: &HostName) -> bool {
-        let name = host.0.as_str();
-        let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    /// Returns `true` if a request may be for a host, which is what [`host_of`] returns.
+    pub(crate) fn accept(&self, host: &str) -> bool {
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let is_listed = || self.names.iter().any(|name| name.0.eq_ignore_ascii_case(host));
         match literal.map(|address| address.to_canonical()) {
             Ok(address) => {
                 address.is_loopback()
                     || self.bound.is_unspecified()
                     || address == self.bound.to_canonical()
-                    || self.names.contains(host)
+                    || is_listed()
             }
-            Err(_) => {
-                !name.contains('.') || name.ends_with(".localhost") || self.names.contains(host)
-            }
+            Err(_) => !host.contains('.') || has_ending(host, ".localhost") || is_listed(),
         }
     }
 }
 
-impl HostName {
-    /// Reads the value of a `Host` header; `None` when it is none.
-    pub(crate) fn of_header(text: &str) -> Option<Self> {
-        let is_literal = text.starts_with('[');
-        let (name, port) = match text.rsplit_once(':') {
-            Some((name, port)) if !is_literal || name.ends_with(']') => (name, port),
-            _ => (text, ""),
-        };
-        let is_port = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
-        is_port.then(|| name.parse().ok())?
-    }
+fn has_ending(host: &str, ending: &str) -> bool {
+    let begin = host.len().checked_sub(ending.len());
+    begin.and_then(|begin| host.get(begin..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
+}
+
+/// Returns the host in the value of a `Host` header; `None` when it has none.
+pub(crate) fn host_of(header: &str) -> Option<&str> {
+    let is_literal = header.starts_with('[');
+    let (host, port) = match header.rsplit_once(':') {
+        Some((host, port)) if !is_literal || host.ends_with(']') => (host, port),
+        _ => (header, ""),
+    };
+    let is_port = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    if is_port { named(host) } else { None }
+}
+
+/// Returns a name or an address literal without a dot at its end; `None` when it is neither.
+pub(crate) fn named(host: &str) -> Option<&str> {
+    const LEN_MAX: usize = 253;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_name = !host.is_empty() && host.len() <= LEN_MAX && host.bytes().all(is_name_byte);
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_literal = || literal.is_some_and(|literal| literal.parse::<Ipv6Addr>().is_ok());
+    (is_name || is_literal()).then_some(host)
 }
 
 impl FromStr for HostName {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const LEN_MAX: usize = 253;
-        let name = text.strip_suffix('.').unwrap_or(text);
-        let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        let is_name = !name.is_empty() && name.len() <= LEN_MAX && name.bytes().all(is_name_byte);
-        let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-        let is_literal =
-            literal.is_some_and(|literal| literal.parse::<std::net::Ipv6Addr>().is_ok());
-        if is_name || is_literal {
-            Ok(Self(name.to_ascii_lowercase()))
-        } else {
-            Err("must be the name of a host without a port, such as plant.example")
-        }
+        let refusal = "must be the name of a host without a port, such as plant.example";
+        named(text).map(|name| Self(name.into())).ok_or(refusal)
     }
 }
 
@@ -87,7 +89,7 @@ mod tests {
         let accepts = |bound: &str, host: &str| {
             let names = ["Plant.example".parse().unwrap(), "192.0.2.9".parse().unwrap()];
             let hosts = Hosts::new(bound.parse().unwrap(), names);
-            hosts.accept(&HostName::of_header(host).unwrap())
+            hosts.accept(host_of(host).unwrap())
         };
         for host in [
             "localhost:5000",
@@ -111,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_malformed() {
+    fn malformed_hosts_are_refused() {
         for text in
             ["", "a/b", "a@b", "a, b", "a b", "a:x", "a:1:2", "[::1", "[zz]", "::1", "a:123456"]
         {
-            assert_eq!(HostName::of_header(text), None, "{text}");
+            assert_eq!(host_of(text), None, "{text}");
         }
-        assert_eq!(HostName::of_header(&"a".repeat(254)), None);
-        assert!(HostName::of_header("a:").is_some(), "an empty port is allowed");
+        assert_eq!(host_of(&"a".repeat(254)), None);
+        assert_eq!(host_of("a:"), Some("a"), "an empty port is allowed");
     }
 }

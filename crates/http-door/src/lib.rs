@@ -28,7 +28,7 @@ pub mod query;
 mod routes;
 mod shares;
 
-pub use answers::SharedMemory;
+pub use answers::NoRoomNeeded;
 pub use api::Api;
 pub use api_error::{ApiError, HTML};
 pub use base_path::BasePath;

@@ -38,7 +38,7 @@ pub const BODY_STEP_KIB: u32 = 64;
 /// quarters of it.
 pub const ANSWERS_KIB_MAX: u32 = 32 * 1024;
 /// Bytes of a part of a batch's answer, which is made when the part before it is on its way.
-pub const ANSWER_PART_BYTES: usize = 2 << 20;
+pub const ANSWER_PART_BYTES: usize = 4 << 20;
 /// Rows of an inference request.
 pub const INFERENCE_ROWS_MAX: usize = 100_000;
 /// Bytes of the id of an inference request, which is repeated.

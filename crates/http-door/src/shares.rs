@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_gets_what_becomes_free() {
+    async fn a_waiting_client_gets_what_is_freed() {
         let budget = Arc::new(Budget::new(100));
         let held = budget.take(client("192.0.2.1"), 75).await;
         let waiting = tokio::spawn({

@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
 use http_door::ApiError;
-use http_door::{NoQuery, SharedMemory};
+use http_door::{NoQuery, NoRoomNeeded};
 
 /// plotly.js, which the build script takes out of its crate.
 const PLOTLY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plotly.min.js.gz"));
@@ -101,7 +101,7 @@ pub(crate) async fn asset(
     if takes_gzip(&headers) {
         let coding = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
         let mut response = (fixed, coding, asset.compressed.clone()).into_response();
-        response.extensions_mut().insert(SharedMemory);
+        response.extensions_mut().insert(NoRoomNeeded);
         return Ok(response);
     }
     // Browsers take it compressed, so this is for those who look at it by hand.

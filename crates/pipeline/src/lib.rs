@@ -35,6 +35,6 @@ pub use model::{
 };
 pub use pipeline::{Parts, Pipeline};
 pub use refusal::Refusal;
-pub use refused::{RefusedEvent, RefusedEvents};
+pub use refused::{REFUSALS_TARGET, RefusedEvent, RefusedEvents};
 pub use retention::{Retention, Retentions};
 pub use submit::{BatchReceipt, Explain, Receipt};

@@ -58,6 +58,9 @@ struct Logged {
     n_since: u64,
 }
 
+/// The target of log lines about refused events, whose number is limited here.
+pub const REFUSALS_TARGET: &str = "pipeline::refused_events";
+
 impl RefusalLog {
     /// Notes a refusal of an event received at `received_us`. What is not the sender's fault is not
     /// noted.
@@ -80,8 +83,9 @@ impl RefusalLog {
         // Without the lock: the log may be slow.
         if let Some((event, n_not_logged)) = logged {
             tracing::warn!(
-                station.id = event.station_id.as_ref().map_or("unknown", StationId::as_str),
+                target: REFUSALS_TARGET,
                 code = event.code,
+                station.id = event.station_id.as_ref().map_or("unknown", StationId::as_str),
                 reason = event.reason,
                 n_not_logged,
                 "refused an event; further ones of this station for the same reason are logged once a minute"

@@ -67,11 +67,13 @@ pub(crate) async fn keep_sweeping(
         return std::future::pending().await;
     }
     let begun = Instant::now();
-    let past_us = known_past_us(store).await.unwrap_or_else(clock);
-    let mut time = SteadyTime::new(past_us);
-    // What is received from now on may be stamped by a wrong clock, so this is stored first.
-    let keep_all = Retentions { normal: Retention::Forever, anomalies: Retention::Forever };
-    sweep(store, keep_all.sweep(past_us)).await;
+    let past_us = known_past_us(store).await;
+    let mut time = SteadyTime::new(past_us.unwrap_or_else(clock));
+    if let Some(past_us) = past_us {
+        // What is received from now on may be stamped by a wrong clock, so this is stored first.
+        let keep_all = Retentions { normal: Retention::Forever, anomalies: Retention::Forever };
+        sweep(store, keep_all.sweep(past_us)).await;
+    }
     tokio::time::sleep(GRACE).await;
     loop {
         match time.now(clock(), begun.elapsed()) {

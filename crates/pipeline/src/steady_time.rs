@@ -42,7 +42,7 @@ impl SteadyTime {
         Self { believed_us: past_us, believed_at: Duration::ZERO, jump: None }
     }
 
-    /// Returns the time, which is never later than the clock says.
+    /// Returns the time that the clock shows.
     ///
     /// `elapsed` is the time since the start of the process, by a clock that does not jump.
     ///
@@ -62,7 +62,7 @@ impl SteadyTime {
         self.jump = None;
         self.believed_us = clock_us.max(expected_us);
         self.believed_at = elapsed;
-        Ok(clock_us.min(self.believed_us))
+        Ok(clock_us)
     }
 
     /// Returns `true` if the clock has run as fast as time since it jumped, and for long enough.

@@ -86,7 +86,7 @@ pub struct RecoverArgs {
     #[arg(long, value_name = "FILE")]
     pub from: PathBuf,
 
-    /// The folder of the new database, which must not have one
+    /// Folder for the new database; it must not contain a database
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
 }
@@ -111,7 +111,7 @@ pub struct ServeArgs {
     pub addr: SocketAddr,
 
     /// A name under which the server is reached, such as plant.example; may be repeated. Loopback names, the address
-    /// listened on and names without a dot need not be named; other names are refused with 421
+    /// listened on and names without a dot need not be listed; other names are refused with 421
     #[arg(long = "host", value_name = "NAME", env = "SERVER_HOSTS", value_delimiter = ',')]
     pub hosts: Vec<HostName>,
 

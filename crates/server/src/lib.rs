@@ -40,7 +40,7 @@ pub use starter::load_or_train;
 pub const BUILT_US: i64 = 1_767_225_600_000_000;
 
 /// The longest wait for the database to be closed at a stop.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// A server that has its port, its model and its database, and does not answer yet.
 #[derive(Debug)]
@@ -141,7 +141,9 @@ impl Server {
         }
         tokio::time::timeout(CLOSE_TIMEOUT, tokio::task::spawn_blocking(move || writer.join()))
             .await
-            .context("the disk does not answer, so the database was not closed; everything that was acknowledged is in it and its WAL")?
+            .context(
+                "the database could not be closed in time; what was acknowledged is in its files",
+            )?
             .context("cannot wait for the writer")?
             .context("the database was not closed")?;
         tracing::info!("stopped; everything that was acknowledged is stored");

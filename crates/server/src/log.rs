@@ -11,6 +11,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pipeline::REFUSALS_TARGET;
 use prometheus_client::metrics::counter::Counter;
 use terminal::LogFormat;
 use tracing::callsite::Identifier;
@@ -192,14 +193,15 @@ impl<S: Subscriber> Filter<S> for Limited {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        // Debug output is complete.
-        if *event.metadata().level() > LevelFilter::INFO {
+        // Debug output is complete, and refusals are limited by station and reason.
+        let metadata = event.metadata();
+        if *metadata.level() > LevelFilter::INFO || metadata.target() == REFUSALS_TARGET {
             return true;
         }
         let now = Instant::now();
         let full = Budget { n_lines: BURST_LINES, at: now };
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = budgets.entry(event.metadata().callsite()).or_insert(full);
+        let budget = budgets.entry(metadata.callsite()).or_insert(full);
         let is_left = budget.take(now);
         if !is_left {
             LINES_DROPPED.inc();

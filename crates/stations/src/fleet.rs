@@ -279,7 +279,7 @@ impl Room {
     /// Returns `true` if it is time to look at all stations, in either direction of the clock.
     fn is_due(&self, now_us: i64) -> bool {
         let is_long_ago = |searched_us: i64| now_us.abs_diff(searched_us) >= Self::PAUSE_US;
-        self.candidates.is_empty() && self.searched_us.is_none_or(is_long_ago)
+        self.searched_us.is_none_or(is_long_ago)
     }
 
     fn find(&mut self, by_id: &BTreeMap<StationId, StationMemory>, now_us: i64) {

@@ -175,7 +175,7 @@ pub fn restore(
     if is_same_file(backup, &target) {
         return Err(RestoreError::Same { path: database.to_owned() });
     }
-    let mut mark = CommitMark::open(database)?;
+    let mut mark = CommitMark::open(&target)?;
     let source = schema::open_for_reading(backup)?;
     let (file, mut copy) = copy(&source, &target, progress)?;
     schema::migrate(&mut copy, backup)?;

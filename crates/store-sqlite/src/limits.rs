@@ -13,7 +13,7 @@ pub(crate) const WAL_BYTES_MAX: i32 = 64 << 20;
 /// The number of concurrent readers for programs. Each of them takes a processor.
 pub(crate) const READERS_MAX: usize = 2;
 /// The number of concurrent readers for pages.
-pub(crate) const PAGE_READERS_MAX: usize = 1;
+pub(crate) const PAGE_READERS_MAX: usize = 2;
 /// The longest wait of a reader for its turn.
 pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest time that a reader may read. Meanwhile, the WAL cannot be reset.

@@ -17,7 +17,7 @@ pub(crate) fn anomalies(
     // A parameter has to appear, so the first says that there is no station to ask for.
     let (index, of_station) = match (&query.station_id, query.since_us) {
         (Some(_), _) => ("anomalies_by_station", "station_id = :station_id"),
-        (None, Some(since_us)) if are_few_since(connection, since_us)? => {
+        (None, Some(since_us)) if connection.or_nothing(are_few_since(connection, since_us))? => {
             ("anomalies_by_time", ":station_id IS NULL")
         }
         (None, _) => ("anomalies_by_id", ":station_id IS NULL"),
@@ -70,7 +70,7 @@ fn first_readable(
 ) -> Result<Option<StoredPrediction>, QueryError> {
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(parameters, prediction_row::read)?;
-    Ok(connection.collect(rows)?.into_iter().next())
+    Ok(connection.first(rows)?)
 }
 
 pub(crate) fn neighbours(

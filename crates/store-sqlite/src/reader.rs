@@ -60,6 +60,15 @@ impl ReadOnly {
         Ok(found)
     }
 
+    /// Returns the first row that is not damaged.
+    pub(crate) fn first<T>(
+        &self,
+        mut rows: impl Iterator<Item = rusqlite::Result<T>>,
+    ) -> rusqlite::Result<Option<T>> {
+        let first = rows.find_map(readable).transpose();
+        self.or_nothing(first)
+    }
+
     /// Returns nothing where the database is damaged.
     pub(crate) fn or_nothing<T: Default>(&self, read: rusqlite::Result<T>) -> rusqlite::Result<T> {
         read.or_else(|error| if self.damage.notice(&error) { Ok(T::default()) } else { Err(error) })

@@ -57,7 +57,7 @@ pub struct Recovered {
     pub n_predictions: u64,
     /// Of these, how many are from before rows had hashes, and may be altered.
     pub n_unproven: u64,
-    /// Number of rows that were found and are not what was written.
+    /// Number of rows whose hash does not match.
     pub n_altered: u64,
     /// Number of predictions that the damaged database counted; `None` when that cannot be read.
     pub n_counted: Option<u64>,

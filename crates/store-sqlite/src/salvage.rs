@@ -107,9 +107,13 @@ impl Pages {
             wal_len.saturating_sub(WAL_HEADER_LEN) / (FRAME_HEADER_LEN + page_len) as u64;
         let mut pages =
             Self { database, wal, page_len, n_in_file, n_frames, frames: HashMap::new() };
+        // Frames of an earlier run of the WAL follow those of the present one, and have other salts.
+        let salts = pages.wal_bytes(16)?;
         for frame in 0..n_frames {
-            let number = pages.read_frame(frame)?.0;
-            pages.frames.insert(number, frame);
+            if pages.wal_bytes(pages.frame_place(frame) + 8)? == salts {
+                let number = pages.read_frame(frame)?.0;
+                pages.frames.insert(number, frame);
+            }
         }
         Ok(pages)
     }
@@ -153,13 +157,29 @@ impl Pages {
         Ok(page)
     }
 
+    fn frame_place(&self, frame: u64) -> u64 {
+        WAL_HEADER_LEN + frame * (FRAME_HEADER_LEN + self.page_len) as u64
+    }
+
+    /// Returns eight bytes of the WAL; zeros when it is shorter.
+    fn wal_bytes(&mut self, place: u64) -> io::Result<[u8; 8]> {
+        let mut bytes = [0; 8];
+        if let Some(wal) = self.wal.as_mut()
+            && wal.metadata()?.len() >= place + 8
+        {
+            wal.seek(SeekFrom::Start(place))?;
+            wal.read_exact(&mut bytes)?;
+        }
+        Ok(bytes)
+    }
+
     /// Returns the number of the page in a frame, and its content.
     fn read_frame(&mut self, frame: u64) -> io::Result<(u32, Vec<u8>)> {
+        let place = self.frame_place(frame);
         let wal = self.wal.as_mut().ok_or(io::ErrorKind::NotFound)?;
         let mut header = [0; FRAME_HEADER_LEN];
         let mut page = vec![0; self.page_len];
-        let frame_len = (FRAME_HEADER_LEN + self.page_len) as u64;
-        wal.seek(SeekFrom::Start(WAL_HEADER_LEN + frame * frame_len))?;
+        wal.seek(SeekFrom::Start(place))?;
         wal.read_exact(&mut header)?;
         wal.read_exact(&mut page)?;
         let number = u32::from_be_bytes(*header.first_chunk().expect("the header is longer"));

@@ -37,8 +37,8 @@ pub(crate) struct Wal {
     page_len: u64,
     /// Pages in the WAL, as SQLite counts them at each commit.
     n_pages: Arc<AtomicI32>,
-    /// The number of pages at which the next checkpoint is due.
-    checkpoint_at: i32,
+    /// The number of pages that the last checkpoint copied.
+    n_copied: i32,
     /// When a checkpoint may be tried again; `None` when the last one did all.
     again_at: Option<Instant>,
     /// The checkpoint that runs on another thread, which returns how many pages it left.
@@ -63,7 +63,7 @@ impl Wal {
             database: database.to_owned(),
             page_len: page_len.into(),
             n_pages,
-            checkpoint_at: CHECKPOINT_PAGES,
+            n_copied: 0,
             again_at: None,
             elsewhere: None,
             held: None,
@@ -104,7 +104,9 @@ impl Wal {
     /// Checkpoints the WAL when it has grown, and after a batch has failed. No client waits for it.
     pub(crate) fn checkpoint_if_grown(&mut self, connection: &Connection) {
         let n_pages = self.n_pages.load(Ordering::Relaxed);
-        let has_grown = n_pages >= self.checkpoint_at;
+        // With fewer pages than before, it has restarted.
+        let n_new = if n_pages >= self.n_copied { n_pages - self.n_copied } else { n_pages };
+        let has_grown = n_new >= CHECKPOINT_PAGES;
         let may_try = self.again_at.is_none_or(|again_at| Instant::now() >= again_at);
         let is_due = self.needs_room || (has_grown && may_try);
         if !is_due {
@@ -122,8 +124,7 @@ impl Wal {
         let done = done.map(|n_left| n_left == 0);
         self.needs_room &= done.is_err();
         if matches!(done, Ok(true)) {
-            (self.checkpoint_at, self.again_at, self.held) = (CHECKPOINT_PAGES, None, None);
-            self.n_pages.store(0, Ordering::Relaxed);
+            (self.n_copied, self.again_at, self.held) = (n_pages, None, None);
         } else {
             self.again_at = Some(Instant::now() + PAUSE_MIN.max(begun.elapsed() * PAUSE_RATIO));
             self.report_if_held(n_pages);

@@ -75,7 +75,7 @@ pub struct Failure {
 pub struct Readers {
     /// For requests of programs.
     pub of_programs: Arc<dyn Reader>,
-    /// For pages, and for the server itself.
+    /// For pages.
     pub of_pages: Arc<dyn Reader>,
 }
 

@@ -53,8 +53,8 @@ pub(crate) async fn events(
 
     // One more than asked for tells whether there are more.
     let wanted = EventQuery { limit: limit + 1, station_id, since_us, until_us, is_anomaly, after };
-    let _turn = api.turn_to_read(client).await?;
-    let mut found = api.pipeline.store.events(wanted).await?;
+    let mut found =
+        api.read(client, move |store| async move { store.events(wanted).await }).await?;
     let has_more = query::cut(&mut found, limit);
     let next = found.last().filter(|_| has_more).map(|last| {
         query::cursor_text(&EventKey {

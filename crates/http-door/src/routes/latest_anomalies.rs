@@ -43,8 +43,8 @@ pub(crate) async fn latest_anomalies(
 
     // One more than asked for tells whether there are more.
     let wanted = AnomalyQuery { limit: limit + 1, station_id, since_us, before_id };
-    let _turn = api.turn_to_read(client).await?;
-    let mut found = api.pipeline.store.latest_anomalies(wanted).await?;
+    let mut found =
+        api.read(client, move |store| async move { store.latest_anomalies(wanted).await }).await?;
     let has_more = query::cut(&mut found, limit);
     let next = found.last().map(|last| last.id).filter(|_| has_more);
     let anomalies = found.iter().map(|stored| PredictionBody::listed(&stored.prediction)).collect();

@@ -17,11 +17,12 @@ use store::{KeepError, Store};
 use utoipa::ToSchema;
 use wire::{EventBody, PredictionBody, ProblemBody, line};
 
+use crate::answers::{NoRoomNeeded, Room};
 use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::body::{BatchBody, BatchFormat, Held};
 use crate::json::JSON;
-use crate::limits::{ANSWER_PART_BYTES, BATCH_EVENTS_MAX};
+use crate::limits::{ANSWER_PART_BYTES, ANSWER_TIMEOUT, BATCH_EVENTS_MAX};
 use crate::query::{self, Query};
 use crate::routes::predict::answer;
 use crate::shares::Client;
@@ -70,7 +71,8 @@ pub(crate) async fn predict_batch(
     query.finish()?;
     let texts = split(&api, body.bytes.clone(), format).await?;
     let mut batch = Batch::new(api, client, explain, format, texts, body);
-    let first = batch.next_part().await?;
+    let room = tokio::time::timeout(ANSWER_TIMEOUT, batch.room()).await;
+    let first = batch.next_part(room.map_err(|_| ApiError::AnswersFull)?).await?;
     let body = if batch.is_done() {
         Body::from(first)
     } else {
@@ -78,7 +80,8 @@ pub(crate) async fn predict_batch(
             if batch.is_done() {
                 return None;
             }
-            Some((batch.next_part().await, batch))
+            let room = batch.room().await;
+            Some((batch.next_part(room).await, batch))
         });
         Body::from_stream(stream::once(async { Ok(first) }).chain(rest))
     };
@@ -86,7 +89,10 @@ pub(crate) async fn predict_batch(
         BatchFormat::Array => JSON,
         BatchFormat::Lines => "application/x-ndjson",
     };
-    Ok(([(CONTENT_TYPE, content_type)], body).into_response())
+    let mut response = ([(CONTENT_TYPE, content_type)], body).into_response();
+    // Its parts hold their room.
+    response.extensions_mut().insert(NoRoomNeeded);
+    Ok(response)
 }
 
 /// Finds the events of a batch, on a thread for work that takes a while.
@@ -115,6 +121,8 @@ struct Batch {
     texts: std::vec::IntoIter<Bytes>,
     /// Events of a part, which is stored in one transaction.
     part_len: usize,
+    /// The largest size of an answer, in bytes.
+    answer_len: usize,
     n_answered: usize,
     /// `true` if nothing could be stored: the rest would have to wait as long for the same reason.
     has_failed: bool,
@@ -141,6 +149,7 @@ impl Batch {
             explain,
             format,
             texts: texts.into_iter(),
+            answer_len,
             n_answered: 0,
             has_failed: false,
             _body: body,
@@ -151,11 +160,16 @@ impl Batch {
         self.texts.len() == 0
     }
 
+    /// Waits for room for the answers to the next events.
+    async fn room(&self) -> Room {
+        let n_bytes = self.texts.len().min(self.part_len) * self.answer_len;
+        self.api.answers.room(self.client, n_bytes).await
+    }
+
     /// Returns the answers to the next events, which hold their room until they are sent.
     ///
     /// Fails when not even the first part could be stored.
-    async fn next_part(&mut self) -> Result<Bytes, ApiError> {
-        let room = self.api.answers.room(self.client, ANSWER_PART_BYTES).await;
+    async fn next_part(&mut self, room: Room) -> Result<Bytes, ApiError> {
         let texts: Vec<Bytes> = self.texts.by_ref().take(self.part_len).collect();
         let mut text = String::new();
         if self.n_answered == 0 && self.format == BatchFormat::Array {

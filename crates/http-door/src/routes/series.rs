@@ -71,8 +71,7 @@ pub(crate) async fn series(
         n_buckets,
         features: features.clone(),
     };
-    let _turn = api.turn_to_read(client).await?;
-    let buckets = api.pipeline.store.series(wanted).await?;
+    let buckets = api.read(client, move |store| async move { store.series(wanted).await }).await?;
     let mut models: Vec<String> = Vec::new();
     let mut model_index = |version: &ModelVersion| {
         models.iter().position(|known| known == version.as_str()).unwrap_or_else(|| {

@@ -38,8 +38,11 @@ pub(crate) async fn stations(
     query.finish()?;
 
     // One more than asked for tells whether there are more.
-    let _turn = api.turn_to_read(client).await?;
-    let mut found = api.pipeline.store.stations(StationQuery { limit: limit + 1, after }).await?;
+    let mut found = api
+        .read(client, move |store| async move {
+            store.stations(StationQuery { limit: limit + 1, after }).await
+        })
+        .await?;
     let has_more = query::cut(&mut found, limit);
     let next = found.last().filter(|_| has_more).map(|last| last.station_id.as_str());
     let stations = found
