@@ -8,7 +8,7 @@ use axum::response::Response;
 use hyper::body::{Body as _, Frame, SizeHint};
 
 use crate::api_error::ApiError;
-use crate::limits::{ANSWERS_KIB_MAX, UNRESERVED_BYTES_MAX};
+use crate::limits::{ANSWER_TIMEOUT, ANSWERS_KIB_MAX, UNRESERVED_BYTES_MAX};
 use crate::shares::{Budget, Client, Part};
 
 /// Marks an answer that needs no room: its parts hold their own, or it is a static file, whose memory all
@@ -36,15 +36,20 @@ impl Answers {
         Room(self.kib.take(client, kib(n_bytes)).await)
     }
 
-    /// Reserves room for a large answer, or refuses it when there is none. Streamed answers reserve
-    /// their own.
-    pub(crate) fn hold(&self, client: Client, response: Response) -> Result<Response, ApiError> {
+    /// Waits for room for a large answer, and refuses it when there is none for long. Streamed answers
+    /// reserve their own.
+    pub(crate) async fn hold(
+        &self,
+        client: Client,
+        response: Response,
+    ) -> Result<Response, ApiError> {
         let len = response.body().size_hint().exact().and_then(|len| usize::try_from(len).ok());
         let needs_none = response.extensions().get::<NoRoomNeeded>().is_some();
         match len {
             Some(len) if len > UNRESERVED_BYTES_MAX && !needs_none => {
-                let part = self.kib.try_take(client, kib(len)).ok_or(ApiError::AnswersFull)?;
-                Ok(response.map(|body| Body::new(HeldBody { body, room: Some(Room(part)) })))
+                let room = tokio::time::timeout(ANSWER_TIMEOUT, self.room(client, len)).await;
+                let room = Some(room.map_err(|_| ApiError::AnswersFull)?);
+                Ok(response.map(|body| Body::new(HeldBody { body, room })))
             }
             _ => Ok(response),
         }

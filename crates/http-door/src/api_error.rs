@@ -195,6 +195,8 @@ impl ApiError {
     fn outcome(&self) -> Option<&'static str> {
         match self {
             Self::BodiesFull => Some("not_stored"),
+            // An event may have been stored before its answer was refused.
+            Self::AnswersFull => Some("unknown"),
             Self::Refusal(refusal) => refusal.outcome(),
             _ => None,
         }

@@ -107,6 +107,10 @@ fn check_listed(host: &str, hosts: &Hosts) -> Result<(), ApiError> {
     if hosts.accept(host) {
         return Ok(());
     }
+    tracing::warn!(
+        host,
+        "refused a request for a host that is not listed; if it is a name of this server, add it with --host"
+    );
     let detail =
         "this server does not answer for that host; its operator can add the name with --host";
     refuse(StatusCode::MISDIRECTED_REQUEST, "host_unknown", detail)

@@ -75,7 +75,8 @@ async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Respons
     let mut response = match framing::check(&request, &gate.api.hosts) {
         Ok(()) => {
             let response = next.run(request).await;
-            gate.api.answers.hold(client, response).unwrap_or_else(IntoResponse::into_response)
+            let held = gate.api.answers.hold(client, response).await;
+            held.unwrap_or_else(IntoResponse::into_response)
         }
         Err(error) => error.into_response(),
     };

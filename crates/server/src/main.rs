@@ -1,11 +1,13 @@
 //! Serves predictions: `cargo run -p server -- --help`.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
 use pipeline::{Models, OtherFeatures};
 use server::{Args, Command, Log, ServeArgs, Server};
+use tokio::runtime::Handle;
 
 /// Memory that one thread allocates for a prediction is freed by another, which this allocator does without
 /// locks: a fifth more events a second.
@@ -48,8 +50,14 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
         // Before anything can be begun that would have to be ended well.
-        let stop = stop_signal().context("cannot install the signal handler")?;
-        let server = Server::bind(args, now_us).await?;
+        let mut stop = pin!(stop_signal().context("cannot install the signal handler")?);
+        // The start may look at a whole database, or hang in a dead drive, and can be stopped all the same.
+        let (args, runtime) = (args.clone(), Handle::current());
+        let start = move || runtime.block_on(Server::bind(&args, now_us));
+        let server = tokio::select! {
+            server = tokio::task::spawn_blocking(start) => server.context("the start has panicked")??,
+            () = &mut stop => return Ok(()),
+        };
         reload_on_signal(server.models()).context("cannot install the signal handler")?;
         tracing::info!("listening on http://{}", server.addr()?);
         server.run(stop).await

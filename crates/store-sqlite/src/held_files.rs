@@ -45,6 +45,18 @@ pub(crate) fn check(database: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Refuses a WAL without its database: SQLite would delete what it holds.
+pub(crate) fn check_wal(database: &Path) -> Result<(), OpenError> {
+    /// A WAL without pages.
+    const EMPTY_LEN: u64 = 32;
+    let len = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    if len(database) == 0 && len(&beside(database, "-wal")) > EMPTY_LEN {
+        let reason = String::from("the file is missing or empty, and its WAL is not");
+        return Err(OpenError::Corrupt { path: database.to_owned(), reason });
+    }
+    Ok(())
+}
+
 #[cfg(unix)]
 fn n_names(file: &std::fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::nlink(file)

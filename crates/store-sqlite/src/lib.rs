@@ -105,9 +105,10 @@ pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenEr
     let damage = Damage::default();
     let (opened, readers) = match open_both(path, mark.mark(), &damage) {
         Err(OpenError::Corrupt { reason, .. }) if on_corrupt == OnCorrupt::Quarantine => {
-            let aside = quarantine::put_aside(path, ".corrupt-")
-                .map_err(|source| OpenError::Quarantine { path: path.to_owned(), source })?
-                .expect("a database that was opened is there");
+            // Of a WAL without a database, there is only the WAL.
+            let aside = quarantine::free_name(path, ".corrupt-");
+            quarantine::put_aside(path, ".corrupt-")
+                .map_err(|source| OpenError::Quarantine { path: path.to_owned(), source })?;
             tracing::error!(
                 reason,
                 "the database `{}` is damaged; it was put aside as `{}` and a new one begins: save what can be \
@@ -126,6 +127,7 @@ pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenEr
 
 /// Opens a database for its writer and its readers: damage that either meets is noticed here.
 fn open_both(path: &Path, mark: Mark, damage: &Damage) -> Result<(Prepared, Readers), OpenError> {
+    held_files::check_wal(path)?;
     let prepared = Prepared::open(path, mark)?;
     let readers = Readers {
         of_programs: Arc::new(ReaderPool::open(path, READERS_MAX, damage.clone())?),

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use files::{AtomicFile, WriteError};
-use rusqlite::{Connection, params};
+use files::{AtomicFile, WriteError, beside};
+use rusqlite::{Connection, OpenFlags, params};
 
 use crate::commit_mark::{CommitMark, Mark};
 use crate::error::OpenError;
@@ -82,8 +82,10 @@ pub fn recover(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Recovered, RecoverError> {
     let unreadable = |source| RecoverError::Read { path: damaged.to_owned(), source };
-    if fs::symlink_metadata(new).is_ok() {
-        return Err(RecoverError::Exists { path: new.to_owned() });
+    // A WAL that lies there would be read into the new database.
+    let mut taken = ["", "-wal", "-shm", "-journal"].map(|suffix| beside(new, suffix)).into_iter();
+    if let Some(path) = taken.find(|path| fs::symlink_metadata(path).is_ok()) {
+        return Err(RecoverError::Exists { path });
     }
     let mut pages = Pages::open(damaged).map_err(unreadable)?;
     let mut mark = CommitMark::open(new)?;
@@ -132,9 +134,15 @@ pub fn recover(
     Ok(recovered)
 }
 
-/// Returns how many predictions a database has counted, if that can be read.
+/// Returns how many predictions a database has counted, if that can be read without touching its files:
+/// with a WAL, SQLite would write to them.
 fn counted(database: &Path) -> Option<u64> {
-    let connection = schema::open_for_reading(database).ok()?;
+    let is_one_file = fs::metadata(beside(database, "-wal")).map_or(true, |wal| wal.len() == 0);
+    let path = database.to_str().filter(|_| is_one_file)?;
+    let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let uri = format!("file:{escaped}?immutable=1");
+    let connection = Connection::open_with_flags(uri, flags).ok()?;
     let sql = "SELECT events FROM totals";
     connection.query_row(sql, [], |row| row.get(0)).ok()
 }

@@ -70,7 +70,8 @@ impl RawRow {
 
 /// The pages of a database and of its WAL.
 pub(crate) struct Pages {
-    database: File,
+    /// Without it, there may still be a WAL.
+    database: Option<File>,
     wal: Option<File>,
     page_len: usize,
     n_in_file: u64,
@@ -87,22 +88,23 @@ const PAGE_LEN_DEFAULT: usize = 4_096;
 impl Pages {
     /// Opens the files of a database.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut database = File::open(path)?;
+        let mut database = open(path)?;
         let mut header = [0; 18];
-        let is_header =
-            database.read_exact(&mut header).is_ok() && header.starts_with(b"SQLite format 3");
+        let is_header = database.as_mut().is_some_and(|file| file.read_exact(&mut header).is_ok())
+            && header.starts_with(b"SQLite format 3");
         let page_len = match u16::from_be_bytes([header[16], header[17]]) {
             1 if is_header => 65_536,
             len if is_header && len.is_power_of_two() && len >= 512 => len.into(),
             _ => PAGE_LEN_DEFAULT,
         };
-        let n_in_file = database.metadata()?.len() / page_len as u64;
-        let wal = match File::open(beside(path, "-wal")) {
-            Ok(wal) => Some(wal),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+        let wal = open(&beside(path, "-wal"))?;
+        if database.is_none() && wal.is_none() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let len = |file: &Option<File>| -> io::Result<u64> {
+            file.as_ref().map_or(Ok(0), |file| Ok(file.metadata()?.len()))
         };
-        let wal_len = wal.as_ref().map_or(Ok(0), |wal| wal.metadata().map(|wal| wal.len()))?;
+        let (n_in_file, wal_len) = (len(&database)? / page_len as u64, len(&wal)?);
         let n_frames =
             wal_len.saturating_sub(WAL_HEADER_LEN) / (FRAME_HEADER_LEN + page_len) as u64;
         let mut pages =
@@ -152,8 +154,9 @@ impl Pages {
 
     fn read_page(&mut self, index: u64) -> io::Result<Vec<u8>> {
         let mut page = vec![0; self.page_len];
-        self.database.seek(SeekFrom::Start(index * self.page_len as u64))?;
-        self.database.read_exact(&mut page)?;
+        let database = self.database.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        database.seek(SeekFrom::Start(index * self.page_len as u64))?;
+        database.read_exact(&mut page)?;
         Ok(page)
     }
 
@@ -217,6 +220,16 @@ impl Pages {
             next = u32::from_be_bytes(*link);
         }
         Some(payload)
+    }
+}
+
+/// Opens a file; `None` when it is missing.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => File::open(path).map(Some),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -148,6 +148,10 @@ pub(crate) fn check_integrity(connection: &Connection, path: &Path) -> Result<()
 
 /// Opens a database for reading only.
 pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
+    // To open a pipe would wait for ever.
+    if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+        return Err(OpenError::NotAFile { path: path.to_owned() });
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)
         .map_err(|source| OpenError::sqlite(path, source))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use sensor::Glance;
 use store::contract::{new_prediction, newest};
 use store::{EventQuery, KeepError, Kept, StationQuery, Store, Trouble};
-use store_sqlite::{Recovered, recover, verify};
+use store_sqlite::{OnCorrupt, OpenError, Recovered, SqliteParams, recover, verify};
 
 use crate::{TestStore, open};
 
@@ -225,4 +225,35 @@ async fn every_intact_row_of_a_damaged_database_is_recovered() {
     std::fs::write(&path, vec![0x5A; 100_000]).unwrap();
     let nothing = recover(&path, &dir.path().join("nothing/events.db"), |_, _| ());
     assert!(nothing.unwrap_err().to_string().contains("no prediction"));
+}
+
+/// Seen to fail without the look at the WAL: SQLite deleted it, and all that it held was lost.
+#[tokio::test]
+async fn a_wal_without_its_database_is_put_aside_and_can_be_recovered() {
+    for is_missing in [true, false] {
+        let test = TestStore::new();
+        for sequence in 1..=3 {
+            test.store.keep(&new_prediction(sequence, true)).await.unwrap();
+        }
+        let (path, dir) = (test.path(), tempfile::tempdir().unwrap());
+        let copy = dir.path().join("events.db");
+        std::fs::copy(files::beside(&path, "-wal"), files::beside(&copy, "-wal")).unwrap();
+        if !is_missing {
+            std::fs::write(&copy, "").unwrap();
+        }
+        let exit = SqliteParams { on_corrupt: OnCorrupt::Exit, ..SqliteParams::default() };
+        let refused = store_sqlite::open(&copy, &exit, Box::new(|_| ()));
+        assert!(matches!(refused, Err(OpenError::Corrupt { .. })));
+        let (store, _writer) = open(&copy).unwrap();
+        assert_eq!(store.totals().events, 0);
+
+        let new = dir.path().join("new/events.db");
+        let aside = dir.path().join("events.db.corrupt-1");
+        assert_eq!(recover(&aside, &new, |_, _| ()).unwrap().n_predictions, 3);
+        // A WAL that lies there would be read into the new database.
+        let stale = dir.path().join("stale/events.db");
+        std::fs::create_dir(dir.path().join("stale")).unwrap();
+        std::fs::copy(files::beside(&aside, "-wal"), files::beside(&stale, "-wal")).unwrap();
+        assert!(recover(&aside, &stale, |_, _| ()).is_err());
+    }
 }
