@@ -345,7 +345,7 @@ impl<'a> Schedule<'a> {
             server.kill()?;
         }
         drop(server);
-        let stored = scores(&self.data())?;
+        let stored = stored::scores(&self.data())?;
         for (sequence, score) in &self.acknowledged {
             match stored.get(sequence) {
                 None => bail!("event {sequence} was acknowledged and is lost"),
@@ -355,7 +355,7 @@ impl<'a> Schedule<'a> {
                 Some(_) => {}
             }
         }
-        stored::sequences(&self.data()).map(drop)
+        Ok(())
     }
 
     /// Fails if the server does not answer.
@@ -577,17 +577,4 @@ fn score_of(answer: &Answer) -> anyhow::Result<Option<f64>> {
         503 => Ok(None),
         status => bail!("an event was answered with {status}: {}", answer.body),
     }
-}
-
-/// Returns the stored scores by the numbers of events.
-fn scores(data: &Path) -> anyhow::Result<BTreeMap<u64, f64>> {
-    let path = data.join(DATABASE_FILE);
-    let connection = rusqlite::Connection::open(path).context("the database cannot be opened")?;
-    let mut statement = connection
-        .prepare("SELECT sequence, anomaly_score FROM predictions")
-        .context("the rows cannot be read")?;
-    let rows = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .context("the rows cannot be read")?;
-    rows.collect::<Result<_, _>>().context("the rows cannot be read")
 }

@@ -97,7 +97,7 @@ impl hyper::body::Body for HeldBody {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let hold = |frame: Frame<Bytes>| {
             frame.map_data(|bytes| match self.room.take() {
-                Some(room) => Bytes::from_owner(Held { bytes, _room: room }),
+                Some(room) => room.hold(bytes),
                 None => bytes,
             })
         };

@@ -269,7 +269,7 @@ impl IntoResponse for InvalidQuery {
 }
 
 impl IntoResponse for ApiError {
-    /// Returns the problem travels beside the response until it is written as a page or by the gate.
+    /// Attaches the problem to the response; the gate writes it as a document or as a page.
     fn into_response(self) -> Response {
         // What a client can cause at will is no error of ours.
         let is_refusal = matches!(self, Self::Read(ReadError::Busy | ReadError::TimeLimit));

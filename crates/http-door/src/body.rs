@@ -130,8 +130,7 @@ async fn read(api: &Api, request: Request, len_max: usize) -> Result<Option<Held
 }
 
 /// Reads a body into one allocation: many small ones would take more memory than they hold. Room for
-/// a large one is taken as it arrives, so that a client that sends
-/// nothing reserves nothing.
+/// a large one is taken as it arrives, so that a client that sends nothing reserves nothing.
 async fn collect(
     api: &Api,
     client: Client,

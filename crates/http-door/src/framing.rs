@@ -44,8 +44,8 @@ fn refuse(status: StatusCode, code: &'static str, detail: &'static str) -> Resul
 
 fn check_coding(request: &Request) -> Result<(), ApiError> {
     let headers = request.headers();
-    let expects = headers.get_all(EXPECT).iter();
-    if expects.into_iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+    let mut expected = headers.get_all(EXPECT).iter();
+    if expected.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         let detail = "the only expectation that is met is 100-continue";
         return refuse(StatusCode::EXPECTATION_FAILED, "expectation", detail);
     }

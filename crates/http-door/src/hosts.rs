@@ -39,14 +39,12 @@ impl Hosts {
                     || address == self.bound.to_canonical()
                     || is_listed()
             }
-            Err(_) => !host.contains('.') || has_ending(host, ".localhost") || is_listed(),
+            Err(_) => match host.rsplit_once('.') {
+                None => true,
+                Some((_, domain)) => domain.eq_ignore_ascii_case("localhost") || is_listed(),
+            },
         }
     }
-}
-
-fn has_ending(host: &str, ending: &str) -> bool {
-    let begin = host.len().checked_sub(ending.len());
-    begin.and_then(|begin| host.get(begin..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
 }
 
 /// Returns the host in the value of a `Host` header; `None` when it has none.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{FromRequestParts, Request};
-use axum::http::request;
+use axum::http::{Extensions, request};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Clients that are remembered before those who hold nothing are forgotten.
@@ -33,7 +33,11 @@ impl Client {
 
     /// Returns the client of a request. Without a socket, all requests are of one client.
     pub(crate) fn of_request(request: &Request) -> Self {
-        request.extensions().get().copied().unwrap_or(UNKNOWN)
+        Self::of_extensions(request.extensions())
+    }
+
+    fn of_extensions(extensions: &Extensions) -> Self {
+        extensions.get().copied().unwrap_or(UNKNOWN)
     }
 }
 
@@ -41,7 +45,7 @@ impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or(UNKNOWN))
+        Ok(Self::of_extensions(&parts.extensions))
     }
 }
 

@@ -14,19 +14,17 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, linear_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
-use sensor::{FaultKind, InvalidEvent, Prediction, StationId};
+use sensor::{FaultKind, Prediction, StationId};
 use stations::{Counts, Snapshot, StationNow};
 use store::{CommitReport, Kept, Store};
 
 use crate::latency::{LatencyNow, RecentLatency};
 use crate::limits::STATION_LABELS_MAX;
 use crate::model::Model;
+use crate::refusal::Refusal;
 
 /// The label of the shared series: not a valid name of a station.
 const OTHER_STATIONS: &str = "(other)";
-
-/// The code of an event that was not read.
-const TOO_LARGE: &str = "body_too_large";
 
 /// Counters and gauges of the pipeline.
 pub(crate) struct Metrics {
@@ -128,7 +126,7 @@ impl Metrics {
                 r,
                 "events_refused",
                 "Faults of events that were refused, by code, up to 16 of an event",
-                codes(FaultKind::CODES.iter().copied().chain([TOO_LARGE])),
+                codes(FaultKind::CODES.iter().copied().chain([Refusal::TOO_LARGE])),
             ),
             ignored_keys: known(
                 r,
@@ -226,15 +224,17 @@ impl Metrics {
     }
 
     /// Counts the faults of an event that was refused.
-    pub(crate) fn refused(&self, invalid: &InvalidEvent) {
-        for fault in invalid.faults() {
-            self.events_refused.get_or_create(&CodeLabels { code: fault.kind.code() }).inc();
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        let count = |code| {
+            self.events_refused.get_or_create(&CodeLabels { code }).inc();
+        };
+        match refusal {
+            Refusal::InvalidEvent(invalid) => {
+                invalid.faults().iter().for_each(|fault| count(fault.kind.code()));
+            }
+            Refusal::TooLarge { .. } => count(refusal.code()),
+            _ => {}
         }
-    }
-
-    /// Counts an event that was too large.
-    pub(crate) fn refused_too_large(&self) {
-        self.events_refused.get_or_create(&CodeLabels { code: TOO_LARGE }).inc();
     }
 
     pub(crate) fn keys_ignored(&self, n_keys: usize) {

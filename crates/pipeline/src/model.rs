@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use detector::{ARTEFACT_FILE, Detector, Engine, EngineError, LoadError};
@@ -251,9 +251,13 @@ impl Models {
         self.waiting_reload(other_features).await
     }
 
+    fn waiting(&self) -> MutexGuard<'_, Vec<(OtherFeatures, Reload)>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the reload that waits for its turn, which may be a new one.
     fn waiting_reload(&self, other_features: OtherFeatures) -> Reload {
-        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         if let Some((_, reload)) = waiting.iter().find(|(kind, _)| *kind == other_features) {
             return reload.clone();
         }
@@ -272,13 +276,10 @@ impl Models {
         &self,
         other_features: OtherFeatures,
     ) -> Result<Arc<Model>, ReloadError> {
-        let Slot { current, files, clock, observers, turn, waiting } = &*self.0;
+        let Slot { current, files, clock, observers, turn, .. } = &*self.0;
         let mut last_failure = turn.lock().await;
         // A request from now on may mean files that this reload does not see.
-        waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(kind, _)| *kind != other_features);
+        self.waiting().retain(|(kind, _)| *kind != other_features);
         let (files, now_us) = (files.clone(), clock());
         // Reads files and lays out trees: not for async code.
         let load = move || match files.load(now_us) {

@@ -40,13 +40,16 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The name of [`Refusal::TooLarge`].
+    pub(crate) const TOO_LARGE: &str = "body_too_large";
+
     /// Returns the stable name of the reason.
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidEvent(invalid) => {
                 invalid.malformed().map_or("invalid_event", |fault| fault.kind.code())
             }
-            Self::TooLarge { .. } => "body_too_large",
+            Self::TooLarge { .. } => Self::TOO_LARGE,
             Self::Conflict => "sequence_conflict",
             Self::Unreadable => "row_damaged",
             Self::ClockUnset { .. } => "clock_unset",

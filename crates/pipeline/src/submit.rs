@@ -133,7 +133,7 @@ impl Pipeline {
     /// Refuses an event that was too large to be read.
     pub fn refuse_too_large(&self, len_max: usize) -> Refusal {
         let refusal = Refusal::TooLarge { len_max };
-        self.metrics.refused_too_large();
+        self.metrics.refused(&refusal);
         self.refusals.note(&refusal, None, (self.clock)());
         refusal
     }
@@ -202,15 +202,11 @@ impl Judge {
 
     /// Notes that an event is refused.
     fn note_refusal(&self, refusal: &Refusal) {
-        let mut station_id = None;
-        match refusal {
-            Refusal::InvalidEvent(invalid) => {
-                self.metrics.refused(invalid);
-                station_id = invalid.station_id();
-            }
-            Refusal::TooLarge { .. } => self.metrics.refused_too_large(),
-            _ => {}
-        }
+        self.metrics.refused(refusal);
+        let station_id = match refusal {
+            Refusal::InvalidEvent(invalid) => invalid.station_id(),
+            _ => None,
+        };
         self.refusals.note(refusal, station_id, self.received_us);
     }
 

@@ -1,5 +1,5 @@
-//! `server verify`, `server backup` and `server restore`: what an operator does with the database
-//! besides serving it.
+//! `server verify`, `server backup`, `server restore` and `server recover`: what an operator does with
+//! the database besides serving it.
 
 use std::io::Write;
 
@@ -106,15 +106,7 @@ pub fn restore(args: &RestoreArgs, out: &mut dyn Write) -> anyhow::Result<()> {
 /// Fails when nothing can be read, or the new database exists or cannot be written.
 pub fn recover(args: &RecoverArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let new = args.data_dir.join(DATABASE_FILE);
-    let mut logged = 0;
-    let progress = |n_read: u64, n_pages: u64| {
-        let percent = n_read * 100 / n_pages.max(1);
-        if percent / 10 > logged {
-            logged = percent / 10;
-            tracing::info!(percent, "reading");
-        }
-    };
-    let recovered = store_sqlite::recover(&args.from, &new, progress)
+    let recovered = store_sqlite::recover(&args.from, &new, progress("reading"))
         .with_context(|| format!("cannot recover `{}`", args.from.display()))?;
     writeln!(
         out,
@@ -148,11 +140,11 @@ pub fn recover(args: &RecoverArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Logs how far a copy has come, at most once for each tenth.
-fn progress(what: &'static str) -> impl FnMut(u32, u32) {
+/// Logs how far work on the pages of a database has come, at most once for each tenth.
+fn progress<N: Into<u64>>(what: &'static str) -> impl FnMut(N, N) {
     let mut logged = 0;
     move |n_done, n_pages| {
-        let percent = u64::from(n_done) * 100 / u64::from(n_pages).max(1);
+        let percent = n_done.into() * 100 / n_pages.into().max(1);
         if percent / 10 > logged {
             logged = percent / 10;
             tracing::info!(percent, what);

@@ -38,12 +38,10 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Opens a database, compares it with its mark, and commits a first transaction.
     pub(crate) fn open(path: &Path, mark: Mark) -> Result<Self, OpenError> {
-        let mut connection = schema::open_checked(path, mark)?;
+        let (mut connection, ledger) = schema::open_checked(path, mark)?;
         let sqlite_error = |source| OpenError::sqlite(path, source);
         let wal = Wal::watch(&mut connection, path).map_err(sqlite_error)?;
-        // The first transaction creates the WAL, and shows that the disk can be written.
-        let ledger = Ledger::read(&connection).map_err(sqlite_error)?;
-        // An id that a client has seen is not used again.
+        // The first transaction creates the WAL, and shows that the disk can be written. An id that a client has seen is not used again.
         let ledger = ledger.continued(mark.last_id);
         ledger.write(&connection).map_err(sqlite_error)?;
         DiskTrial::clean_up(&connection).map_err(sqlite_error)?;
@@ -100,9 +98,7 @@ impl Sqlite {
         &mut self,
         write: impl FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<(T, bool)>,
     ) -> Result<T, Failure> {
-        if self.damage.is_found() && !self.mark.mark().is_suspect {
-            self.write_mark(Mark { is_suspect: true, ..self.mark.mark() });
-        }
+        self.remember_damage();
         if self.wal.has_shrunk(&self.connection) {
             let detail = String::from("the WAL was truncated by another program");
             return Err(Failure { error: KeepError::NotStored(Trouble::Replaced), detail });
@@ -154,10 +150,16 @@ impl Sqlite {
         }
         let trouble = trouble_of(error);
         tracing::debug!(%error, %trouble, "a transaction failed");
-        if self.damage.notice(error) {
+        self.damage.notice(error);
+        self.remember_damage();
+        Failure { error: KeepError::NotStored(trouble), detail: error.to_string() }
+    }
+
+    /// Makes the next start look at all of a database that was found to be damaged.
+    fn remember_damage(&mut self) {
+        if self.damage.is_found() && !self.mark.mark().is_suspect {
             self.write_mark(Mark { is_suspect: true, ..self.mark.mark() });
         }
-        Failure { error: KeepError::NotStored(trouble), detail: error.to_string() }
     }
 
     fn write_mark(&mut self, mark: Mark) {

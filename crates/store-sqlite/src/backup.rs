@@ -131,9 +131,7 @@ pub fn back_up(
         return Err(BackupError::Companion { path: backup.to_owned() });
     }
     // What lies beside the name of a backup would be read as a part of it.
-    let taken =
-        [backup.to_owned()].into_iter().chain(COMPANIONS.map(|suffix| beside(backup, suffix)));
-    if let Some(path) = taken.into_iter().find(|path| fs::symlink_metadata(path).is_ok()) {
+    if let Some(path) = quarantine::taken(backup, &COMPANIONS) {
         return Err(BackupError::Exists { path });
     }
     let source = schema::open_for_reading(database)?;

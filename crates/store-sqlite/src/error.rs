@@ -138,7 +138,7 @@ impl OpenError {
 
 /// Returns what an error of SQLite means.
 pub(crate) fn trouble_of(error: &rusqlite::Error) -> Trouble {
-    /// The index of the WAL could not get its size: for want of room.
+    /// `SQLITE_IOERR_SHMSIZE`: the index of the WAL could not grow, since the disk is full.
     const IOERR_SHMSIZE: i32 = 4_874;
     if error.sqlite_error().is_some_and(|error| error.extended_code == IOERR_SHMSIZE) {
         return Trouble::DiskFull;

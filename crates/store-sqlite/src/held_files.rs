@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use files::beside;
 
 use crate::error::OpenError;
+use crate::wal;
 
 /// The files of an open database as they were found when it was opened.
 #[derive(Debug)]
@@ -47,10 +48,8 @@ pub(crate) fn check(database: &Path) -> Result<(), OpenError> {
 
 /// Refuses a WAL without its database: SQLite would delete what it holds.
 pub(crate) fn check_wal(database: &Path) -> Result<(), OpenError> {
-    /// A WAL without pages.
-    const EMPTY_LEN: u64 = 32;
     let len = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    if len(database) == 0 && len(&beside(database, "-wal")) > EMPTY_LEN {
+    if len(database) == 0 && len(&beside(database, "-wal")) > wal::HEADER_LEN {
         let reason = String::from("the file is missing or empty, and its WAL is not");
         return Err(OpenError::Corrupt { path: database.to_owned(), reason });
     }

@@ -1,7 +1,7 @@
 //! Putting a database aside, so that another can take its place.
 
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fs, io, iter};
 
 use files::{beside, free_beside};
 
@@ -41,4 +41,11 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<bool> {
 pub(crate) fn free_name(database: &Path, suffix: &str) -> PathBuf {
     let is_free = |target: &Path| SUFFIXES.iter().all(|suffix| !beside(target, suffix).exists());
     free_beside(database, suffix, is_free)
+}
+
+/// Returns the database, or the first of the files beside it, that is there in whatever form.
+pub(crate) fn taken(database: &Path, suffixes: &[&str]) -> Option<PathBuf> {
+    let beside = suffixes.iter().map(|suffix| beside(database, suffix));
+    let mut paths = iter::once(database.to_owned()).chain(beside);
+    paths.find(|path| fs::symlink_metadata(path).is_ok())
 }

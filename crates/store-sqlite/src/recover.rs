@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::commit_mark::{CommitMark, Mark};
 use crate::error::OpenError;
 use crate::prediction_row::INSERT;
+use crate::quarantine;
 use crate::salvage::{Pages, RawRow, Soundness};
 use crate::schema::{self, Ledger};
 
@@ -63,12 +64,6 @@ pub struct Recovered {
     pub n_counted: Option<u64>,
 }
 
-impl From<io::Error> for RecoverError {
-    fn from(source: io::Error) -> Self {
-        Self::Read { path: PathBuf::new(), source }
-    }
-}
-
 /// Writes every prediction that can be read from the files of a damaged database, and that is what was
 /// written, to a new database. `progress` gets the number of pages that were read, and of all.
 ///
@@ -83,8 +78,7 @@ pub fn recover(
 ) -> Result<Recovered, RecoverError> {
     let unreadable = |source| RecoverError::Read { path: damaged.to_owned(), source };
     // A WAL that lies there would be read into the new database.
-    let mut taken = ["", "-wal", "-shm", "-journal"].map(|suffix| beside(new, suffix)).into_iter();
-    if let Some(path) = taken.find(|path| fs::symlink_metadata(path).is_ok()) {
+    if let Some(path) = quarantine::taken(new, &["-wal", "-shm", "-journal"]) {
         return Err(RecoverError::Exists { path });
     }
     let mut pages = Pages::open(damaged).map_err(unreadable)?;
@@ -99,28 +93,21 @@ pub fn recover(
     let mut recovered = Recovered { n_counted: counted(damaged), ..Recovered::default() };
     connection.execute_batch("BEGIN")?;
     let n_pages = pages.len();
-    let taken = pages.rows(
-        |row| {
+    for index in 0..n_pages {
+        for row in pages.rows(index).map_err(unreadable)? {
             let soundness = row.soundness();
             if soundness == Soundness::Altered {
                 recovered.n_altered += 1;
-                return Ok(());
-            }
-            if insert(&connection, &row)? {
+            } else if insert(&connection, &row)? {
                 recovered.n_predictions += 1;
                 recovered.n_unproven += u64::from(soundness == Soundness::Unproven);
                 if recovered.n_predictions.is_multiple_of(TRANSACTION_LEN) {
                     connection.execute_batch("COMMIT; BEGIN")?;
                 }
             }
-            Ok(())
-        },
-        |n_read| progress(n_read, n_pages),
-    );
-    taken.map_err(|error| match error {
-        RecoverError::Read { source, .. } => unreadable(source),
-        error => error,
-    })?;
+        }
+        progress(index + 1, n_pages);
+    }
     if recovered.n_predictions == 0 {
         return Err(RecoverError::Nothing { path: damaged.to_owned() });
     }

@@ -12,6 +12,8 @@ use std::path::Path;
 use files::beside;
 use store::{RowHash, RowPart};
 
+use crate::wal::{FRAME_HEADER_LEN, HEADER_LEN as WAL_HEADER_LEN};
+
 /// A prediction as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RawRow {
@@ -80,8 +82,10 @@ pub(crate) struct Pages {
     frames: HashMap<u32, u64>,
 }
 
-const WAL_HEADER_LEN: u64 = 32;
-const FRAME_HEADER_LEN: usize = 24;
+/// The place of the salts in the header of the WAL.
+const SALTS_PLACE: u64 = 16;
+/// The header of a frame: the number of its page first, and the salts after eight bytes.
+type FrameHeader = [u8; FRAME_HEADER_LEN];
 /// The length of a page where the header of the file does not tell.
 const PAGE_LEN_DEFAULT: usize = 4_096;
 
@@ -105,16 +109,18 @@ impl Pages {
             file.as_ref().map_or(Ok(0), |file| Ok(file.metadata()?.len()))
         };
         let (n_in_file, wal_len) = (len(&database)? / page_len as u64, len(&wal)?);
-        let n_frames =
-            wal_len.saturating_sub(WAL_HEADER_LEN) / (FRAME_HEADER_LEN + page_len) as u64;
+        let frame_len = FRAME_HEADER_LEN + page_len;
+        let n_frames = wal_len.saturating_sub(WAL_HEADER_LEN) / frame_len as u64;
         let mut pages =
             Self { database, wal, page_len, n_in_file, n_frames, frames: HashMap::new() };
-        // Frames of an earlier run of the WAL follow those of the present one, and have other salts.
-        let salts = pages.wal_bytes(16)?;
-        for frame in 0..n_frames {
-            if pages.wal_bytes(pages.frame_place(frame) + 8)? == salts {
-                let number = pages.read_frame(frame)?.0;
-                pages.frames.insert(number, frame);
+        if n_frames > 0 {
+            // Frames of an earlier run of the WAL follow those of the present one, and have other salts.
+            let salts: [u8; 8] = pages.read_wal(SALTS_PLACE)?;
+            for frame in 0..n_frames {
+                let header: FrameHeader = pages.read_wal(pages.frame_place(frame))?;
+                if header[8..16] == salts {
+                    pages.frames.insert(page_number(&header), frame);
+                }
             }
         }
         Ok(pages)
@@ -125,31 +131,20 @@ impl Pages {
         self.n_in_file + self.n_frames
     }
 
-    /// Calls `take` with every row that can be read, in any order. A row may come more than once.
+    /// Returns the rows on a page, counted through both files. A row may be on several pages.
     ///
     /// # Errors
     ///
-    /// Fails when a file cannot be read, or `take` fails.
-    pub(crate) fn rows<E: From<io::Error>>(
-        &mut self,
-        mut take: impl FnMut(RawRow) -> Result<(), E>,
-        mut progress: impl FnMut(u64),
-    ) -> Result<(), E> {
-        for index in 0..self.len() {
-            let (page, is_first) = if index < self.n_in_file {
-                (self.read_page(index)?, index == 0)
-            } else {
-                let (number, page) = self.read_frame(index - self.n_in_file)?;
-                (page, number == 1)
-            };
-            for cell in cells(&page, is_first) {
-                if let Some(row) = self.payload(cell).and_then(|payload| record(&payload)) {
-                    take(row)?;
-                }
-            }
-            progress(index + 1);
-        }
-        Ok(())
+    /// Fails when a file cannot be read.
+    pub(crate) fn rows(&mut self, index: u64) -> io::Result<Vec<RawRow>> {
+        let (page, is_first) = if index < self.n_in_file {
+            (self.read_page(index)?, index == 0)
+        } else {
+            let (number, page) = self.read_frame(index - self.n_in_file)?;
+            (page, number == 1)
+        };
+        let rows = cells(&page, is_first).filter_map(|cell| record(&self.payload(cell)?));
+        Ok(rows.collect())
     }
 
     fn read_page(&mut self, index: u64) -> io::Result<Vec<u8>> {
@@ -164,29 +159,21 @@ impl Pages {
         WAL_HEADER_LEN + frame * (FRAME_HEADER_LEN + self.page_len) as u64
     }
 
-    /// Returns eight bytes of the WAL; zeros when it is shorter.
-    fn wal_bytes(&mut self, place: u64) -> io::Result<[u8; 8]> {
-        let mut bytes = [0; 8];
-        if let Some(wal) = self.wal.as_mut()
-            && wal.metadata()?.len() >= place + 8
-        {
-            wal.seek(SeekFrom::Start(place))?;
-            wal.read_exact(&mut bytes)?;
-        }
+    /// Reads bytes of the WAL, which continues after them.
+    fn read_wal<const N: usize>(&mut self, place: u64) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        let wal = self.wal.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        wal.seek(SeekFrom::Start(place))?;
+        wal.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
     /// Returns the number of the page in a frame, and its content.
     fn read_frame(&mut self, frame: u64) -> io::Result<(u32, Vec<u8>)> {
-        let place = self.frame_place(frame);
-        let wal = self.wal.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        let mut header = [0; FRAME_HEADER_LEN];
+        let header: FrameHeader = self.read_wal(self.frame_place(frame))?;
         let mut page = vec![0; self.page_len];
-        wal.seek(SeekFrom::Start(place))?;
-        wal.read_exact(&mut header)?;
-        wal.read_exact(&mut page)?;
-        let number = u32::from_be_bytes(*header.first_chunk().expect("the header is longer"));
-        Ok((number, page))
+        self.wal.as_mut().ok_or(io::ErrorKind::NotFound)?.read_exact(&mut page)?;
+        Ok((page_number(&header), page))
     }
 
     /// Returns a page by its number, as it was last written.
@@ -221,6 +208,11 @@ impl Pages {
         }
         Some(payload)
     }
+}
+
+/// Returns the number of the page in the frame with this header.
+fn page_number(header: &FrameHeader) -> u32 {
+    u32::from_be_bytes(*header.first_chunk().expect("the header is longer"))
 }
 
 /// Opens a file; `None` when it is missing.

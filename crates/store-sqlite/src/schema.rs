@@ -75,8 +75,8 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens a database for its writer and compares it with what its mark says.
-pub(crate) fn open_checked(path: &Path, mark: Mark) -> Result<Connection, OpenError> {
+/// Opens a database for its writer, compares it with what its mark says, and returns its counts, too.
+pub(crate) fn open_checked(path: &Path, mark: Mark) -> Result<(Connection, Ledger), OpenError> {
     let connection = open_for_writing(path)?;
     let ledger = Ledger::read_or_count(&connection, path)
         .map_err(|source| OpenError::sqlite(path, source))?;
@@ -102,7 +102,7 @@ pub(crate) fn open_checked(path: &Path, mark: Mark) -> Result<Connection, OpenEr
             path.display()
         );
     }
-    Ok(connection)
+    Ok((connection, ledger))
 }
 
 /// Sees to it that pages of deleted rows can leave the file.
@@ -148,7 +148,7 @@ pub(crate) fn check_integrity(connection: &Connection, path: &Path) -> Result<()
 
 /// Opens a database for reading only.
 pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
-    // To open a pipe would wait for ever.
+    // Opening a pipe would block forever.
     if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
         return Err(OpenError::NotAFile { path: path.to_owned() });
     }
@@ -254,8 +254,8 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Returns a commit must be on the disk when it returns. Settings are read back, since SQLite keeps silent
-/// about those that it cannot grant.
+/// Makes SQLite sync each commit before it returns. Settings are read back, since SQLite does not report
+/// those that it cannot grant.
 fn demand_durability(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let sqlite_error = |source| OpenError::sqlite(path, source);
     let demand = |setting: &'static str, asked: &'static str, found: String| {

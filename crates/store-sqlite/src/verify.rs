@@ -122,12 +122,8 @@ fn rows(
 
 fn totals(connection: &Connection, verification: &mut Verification) -> rusqlite::Result<()> {
     let ledger = Ledger::read(connection)?;
-    let (n_predictions, n_anomalies, last_id): (u64, u64, i64) = connection.query_row(
-        "SELECT count(*), coalesce(sum(is_anomaly), 0), coalesce(max(id), 0) FROM predictions",
-        [],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    )?;
-    let counted = (n_predictions, n_anomalies);
+    let Ledger { last_id, totals, .. } = Ledger::count(connection)?;
+    let counted = (totals.events, totals.anomalies);
     let noted = (ledger.totals.events, ledger.totals.anomalies);
     if counted != noted {
         verification.problem(|| {

@@ -17,6 +17,9 @@ use rusqlite::{Connection, OpenFlags};
 use crate::limits::{BUSY_TIMEOUT, WAL_BYTES_MAX};
 use crate::wal_holders;
 
+/// Bytes of the header of the WAL, and of that before each page in it.
+pub(crate) const HEADER_LEN: u64 = 32;
+pub(crate) const FRAME_HEADER_LEN: usize = 24;
 /// Pages in the WAL from which it is checkpointed.
 const CHECKPOINT_PAGES: i32 = 2_000;
 /// Pages in the WAL from which it has to restart.
@@ -93,11 +96,9 @@ impl Wal {
 
     /// Returns the least length of a WAL of so many pages.
     fn len_of(&self, n_pages: i32) -> u64 {
-        const HEADER_LEN: u64 = 32;
-        const FRAME_HEADER_LEN: u64 = 24;
         match u64::try_from(n_pages) {
             Ok(0) | Err(_) => 0,
-            Ok(n_pages) => HEADER_LEN + n_pages * (FRAME_HEADER_LEN + self.page_len),
+            Ok(n_pages) => HEADER_LEN + n_pages * (FRAME_HEADER_LEN as u64 + self.page_len),
         }
     }
 

@@ -480,7 +480,7 @@ impl<'de> Visitor<'de> for Element<'_> {
         self.visit_f64(value as f64)
     }
 
-    /// Returns a missing value.
+    /// Takes `null` as a missing value.
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
         self.visit_f64(f64::NAN)
     }

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::process::exchange;
 use crate::{HOT, skip_without};
 
 struct Process(Child);
@@ -76,24 +76,6 @@ fn prometheus(dir: &Path, addr: SocketAddr, server: SocketAddr) -> Option<Proces
     }
 }
 
-/// Sends a request and returns the answer; empty when there is none.
-fn exchange(addr: SocketAddr, method: &str, path: &str, content_type: &str, body: &str) -> String {
-    let exchange = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(addr)?;
-        stream.set_read_timeout(Some(Duration::from_secs(15)))?;
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    exchange().unwrap_or_default()
-}
-
 fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(2);
     while !is_there() {
@@ -105,6 +87,7 @@ fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
 /// Returns the names of the alerts that fire.
 fn firing(prometheus: SocketAddr) -> BTreeSet<String> {
     let answer = exchange(prometheus, "GET", "/api/v1/alerts", "text/plain", "");
+    let answer = answer.unwrap_or_default();
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     let body: Value = serde_json::from_str(body).unwrap_or_default();
     let alerts = body["data"]["alerts"].as_array().cloned().unwrap_or_default();
@@ -128,8 +111,10 @@ fn every_alert_fires_in_a_real_prometheus() {
     let (at, prometheus_at) = (free_addr(), free_addr());
     let Some(_prometheus) = prometheus(dir.path(), prometheus_at, at) else { return };
     let server = server(dir.path(), at);
-    let post =
-        |content_type: &str, path: &str, body: &str| exchange(at, "POST", path, content_type, body);
+    let post = |content_type: &str, path: &str, body: &str| {
+        // Most alerts are about requests that are refused or not answered.
+        let _ = exchange(at, "POST", path, content_type, body);
+    };
     wait_for("the server does not start", || TcpStream::connect(at).is_ok());
     wait_for("prometheus does not start", || TcpStream::connect(prometheus_at).is_ok());
     let rules = fs::read_to_string(dir.path().join("prometheus-rules.yml")).unwrap();
@@ -158,7 +143,7 @@ fn every_alert_fires_in_a_real_prometheus() {
         sequence += 10;
         let new = batch(1, sequence).replace("station_001", &format!("new-{sequence}"));
         post("application/x-ndjson", "/predict/batch", &(batch(5, sequence) + &new));
-        (0..5).for_each(|_| drop(post("application/json", "/predict", "{}")));
+        (0..5).for_each(|_| post("application/json", "/predict", "{}"));
         post("application/json", "/model/reload", "");
     });
     // Another program locks the database: first for a moment, and then for longer than anyone waits.

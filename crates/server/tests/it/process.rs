@@ -1,7 +1,7 @@
 //! The program as a process: how it dies, and how it stops.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,23 +39,32 @@ impl Process {
     }
 }
 
+/// Sends a request on a connection of its own and returns the whole answer.
+pub(crate) fn exchange(
+    addr: impl ToSocketAddrs,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &str,
+) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 /// Posts an event and says whether it was acknowledged.
 fn post(addr: &str, sequence: u64) -> bool {
     let body = crate::GOOD.replace(r#""sequence":1"#, &format!(r#""sequence":{sequence}"#));
-    let exchange = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(addr)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        write!(
-            stream,
-            "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    exchange().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("}\n"))
+    exchange(addr, "POST", "/predict", "application/json", &body)
+        .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("}\n"))
 }
 
 fn stored_sequences(dir: &Path) -> Vec<u64> {
