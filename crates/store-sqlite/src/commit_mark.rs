@@ -64,6 +64,18 @@ impl CommitMark {
         Ok(Self { file, number: number + 1, mark })
     }
 
+    /// Fails while a server writes to the database. Unlike [`CommitMark::open`], it creates nothing.
+    pub(crate) fn check_unused(database: &Path) -> Result<(), OpenError> {
+        let path = beside(database, "-mark");
+        let mark = if path.is_file() { File::open(path).ok() } else { None };
+        match mark.map(|file| file.try_lock()) {
+            Some(Err(TryLockError::WouldBlock)) => {
+                Err(OpenError::InUse { path: database.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns what it said last.
     pub(crate) fn mark(&self) -> Mark {
         self.mark

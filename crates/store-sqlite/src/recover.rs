@@ -69,8 +69,8 @@ pub struct Recovered {
 ///
 /// # Errors
 ///
-/// Fails when there is a database at `new`, nothing can be read, or nothing can be written. Nothing is
-/// left at `new` then.
+/// Fails when a server writes to the damaged database, there is one at `new`, nothing can be read, or
+/// nothing can be written. No file is left at `new` then.
 pub fn recover(
     damaged: &Path,
     new: &Path,
@@ -81,8 +81,11 @@ pub fn recover(
     if let Some(path) = quarantine::taken(new, &["-wal", "-shm", "-journal"]) {
         return Err(RecoverError::Exists { path });
     }
+    CommitMark::check_unused(damaged)?;
     let mut pages = Pages::open(damaged).map_err(unreadable)?;
-    let mut mark = CommitMark::open(new)?;
+    let dir = files::parent(new);
+    files::create_dir_durably(dir)
+        .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
     let file = AtomicFile::create(new)?;
     let mut connection = Connection::open(file.path())?;
     connection.execute_batch(
@@ -115,6 +118,7 @@ pub fn recover(
     ledger.write(&connection)?;
     connection.execute_batch("COMMIT; PRAGMA synchronous = FULL")?;
     connection.close().map_err(|(_, error)| error)?;
+    let mut mark = CommitMark::open(new)?;
     file.commit_new()?;
     mark.write(Mark { last_id: ledger.last_id, is_suspect: false })
         .map_err(|source| OpenError::CommitMark { path: new.to_owned(), source })?;

@@ -192,6 +192,8 @@ async fn every_intact_row_of_a_damaged_database_is_recovered() {
     for suffix in ["", "-wal"] {
         std::fs::copy(files::beside(&path, suffix), files::beside(&copy, suffix)).unwrap();
     }
+    let used = recover(&path, &test.dir.path().join("used/events.db"), |_, _| ());
+    assert!(used.unwrap_err().to_string().contains("in use by another server"));
     let dir = test.close();
 
     // Of a sound one, everything.
@@ -223,8 +225,10 @@ async fn every_intact_row_of_a_damaged_database_is_recovered() {
     assert_eq!(verify(&new, |_| ()).unwrap().n_problems, 0);
 
     std::fs::write(&path, vec![0x5A; 100_000]).unwrap();
-    let nothing = recover(&path, &dir.path().join("nothing/events.db"), |_, _| ());
+    let new = dir.path().join("nothing/events.db");
+    let nothing = recover(&path, &new, |_, _| ());
     assert!(nothing.unwrap_err().to_string().contains("no prediction"));
+    assert_eq!(std::fs::read_dir(new.parent().unwrap()).unwrap().count(), 0, "no file is left");
 }
 
 /// Seen to fail without the look at the WAL: SQLite deleted it, and all that it held was lost.
