@@ -12,7 +12,7 @@ use crate::calibration::{Calibration, Cut};
 /// The first eight bytes of an `isoforest.bin`.
 pub const DETECTOR_KIND: [u8; 8] = *b"\x89IFD\r\n\x1a\n";
 /// The format version that is written; this and all earlier ones are read.
-pub const DETECTOR_VERSION: u32 = 1;
+pub const DETECTOR_VERSION: u32 = 2;
 
 /// An error that occurs when bytes are read as a detector.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -36,7 +36,7 @@ pub(crate) struct Parts {
     pub(crate) calibration: Calibration,
 }
 
-/// The payload of version 1. Names and columns are borrowed from it: their length is checked
+/// The payload of all versions, whose forests differ. Names and columns are borrowed from it: their length is checked
 /// against the bytes that are there before anything is made from them.
 #[derive(Serialize, Deserialize)]
 struct DetectorV1<'a> {

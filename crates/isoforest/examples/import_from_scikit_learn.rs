@@ -25,7 +25,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
-use isoforest::{Conventions, Harmonic, InputPrecision, IsolationForest, TreeNode};
+use isoforest::{Conventions, Harmonic, InputPrecision, IsolationForest, Missing, TreeNode};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -100,7 +100,7 @@ fn nodes(tree: &Tree) -> Result<Vec<TreeNode>, std::num::TryFromIntError> {
             threshold: tree.threshold[index],
             left: usize::try_from(tree.left[index])?,
             right: usize::try_from(tree.right[index])?,
-            nan_right: !tree.miss_left[index],
+            missing: if tree.miss_left[index] { Missing::Left } else { Missing::Right },
         })
     };
     (0..tree.left.len()).map(node).collect()

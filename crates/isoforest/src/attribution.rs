@@ -10,18 +10,19 @@ impl IsolationForest {
     /// averaged over the trees and divided by c(ψ). So contributions are **positive towards
     /// anomalous**, and they add up to the score: it is 2^(sum of contributions - 1).
     ///
+    /// Where a missing value goes both ways, each is credited by its share. The first cut of a tree
+    /// begins with c(ψ), also where an imported one was grown from another number of samples.
+    ///
     /// # Panics
     ///
     /// Panics when `x` has not as many values as the forest has features.
     pub fn contributions(&self, x: &[f64]) -> Vec<f64> {
         // In integers, as path sums are, so that the order of trees does not matter.
         let mut shortened = vec![0_i64; self.conventions().n_features];
+        let whole_length = self.scale().average_path_length();
         self.with_rounded(x, |x| {
             for tree in self.trees() {
-                tree.visit_cuts(x, |feature, before, after| {
-                    shortened[feature] +=
-                        before.to_bits().cast_signed() - after.to_bits().cast_signed();
-                });
+                tree.visit_cuts(x, whole_length, |feature, by| shortened[feature] += by);
             }
         });
         shortened.into_iter().map(|difference| self.scale().exponent(difference)).collect()

@@ -5,38 +5,38 @@ use serde::{Deserialize, Serialize};
 use crate::conventions::{Conventions, Harmonic, InputPrecision};
 use crate::envelope::{self, DecodeError};
 use crate::forest::IsolationForest;
-use crate::tree::{IsolationTree, TreeNode};
+use crate::tree::{IsolationTree, Missing, TreeNode};
 
 /// The first eight bytes of a forest.
 ///
 /// A byte that is no text, and both kinds of line end, so that a transfer as text is noticed.
 pub const FOREST_KIND: [u8; 8] = *b"\x89IFO\r\n\x1a\n";
 /// The format version that is written; this and all earlier ones are read.
-pub const FOREST_VERSION: u32 = 1;
+pub const FOREST_VERSION: u32 = 2;
 
-/// The payload of version 1. Columns are byte strings: their length is checked against the bytes
-/// that are there before anything is made from them.
+/// The payload of both versions; in version 1, no missing value goes both ways. Columns are byte strings:
+/// their length is checked against the bytes that are there before anything is made from them.
 #[derive(Serialize, Deserialize)]
-struct ForestV1<'a> {
+struct ForestColumns<'a> {
     n_features: u32,
     sample_size: u32,
     harmonic: u8,
     input_precision: u8,
     /// A `u32` a tree: its number of nodes.
     tree_lens: &'a [u8],
-    /// A [`NodeV1`] a node, tree after tree.
+    /// A [`NodeBytes`] a node, tree after tree.
     nodes: &'a [u8],
 }
 
 /// A node: 16 bytes.
 ///
-/// A split has its threshold, its left child (the right one follows it), its feature, and 1 when
-/// missing values go right. A leaf has threshold 0, its number of samples, [`LEAF`] and 0.
-struct NodeV1 {
+/// A split has its threshold, its left child (the right one follows it), its feature, and where a missing
+/// value goes: 0 left, 1 right, 2 both ways. A leaf has threshold 0, its number of samples, [`LEAF`] and 0.
+struct NodeBytes {
     threshold: f64,
     first_child_or_size: u32,
     feature: u16,
-    nan_right: u16,
+    missing: u16,
 }
 
 const LEAF: u16 = u16::MAX;
@@ -51,9 +51,9 @@ impl IsolationForest {
         let nodes: Vec<u8> = trees
             .iter()
             .flat_map(IsolationTree::to_nodes)
-            .flat_map(|node| NodeV1::from(node).to_bytes())
+            .flat_map(|node| NodeBytes::from(node).to_bytes())
             .collect();
-        let forest = ForestV1 {
+        let forest = ForestColumns {
             n_features: conventions.n_features as u32,
             sample_size: conventions.sample_size as u32,
             harmonic: match conventions.harmonic {
@@ -76,7 +76,7 @@ impl IsolationForest {
     ///
     /// Fails when the bytes are no forest, were damaged, or break anything that scoring relies on.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let forest: ForestV1<'_> = envelope::open(FOREST_KIND, FOREST_VERSION, bytes)?;
+        let forest: ForestColumns<'_> = envelope::open(FOREST_KIND, FOREST_VERSION, bytes)?;
         let conventions = Conventions {
             n_features: forest.n_features as usize,
             sample_size: forest.sample_size as usize,
@@ -95,7 +95,7 @@ impl IsolationForest {
         let (tree_lens, []) = forest.tree_lens.as_chunks::<4>() else {
             return Err(DecodeError::Malformed("a tree length is cut off"));
         };
-        let (mut nodes, []) = forest.nodes.as_chunks::<{ NodeV1::LEN }>() else {
+        let (mut nodes, []) = forest.nodes.as_chunks::<{ NodeBytes::LEN }>() else {
             return Err(DecodeError::Malformed("a node is cut off"));
         };
         let mut trees = Vec::with_capacity(tree_lens.len());
@@ -106,11 +106,10 @@ impl IsolationForest {
                 .ok_or(DecodeError::Malformed("a tree has fewer nodes than it says"))?;
             nodes = rest;
             trees.push(
-                of_tree.iter().map(|bytes| NodeV1::from_bytes(bytes).try_into()).collect::<Result<
-                    Vec<_>,
-                    _,
-                >>(
-                )?,
+                of_tree
+                    .iter()
+                    .map(|bytes| NodeBytes::from_bytes(bytes).try_into())
+                    .collect::<Result<Vec<_>, _>>()?,
             );
         }
         if !nodes.is_empty() {
@@ -120,7 +119,7 @@ impl IsolationForest {
     }
 }
 
-impl NodeV1 {
+impl NodeBytes {
     const LEN: usize = 16;
 
     fn to_bytes(&self) -> [u8; Self::LEN] {
@@ -128,7 +127,7 @@ impl NodeV1 {
         bytes[..8].copy_from_slice(&self.threshold.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.first_child_or_size.to_le_bytes());
         bytes[12..14].copy_from_slice(&self.feature.to_le_bytes());
-        bytes[14..].copy_from_slice(&self.nan_right.to_le_bytes());
+        bytes[14..].copy_from_slice(&self.missing.to_le_bytes());
         bytes
     }
 
@@ -138,43 +137,55 @@ impl NodeV1 {
             threshold: f64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
             first_child_or_size: u32::from_le_bytes([c0, c1, c2, c3]),
             feature: u16::from_le_bytes([f0, f1]),
-            nan_right: u16::from_le_bytes([n0, n1]),
+            missing: u16::from_le_bytes([n0, n1]),
         }
     }
 }
 
-impl From<TreeNode> for NodeV1 {
+impl From<TreeNode> for NodeBytes {
     fn from(node: TreeNode) -> Self {
         match node {
-            TreeNode::Split { feature, threshold, left, right: _, nan_right } => Self {
+            TreeNode::Split { feature, threshold, left, right: _, missing } => Self {
                 threshold,
                 first_child_or_size: left as u32,
                 feature: feature as u16,
-                nan_right: u16::from(nan_right),
+                missing: match missing {
+                    Missing::Left => 0,
+                    Missing::Right => 1,
+                    Missing::Both => 2,
+                },
             },
             TreeNode::Leaf { size } => {
-                Self { threshold: 0.0, first_child_or_size: size, feature: LEAF, nan_right: 0 }
+                Self { threshold: 0.0, first_child_or_size: size, feature: LEAF, missing: 0 }
             }
         }
     }
 }
 
-impl TryFrom<NodeV1> for TreeNode {
+impl TryFrom<NodeBytes> for TreeNode {
     type Error = DecodeError;
 
-    fn try_from(node: NodeV1) -> Result<Self, DecodeError> {
-        let NodeV1 { threshold, first_child_or_size, feature, nan_right } = node;
-        match (feature, nan_right) {
-            (LEAF, 0) if threshold.to_bits() == 0 => Ok(Self::Leaf { size: first_child_or_size }),
-            (LEAF, _) => Err(DecodeError::Malformed("a leaf has more than a size")),
-            (_, 0 | 1) => Ok(Self::Split {
-                feature: usize::from(feature),
-                threshold,
-                left: first_child_or_size as usize,
-                right: first_child_or_size as usize + 1,
-                nan_right: nan_right == 1,
-            }),
-            _ => Err(DecodeError::Malformed("a missing value goes left or right")),
+    fn try_from(node: NodeBytes) -> Result<Self, DecodeError> {
+        let NodeBytes { threshold, first_child_or_size, feature, missing } = node;
+        if feature == LEAF {
+            return match (threshold.to_bits(), missing) {
+                (0, 0) => Ok(Self::Leaf { size: first_child_or_size }),
+                _ => Err(DecodeError::Malformed("a leaf has more than a size")),
+            };
         }
+        Ok(Self::Split {
+            feature: usize::from(feature),
+            threshold,
+            left: first_child_or_size as usize,
+            right: first_child_or_size as usize + 1,
+            missing: match missing {
+                0 => Missing::Left,
+                1 => Missing::Right,
+                2 => Missing::Both,
+                _ => {
+                    return Err(DecodeError::Malformed("a missing value goes left, right or both"));
+                }
+            },
+        })
     }
 }

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use crate::conventions::{Conventions, InputPrecision};
 use crate::path_sum::PathSum;
-use crate::tree::IsolationTree;
+use crate::tree::{IsolationTree, has_missing};
 use exits::add_from;
 use heaps::Heaps;
 #[cfg(target_arch = "x86_64")]
@@ -141,8 +141,8 @@ pub(crate) struct Compiled {
     planes: OnceLock<Planes>,
     #[cfg(target_arch = "x86_64")]
     conventions: Conventions,
-    /// `true` if any tree sends missing values right, which only a plain walk does.
-    sends_nan_right: bool,
+    /// `true` if missing values go left in all trees, as the kernels send them.
+    sends_missing_left: bool,
 }
 
 /// The scoring of single events, and of batches where there is nothing faster.
@@ -184,7 +184,7 @@ impl Compiled {
             planes: OnceLock::new(),
             #[cfg(target_arch = "x86_64")]
             conventions,
-            sends_nan_right: trees.iter().any(IsolationTree::sends_nan_right),
+            sends_missing_left: trees.iter().all(IsolationTree::sends_missing_left),
         }
     }
 
@@ -195,7 +195,7 @@ impl Compiled {
     /// Returns the path sum of one event.
     pub(crate) fn path_sum(&self, trees: &[IsolationTree], x: &[f64]) -> PathSum {
         match &self.single {
-            _ if self.must_walk_plainly(x) => plain_path_sum(trees, x),
+            _ if self.has_ways_to_choose(x) => path_sum_with_missing(trees, x),
             Single::Plain => plain_path_sum(trees, x),
             Single::Heaps(heaps) => heaps.path_sum(trees, x),
             #[cfg(target_arch = "x86_64")]
@@ -225,8 +225,8 @@ impl Compiled {
             _ => add_plain_path_sums(trees, rows, sums),
         }
         for (row, sum) in rows.iter().zip(sums) {
-            if self.must_walk_plainly(row) {
-                *sum = plain_path_sum(trees, row);
+            if self.has_ways_to_choose(row) {
+                *sum = path_sum_with_missing(trees, row);
             }
         }
     }
@@ -239,8 +239,9 @@ impl Compiled {
         })
     }
 
-    fn must_walk_plainly(&self, x: &[f64]) -> bool {
-        self.sends_nan_right && x.iter().any(|value| value.is_nan())
+    /// Returns `true` if a value is missing and the trees say where to go without it.
+    fn has_ways_to_choose(&self, x: &[f64]) -> bool {
+        !self.sends_missing_left && has_missing(x)
     }
 }
 
@@ -265,6 +266,13 @@ fn add_plain_path_sums(trees: &[IsolationTree], rows: &[&[f64]], sums: &mut [Pat
 /// Returns `true` if an `f32` can take the place of a threshold.
 pub(crate) fn is_narrow(threshold: f64, precision: InputPrecision) -> bool {
     narrow::narrowed(threshold, precision).is_some()
+}
+
+/// Returns the path sum of one event with missing values.
+fn path_sum_with_missing(trees: &[IsolationTree], x: &[f64]) -> PathSum {
+    let mut branches = Vec::new();
+    let lengths = trees.iter().map(|tree| tree.path_length_with_missing(x, &mut branches));
+    lengths.fold(PathSum::ZERO, PathSum::plus)
 }
 
 /// Returns the path sum of one event, by walks through the trees as they are.

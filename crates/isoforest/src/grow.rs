@@ -75,6 +75,7 @@ impl<'a> Grower<'a> {
             match cut {
                 None => tree.push_leaf(span.len() as u32, span.depth),
                 Some(Cut { feature, threshold }) => {
+                    self.place_missing(span, threshold, rng);
                     let middle = self.partition(span, threshold);
                     tree.push_split(feature as u16, threshold, span.len() as u32, span.depth);
                     self.spans.push(Span { end: middle, depth: span.depth + 1, ..span });
@@ -119,6 +120,22 @@ impl<'a> Grower<'a> {
             return finite.fold(nothing, |(low, high), value| (low.min(value), high.max(value)));
         }
         (lowest, highest)
+    }
+
+    /// Sends each row whose value is missing one way by chance, in the shares of the others: a side that had
+    /// them all would look more crowded than it is.
+    fn place_missing(&mut self, span: Span, threshold: f64, rng: &mut TreeRng) {
+        let values = &mut self.values[..span.len()];
+        let n_missing = values.iter().filter(|value| value.is_nan()).count();
+        if n_missing == 0 {
+            return;
+        }
+        let n_left = values.iter().filter(|&&value| value <= threshold).count();
+        let left_share = n_left as f64 / (values.len() - n_missing) as f64;
+        for value in values.iter_mut().filter(|value| value.is_nan()) {
+            let goes_left = rng.unit() < left_share;
+            *value = if goes_left { f64::NEG_INFINITY } else { f64::INFINITY };
+        }
     }
 
     /// Moves the rows above the threshold to the end of the node and says where they begin.
@@ -171,11 +188,9 @@ fn higher(value: f64, other: f64) -> f64 {
 fn partition(rows: &mut [u32], values: &[f64], threshold: f64) -> usize {
     let mut n_left = 0;
     for (index, &value) in values[..rows.len()].iter().enumerate() {
-        // Always swapped, so that no branch depends on the value, and not `<=`: a missing value goes
-        // left.
+        // Always swapped, so that no branch depends on the value.
         rows.swap(index, n_left);
-        let goes_right = value > threshold;
-        n_left += usize::from(!goes_right);
+        n_left += usize::from(value <= threshold);
     }
     n_left
 }
@@ -207,7 +222,7 @@ fn threshold_among(values: &[f64], lowest: f64, highest: f64, unit: f64) -> f64 
 mod tests {
     use super::*;
     use crate::conventions::Harmonic;
-    use crate::tree::TreeNode;
+    use crate::tree::{Missing, TreeNode};
 
     fn grow_from(values: &[f64], n_features: usize, seed: u64) -> Vec<TreeNode> {
         let samples = Samples::new(values, n_features).unwrap();
@@ -293,9 +308,25 @@ mod tests {
     }
 
     #[test]
-    fn missing_values_go_left_and_never_make_a_cut() {
+    fn missing_values_make_no_cut_and_go_both_ways_in_the_shares_of_the_others() {
         assert_eq!(grow_from(&[f64::NAN, 1.0, f64::NAN, 1.0], 1, 0), [TreeNode::Leaf { size: 4 }]);
-        let nodes = grow_from(&[f64::NAN, 1.0, 2.0, f64::NAN], 1, 0);
-        assert_eq!(nodes[1..], [TreeNode::Leaf { size: 3 }, TreeNode::Leaf { size: 1 }]);
+        // A hundredth of the values are 1, the others 0 or missing.
+        let values: Vec<f64> = (0..4_000)
+            .map(|i| match i % 100 {
+                0 => 1.0,
+                i if i % 2 == 0 => f64::NAN,
+                _ => 0.0,
+            })
+            .collect();
+        let nodes = grow_from(&values, 1, 7);
+        assert!(matches!(nodes[0], TreeNode::Split { missing: Missing::Both, .. }));
+        let sizes = |node: &TreeNode| match node {
+            TreeNode::Leaf { size } => *size,
+            TreeNode::Split { .. } => 0,
+        };
+        let [left, right] = [sizes(&nodes[1]), sizes(&nodes[2])];
+        assert_eq!(left + right, 4_000);
+        // 40 of 2,040 values are 1, and as many of the 1,960 missing ones are expected to go with them.
+        assert!((60..=100).contains(&right), "{right}");
     }
 }

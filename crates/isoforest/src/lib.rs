@@ -51,4 +51,4 @@ pub use forest::{Fit, IsolationForest, TrainingPathSums};
 pub use params::{FitError, Params};
 pub use path_sum::{PathSum, Threshold};
 pub use samples::{InvalidSamples, Samples};
-pub use tree::{InvalidForest, TreeNode};
+pub use tree::{InvalidForest, Missing, TreeNode};

@@ -52,6 +52,13 @@ impl PathSum {
         Self(self.0 - other.0)
     }
 
+    /// Returns by how much a path is shorter when `after` is expected instead, times a share of it.
+    #[expect(clippy::cast_possible_truncation, reason = "path sums stay below 2^62")]
+    pub(crate) fn shortened_to(self, after: Self, share: f64) -> i64 {
+        let difference = self.0.cast_signed() - after.0.cast_signed();
+        if share == 1.0 { difference } else { (difference as f64 * share).round() as i64 }
+    }
+
     pub(crate) fn times(self, count: usize) -> Self {
         Self(self.0.saturating_mul(count as u64))
     }
@@ -94,12 +101,19 @@ impl Threshold {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scale {
     n_trees: usize,
+    average_path_length: PathSum,
     denominator: PathSum,
 }
 
 impl Scale {
     pub(crate) fn new(n_trees: usize, average_path_length: f64) -> Self {
-        Self { n_trees, denominator: PathSum::from_length(average_path_length).times(n_trees) }
+        let average_path_length = PathSum::from_length(average_path_length);
+        Self { n_trees, average_path_length, denominator: average_path_length.times(n_trees) }
+    }
+
+    /// Returns c(ψ).
+    pub(crate) fn average_path_length(self) -> PathSum {
+        self.average_path_length
     }
 
     /// Returns the anomaly score 2^(-E\[h(x)\] / c(ψ)), Eq. 2 of Liu et al. 2008.

@@ -1,5 +1,7 @@
 //! One tree: a flat list of nodes, walked by a loop.
 
+use std::iter;
+
 use crate::path_sum::PathSum;
 
 /// A node as it is written down: in a file, or in a forest that was fitted elsewhere.
@@ -15,14 +17,26 @@ pub enum TreeNode {
         left: usize,
         /// Index of the right child in the tree, greater than the node's own.
         right: usize,
-        /// `true` if a missing value goes right; our own forests send it left.
-        nan_right: bool,
+        /// Where a missing value goes.
+        missing: Missing,
     },
     /// An end, with the number of samples that were not separated any further.
     Leaf {
         /// Number of samples.
         size: u32,
     },
+}
+
+/// Where a missing value goes at a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// To the left.
+    Left,
+    /// To the right.
+    Right,
+    /// Both ways, weighted by the share of training samples on each side. Forests fitted here use this
+    /// one: on either side alone, normal rows with a missing value would look strange.
+    Both,
 }
 
 /// An error that occurs when nodes are assembled to a forest.
@@ -116,8 +130,8 @@ pub(crate) struct IsolationTree {
     /// c(n) for the n samples of the node. At a leaf, this is h(x).
     expected_lengths: Vec<PathSum>,
     height: u32,
-    /// `true` if any node sends missing values right.
-    nan_right: bool,
+    /// `true` if missing values go left at every node, as a plain comparison sends them.
+    sends_missing_left: bool,
 }
 
 /// A node as it is walked. A leaf is its own child, whatever the value, so that walks of different
@@ -128,7 +142,7 @@ struct Node {
     /// Index of the left child; the right one follows it.
     first_child: u32,
     feature: u16,
-    nan_right: bool,
+    missing: Missing,
 }
 
 /// A cut as the engines lay it out: values above the threshold go right, all others left.
@@ -140,16 +154,28 @@ pub(crate) struct Cut {
     pub(crate) first_child: u32,
 }
 
+/// Where a row goes at a cut: one way, or two where a missing value goes both.
+struct Split {
+    feature: usize,
+    first: Way,
+    second: Option<Way>,
+}
+
+struct Way {
+    child: u32,
+    /// The share of the row that goes this way.
+    share: f64,
+}
+
 impl Node {
     fn leaf(index: usize) -> Self {
-        Self { threshold: f64::INFINITY, first_child: index as u32, feature: 0, nan_right: false }
+        let first_child = index as u32;
+        Self { threshold: f64::INFINITY, first_child, feature: 0, missing: Missing::Left }
     }
 
-    /// Returns the child that a value goes to. `NAN_RIGHT` says whether any node sends missing values
-    /// right; asking each node only where one does makes all other walks a third faster.
-    fn child<const NAN_RIGHT: bool>(&self, value: f64) -> u32 {
-        let goes_right = (value > self.threshold) | (NAN_RIGHT && self.nan_right & value.is_nan());
-        self.first_child + u32::from(goes_right)
+    /// Returns the child that a value goes to, which is the left one for a missing value.
+    fn child(&self, value: f64) -> u32 {
+        self.first_child + u32::from(value > self.threshold)
     }
 
     fn is_leaf(&self, index: u32) -> bool {
@@ -178,7 +204,7 @@ impl IsolationTree {
         while let Some(&index) = order.get(nodes.len()) {
             let position = nodes.len();
             match source[index] {
-                TreeNode::Split { feature, threshold, left, right, nan_right } => {
+                TreeNode::Split { feature, threshold, left, right, missing } => {
                     if feature >= n_features {
                         return Err(InvalidNode::Feature { node: index, feature });
                     }
@@ -195,7 +221,7 @@ impl IsolationTree {
                         threshold,
                         first_child: order.len() as u32,
                         feature: feature as u16,
-                        nan_right,
+                        missing,
                     });
                     order.extend([left, right]);
                     depths.extend([depths[position] + 1; 2]);
@@ -217,8 +243,8 @@ impl IsolationTree {
             .map(|(&depth, &size)| expected_length(depth, size, average_path_lengths))
             .collect();
         let height = depths.iter().copied().max().unwrap_or(0);
-        let nan_right = nodes.iter().any(|node| node.nan_right);
-        Ok(Self { nodes, sizes, expected_lengths, height, nan_right })
+        let sends_missing_left = nodes.iter().all(|node| node.missing == Missing::Left);
+        Ok(Self { nodes, sizes, expected_lengths, height, sends_missing_left })
     }
 
     /// Returns the tree as it is written down.
@@ -232,7 +258,7 @@ impl IsolationTree {
                     threshold: node.threshold,
                     left: node.first_child as usize,
                     right: node.first_child as usize + 1,
-                    nan_right: node.nan_right,
+                    missing: node.missing,
                 }
             }
         })
@@ -240,8 +266,61 @@ impl IsolationTree {
 
     /// Returns h(x): the number of cuts that isolate `x`, and the expected number below its leaf.
     pub(crate) fn path_length(&self, x: &[f64]) -> PathSum {
+        if !self.sends_missing_left && has_missing(x) {
+            return self.path_length_with_missing(x, &mut Vec::new());
+        }
         let [leaf] = walk_on([self], [x], [0]);
         self.expected_length(leaf)
+    }
+
+    /// Returns h(x) of a row with missing values: where these go both ways, the mean over the leaves that
+    /// they lead to, weighted by the shares of training samples. `branches` is room to work in.
+    pub(crate) fn path_length_with_missing(
+        &self,
+        x: &[f64],
+        branches: &mut Vec<(u32, f64)>,
+    ) -> PathSum {
+        let mut mean = 0.0;
+        branches.push((0, 1.0));
+        while let Some((mut index, mut weight)) = branches.pop() {
+            while let Some(Split { first, second, .. }) = self.split(index, x) {
+                if let Some(second) = second {
+                    branches.push((second.child, weight * second.share));
+                }
+                index = first.child;
+                weight *= first.share;
+            }
+            mean += weight * self.expected_length(index).to_length();
+        }
+        PathSum::from_length(mean)
+    }
+
+    /// Returns where a row goes at a node; `None` at a leaf.
+    fn split(&self, index: u32, x: &[f64]) -> Option<Split> {
+        let node = &self.nodes[index as usize];
+        if node.is_leaf(index) {
+            return None;
+        }
+        let feature = usize::from(node.feature);
+        let value = x[feature];
+        let only = |child| Split { feature, first: Way { child, share: 1.0 }, second: None };
+        Some(match node.missing {
+            Missing::Right if value.is_nan() => only(node.first_child + 1),
+            Missing::Both if value.is_nan() => {
+                let way = |child: u32| Way { child, share: self.share(child, index) };
+                let [left, right] = [node.first_child, node.first_child + 1].map(way);
+                Split { feature, first: left, second: Some(right) }
+            }
+            _ => only(node.child(value)),
+        })
+    }
+
+    /// Returns the share of a node's samples that went to this child.
+    fn share(&self, child: u32, node: u32) -> f64 {
+        match self.sizes[node as usize] {
+            0 => 0.5,
+            size => f64::from(self.sizes[child as usize]) / f64::from(size),
+        }
     }
 
     /// Returns the path length that is to be expected of a point that has come to a node.
@@ -273,20 +352,29 @@ impl IsolationTree {
         self.height
     }
 
-    /// Returns `true` if any node sends missing values right.
-    pub(crate) fn sends_nan_right(&self) -> bool {
-        self.nan_right
+    /// Returns `true` if missing values go left at every node, as a plain comparison sends them.
+    pub(crate) fn sends_missing_left(&self) -> bool {
+        self.sends_missing_left
     }
 
-    /// Calls `visit` with every cut that `x` passes: its feature, and the path length that was to
-    /// be expected before and after it.
-    pub(crate) fn visit_cuts(&self, x: &[f64], mut visit: impl FnMut(usize, PathSum, PathSum)) {
-        let mut index = 0;
-        while let Some(cut) = self.cut(index) {
-            let feature = usize::from(cut.feature);
-            let child = self.nodes[index as usize].child::<true>(x[feature]);
-            visit(feature, self.expected_length(index), self.expected_length(child));
-            index = child;
+    /// Calls `visit` with every cut that `x` passes: its feature, and by how much it shortens the path
+    /// that is to be expected, weighted by the share of `x` that passes it. `whole_length` is what
+    /// was to be expected before the first cut.
+    pub(crate) fn visit_cuts(
+        &self,
+        x: &[f64],
+        whole_length: PathSum,
+        mut visit: impl FnMut(usize, i64),
+    ) {
+        let mut branches = vec![(0, 1.0, whole_length)];
+        while let Some((index, weight, expected)) = branches.pop() {
+            let Some(Split { feature, first, second }) = self.split(index, x) else { continue };
+            for way in iter::once(first).chain(second) {
+                let share = weight * way.share;
+                let after = self.expected_length(way.child);
+                visit(feature, expected.shortened_to(after, share));
+                branches.push((way.child, share, after));
+            }
         }
     }
 
@@ -322,7 +410,7 @@ impl<'a> TreeBuilder<'a> {
             sizes: Vec::with_capacity(n_nodes),
             expected_lengths: Vec::with_capacity(n_nodes),
             height: 0,
-            nan_right: false,
+            sends_missing_left: true,
         };
         Self { tree, average_path_lengths, next_child: 1 }
     }
@@ -340,7 +428,8 @@ impl<'a> TreeBuilder<'a> {
     pub(crate) fn push_split(&mut self, feature: u16, threshold: f64, size: u32, depth: u32) {
         let first_child = self.next_child;
         self.next_child += 2;
-        self.push(Node { threshold, first_child, feature, nan_right: false }, size, depth);
+        self.tree.sends_missing_left = false;
+        self.push(Node { threshold, first_child, feature, missing: Missing::Both }, size, depth);
     }
 
     fn push(&mut self, node: Node, size: u32, depth: u32) {
@@ -366,21 +455,10 @@ fn expected_length(depth: u32, size: u32, average_path_lengths: &[PathSum]) -> P
 }
 
 /// Walks side by side, each down its own tree with its own row, from the nodes `at` to the leaves.
+/// Missing values go left.
 ///
 /// While one walk waits for its next node, the others are served.
 pub(crate) fn walk_on<const LANES: usize>(
-    trees: [&IsolationTree; LANES],
-    rows: [&[f64]; LANES],
-    at: [u32; LANES],
-) -> [u32; LANES] {
-    if trees.iter().any(|tree| tree.nan_right) {
-        walk_on_with::<true, LANES>(trees, rows, at)
-    } else {
-        walk_on_with::<false, LANES>(trees, rows, at)
-    }
-}
-
-fn walk_on_with<const NAN_RIGHT: bool, const LANES: usize>(
     trees: [&IsolationTree; LANES],
     rows: [&[f64]; LANES],
     mut at: [u32; LANES],
@@ -392,11 +470,16 @@ fn walk_on_with<const NAN_RIGHT: bool, const LANES: usize>(
         for _ in 0..STRIDE {
             for lane in 0..LANES {
                 let node = &nodes[lane][at[lane] as usize];
-                at[lane] = node.child::<NAN_RIGHT>(rows[lane][usize::from(node.feature)]);
+                at[lane] = node.child(rows[lane][usize::from(node.feature)]);
             }
         }
     }
     at
+}
+
+/// Returns `true` if a value of the row is missing.
+pub(crate) fn has_missing(x: &[f64]) -> bool {
+    x.iter().any(|value| value.is_nan())
 }
 
 /// A fault of a tree; [`InvalidForest`] says of which.

@@ -1,35 +1,83 @@
 //! All engines give the bits of a plain walk over the written-down trees.
 
 use isoforest::{
-    Conventions, Engine, Harmonic, InputPrecision, IsolationForest, Params, PathSum, Samples,
-    TreeNode,
+    Conventions, Engine, Harmonic, InputPrecision, IsolationForest, Missing, Params, PathSum,
+    Samples, TreeNode,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// The path sum by its definition: node by node, tree by tree.
-#[expect(clippy::cast_sign_loss, reason = "lengths are not negative")]
 fn plain_path_sum(forest: &IsolationForest, trees: &[Vec<TreeNode>], x: &[f64]) -> PathSum {
     let conventions = forest.conventions();
-    let rounded = |value: f64| match conventions.input_precision {
-        InputPrecision::F64 => value,
-        InputPrecision::F32 => f64::from(value as f32),
-    };
-    let mut sum = 0;
-    for nodes in trees {
-        let mut index = 0;
-        let mut depth = 0;
-        while let TreeNode::Split { feature, threshold, left, right, nan_right } = nodes[index] {
-            let value = rounded(x[feature]);
-            let goes_right = if value.is_nan() { nan_right } else { value > threshold };
-            index = if goes_right { right } else { left };
-            depth += 1;
-        }
-        let TreeNode::Leaf { size } = nodes[index] else { unreachable!("the walk ended") };
-        let c = conventions.harmonic.average_path_length(size as usize);
-        sum += (depth << 40) + (c * 2_f64.powi(40)).round() as u64;
+    let rounded: Vec<f64> = x
+        .iter()
+        .map(|&value| match conventions.input_precision {
+            InputPrecision::F64 => value,
+            InputPrecision::F32 => f64::from(value as f32),
+        })
+        .collect();
+    let sums = trees.iter().map(|nodes| {
+        let sizes = sizes(nodes);
+        let mut mean = 0.0;
+        add_leaves(nodes, &sizes, conventions.harmonic, &rounded, &mut mean, (0, 0, 1.0));
+        fixed_point(mean)
+    });
+    PathSum::from_bits(sums.sum())
+}
+
+/// Returns the number of samples of every node.
+fn sizes(nodes: &[TreeNode]) -> Vec<u32> {
+    let mut sizes = vec![0; nodes.len()];
+    for (index, node) in nodes.iter().enumerate().rev() {
+        sizes[index] = match *node {
+            TreeNode::Split { left, right, .. } => sizes[left] + sizes[right],
+            TreeNode::Leaf { size } => size,
+        };
     }
-    PathSum::from_bits(sum)
+    sizes
+}
+
+#[expect(clippy::cast_sign_loss, reason = "lengths are not negative")]
+fn fixed_point(length: f64) -> u64 {
+    (length * 2_f64.powi(40)).round() as u64
+}
+
+/// Adds the length of each path below a node that `x` takes, weighted by its share, from left to right.
+fn add_leaves(
+    nodes: &[TreeNode],
+    sizes: &[u32],
+    harmonic: Harmonic,
+    x: &[f64],
+    mean: &mut f64,
+    (mut index, mut depth, mut weight): (usize, u64, f64),
+) {
+    while let TreeNode::Split { feature, threshold, left, right, missing } = nodes[index] {
+        depth += 1;
+        index = match (x[feature].is_nan(), missing) {
+            (true, Missing::Both) => {
+                let share = |child: usize| match sizes[index] {
+                    0 => 0.5,
+                    size => f64::from(sizes[child]) / f64::from(size),
+                };
+                let below = (left, depth, weight * share(left));
+                add_leaves(nodes, sizes, harmonic, x, mean, below);
+                weight *= share(right);
+                right
+            }
+            (true, Missing::Right) => right,
+            _ => {
+                if x[feature] > threshold {
+                    right
+                } else {
+                    left
+                }
+            }
+        };
+    }
+    let TreeNode::Leaf { size } = nodes[index] else { unreachable!("the walk ended") };
+    let c = fixed_point(harmonic.average_path_length(size as usize));
+    *mean += weight * (((depth << 40) + c) as f64 / 2_f64.powi(40));
 }
 
 /// Checks every engine that this machine has, on every batch size that takes another way.
@@ -203,7 +251,7 @@ fn engines_agree_on_a_tree_that_is_a_chain() {
             threshold: cut as f64,
             left: 2 * cut + 1,
             right: 2 * cut + 2,
-            nan_right: false,
+            missing: Missing::Left,
         });
         chain.push(TreeNode::Leaf { size: 1 });
     }
@@ -245,7 +293,7 @@ fn engines_agree_on_levels_that_compare_128_features() {
         threshold: (cut % 7) as f64 / 4.0,
         left: 2 * cut + 1,
         right: 2 * cut + 2,
-        nan_right: false,
+        missing: Missing::Left,
     });
     let leaves = (1..=256).map(|size| TreeNode::Leaf { size });
     let tree: Vec<_> = cuts.chain(leaves).collect();
@@ -260,20 +308,24 @@ fn conventions(n_features: usize, input_precision: InputPrecision) -> Convention
 
 /// A tree of `shape.len()` cuts, each at a leaf that the shape picks.
 fn tree_of_shape(
-    shape: &[(prop::sample::Index, usize, f64, bool, u32)],
+    shape: &[(prop::sample::Index, usize, f64, Missing, u32)],
     n_features: usize,
 ) -> Vec<TreeNode> {
     let mut nodes = vec![TreeNode::Leaf { size: 1 }];
-    for &(place, feature, threshold, nan_right, size) in shape {
+    for &(place, feature, threshold, missing, size) in shape {
         let leaves: Vec<usize> = (0..nodes.len())
             .filter(|&index| matches!(nodes[index], TreeNode::Leaf { .. }))
             .collect();
         let (left, right) = (nodes.len(), nodes.len() + 1);
         nodes[*place.get(&leaves)] =
-            TreeNode::Split { feature: feature % n_features, threshold, left, right, nan_right };
+            TreeNode::Split { feature: feature % n_features, threshold, left, right, missing };
         nodes.extend([TreeNode::Leaf { size }, TreeNode::Leaf { size: size / 2 }]);
     }
     nodes
+}
+
+fn missing() -> impl Strategy<Value = Missing> {
+    prop_oneof![18 => Just(Missing::Left), 1 => Just(Missing::Right), 1 => Just(Missing::Both)]
 }
 
 fn threshold() -> impl Strategy<Value = f64> {
@@ -293,7 +345,7 @@ proptest! {
         n_features in 1..40_usize,
         is_f32: bool,
         shapes in vec(
-            vec((any::<prop::sample::Index>(), 0..40_usize, threshold(), prop::bool::weighted(0.05), 0..400_u32), 0..120),
+            vec((any::<prop::sample::Index>(), 0..40_usize, threshold(), missing(), 0..400_u32), 0..120),
             1..40,
         ),
         seed: u64,

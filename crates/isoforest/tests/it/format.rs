@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use isoforest::{DecodeError, FOREST_KIND, FOREST_VERSION, IsolationForest, Params, Samples};
+use isoforest::{
+    DecodeError, FOREST_KIND, FOREST_VERSION, IsolationForest, Missing, Params, Samples, TreeNode,
+};
 
 /// The forest in the golden files, fitted again.
 fn golden_forest() -> IsolationForest {
@@ -33,12 +35,28 @@ fn the_present_version_is_written_to_the_byte() {
     );
 }
 
+/// In version 1, missing values went left; all others go where they go now.
 #[test]
 fn every_version_is_still_read() {
+    let expected = golden_forest();
     for version in 1..=FOREST_VERSION {
         let forest =
             IsolationForest::decode(&std::fs::read(golden_file(version)).unwrap()).unwrap();
-        assert_eq!(forest, golden_forest(), "version {version}");
+        let all_left = |nodes: Vec<TreeNode>| nodes.into_iter().map(sent_left).collect::<Vec<_>>();
+        let trees = |forest: &IsolationForest| forest.to_trees().into_iter().map(all_left);
+        assert!(trees(&forest).eq(trees(&expected)), "version {version}");
+        assert_eq!(forest == expected, version > 1);
+        let row = [300.0, f64::NAN, 20.0];
+        assert_eq!(forest.path_sum(&row) == expected.path_sum(&row), version > 1);
+    }
+}
+
+fn sent_left(node: TreeNode) -> TreeNode {
+    match node {
+        TreeNode::Split { feature, threshold, left, right, .. } => {
+            TreeNode::Split { feature, threshold, left, right, missing: Missing::Left }
+        }
+        leaf @ TreeNode::Leaf { .. } => leaf,
     }
 }
 
@@ -75,7 +93,7 @@ fn the_smallest_forest_has_the_documented_bytes() {
     let bytes = IsolationForest::fit(&samples, &params).unwrap().forest.encode();
 
     let (header, payload) = bytes.split_at(isoforest::envelope::HEADER_LEN);
-    assert_eq!(header[..20], *b"\x89IFO\r\n\x1a\n\x01\0\0\0\x2e\0\0\0\0\0\0\0");
+    assert_eq!(header[..20], *b"\x89IFO\r\n\x1a\n\x02\0\0\0\x2e\0\0\0\0\0\0\0");
     assert_eq!(
         payload,
         [

@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use isoforest::{Conventions, Harmonic, InputPrecision, IsolationForest, Samples, TreeNode};
+use isoforest::{
+    Conventions, Harmonic, InputPrecision, IsolationForest, Missing, Samples, TreeNode,
+};
 use serde_json::Value;
 
 #[test]
@@ -40,6 +42,8 @@ fn check(file: &Path) {
         assert!((-score - expected[i]).abs() <= 1e-12, "{place}: {score} for {}", expected[i]);
         assert!((-score - offset - decisions[i]).abs() <= 1e-12, "{place}: decision_function");
         assert_eq!(score.to_bits(), in_batch[i].to_bits(), "{place}: one event and a batch differ");
+        let exponent = forest.contributions(x).iter().sum::<f64>() - 1.0;
+        assert!((exponent.exp2() - score).abs() <= 1e-9, "{place}: the contributions add up");
         let predicted = if threshold.is_exceeded_by(forest.path_sum(x)) { -1.0 } else { 1.0 };
         assert_eq!(predicted, predictions[i], "{place}: predict, {}", decisions[i]);
         let on_the_cut = forest.threshold_above(-expected[i]);
@@ -81,7 +85,11 @@ fn import_tree(tree: &Value) -> Vec<TreeNode> {
                 threshold: tree["threshold"][i].as_f64().unwrap(),
                 left,
                 right: index(&tree["right"][i]).unwrap(),
-                nan_right: !tree["miss_left"][i].as_bool().unwrap(),
+                missing: if tree["miss_left"][i].as_bool().unwrap() {
+                    Missing::Left
+                } else {
+                    Missing::Right
+                },
             },
         })
         .collect()
