@@ -1,6 +1,7 @@
 //! Small requests with large answers that are not read.
 //!
-//! Seen to fail with a server that makes the answer to a batch in one piece and names every fault.
+//! Seen to fail with a server that makes the answer to a batch in one piece and names every fault, and with
+//! one that lists the events of a batch that waits for its turn.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -12,16 +13,18 @@ use rig::request;
 
 use crate::Verdict;
 use crate::load;
+use crate::open_files::allow_open_files;
 use crate::stage::Stage;
 
-/// More memory than a server needs for all its budgets together, and half of what the unit in `deploy` allows.
-const RESIDENT_KIB_MAX: u64 = 256 * 1024;
+/// More memory than a server needs for all its budgets together, and less than the unit in `deploy` allows.
+const RESIDENT_KIB_MAX: u64 = 320 * 1024;
 const N_EVENTS: usize = 10_000;
-const N_CONNECTIONS: usize = 120;
+const N_CONNECTIONS: usize = 2_500;
 /// Time for the server to do what it can for clients that do not read.
 const UNREAD: Duration = Duration::from_secs(3);
 
 pub(crate) fn cause(stage: &Stage) -> anyhow::Result<Verdict> {
+    allow_open_files(N_CONNECTIONS)?;
     let narrow = attempt(stage, 3)?;
     let wide = attempt(stage, 500)?;
     let widest = attempt(stage, 1_000)?;

@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod model;
 mod nthfail;
+mod open_files;
 mod powercut;
 mod race;
 mod record;

@@ -13,6 +13,7 @@ use rig::{ServerProcess, request};
 
 use crate::Verdict;
 use crate::load;
+use crate::open_files::allow_open_files;
 use crate::stage::Stage;
 
 /// All of them have to be gone after so long.
@@ -134,24 +135,4 @@ fn is_open(stream: &mut TcpStream) -> bool {
             Err(error) => return error.kind() == ErrorKind::WouldBlock,
         }
     }
-}
-
-/// Asks the system for enough open files.
-#[cfg(unix)]
-fn allow_open_files(n_connections: usize) -> anyhow::Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let wanted = n_connections as u64 + 100;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= wanted) {
-        return Ok(());
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
-        .context("the system does not allow so many open files")
-}
-
-/// Does nothing: there is no such limit.
-#[cfg(not(unix))]
-fn allow_open_files(_n_connections: usize) -> anyhow::Result<()> {
-    Ok(())
 }

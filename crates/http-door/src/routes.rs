@@ -12,6 +12,7 @@ mod predict_batch;
 mod refusals;
 mod series;
 mod stations;
+mod texts;
 
 use axum::Router;
 use axum::http::HeaderValue;

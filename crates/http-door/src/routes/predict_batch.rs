@@ -1,6 +1,5 @@
 //! `POST /predict/batch`: many events in one request, each with its own answer.
 
-use std::fmt;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -10,9 +9,6 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::{self, StreamExt as _};
 use pipeline::{Explain, Model};
 use sensor::{FeatureSchema, InvalidEvent};
-use serde::Deserializer as _;
-use serde::de::{SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use store::{KeepError, Store};
 use utoipa::ToSchema;
 use wire::{EventBody, PredictionBody, ProblemBody, line};
@@ -22,9 +18,10 @@ use crate::api::Api;
 use crate::api_error::ApiError;
 use crate::body::{BatchBody, BatchFormat, Held};
 use crate::json::JSON;
-use crate::limits::{ANSWER_PART_BYTES, ANSWER_TIMEOUT, BATCH_EVENTS_MAX};
+use crate::limits::{ANSWER_PART_BYTES, ANSWER_TIMEOUT};
 use crate::query::{self, Query};
 use crate::routes::predict::answer;
+use crate::routes::texts::Texts;
 use crate::shares::Client;
 
 /// The outcome of an event of a batch.
@@ -69,7 +66,8 @@ pub(crate) async fn predict_batch(
 ) -> Result<Response, ApiError> {
     let explain = query.take("explain", query::explain).unwrap_or(Explain::Anomalies);
     query.finish()?;
-    let texts = split(&api, body.bytes.clone(), format).await?;
+    let bytes = body.bytes.clone();
+    let texts = api.pipeline.processors.run(move || Texts::of(bytes, format)).await??;
     let mut batch = Batch::new(api, client, explain, format, texts, body);
     let room = tokio::time::timeout(ANSWER_TIMEOUT, batch.room()).await;
     let first = batch.next_part(room.map_err(|_| ApiError::AnswersFull)?).await?;
@@ -95,21 +93,6 @@ pub(crate) async fn predict_batch(
     Ok(response)
 }
 
-/// Finds the events of a batch, on a thread for work that takes a while.
-async fn split(api: &Api, bytes: Bytes, format: BatchFormat) -> Result<Vec<Bytes>, ApiError> {
-    let split = move || match format {
-        BatchFormat::Array => elements(&bytes),
-        BatchFormat::Lines => Ok(lines(&bytes)),
-    };
-    let texts = api.pipeline.processors.run(split).await??;
-    let is_too_long = texts.len() > BATCH_EVENTS_MAX;
-    if is_too_long {
-        Err(ApiError::TooManyEvents { n_events_max: BATCH_EVENTS_MAX })
-    } else {
-        Ok(texts)
-    }
-}
-
 /// A batch, which is judged, stored and answered in parts, each when there is memory for its answers.
 struct Batch {
     api: Api,
@@ -118,7 +101,7 @@ struct Batch {
     model: Arc<Model>,
     explain: Explain,
     format: BatchFormat,
-    texts: std::vec::IntoIter<Bytes>,
+    texts: Texts,
     /// Events of a part, which is stored in one transaction.
     part_len: usize,
     /// The largest size of an answer, in bytes.
@@ -136,7 +119,7 @@ impl Batch {
         client: Client,
         explain: Explain,
         format: BatchFormat,
-        texts: Vec<Bytes>,
+        texts: Texts,
         body: Held,
     ) -> Self {
         let model = api.pipeline.models.current();
@@ -148,7 +131,7 @@ impl Batch {
             model,
             explain,
             format,
-            texts: texts.into_iter(),
+            texts,
             answer_len,
             n_answered: 0,
             has_failed: false,
@@ -170,7 +153,7 @@ impl Batch {
     ///
     /// Fails when not even the first part could be stored.
     async fn next_part(&mut self, room: Room) -> Result<Bytes, ApiError> {
-        let texts: Vec<Bytes> = self.texts.by_ref().take(self.part_len).collect();
+        let texts = self.next_texts().await?;
         let mut text = String::new();
         if self.n_answered == 0 && self.format == BatchFormat::Array {
             text.push('[');
@@ -201,6 +184,15 @@ impl Batch {
         Ok(room.hold(text))
     }
 
+    /// Takes the texts of the next part, on a thread for work that takes a while.
+    async fn next_texts(&mut self) -> Result<Vec<Bytes>, ApiError> {
+        let (mut texts, n_texts) = (self.texts.clone(), self.part_len);
+        let take = move || (texts.take(n_texts), texts);
+        let (taken, rest) = self.api.pipeline.processors.run(take).await?;
+        self.texts = rest;
+        Ok(taken)
+    }
+
     fn add(&mut self, text: &mut String, answer: &impl serde::Serialize) {
         if self.n_answered > 0 && self.format == BatchFormat::Array {
             text.push(',');
@@ -210,52 +202,17 @@ impl Batch {
     }
 }
 
-/// Returns the largest size of the answer to an event, in bytes: a prediction with an attribution for
-/// each feature, or a refusal with all listed faults.
+/// Returns the largest size of the answer to an event, in bytes: a prediction with an attribution and an
+/// excess for each feature, or a refusal with all listed faults.
 fn answer_len_max(schema: &FeatureSchema) -> usize {
     const HEAD_LEN: usize = 512;
-    const ATTRIBUTION_LEN: usize = 96;
+    const ATTRIBUTION_LEN: usize = 120;
+    const EXCESS_LEN: usize = 64;
     const FAULT_LEN: usize = 160;
-    let attributions = schema.features().iter().map(|feature| feature.name.len() + ATTRIBUTION_LEN);
+    let features = schema.features().iter();
+    let explanations =
+        features.map(|feature| 2 * feature.name.len() + ATTRIBUTION_LEN + EXCESS_LEN);
     let longest_name = schema.features().iter().map(|feature| feature.name.len()).max();
     let faults = InvalidEvent::FAULTS_MAX * (longest_name.unwrap_or_default() + FAULT_LEN);
-    HEAD_LEN + attributions.sum::<usize>().max(faults)
-}
-
-/// Returns the texts of the elements of an array, whatever they are; those beyond one too many are not kept.
-fn elements(bytes: &Bytes) -> Result<Vec<Bytes>, ApiError> {
-    struct Elements<'a>(&'a Bytes);
-
-    impl<'de> Visitor<'de> for Elements<'de> {
-        type Value = Vec<Bytes>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Bytes>, A::Error> {
-            let mut elements = Vec::new();
-            while let Some(element) = seq.next_element::<&RawValue>()? {
-                if elements.len() <= BATCH_EVENTS_MAX {
-                    elements.push(self.0.slice_ref(element.get().as_bytes()));
-                }
-            }
-            Ok(elements)
-        }
-    }
-
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let elements = json.deserialize_seq(Elements(bytes)).map_err(|_| ApiError::NotABatch)?;
-    json.end().map_err(|_| ApiError::NotABatch)?;
-    Ok(elements)
-}
-
-/// Returns the lines that hold anything, up to one too many.
-fn lines(bytes: &Bytes) -> Vec<Bytes> {
-    bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-        .take(BATCH_EVENTS_MAX + 1)
-        .map(|line| bytes.slice_ref(line))
-        .collect()
+    HEAD_LEN + explanations.sum::<usize>().max(faults)
 }
