@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             prediction.anomaly_score, prediction.p_value
         );
         if prediction.is_anomaly {
-            println!("    {}", detector.meta().reasons(&prediction));
+            println!("    {}", detector.reasons(&prediction));
         }
     }
     Ok(())

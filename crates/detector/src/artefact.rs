@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use isoforest::{DecodeError, IsolationForest, PathSum, envelope};
-use sensor::{Feature, FeatureSchema, InvalidSchema};
+use sensor::{Evidence, Feature, FeatureSchema, InvalidSchema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::calibration::{Calibration, Cut};
+use crate::artefact::ArtefactError::Inconsistent;
+use crate::calibration::{AlarmRule, Calibration};
+use crate::judge::{Column, Judge, Relation, Strangeness, Tail, TailParts};
 
 /// The first eight bytes of an `isoforest.bin`.
 pub const DETECTOR_KIND: [u8; 8] = *b"\x89IFD\r\n\x1a\n";
@@ -33,10 +35,14 @@ pub enum ArtefactError {
 pub(crate) struct Parts {
     pub(crate) schema: FeatureSchema,
     pub(crate) forest: IsolationForest,
+    /// Out-of-bag path sums, ascending: the most anomalous first.
+    pub(crate) sums: Vec<PathSum>,
+    /// The views beside the forest; detectors of version 1 have none.
+    pub(crate) judge: Option<Judge>,
     pub(crate) calibration: Calibration,
 }
 
-/// The payload of all versions, whose forests differ. Names and columns are borrowed from it: their length is checked
+/// The payload of version 1. Names and columns are borrowed from it: their length is checked
 /// against the bytes that are there before anything is made from them.
 #[derive(Serialize, Deserialize)]
 struct DetectorV1<'a> {
@@ -47,6 +53,20 @@ struct DetectorV1<'a> {
     sums: &'a [u8],
     /// A forest in its own envelope.
     forest: &'a [u8],
+}
+
+/// The payload of version 2.
+#[derive(Serialize, Deserialize)]
+struct DetectorV2<'a> {
+    #[serde(borrow)]
+    features: Vec<FeatureV1<'a>>,
+    rule: RuleV2,
+    /// A `u64` an out-of-bag path sum, ascending.
+    sums: &'a [u8],
+    /// A forest in its own envelope.
+    forest: &'a [u8],
+    #[serde(borrow)]
+    judge: Option<JudgeV2<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,78 +84,249 @@ enum CutV1 {
     Contamination { share: f64, lower: u64, upper: u64, weight: f64 },
 }
 
+#[derive(Serialize, Deserialize)]
+enum RuleV2 {
+    FalseAlarmRate { rate: f64 },
+    Contamination { share: f64, limit: f64 },
+}
+
+/// The views beside the forest.
+#[derive(Serialize, Deserialize)]
+struct JudgeV2<'a> {
+    /// Upper and lower tail of each feature, then those of its residuals, then the scales of the views.
+    tails: Vec<TailV2>,
+    /// The features that vary.
+    columns: Vec<ColumnV2>,
+    /// An `f64` a value of the upper triangle of the inverse of their correlations, row after row.
+    precision: &'a [u8],
+    /// An `f64` a training row: how strange it is, descending.
+    normal: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct TailV2 {
+    n: u32,
+    knots: Vec<(f64, u32)>,
+    step: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ColumnV2 {
+    feature: u32,
+    center: f64,
+    scale: f64,
+}
+
 impl Parts {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let Self { schema, forest, calibration } = self;
-        let features = schema.features().iter().map(|feature| FeatureV1 {
+        let Self { schema, forest, sums, judge, calibration } = self;
+        let features = schema.features().iter().map(FeatureV1::from);
+        let rule = match calibration.rule() {
+            AlarmRule::FalseAlarmRate(rate) => RuleV2::FalseAlarmRate { rate },
+            AlarmRule::Contamination(share) => {
+                RuleV2::Contamination { share, limit: calibration.limit() }
+            }
+        };
+        let sums: Vec<u8> = sums.iter().flat_map(|sum| sum.to_bits().to_le_bytes()).collect();
+        let forest = forest.encode();
+        let (precision, normal);
+        let judge = match judge {
+            None => None,
+            Some(judge) => {
+                let (columns, upper) = judge.relation.to_parts();
+                precision = bytes(&upper);
+                normal = bytes(calibration.normal());
+                Some(JudgeV2 {
+                    tails: judge.all_tails().map(|tail| TailV2::from(tail.to_parts())).collect(),
+                    columns: columns.iter().map(ColumnV2::from).collect(),
+                    precision: &precision,
+                    normal: &normal,
+                })
+            }
+        };
+        let detector =
+            DetectorV2 { features: features.collect(), rule, sums: &sums, forest: &forest, judge };
+        envelope::seal(DETECTOR_KIND, DETECTOR_VERSION, &detector)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ArtefactError> {
+        match envelope::version(bytes) {
+            Some(1) => Self::decode_v1(bytes),
+            _ => Self::decode_v2(bytes),
+        }
+    }
+
+    fn decode_v1(bytes: &[u8]) -> Result<Self, ArtefactError> {
+        let detector: DetectorV1<'_> = envelope::open(DETECTOR_KIND, 1, bytes)?;
+        let (schema, forest) = schema_and_forest(detector.features, detector.forest)?;
+        let sums = path_sums(detector.sums)?;
+        let (rule, limit) = match detector.cut {
+            CutV1::FalseAlarmRate { rate } => (AlarmRule::FalseAlarmRate(rate), 0.0),
+            CutV1::Contamination { share, lower, upper, weight } => {
+                if lower > upper || !(0.0..1.0).contains(&weight) {
+                    return Err(Inconsistent("the cut lies outside of its neighbours"));
+                }
+                let [lower, upper] =
+                    [lower, upper].map(|sum| forest.score(PathSum::from_bits(sum)));
+                let threshold = forest.threshold_above(lower + (upper - lower) * weight);
+                let least = threshold.least_anomalous().map_or(0, |sum| sum.to_bits() + 1);
+                (AlarmRule::Contamination(share), by_forest(PathSum::from_bits(least)))
+            }
+        };
+        let calibration = calibration(rule, by_sums(&sums), limit)?;
+        Ok(Self { schema, forest, sums, judge: None, calibration })
+    }
+
+    fn decode_v2(bytes: &[u8]) -> Result<Self, ArtefactError> {
+        let detector: DetectorV2<'_> = envelope::open(DETECTOR_KIND, DETECTOR_VERSION, bytes)?;
+        let (schema, forest) = schema_and_forest(detector.features, detector.forest)?;
+        let sums = path_sums(detector.sums)?;
+        let (rule, limit) = match detector.rule {
+            RuleV2::FalseAlarmRate { rate } => (AlarmRule::FalseAlarmRate(rate), 0.0),
+            RuleV2::Contamination { share, limit } => (AlarmRule::Contamination(share), limit),
+        };
+        let (judge, normal) = match detector.judge {
+            None => (None, by_sums(&sums)),
+            Some(judge) => {
+                let normal = numbers(judge.normal)?;
+                (Some(judge.decode(schema.len())?), normal)
+            }
+        };
+        let calibration = calibration(rule, normal, limit)?;
+        Ok(Self { schema, forest, sums, judge, calibration })
+    }
+
+    /// Says how strange a row with this path sum is.
+    pub(crate) fn strangeness(&self, row: &[f64], sum: PathSum) -> Strangeness {
+        match &self.judge {
+            Some(judge) => judge.strangeness(row, self.forest.exponent(sum)),
+            None => Strangeness { value: by_forest(sum), evidence: Evidence::Forest },
+        }
+    }
+
+    /// Returns the score from which the forest alone calls an event anomalous.
+    pub(crate) fn threshold(&self) -> f64 {
+        let limit = self.calibration.limit();
+        match &self.judge {
+            Some(judge) => judge.forest_at(limit).exp2().clamp(f64::MIN_POSITIVE, 1.0),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturation is what is wanted"
+            )]
+            None => match (-limit) as u64 {
+                0 => 1.0,
+                below => self.forest.score(PathSum::from_bits(below - 1)),
+            },
+        }
+    }
+}
+
+impl<'a> From<&'a Feature> for FeatureV1<'a> {
+    fn from(feature: &'a Feature) -> Self {
+        Self {
             name: &feature.name,
             unit: feature.unit.as_deref(),
             minimum: feature.minimum,
             maximum: feature.maximum,
             optional: feature.optional,
-        });
-        let cut = match calibration.cut {
-            Cut::FalseAlarmRate(rate) => CutV1::FalseAlarmRate { rate },
-            Cut::Contamination { share, lower, upper, weight } => CutV1::Contamination {
-                share,
-                lower: lower.to_bits(),
-                upper: upper.to_bits(),
-                weight,
-            },
-        };
-        let sums: Vec<u8> =
-            calibration.sums.iter().flat_map(|sum| sum.to_bits().to_le_bytes()).collect();
-        let forest = forest.encode();
-        let detector =
-            DetectorV1 { features: features.collect(), cut, sums: &sums, forest: &forest };
-        envelope::seal(DETECTOR_KIND, DETECTOR_VERSION, &detector)
+        }
     }
+}
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ArtefactError> {
-        use ArtefactError::Inconsistent;
-
-        let detector: DetectorV1<'_> = envelope::open(DETECTOR_KIND, DETECTOR_VERSION, bytes)?;
-        let features = detector.features.into_iter().map(|feature| Feature {
+impl From<FeatureV1<'_>> for Feature {
+    fn from(feature: FeatureV1<'_>) -> Self {
+        Self {
             name: feature.name.into(),
             unit: feature.unit.map(String::from),
             minimum: feature.minimum,
             maximum: feature.maximum,
             optional: feature.optional,
-        });
-        let schema = FeatureSchema::new(features.collect())?;
-        let forest = IsolationForest::decode(detector.forest)?;
-        if forest.conventions().n_features != schema.len() {
-            return Err(Inconsistent("the forest has another number of features than the schema"));
         }
-
-        let (sums, []) = detector.sums.as_chunks::<8>() else {
-            return Err(Inconsistent("a path sum is cut off"));
-        };
-        let sums: Vec<PathSum> =
-            sums.iter().map(|&bytes| PathSum::from_bits(u64::from_le_bytes(bytes))).collect();
-        if sums.is_empty() || !sums.is_sorted() {
-            return Err(Inconsistent("path sums are missing or out of order"));
-        }
-        let cut = match detector.cut {
-            CutV1::FalseAlarmRate { rate } => Cut::FalseAlarmRate(rate),
-            CutV1::Contamination { share, lower, upper, weight } => {
-                if lower > upper || !(0.0..1.0).contains(&weight) {
-                    return Err(Inconsistent("the cut lies outside of its neighbours"));
-                }
-                Cut::Contamination {
-                    share,
-                    lower: PathSum::from_bits(lower),
-                    upper: PathSum::from_bits(upper),
-                    weight,
-                }
-            }
-        };
-        let calibration = Calibration { sums, cut };
-        if !calibration.is_usable() {
-            return Err(Inconsistent("the alarm rule asks for more than the path sums can tell"));
-        }
-        Ok(Self { schema, forest, calibration })
     }
+}
+
+impl JudgeV2<'_> {
+    fn decode(self, n_features: usize) -> Result<Judge, ArtefactError> {
+        let tails = self.tails.into_iter().map(|TailV2 { n, knots, step }| {
+            Tail::from_parts(&TailParts { n, knots, step }).ok_or(Inconsistent("a tail is none"))
+        });
+        let columns = self.columns.into_iter().map(|ColumnV2 { feature, center, scale }| Column {
+            feature,
+            center,
+            scale,
+        });
+        let relation =
+            Relation::from_parts(columns.collect(), &numbers(self.precision)?, n_features);
+        let relation = relation.ok_or(Inconsistent("the relation of the features is none"))?;
+        Judge::from_parts(tails.collect::<Result<_, _>>()?, relation, n_features)
+            .ok_or(Inconsistent("there are more or fewer tails than the features need"))
+    }
+}
+
+impl From<TailParts> for TailV2 {
+    fn from(TailParts { n, knots, step }: TailParts) -> Self {
+        Self { n, knots, step }
+    }
+}
+
+impl From<&Column> for ColumnV2 {
+    fn from(&Column { feature, center, scale }: &Column) -> Self {
+        Self { feature, center, scale }
+    }
+}
+
+fn schema_and_forest(
+    features: Vec<FeatureV1<'_>>,
+    forest: &[u8],
+) -> Result<(FeatureSchema, IsolationForest), ArtefactError> {
+    let schema = FeatureSchema::new(features.into_iter().map(Feature::from).collect())?;
+    let forest = IsolationForest::decode(forest)?;
+    if forest.conventions().n_features != schema.len() {
+        return Err(Inconsistent("the forest has another number of features than the schema"));
+    }
+    Ok((schema, forest))
+}
+
+fn calibration(
+    rule: AlarmRule,
+    normal: Vec<f64>,
+    limit: f64,
+) -> Result<Calibration, ArtefactError> {
+    let calibration = Calibration::from_parts(rule, normal, limit);
+    calibration.ok_or(Inconsistent("the alarm rule asks for more than the calibration can tell"))
+}
+
+/// Returns how strange the forest alone finds a row, rising with strangeness.
+fn by_forest(sum: PathSum) -> f64 {
+    -(sum.to_bits() as f64)
+}
+
+fn by_sums(sums: &[PathSum]) -> Vec<f64> {
+    sums.iter().map(|&sum| by_forest(sum)).collect()
+}
+
+fn path_sums(bytes: &[u8]) -> Result<Vec<PathSum>, ArtefactError> {
+    let (sums, []) = bytes.as_chunks::<8>() else {
+        return Err(Inconsistent("a path sum is cut off"));
+    };
+    let sums: Vec<PathSum> =
+        sums.iter().map(|&bytes| PathSum::from_bits(u64::from_le_bytes(bytes))).collect();
+    if sums.is_empty() || !sums.is_sorted() {
+        return Err(Inconsistent("path sums are missing or out of order"));
+    }
+    Ok(sums)
+}
+
+fn bytes(numbers: &[f64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+fn numbers(bytes: &[u8]) -> Result<Vec<f64>, ArtefactError> {
+    let (numbers, []) = bytes.as_chunks::<8>() else {
+        return Err(Inconsistent("a number is cut off"));
+    };
+    Ok(numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
 }
 
 /// Returns the SHA-256 of bytes in hex.

@@ -1,14 +1,12 @@
-//! The calibration: path sums of normal events, and the cut made from them.
-
-use isoforest::{IsolationForest, PathSum, Threshold, TrainingPathSums};
+//! The calibration: how strange normal events are, and from where on an event is an anomaly.
 
 /// When an event is called anomalous.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum AlarmRule {
     /// When its p-value is at most this share of normal events; between 0 and 1.
     FalseAlarmRate(f64),
-    /// When its score is above that of all but this share of the training events, which are taken
-    /// to be contaminated; above 0 and up to 0.5. This is scikit-learn's rule of the same name.
+    /// When it is stranger than all but this share of the training events, which are taken to be
+    /// contaminated; above 0 and up to 0.5. This is scikit-learn's rule of the same name.
     Contamination(f64),
 }
 
@@ -35,69 +33,90 @@ impl AlarmRule {
     }
 }
 
-/// The path sums of normal events, and how the cut is made from them. All integers, so that no
-/// logarithm of a platform gets into a file.
+/// The strangeness of normal events, and the limit made from it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Calibration {
-    /// Out-of-bag sums, ascending: the most anomalous first.
-    pub(crate) sums: Vec<PathSum>,
-    pub(crate) cut: Cut,
-}
-
-/// The place of the cut.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Cut {
-    FalseAlarmRate(f64),
-    /// Between two neighbours among the in-sample sums, `weight` of the way from the lower one.
-    Contamination {
-        share: f64,
-        lower: PathSum,
-        upper: PathSum,
-        weight: f64,
-    },
+    rule: AlarmRule,
+    /// Of training events, each judged as if it had not been learnt; the strangest first.
+    normal: Vec<f64>,
+    /// An event that is stranger is an anomaly.
+    limit: f64,
 }
 
 impl Calibration {
-    /// Sorts the path sums of a fit and places the cut.
-    pub(crate) fn new(sums: TrainingPathSums, rule: AlarmRule) -> Self {
-        let mut out_of_bag: Vec<PathSum> = sums.out_of_bag.into_iter().flatten().collect();
-        out_of_bag.sort_unstable();
-        let cut = match rule {
-            AlarmRule::FalseAlarmRate(rate) => Cut::FalseAlarmRate(rate),
-            AlarmRule::Contamination(share) => {
-                let mut in_sample = sums.in_sample;
-                in_sample.sort_unstable();
-                let rank = (in_sample.len() - 1) as f64 * share;
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a rank is an index"
-                )]
-                let index = rank.floor() as usize;
-                let lower = in_sample[index];
-                let upper = in_sample[(index + 1).min(in_sample.len() - 1)];
-                Cut::Contamination { share, lower, upper, weight: rank - rank.floor() }
-            }
-        };
-        Self { sums: out_of_bag, cut }
+    /// Calibrates for a false-alarm rate; `None` when so few events cannot tell so small a rate.
+    pub(crate) fn for_rate(normal: Vec<f64>, rate: f64) -> Option<Self> {
+        let rule = AlarmRule::FalseAlarmRate(rate);
+        let mut calibration = Self { rule, normal: descending(normal), limit: f64::INFINITY };
+        if !rule.is_valid() || calibration.p_value_of_rank(0) > rate {
+            return None;
+        }
+        calibration.limit = calibration.normal[calibration.n_tolerated(rate)];
+        Some(calibration)
     }
 
-    /// Returns `true` if the rule can be kept: the smallest p-value there is depends on the number of sums.
-    pub(crate) fn is_usable(&self) -> bool {
-        let rule = self.rule();
+    /// Calibrates for a contamination. `all` says how strange each of the training events is to what was
+    /// learnt from them.
+    pub(crate) fn for_contamination(normal: Vec<f64>, share: f64, all: Vec<f64>) -> Self {
+        let all = descending(all);
+        let rank = (all.len() - 1) as f64 * share;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank is an index"
+        )]
+        let index = rank.floor() as usize;
+        let [stranger, other] = [index, index + 1].map(|index| all[index.min(all.len() - 1)]);
+        let limit = stranger + (other - stranger) * (rank - rank.floor());
+        Self { rule: AlarmRule::Contamination(share), normal: descending(normal), limit }
+    }
+
+    /// Takes over a calibration that was written down; `None` when it is none.
+    pub(crate) fn from_parts(rule: AlarmRule, normal: Vec<f64>, limit: f64) -> Option<Self> {
+        if normal.is_empty() || normal.iter().any(|value| value.is_nan()) {
+            return None;
+        }
         match rule {
-            AlarmRule::FalseAlarmRate(rate) => rule.is_valid() && self.p_value_of_rank(0) <= rate,
-            AlarmRule::Contamination(_) => rule.is_valid(),
+            AlarmRule::FalseAlarmRate(rate) => Self::for_rate(normal, rate),
+            AlarmRule::Contamination(_) => (rule.is_valid() && !limit.is_nan()).then(|| Self {
+                rule,
+                normal: descending(normal),
+                limit,
+            }),
         }
     }
 
-    /// Returns the share of normal events that score as high, in (0, 1]; the event itself counts as one.
-    pub(crate) fn p_value(&self, sum: PathSum) -> f64 {
-        self.p_value_of_rank(self.sums.partition_point(|&normal| normal <= sum))
+    /// Returns the same calibration for another false-alarm rate; `None` when so few events cannot tell it.
+    pub(crate) fn with_rate(&self, rate: f64) -> Option<Self> {
+        Self::for_rate(self.normal.clone(), rate)
+    }
+
+    /// Returns how strange normal events are, the strangest first.
+    pub(crate) fn normal(&self) -> &[f64] {
+        &self.normal
+    }
+
+    pub(crate) fn rule(&self) -> AlarmRule {
+        self.rule
+    }
+
+    /// Returns what anomalies are stranger than.
+    pub(crate) fn limit(&self) -> f64 {
+        self.limit
+    }
+
+    /// Returns `true` if an event as strange as this is an anomaly.
+    pub(crate) fn is_anomaly(&self, strangeness: f64) -> bool {
+        strangeness > self.limit
+    }
+
+    /// Returns the share of normal events that are as strange, in (0, 1]; the event itself counts as one.
+    pub(crate) fn p_value(&self, strangeness: f64) -> f64 {
+        self.p_value_of_rank(self.normal.partition_point(|&normal| normal >= strangeness))
     }
 
     fn p_value_of_rank(&self, n_as_strange: usize) -> f64 {
-        (n_as_strange + 1) as f64 / (self.sums.len() + 1) as f64
+        (n_as_strange + 1) as f64 / (self.normal.len() + 1) as f64
     }
 
     /// Returns how many normal events may be as strange as an anomaly: the most for which the p-value is
@@ -109,100 +128,65 @@ impl Calibration {
     )]
     fn n_tolerated(&self, rate: f64) -> usize {
         // Close above the answer; the p-value itself decides, so that both always agree.
-        let mut n_tolerated = (rate * self.sums.len() as f64).ceil() as usize;
+        let mut n_tolerated = (rate * self.normal.len() as f64).ceil() as usize;
         while n_tolerated > 0 && self.p_value_of_rank(n_tolerated) > rate {
             n_tolerated -= 1;
         }
         n_tolerated
     }
+}
 
-    pub(crate) fn rule(&self) -> AlarmRule {
-        match self.cut {
-            Cut::FalseAlarmRate(rate) => AlarmRule::FalseAlarmRate(rate),
-            Cut::Contamination { share, .. } => AlarmRule::Contamination(share),
-        }
-    }
-
-    /// Returns the cut, and the score at which it is shown.
-    pub(crate) fn threshold(&self, forest: &IsolationForest) -> (Threshold, f64) {
-        match self.cut {
-            Cut::FalseAlarmRate(rate) => {
-                let threshold = Threshold::below(self.sums[self.n_tolerated(rate)]);
-                let shown = threshold.least_anomalous().map_or(1.0, |sum| forest.score(sum));
-                (threshold, shown)
-            }
-            Cut::Contamination { lower, upper, weight, .. } => {
-                let (lower, upper) = (forest.score(lower), forest.score(upper));
-                let score = lower + (upper - lower) * weight;
-                (forest.threshold_above(score), score)
-            }
-        }
-    }
+fn descending(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_unstable_by(|a, b| b.total_cmp(a));
+    values
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn calibration(n: u64, rule: AlarmRule) -> Calibration {
-        // In descending order, as a fit may give them; every sum occurs once.
-        let sums: Vec<PathSum> = (1..=n).rev().map(|i| PathSum::from_bits(i << 40)).collect();
-        let out_of_bag = sums.iter().copied().map(Some).collect();
-        Calibration::new(TrainingPathSums { in_sample: sums, out_of_bag }, rule)
-    }
-
-    fn forest() -> IsolationForest {
-        let samples = isoforest::Samples::new(&[0.0, 1.0, 2.0, 4.0], 1).unwrap();
-        let params = isoforest::Params { n_trees: 1, ..isoforest::Params::default() };
-        IsolationForest::fit(&samples, &params).unwrap().forest
+    /// In any order, as a fit may give them; every value occurs once.
+    fn normal(n: u32) -> Vec<f64> {
+        (1..=n).map(f64::from).collect()
     }
 
     #[test]
     fn the_cut_and_the_p_value_agree_for_every_rate() {
         for n in [1, 2, 3, 9, 99, 100, 299, 1_000] {
             for rate in [0.001, 0.01, 0.05, 0.07, 0.1, 0.29, 1.0 / 3.0, 0.5, 0.999] {
-                let calibration = calibration(n, AlarmRule::FalseAlarmRate(rate));
-                if !calibration.is_usable() {
-                    continue;
-                }
-                let (threshold, _) = calibration.threshold(&forest());
-                for bits in
-                    (0..=n + 1).flat_map(|i| [(i << 40).saturating_sub(1), i << 40, (i << 40) + 1])
-                {
-                    let sum = PathSum::from_bits(bits);
-                    let is_anomaly = calibration.p_value(sum) <= rate;
-                    assert_eq!(
-                        threshold.is_exceeded_by(sum),
-                        is_anomaly,
-                        "n {n}, rate {rate}, sum {bits}"
-                    );
+                let Some(calibration) = Calibration::for_rate(normal(n), rate) else { continue };
+                for value in (0..=n + 1).map(f64::from) {
+                    for value in [value.next_down(), value, value.next_up()] {
+                        let is_anomaly = calibration.p_value(value) <= rate;
+                        assert_eq!(
+                            calibration.is_anomaly(value),
+                            is_anomaly,
+                            "n {n}, rate {rate}, {value}"
+                        );
+                    }
                 }
             }
         }
+        assert_eq!(Calibration::for_rate(normal(98), 0.01), None);
+        assert!(Calibration::for_rate(normal(99), 0.01).is_some());
     }
 
     #[test]
     fn p_values_count_normal_events_that_are_as_strange() {
-        let calibration = calibration(99, AlarmRule::default());
-        assert_eq!(calibration.p_value(PathSum::ZERO), 0.01);
-        assert_eq!(calibration.p_value(PathSum::from_bits(1 << 40)), 0.02);
-        assert_eq!(calibration.p_value(PathSum::from_bits(1 << 50)), 1.0);
+        let calibration = Calibration::for_rate(normal(99), 0.01).unwrap();
+        assert_eq!(calibration.p_value(f64::INFINITY), 0.01);
+        assert_eq!(calibration.p_value(99.0), 0.02);
+        assert_eq!(calibration.p_value(0.0), 1.0);
+        assert_eq!(calibration.with_rate(0.001), None);
+        assert_eq!(calibration.with_rate(0.02).unwrap().limit(), 98.0);
     }
 
     #[test]
-    fn contamination_cuts_between_the_training_scores() {
-        let forest = forest();
-        // Rank 0.1 * 10 = 1: on the second strangest of eleven, which is not above its own score.
-        let (threshold, score) = calibration(11, AlarmRule::Contamination(0.1)).threshold(&forest);
-        assert_eq!(score, forest.score(PathSum::from_bits(2 << 40)));
-        assert!(threshold.is_exceeded_by(PathSum::from_bits(1 << 40)));
-        assert!(!threshold.is_exceeded_by(PathSum::from_bits(2 << 40)));
-
-        // Rank 1.5: half-way between the scores of the second and the third.
-        let (threshold, score) = calibration(11, AlarmRule::Contamination(0.15)).threshold(&forest);
-        let scores = [2, 3].map(|i| forest.score(PathSum::from_bits(i << 40)));
-        assert_eq!(score, scores[0] + (scores[1] - scores[0]) * 0.5);
-        assert!(threshold.is_exceeded_by(PathSum::from_bits(2 << 40)));
-        assert!(!threshold.is_exceeded_by(PathSum::from_bits(3 << 40)));
+    fn contamination_cuts_between_the_training_events() {
+        let limit = |share| Calibration::for_contamination(normal(11), share, normal(11)).limit();
+        // Rank 0.1 * 10 = 1: on the second strangest of eleven, which is not above itself.
+        assert_eq!(limit(0.1), 10.0);
+        // Rank 1.5: half-way between the second and the third.
+        assert_eq!(limit(0.15), 9.5);
     }
 }

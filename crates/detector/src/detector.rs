@@ -2,87 +2,38 @@
 
 use std::sync::Arc;
 
-use isoforest::{Engine, EngineError, IsolationForest, PathSum, Samples, Threshold};
-use sensor::{Attribution, FeatureSchema, FeatureValues, Prediction, SensorEvent};
+use isoforest::{Engine, EngineError, IsolationForest, PathSum};
+use sensor::{
+    Attribution, Direction, Evidence, Excess, FeatureSchema, FeatureValues, Prediction, SensorEvent,
+};
 
 use crate::artefact::{ArtefactError, Parts, sha256_hex};
-use crate::calibration::{AlarmRule, Calibration};
+use crate::calibration::AlarmRule;
+use crate::judge::Strangeness;
+use crate::learning::{FitError, Learnt, row_major, samples, too_small};
 use crate::meta::{ModelMeta, Training};
 use crate::params::Params;
 use crate::summary::FeatureSummary;
-
-/// An error that occurs when a detector is fitted.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum FitError {
-    /// Some events must be left over to judge the others.
-    #[error(
-        "{n_events} events are too few to learn from: at least {} are needed",
-        Detector::N_EVENTS_MIN
-    )]
-    TooFewEvents {
-        /// Number of events given.
-        n_events: usize,
-    },
-    /// The calibration would not fit its file.
-    #[error("a detector learns from up to {} events, not {n_events}", Detector::N_EVENTS_MAX)]
-    TooManyEvents {
-        /// Number of events given.
-        n_events: usize,
-    },
-    /// The rate is no share that could be missed and met.
-    #[error("a false-alarm rate must be between 0 and 1, not {rate}")]
-    FalseAlarmRate {
-        /// As given.
-        rate: f64,
-    },
-    /// The share is none that a training set can be contaminated by.
-    #[error("a contamination must be above 0 and up to 0.5, not {share}")]
-    Contamination {
-        /// As given.
-        share: f64,
-    },
-    /// So small a rate cannot be told from so few events.
-    #[error(
-        "a false-alarm rate of {rate} needs at least {n_needed} events to calibrate on, and there are {n_events}: \
-         give more events or allow more false alarms"
-    )]
-    RateTooSmall {
-        /// As given.
-        rate: f64,
-        /// Number of events that the forest can be calibrated on.
-        n_events: usize,
-        /// Number of events that would do.
-        n_needed: usize,
-    },
-    /// Trees of one sample cut nothing, and all events would look alike.
-    #[error("a tree must be grown from at least 2 samples, not {sample_size}")]
-    SampleSize {
-        /// As given.
-        sample_size: usize,
-    },
-    /// The forest could not be fitted.
-    #[error(transparent)]
-    Forest(#[from] isoforest::FitError),
-}
 
 /// The judgement of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RowScore {
     /// In (0, 1], higher is more anomalous.
     pub anomaly_score: f64,
-    /// Share of normal events that score as high, in (0, 1].
+    /// Share of normal events that are as strange, in (0, 1].
     pub p_value: f64,
     /// `true` if the row is anomalous by the alarm rule.
     pub is_anomaly: bool,
+    /// The evidence that speaks most for an anomaly.
+    pub evidence: Evidence,
 }
 
-/// A schema, a forest and its calibration: everything that an event is judged by.
+/// A schema, a forest, the views beside it and their calibration: everything that an event is judged by.
 #[derive(Debug, Clone)]
 pub struct Detector {
     parts: Parts,
-    threshold: Threshold,
-    /// The threshold as a score.
-    threshold_score: f64,
+    /// The score from which the forest alone calls an event anomalous.
+    threshold: f64,
     meta: ModelMeta,
     /// The artefact, where `fit` has just encoded it for its checksum.
     artefact: Option<Arc<[u8]>>,
@@ -112,19 +63,18 @@ impl Detector {
         params: &Params,
         trained_at_us: i64,
     ) -> Result<Self, FitError> {
-        check(params, events.len())?;
-        let values = row_major(schema, events);
-        let (parts, sample_size) = Parts::fit(schema, &values, params)?;
-        let (_, threshold) = parts.calibration.threshold(&parts.forest);
+        let learnt = Learnt::from_rows(schema, &row_major(schema, events), params)?;
+        let Learnt { parts, values, left_out, sample_size } = learnt;
         let n_features = schema.len();
         let column = |feature: usize| values.iter().skip(feature).step_by(n_features).copied();
         let training = Training {
             schema,
             summaries: (0..n_features).map(|feature| FeatureSummary::of(column(feature))).collect(),
-            n_rows: events.len(),
+            n_rows: values.len() / n_features,
+            left_out: &left_out,
             params,
             sample_size,
-            threshold,
+            threshold: parts.threshold(),
         };
         let artefact: Arc<[u8]> = parts.encode().into();
         let meta = ModelMeta::new(training, sha256_hex(&artefact), trained_at_us);
@@ -147,19 +97,18 @@ impl Detector {
         learnt: &[&SensorEvent],
         judged: &[&SensorEvent],
     ) -> Result<usize, FitError> {
-        check(params, learnt.len())?;
         let values = row_major(schema, learnt.iter().copied());
-        let (parts, _) = Parts::fit(schema, &values, params)?;
-        let (threshold, _) = parts.calibration.threshold(&parts.forest);
+        let detector = Learnt::from_rows(schema, &values, params)?.parts;
         let values = row_major(schema, judged.iter().copied());
-        let is_alarm = |sum| threshold.is_exceeded_by(sum);
-        let alarms = parts.forest.map_path_sums(&samples(&values, schema), is_alarm);
+        let is_alarm = |row: &[f64], sum| {
+            detector.calibration.is_anomaly(detector.strangeness(row, sum).value)
+        };
+        let alarms = detector.forest.map_path_sums(&samples(&values, schema), is_alarm);
         Ok(alarms.into_iter().filter(|is_alarm| *is_alarm).count())
     }
 
     fn new(parts: Parts, meta: ModelMeta) -> Self {
-        let (threshold, threshold_score) = parts.calibration.threshold(&parts.forest);
-        Self { parts, threshold, threshold_score, meta, artefact: None }
+        Self { threshold: parts.threshold(), parts, meta, artefact: None }
     }
 
     /// Returns the content of `isoforest.bin`. Equal detectors give equal bytes.
@@ -192,11 +141,24 @@ impl Detector {
         (self.parts.forest.n_trees(), self.parts.forest.conventions().sample_size)
     }
 
-    /// Returns the lowest score that is called anomalous.
-    ///
-    /// With [`AlarmRule::Contamination`], a score must be above it.
+    /// Returns the score from which the forest alone calls an event anomalous. The other evidence can do so below
+    /// it.
     pub fn threshold(&self) -> f64 {
-        self.threshold_score
+        self.threshold
+    }
+
+    /// Returns the same detector with another false-alarm rate; nothing is learnt again.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the rate is none, and when the training had too few events to tell it.
+    pub fn with_false_alarm_rate(self, rate: f64) -> Result<Self, FitError> {
+        if !AlarmRule::FalseAlarmRate(rate).is_valid() {
+            return Err(FitError::FalseAlarmRate { rate });
+        }
+        let old = &self.parts.calibration;
+        let calibration = old.with_rate(rate).ok_or_else(|| too_small(rate, old.normal().len()))?;
+        Ok(Self::new(Parts { calibration, ..self.parts }, self.meta))
     }
 
     /// Judges one event; explains it when it is an anomaly.
@@ -205,20 +167,40 @@ impl Detector {
     ///
     /// Panics when the event is of another schema.
     pub fn assess(&self, event: &SensorEvent) -> Prediction {
-        let sum = self.parts.forest.path_sum(event.values());
-        let is_anomaly = self.threshold.is_exceeded_by(sum);
+        let row = event.values();
+        let sum = self.parts.forest.path_sum(row);
+        let Strangeness { value, evidence } = self.parts.strangeness(row, sum);
+        let is_anomaly = self.parts.calibration.is_anomaly(value);
         Prediction {
             station_id: event.station_id().clone(),
             sequence: event.sequence(),
             timestamp_us: event.timestamp_us(),
             features: self.schema().feature_values(event),
             anomaly_score: self.parts.forest.score(sum),
-            threshold: self.threshold_score,
+            threshold: self.threshold,
             is_anomaly,
-            p_value: self.parts.calibration.p_value(sum),
+            p_value: self.parts.calibration.p_value(value),
+            evidence: Some(evidence),
+            outside: self.outside(row),
             model_version: self.meta.model_version.clone(),
-            attributions: if is_anomaly { self.explain(event) } else { Vec::new() },
+            attributions: if is_anomaly { self.attributions(row, evidence) } else { Vec::new() },
         }
+    }
+
+    /// Returns the values of a row that lie outside of what training has seen.
+    fn outside(&self, row: &[f64]) -> Vec<Excess> {
+        let Some(judge) = &self.parts.judge else { return Vec::new() };
+        let named = self.schema().names().iter().zip(row).enumerate();
+        named
+            .filter_map(|(feature, (name, &value))| {
+                let by_ranges = judge.by_ranges(feature, value)?;
+                Some(Excess {
+                    feature: Arc::clone(name),
+                    side: if by_ranges > 0.0 { Direction::High } else { Direction::Low },
+                    by_ranges: by_ranges.is_finite().then_some(by_ranges.abs()),
+                })
+            })
+            .collect()
     }
 
     /// Returns the attributions of an event, the largest towards anomalous first.
@@ -227,23 +209,63 @@ impl Detector {
     ///
     /// Panics when the event is of another schema.
     pub fn explain(&self, event: &SensorEvent) -> Vec<Attribution> {
-        let contributions = self.contributions(event.values());
-        let named = self.schema().names().iter().zip(event.values());
+        let row = event.values();
+        let strangeness = self.parts.strangeness(row, self.parts.forest.path_sum(row));
+        self.attributions(row, strangeness.evidence)
+    }
+
+    fn attributions(&self, row: &[f64], evidence: Evidence) -> Vec<Attribution> {
+        let pushes = self.pushes(row, evidence);
+        let named = self.schema().names().iter().zip(row);
         let mut attributions: Vec<Attribution> = named
-            .zip(contributions)
-            .map(|((name, &value), contribution)| Attribution {
+            .zip(pushes)
+            .map(|((name, &value), (contribution, direction))| Attribution {
                 feature: Arc::clone(name),
                 value: (!value.is_nan()).then_some(value),
                 contribution,
+                direction,
             })
             .collect();
         attributions.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
         attributions
     }
 
-    /// Returns the contribution of each value of a row, positive towards anomalous.
-    pub(crate) fn contributions(&self, values: &[f64]) -> Vec<f64> {
-        self.parts.forest.contributions(values)
+    /// Returns how much each value of a row pushes it towards anomalous in the eyes of this evidence, and in which
+    /// direction it lies.
+    fn pushes(&self, row: &[f64], evidence: Evidence) -> Vec<(f64, Option<Direction>)> {
+        let Some(judge) = &self.parts.judge else {
+            let contributions = self.parts.forest.contributions(row);
+            return contributions.into_iter().map(|contribution| (contribution, None)).collect();
+        };
+        let blame = judge.blame(row);
+        let direction = |is_high: bool| if is_high { Direction::High } else { Direction::Low };
+        let pushes: Vec<f64> = match evidence {
+            Evidence::Forest => self.parts.forest.contributions(row),
+            Evidence::Outside => blame.nats,
+            Evidence::Relation => blame.residuals.iter().map(|residual| residual.abs()).collect(),
+        };
+        let directed = pushes.into_iter().zip(row).enumerate();
+        directed
+            .map(|(feature, (push, &value))| {
+                let is_high = match evidence {
+                    Evidence::Relation => blame.residuals[feature] > 0.0,
+                    _ => judge.is_high(feature, value),
+                };
+                (push, (!value.is_nan()).then(|| direction(is_high)))
+            })
+            .collect()
+    }
+
+    /// Returns the range in which the other values of a row say that this one lies.
+    pub(crate) fn expected(&self, row: &[f64], feature: usize) -> Option<(f64, f64)> {
+        self.parts.judge.as_ref()?.expected(row, feature)
+    }
+
+    /// Returns how much each value of a row pushes it towards anomalous.
+    pub(crate) fn contributions(&self, row: &[f64]) -> Vec<f64> {
+        let strangeness = self.parts.strangeness(row, self.parts.forest.path_sum(row));
+        let pushes = self.pushes(row, strangeness.evidence);
+        pushes.into_iter().map(|(push, _)| push).collect()
     }
 
     /// Judges rows of bare values in parallel, each as [`Detector::assess`] judges an event.
@@ -256,7 +278,7 @@ impl Detector {
     /// Panics when the last row is not whole.
     pub fn judge_rows(&self, values: &[f64]) -> Vec<RowScore> {
         let samples = samples(values, self.schema());
-        self.parts.forest.map_path_sums(&samples, |sum| self.row_score(sum))
+        self.parts.forest.map_path_sums(&samples, |row, sum| self.row_score(row, sum))
     }
 
     /// Judges one row of bare values, as [`Detector::judge_rows`] does.
@@ -265,14 +287,16 @@ impl Detector {
     ///
     /// Panics when there are not as many values as features.
     pub fn judge_row(&self, values: &[f64]) -> RowScore {
-        self.row_score(self.parts.forest.path_sum(values))
+        self.row_score(values, self.parts.forest.path_sum(values))
     }
 
-    fn row_score(&self, sum: PathSum) -> RowScore {
+    fn row_score(&self, row: &[f64], sum: PathSum) -> RowScore {
+        let Strangeness { value, evidence } = self.parts.strangeness(row, sum);
         RowScore {
             anomaly_score: self.parts.forest.score(sum),
-            p_value: self.parts.calibration.p_value(sum),
-            is_anomaly: self.threshold.is_exceeded_by(sum),
+            p_value: self.parts.calibration.p_value(value),
+            is_anomaly: self.parts.calibration.is_anomaly(value),
+            evidence,
         }
     }
 
@@ -288,10 +312,9 @@ impl Detector {
         self.schema().features().iter().map(|feature| value(&feature.name)).collect()
     }
 
-    /// Returns the scores that the detector is calibrated with: those of the training events as if they
-    /// had not been learnt.
+    /// Returns the scores of the training events as if they had not been learnt.
     pub fn calibration(&self) -> CalibrationScores<'_> {
-        CalibrationScores { forest: &self.parts.forest, sums: &self.parts.calibration.sums }
+        CalibrationScores { forest: &self.parts.forest, sums: &self.parts.sums }
     }
 
     /// Returns the engine that scores.
@@ -318,7 +341,7 @@ impl Detector {
     }
 }
 
-/// The scores that a detector is calibrated with.
+/// The scores of the training events as if they had not been learnt.
 #[derive(Debug, Clone, Copy)]
 pub struct CalibrationScores<'a> {
     forest: &'a IsolationForest,
@@ -351,68 +374,4 @@ impl CalibrationScores<'_> {
     pub fn share_below(self, score: f64) -> f64 {
         1.0 - self.n_from(score) as f64 / self.len() as f64
     }
-}
-
-/// Checks what can be checked before anything is computed.
-fn check(params: &Params, n_events: usize) -> Result<(), FitError> {
-    if !params.alarms.is_valid() {
-        return Err(match params.alarms {
-            AlarmRule::FalseAlarmRate(rate) => FitError::FalseAlarmRate { rate },
-            AlarmRule::Contamination(share) => FitError::Contamination { share },
-        });
-    }
-    if n_events < Detector::N_EVENTS_MIN {
-        return Err(FitError::TooFewEvents { n_events });
-    }
-    if n_events > Detector::N_EVENTS_MAX {
-        return Err(FitError::TooManyEvents { n_events });
-    }
-    if params.forest.sample_size < 2 {
-        return Err(FitError::SampleSize { sample_size: params.forest.sample_size });
-    }
-    Ok(())
-}
-
-impl Parts {
-    /// Grows a forest and calibrates it. Also returns the sample size of its trees.
-    fn fit(
-        schema: &FeatureSchema,
-        values: &[f64],
-        params: &Params,
-    ) -> Result<(Self, usize), FitError> {
-        let samples = samples(values, schema);
-        // At most half of the rows, so that every row has trees that did not draw it.
-        let sample_size = params.forest.sample_size.min(samples.len() / 2);
-        let forest_params = isoforest::Params { sample_size, ..params.forest };
-        let fit = IsolationForest::fit(&samples, &forest_params)?;
-        let calibration = Calibration::new(fit.training_path_sums(&samples), params.alarms);
-        if let AlarmRule::FalseAlarmRate(rate) = params.alarms
-            && !calibration.is_usable()
-        {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "saturates, which is enough"
-            )]
-            let n_needed = (1.0 / rate - 1.0).ceil() as usize;
-            let n_events = calibration.sums.len();
-            return Err(FitError::RateTooSmall { rate, n_events, n_needed });
-        }
-        Ok((Self { schema: schema.clone(), forest: fit.forest, calibration }, sample_size))
-    }
-}
-
-fn row_major<'a>(
-    schema: &FeatureSchema,
-    events: impl IntoIterator<Item = &'a SensorEvent, IntoIter: Clone>,
-) -> Vec<f64> {
-    let events = events.into_iter();
-    let is_of_schema = |event: &SensorEvent| event.values().len() == schema.len();
-    assert!(events.clone().all(is_of_schema), "events are of the schema of the detector");
-    SensorEvent::rows(events)
-}
-
-fn samples<'a>(values: &'a [f64], schema: &FeatureSchema) -> Samples<'a> {
-    Samples::new(values, schema.len())
-        .expect("an event has a value for each of the schema's features")
 }

@@ -4,11 +4,12 @@
 //! [`Detector::save`] and [`Detector::load`] keep the pair of `isoforest.bin`, which is the
 //! detector, and `model_meta.json` ([`ModelMeta`]), which tells people and tools about it.
 //!
-//! A detector is calibrated on the out-of-bag path sums of its training data: every event is judged
-//! by the trees that have not learnt it, so no data has to be set aside. The share of them that
-//! look as strange as a new event is its p-value, and an [`AlarmRule`] cuts there.
+//! A detector has three kinds of evidence: the forest, values outside of what training has seen, and
+//! values that do not fit the others. It is calibrated on its training data: every event is judged
+//! by what has not learnt it, so no data has to be set aside. The share of them that look as
+//! strange as a new event is its p-value, and an [`AlarmRule`] cuts there.
 //!
-//! Judgements are explained in words here, too: [`ModelMeta::reasons`] says why an event is an
+//! Judgements are explained in words here, too: [`Detector::reasons`] says why an event is an
 //! anomaly, [`Detector::counterfactual`] what would have been normal, and [`FeatureMeta::drift`] how
 //! far values have moved since the training.
 //!
@@ -20,6 +21,8 @@ mod calibration;
 mod counterfactual;
 mod detector;
 mod drift;
+mod judge;
+mod learning;
 mod meta;
 mod model_files;
 mod params;
@@ -29,10 +32,11 @@ mod summary;
 pub use artefact::{ArtefactError, DETECTOR_KIND, DETECTOR_VERSION};
 pub use calibration::AlarmRule;
 pub use counterfactual::{Change, Counterfactual};
-pub use detector::{CalibrationScores, Detector, FitError, RowScore};
+pub use detector::{CalibrationScores, Detector, RowScore};
 pub use drift::{DriftDegree, FeatureDrift};
 pub use isoforest::{Engine, EngineError, IsolationForest, Params as ForestParams, Samples};
-pub use meta::{FeatureMeta, ForestMeta, ModelMeta, Versions};
+pub use learning::FitError;
+pub use meta::{FeatureMeta, ForestMeta, LeftOutMeta, ModelMeta, Versions};
 pub use model_files::{ARTEFACT_FILE, LoadError, META_FILE};
 pub use params::Params;
 pub use summary::{FeatureSummary, Quantiles};

@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::artefact::DETECTOR_VERSION;
 use crate::calibration::AlarmRule;
+use crate::judge::LeftOutRow;
 use crate::params::Params;
 use crate::summary::{FeatureSummary, Quantiles};
+
+/// Events left out of the training that are named one by one.
+const LEFT_OUT_NAMED: usize = 100;
 
 /// The content of `model_meta.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,11 +24,17 @@ pub struct ModelMeta {
     pub features: Vec<FeatureMeta>,
     /// Number of events learnt from.
     pub training_rows: usize,
+    /// Number of events that were left out, since a value of each lay beyond anything that the others explain.
+    #[serde(default)]
+    pub left_out_rows: usize,
+    /// The first of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutMeta>,
     /// The parameters of the forest.
     pub parameters: ForestMeta,
     /// Seed of the fit.
     pub seed: u64,
-    /// The lowest score that is called anomalous.
+    /// The score from which the forest alone calls an event anomalous.
     pub threshold: f64,
     /// Wanted share of normal events that are called anomalous; null with `contamination`.
     pub false_alarm_rate: Option<f64>,
@@ -34,6 +44,17 @@ pub struct ModelMeta {
     pub sha256: String,
     /// The versions that wrote it.
     pub versions: Versions,
+}
+
+/// An event that was left out of the training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeftOutMeta {
+    /// Its number among the events of the training, from 1.
+    pub row: usize,
+    /// The feature whose value is too far out.
+    pub feature: String,
+    /// The value.
+    pub value: f64,
 }
 
 /// One feature, and how it was distributed in training.
@@ -86,6 +107,7 @@ pub(crate) struct Training<'a> {
     pub(crate) schema: &'a FeatureSchema,
     pub(crate) summaries: Vec<Option<FeatureSummary>>,
     pub(crate) n_rows: usize,
+    pub(crate) left_out: &'a [LeftOutRow],
     pub(crate) params: &'a Params,
     pub(crate) sample_size: usize,
     pub(crate) threshold: f64,
@@ -93,7 +115,13 @@ pub(crate) struct Training<'a> {
 
 impl ModelMeta {
     pub(crate) fn new(training: Training<'_>, sha256: String, trained_at_us: i64) -> Self {
-        let Training { schema, summaries, n_rows, params, sample_size, threshold } = training;
+        let Training { schema, summaries, n_rows, left_out, params, sample_size, threshold } =
+            training;
+        let left_out_meta = |row: &LeftOutRow| LeftOutMeta {
+            row: row.row + 1,
+            feature: String::from(&*schema.features()[row.feature].name),
+            value: row.value,
+        };
         let trained_at = timestamp::format(trained_at_us);
         let (false_alarm_rate, contamination) = shares(params.alarms);
         let features = schema.features().iter().zip(summaries);
@@ -104,6 +132,8 @@ impl ModelMeta {
                 .map(|(feature, summary)| FeatureMeta::new(feature, summary))
                 .collect(),
             training_rows: n_rows,
+            left_out_rows: left_out.len(),
+            left_out: left_out.iter().take(LEFT_OUT_NAMED).map(left_out_meta).collect(),
             parameters: ForestMeta {
                 n_trees: params.forest.n_trees,
                 sample_size,

@@ -2,48 +2,89 @@
 
 use std::borrow::Cow;
 
-use sensor::{Attribution, Prediction};
+use sensor::{Attribution, Direction, Evidence, Excess, Prediction};
 use wording::{places_of, readable, rounded};
 
+use crate::detector::Detector;
 use crate::meta::{FeatureMeta, ModelMeta};
 
 /// Unusual values that are named one by one.
 const UNUSUAL_NAMED: usize = 4;
 /// Usual values that are named one by one.
 const USUAL_NAMED: usize = 3;
+/// Values that another model names have this share of the largest push.
+const NAMED_FROM: f64 = 0.5;
+/// Distances below this are not worth a number, in ranges.
+const TENTH_OF_RANGE: f64 = 0.05;
 
-impl ModelMeta {
-    /// Explains why an event of this model is an anomaly: which values are not as in training, and which are,
-    /// such as `sound 91.2 dB, normally 58 to 74; temperature as usual`.
+impl Detector {
+    /// Explains why an event is an anomaly by what speaks most for it:
+    ///
+    /// - `sound 91.2 dB is 2.1 ranges above anything in training, normally 58 to 74; temperature as usual`,
+    /// - `pressure 3.9 bar does not fit the other sensors: expected 3.1 to 3.4 bar`,
+    /// - `sound 73.5 dB, normally 58 to 72; temperature as usual`.
     ///
     /// Normal is what 98 of 100 values in training were. A prediction of another model gets its
     /// values only, since what was normal for that one is not known here.
     pub fn reasons(&self, prediction: &Prediction) -> String {
-        let pushed = prediction
+        let meta = self.meta();
+        if !meta.model_version.judges_like(&prediction.model_version) {
+            return meta.judged_by_another(prediction);
+        }
+        match prediction.evidence {
+            Some(Evidence::Relation) => {
+                let misfit = self.misfit(prediction);
+                misfit.unwrap_or_else(|| meta.unusual_values(prediction, None))
+            }
+            _ => meta.unusual_values(prediction, None),
+        }
+    }
+
+    /// Describes the value that fits the others least.
+    fn misfit(&self, prediction: &Prediction) -> Option<String> {
+        let first = prediction.attributions.first()?;
+        let row = self.row(&prediction.features)?;
+        let index = self.schema().names().iter().position(|name| *name == first.feature)?;
+        let (low, high) = self.expected(&row, index)?;
+        let feature = self.meta().feature(&first.feature)?;
+        let measured = feature.with_value(first.value);
+        let [low, high] = feature.range_text(low, high, first.value);
+        let unit = feature.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+        let misfit =
+            format!("{measured} does not fit the other sensors: expected {low} to {high}{unit}");
+        let others = self.meta().unusual_values(prediction, Some(&first.feature));
+        Some(if others.is_empty() { misfit } else { format!("{misfit}; {others}") })
+    }
+}
+
+impl ModelMeta {
+    fn judged_by_another(&self, prediction: &Prediction) -> String {
+        let most = prediction.attributions.first().map_or(0.0, |pushed| pushed.contribution);
+        let named = prediction
             .attributions
             .iter()
-            .map(|attribution| (self.feature(&attribution.feature), attribution));
-        if !self.model_version.judges_like(&prediction.model_version) {
-            let named = pushed.filter(|(_, pushed)| pushed.contribution > 0.0);
-            let named = named.map(|(known, pushed)| match known {
-                Some(known) => known.with_value(pushed.value),
-                None => value_of(&pushed.feature, pushed.value),
-            });
-            return format!(
-                "judged by another model; mostly because of {}",
-                listed(named.collect())
-            );
-        }
+            .filter(|pushed| pushed.contribution > 0.0 && pushed.contribution >= most * NAMED_FROM);
+        let named = named.map(|pushed| match self.feature(&pushed.feature) {
+            Some(known) => known.with_value(pushed.value),
+            None => value_of(&pushed.feature, pushed.value),
+        });
+        format!("judged by another model; mostly because of {}", listed(named.collect()))
+    }
 
+    /// Describes which values are not as in training, and which are. `described` was described already.
+    fn unusual_values(&self, prediction: &Prediction, described: Option<&str>) -> String {
         let (mut unusual, mut usual) = (Vec::new(), Vec::new());
-        for (feature, attribution) in pushed.filter_map(|(known, pushed)| Some((known?, pushed))) {
-            if feature.is_usual(attribution) {
-                usual.push((feature, attribution));
-            } else {
-                unusual.push(feature.unusual(attribution.value));
+        for attribution in &prediction.attributions {
+            let Some(feature) = self.feature(&attribution.feature) else { continue };
+            let is_of_it = |excess: &&Excess| excess.feature == attribution.feature;
+            match prediction.outside.iter().find(is_of_it) {
+                _ if described == Some(&*attribution.feature) => {}
+                Some(excess) => unusual.push(feature.outside(attribution.value, excess)),
+                None if feature.is_usual(attribution) => usual.push((feature, attribution)),
+                None => unusual.push(feature.unusual(attribution.value)),
             }
         }
-        if unusual.is_empty() {
+        if unusual.is_empty() && described.is_none() {
             let together = usual.iter().take(2);
             let together =
                 together.map(|(feature, pushed)| feature.with_value(pushed.value)).collect();
@@ -174,6 +215,28 @@ impl FeatureMeta {
         format!("{} {}", self.plain_name(), self.measured(value))
     }
 
+    /// Describes a value outside of what training has seen.
+    fn outside(&self, value: Option<f64>, excess: &Excess) -> String {
+        let measured = self.with_value(value);
+        let side = match excess.side {
+            Direction::High => "above",
+            Direction::Low => "below",
+        };
+        let Some(seen) = &self.quantiles else { return measured };
+        match excess.by_ranges {
+            None => format!("{measured}, constant at {} in training", self.value_text(seen.min)),
+            Some(by_ranges) => {
+                let far = if by_ranges < TENTH_OF_RANGE {
+                    String::new()
+                } else {
+                    format!("{} ranges ", rounded(by_ranges, usize::from(by_ranges < 100.0)))
+                };
+                let [low, high] = self.range_text(seen.p01, seen.p99, value);
+                format!("{measured} is {far}{side} anything in training, normally {low} to {high}")
+            }
+        }
+    }
+
     fn unusual(&self, value: Option<f64>) -> String {
         let measured = self.with_value(value);
         match self.normal_range() {
@@ -243,7 +306,12 @@ mod tests {
         let said = constant.unusual(Some(5.000_02));
         assert_eq!(said, "supply 5.00002, normally 5.0000001 to 5.0000099");
         let is_usual = |value: Option<f64>, contribution: f64| {
-            feature.is_usual(&Attribution { feature: "sound_db".into(), value, contribution })
+            feature.is_usual(&Attribution {
+                feature: "sound_db".into(),
+                value,
+                contribution,
+                direction: None,
+            })
         };
         assert!(is_usual(Some(60.0), 0.1) && !is_usual(Some(58.1), 0.1));
         assert!(is_usual(None, -0.1) && !is_usual(None, 0.1));

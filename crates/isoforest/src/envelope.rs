@@ -79,6 +79,11 @@ pub fn seal(kind: [u8; 8], version: u32, payload: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
+/// Returns the format version that the bytes say they have; `None` when they have no header.
+pub fn version(bytes: &[u8]) -> Option<u32> {
+    bytes.get(8..12)?.try_into().ok().map(u32::from_le_bytes)
+}
+
 /// Reads the payload of a file of format version `version` or lower.
 ///
 /// Nothing is decoded before the header, the length and the checksum have been found right, and
@@ -104,7 +109,7 @@ pub fn open<'a, T: Deserialize<'a>>(
     if header[..8] != kind {
         return Err(DecodeError::Kind);
     }
-    let found = u32::from_le_bytes(header[8..12].try_into().expect("the slice has four bytes"));
+    let found = self::version(header).expect("a header has a version");
     if !(1..=version).contains(&found) {
         return Err(DecodeError::Version { found, supported: version });
     }

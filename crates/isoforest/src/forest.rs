@@ -197,10 +197,10 @@ impl IsolationForest {
     ///
     /// Panics when the samples have not as many features as the forest.
     pub fn path_sums(&self, samples: &Samples<'_>) -> Vec<PathSum> {
-        self.map_path_sums(samples, |sum| sum)
+        self.map_path_sums(samples, |_, sum| sum)
     }
 
-    /// Applies `f` to the path sum of every row, in parallel on the current rayon pool.
+    /// Applies `f` to every row and its path sum, in parallel on the current rayon pool.
     ///
     /// # Panics
     ///
@@ -208,7 +208,7 @@ impl IsolationForest {
     pub fn map_path_sums<T: Clone + Default + Send>(
         &self,
         samples: &Samples<'_>,
-        f: impl Fn(PathSum) -> T + Sync,
+        f: impl Fn(&[f64], PathSum) -> T + Sync,
     ) -> Vec<T> {
         self.check_width(samples.n_features());
         let mut results = vec![T::default(); samples.len()];
@@ -228,8 +228,9 @@ impl IsolationForest {
                         self.score_rows(&rounded, &mut sums);
                     }
                 }
-                for (result, sum) in results.iter_mut().zip(sums) {
-                    *result = f(sum);
+                let rows = values.chunks_exact(self.conventions.n_features);
+                for ((result, row), sum) in results.iter_mut().zip(rows).zip(sums) {
+                    *result = f(row, sum);
                 }
             });
         results
@@ -264,12 +265,19 @@ impl IsolationForest {
     ///
     /// Panics when the samples have not as many features as the forest.
     pub fn score_samples(&self, samples: &Samples<'_>) -> Vec<f64> {
-        self.map_path_sums(samples, |sum| self.score(sum))
+        self.map_path_sums(samples, |_, sum| self.score(sum))
     }
 
     /// Returns the anomaly score of a point with this path sum.
     pub fn score(&self, sum: PathSum) -> f64 {
         self.scale.score(sum)
+    }
+
+    /// Returns the exponent of the score of a point with this path sum, which is 2 to this power: minus its
+    /// mean path length over c(ψ). It rises with strangeness, and takes no function that platforms
+    /// compute differently.
+    pub fn exponent(&self, sum: PathSum) -> f64 {
+        self.scale.exponent_of(sum)
     }
 
     /// Returns the cut that a point exceeds when its score is strictly above `score`.

@@ -120,12 +120,16 @@ impl Scale {
     ///
     /// If c(ψ) is 0, for trees of one sample, every score is 0.5.
     pub(crate) fn score(self, sum: PathSum) -> f64 {
-        if self.denominator == PathSum::ZERO {
-            return 0.5;
-        }
-        let exponent = sum.0 as f64 / self.denominator.0 as f64;
         // Imported trees may be so deep that the power underflows; a score is above 0.
-        (-exponent).exp2().max(f64::MIN_POSITIVE)
+        self.exponent_of(sum).exp2().max(f64::MIN_POSITIVE)
+    }
+
+    /// Returns the exponent -E\[h(x)\] / c(ψ) of the score; -1 if c(ψ) is 0.
+    pub(crate) fn exponent_of(self, sum: PathSum) -> f64 {
+        if self.denominator == PathSum::ZERO {
+            return -1.0;
+        }
+        -(sum.0 as f64 / self.denominator.0 as f64)
     }
 
     /// Returns the cut that a point exceeds when its score is strictly above `score`.

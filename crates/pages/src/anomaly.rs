@@ -123,7 +123,7 @@ pub(crate) async fn anomaly(
             station_id: prediction.station_id.to_string(),
             station_link: station_link(&prediction.station_id),
             measured: Moment::of(prediction.timestamp_us),
-            reason: meta.reasons(prediction),
+            reason: detector.reasons(prediction),
             score: rounded(prediction.anomaly_score, 4),
             threshold: rounded(prediction.threshold, 4),
             chance: percent_of_normal(prediction.p_value),

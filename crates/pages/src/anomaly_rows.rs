@@ -32,7 +32,7 @@ impl AnomalyRow {
             station_id: prediction.station_id.to_string(),
             station_link: station_link(&prediction.station_id),
             score: rounded(prediction.anomaly_score, 3),
-            reason: model.detector.meta().reasons(prediction),
+            reason: model.detector.reasons(prediction),
             late_by: None,
             n_others: 0,
         }

@@ -11,7 +11,7 @@ use crate::input::Block;
 const ROWS_PER_TASK: usize = 2_048;
 
 /// The names of our columns; rows count from 1, without the header.
-const COLUMNS: [&str; 4] = ["row", "anomaly_score", "p_value", "is_anomaly"];
+const COLUMNS: [&str; 5] = ["row", "anomaly_score", "p_value", "is_anomaly", "evidence"];
 
 /// Returns `true` if a column is called as one of ours.
 pub(crate) fn is_ours(name: &str) -> bool {
@@ -43,15 +43,17 @@ pub(crate) fn score(detector: &Detector, block: &Block) -> io::Result<Vec<Vec<u8
                     }
                 }
                 let row = block.n_before + (first + index) as u64 + 1;
-                let [anomaly_score, p_value, is_anomaly] = match score {
+                let [anomaly_score, p_value, is_anomaly, evidence] = match score {
                     None => Default::default(),
                     Some(score) => [
                         score.anomaly_score.to_string(),
                         score.p_value.to_string(),
                         score.is_anomaly.to_string(),
+                        score.evidence.name().to_owned(),
                     ],
                 };
-                writer.write_record([row.to_string(), anomaly_score, p_value, is_anomaly])?;
+                let ours = [row.to_string(), anomaly_score, p_value, is_anomaly, evidence];
+                writer.write_record(ours)?;
             }
             writer.into_inner().map_err(csv::IntoInnerError::into_error)
         })

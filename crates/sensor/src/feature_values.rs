@@ -43,6 +43,11 @@ impl FeatureValues {
         self.names.is_empty()
     }
 
+    /// Returns the number of missing values.
+    pub fn n_missing(&self) -> usize {
+        self.values.iter().filter(|value| value.is_nan()).count()
+    }
+
     /// Returns the names in order.
     pub fn names(&self) -> &[Arc<str>] {
         &self.names

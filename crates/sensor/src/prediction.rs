@@ -21,12 +21,16 @@ pub struct Prediction {
     pub features: FeatureValues,
     /// In (0, 1]; higher is more anomalous.
     pub anomaly_score: f64,
-    /// The lowest score that is called anomalous.
+    /// The score from which the forest alone calls an event anomalous.
     pub threshold: f64,
     /// `true` if the event is called anomalous.
     pub is_anomaly: bool,
-    /// Share of normal events that score as high, in (0, 1].
+    /// Share of normal events that are as strange, in (0, 1].
     pub p_value: f64,
+    /// The evidence that speaks most for an anomaly; `None` in predictions of earlier versions.
+    pub evidence: Option<Evidence>,
+    /// The values outside of what training has seen, in the order of the features.
+    pub outside: Vec<Excess>,
     /// Which model answered.
     pub model_version: ModelVersion,
     /// The attributions, the largest towards anomalous first; empty when they were not asked for.
@@ -40,6 +44,59 @@ impl Prediction {
     }
 }
 
+/// The kind of evidence that speaks for an anomaly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    #[default]
+    /// The isolation forest: few cuts set the event apart.
+    Forest,
+    /// A value at the end of what training has seen, or beyond.
+    Outside,
+    /// A value that does not fit the others.
+    Relation,
+}
+
+impl Evidence {
+    /// All kinds, by their [number](Evidence::number).
+    pub const ALL: [Self; 3] = [Self::Forest, Self::Outside, Self::Relation];
+
+    /// Returns the name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forest => "forest",
+            Self::Outside => "outside",
+            Self::Relation => "relation",
+        }
+    }
+
+    /// Returns the number by which it is stored.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// A direction of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Towards higher values.
+    High,
+    /// Towards lower values.
+    Low,
+}
+
+/// A value outside of what training has seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Excess {
+    /// Name of the feature.
+    pub feature: Arc<str>,
+    /// The end of the range that the value lies beyond.
+    pub side: Direction,
+    /// The distance from it, in widths of the range in training; `None` when the feature was constant there.
+    pub by_ranges: Option<f64>,
+}
+
 /// The contribution of one feature to a score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribution {
@@ -47,8 +104,14 @@ pub struct Attribution {
     pub feature: Arc<str>,
     /// Its value; `None` for a missing one.
     pub value: Option<f64>,
-    /// Its push, positive towards anomalous: the score is 2^(sum of contributions - 1).
+    /// Its push, positive towards anomalous, in the unit of the [`Evidence`]. Forest: a part of the score,
+    /// which is 2^(sum of contributions - 1). Outside: -ln of the share of training values that lie as
+    /// far out. Relation: the distance from what the other values say, in conditional deviations.
     pub contribution: f64,
+    /// The direction in which the value is unusual; `None` for a missing one, and in predictions of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
 }
 
 /// A prediction reduced to what a fleet is watched by.

@@ -175,8 +175,8 @@ impl Backend for Sqlite {
         self.transact(n_bytes, |connection, ledger| {
             let kept = entries.iter().map(|entry| keep(connection, ledger, entry));
             if entries.is_empty() {
-                // A probe shows that rows could be inserted, and writes the ledger.
-                execute(connection, "INSERT INTO predictions SELECT * FROM predictions WHERE 0")?;
+                // A probe shows that rows can be inserted, and writes the ledger.
+                prediction_row::try_insert(connection)?;
             }
             Ok((kept.collect::<Result<_, _>>()?, true))
         })

@@ -1,14 +1,14 @@
 //! Between a prediction and its row.
 
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Row, params};
-use sensor::{Fingerprint, Prediction, StationId, timestamp};
-use store::{Entry, RowHash, RowPart, StoredPrediction};
+use sensor::{Evidence, Fingerprint, Prediction, StationId, timestamp};
+use store::{Entry, RowContent, RowHash, StoredPrediction};
 
 /// The columns of a prediction, in the order in which the functions of this module take them. A row is
 /// always read whole: only then can its hash be checked.
 pub(crate) const COLUMNS: &str = "station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
-                                  is_anomaly, attributions, model_version, received_us, event_hash, id, row_hash";
+                                  is_anomaly, attributions, model_version, received_us, event_hash, id, row_hash, evidence, outside";
 /// The positions of some columns among [`COLUMNS`].
 pub(crate) mod column {
     pub(crate) const TIMESTAMP_US: usize = 1;
@@ -21,17 +21,19 @@ pub(crate) mod column {
     pub(crate) const EVENT_HASH: usize = 11;
     pub(crate) const ID: usize = 12;
     pub(crate) const ROW_HASH: usize = 13;
+    pub(crate) const EVIDENCE: usize = 14;
+    pub(crate) const OUTSIDE: usize = 15;
 }
 
 pub(crate) const INSERT: &str = "
     INSERT INTO predictions (id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold,
-                             is_anomaly, attributions, model_version, received_us, event_hash, row_hash)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                             is_anomaly, attributions, model_version, received_us, event_hash, row_hash, evidence, outside)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
     ON CONFLICT DO NOTHING";
 
 /// Inserts a prediction, unless its key is taken. Returns `true` if it did.
 pub(crate) fn insert(connection: &Connection, entry: &Entry, id: i64) -> rusqlite::Result<bool> {
-    let Entry { new, features, attributions, content_hash } = entry;
+    let Entry { new, features, attributions, outside, content_hash } = entry;
     let prediction = &new.prediction;
     let n_inserted = connection.prepare_cached(INSERT)?.execute(params![
         id,
@@ -48,8 +50,25 @@ pub(crate) fn insert(connection: &Connection, entry: &Entry, id: i64) -> rusqlit
         new.received_us,
         new.event_hash,
         content_hash.with_id(id).0,
+        prediction.evidence.map(Evidence::number),
+        outside,
     ])?;
     Ok(n_inserted == 1)
+}
+
+/// Inserts a row that no event can have, and deletes it again.
+pub(crate) fn try_insert(connection: &Connection) -> rusqlite::Result<()> {
+    const NO_STATION: &str = "";
+    let id = i64::MIN;
+    let (hash, no_json): ([u8; 16], &str) = ([0; 16], "");
+    connection.prepare_cached(INSERT)?.execute(params![
+        id, NO_STATION, 0, 0, no_json, 0.0, 0.0, 0.0, true, no_json, "", 0, hash, hash, 0, no_json
+    ])?;
+    let sql = "DELETE FROM predictions WHERE station_id = ?1 AND timestamp_us = 0 AND sequence = 0";
+    match connection.prepare_cached(sql)?.execute([NO_STATION])? {
+        0 => Err(rusqlite::Error::StatementChangedRows(0)),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the prediction that has the key of an entry, and the digest of its event; `None` when it
@@ -78,22 +97,24 @@ pub(crate) fn with_key_of(
 /// from before there were hashes.
 pub(crate) fn hashes_of(row: &Row<'_>) -> rusqlite::Result<(RowHash, Option<RowHash>)> {
     let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-    let content = RowHash::new([
-        RowPart::Text(text(0)?),
-        RowPart::Integer(row.get(1)?),
-        RowPart::Integer(row.get(2)?),
-        RowPart::Text(text(3)?),
-        RowPart::Real(row.get(4)?),
-        RowPart::Real(row.get(5)?),
-        RowPart::Real(row.get(6)?),
-        RowPart::Integer(row.get(7)?),
-        RowPart::Text(text(8)?),
-        RowPart::Text(text(9)?),
-        RowPart::Integer(row.get(10)?),
-        RowPart::Bytes(row.get_ref(11)?.as_blob()?),
-    ]);
+    let content = RowContent {
+        station_id: text(0)?,
+        timestamp_us: row.get(1)?,
+        sequence: row.get(2)?,
+        features: text(3)?,
+        anomaly_score: row.get(4)?,
+        p_value: row.get(5)?,
+        threshold: row.get(6)?,
+        is_anomaly: row.get(7)?,
+        attributions: text(8)?,
+        model_version: text(9)?,
+        received_us: row.get(10)?,
+        event_hash: row.get_ref(11)?.as_blob()?,
+        evidence: row.get(column::EVIDENCE)?,
+        outside: row.get_ref(column::OUTSIDE)?.as_str_or_null().map_err(rusqlite::Error::from)?,
+    };
     let found = row.get::<_, Option<[u8; 16]>>(column::ROW_HASH)?;
-    Ok((content.with_id(row.get(column::ID)?), found.map(RowHash)))
+    Ok((content.hash().with_id(row.get(column::ID)?), found.map(RowHash)))
 }
 
 /// Fails if a row is not what was written.
@@ -125,11 +146,27 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
         p_value: row.get(5)?,
         threshold: row.get(column::THRESHOLD)?,
         is_anomaly: row.get(column::IS_ANOMALY)?,
+        evidence: evidence(row)?,
+        outside: match row.get_ref(column::OUTSIDE)? {
+            ValueRef::Null => Vec::new(),
+            _ => from_json(row, column::OUTSIDE)?,
+        },
         attributions: from_json(row, 8)?,
         model_version: model_version.as_str().into(),
     };
     Ok(StoredPrediction { id: row.get(column::ID)?, prediction, received_us: received(row)? })
 }
+
+fn evidence(row: &Row<'_>) -> rusqlite::Result<Option<Evidence>> {
+    let Some(number) = row.get::<_, Option<u8>>(column::EVIDENCE)? else { return Ok(None) };
+    let known = Evidence::ALL.into_iter().find(|known| known.number() == number);
+    known.map(Some).ok_or_else(|| conversion_error(column::EVIDENCE, UnknownEvidence))
+}
+
+/// A number that no evidence has.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no such evidence")]
+struct UnknownEvidence;
 
 /// Reads a time that an event can have: in a damaged row, it may be any number.
 pub(crate) fn time(row: &Row<'_>) -> rusqlite::Result<i64> {

@@ -155,6 +155,8 @@ fn insert(connection: &Connection, row: &RawRow) -> rusqlite::Result<bool> {
         row.received_us,
         row.event_hash,
         row.row_hash,
+        row.evidence,
+        row.outside,
     ])?;
     Ok(n_inserted == 1)
 }

@@ -10,7 +10,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use files::beside;
-use store::{RowHash, RowPart};
+use store::{RowContent, RowHash};
 
 use crate::wal::{FRAME_HEADER_LEN, HEADER_LEN as WAL_HEADER_LEN};
 
@@ -32,6 +32,8 @@ pub(crate) struct RawRow {
     pub(crate) event_hash: Vec<u8>,
     /// `None` in rows from before rows had hashes.
     pub(crate) row_hash: Option<[u8; 16]>,
+    pub(crate) evidence: Option<i64>,
+    pub(crate) outside: Option<String>,
 }
 
 /// The result of checking the hash of a row.
@@ -47,21 +49,23 @@ pub(crate) enum Soundness {
 
 impl RawRow {
     pub(crate) fn soundness(&self) -> Soundness {
-        let expected = RowHash::new([
-            RowPart::Text(&self.station_id),
-            RowPart::Integer(self.timestamp_us),
-            RowPart::Integer(self.sequence),
-            RowPart::Text(&self.features),
-            RowPart::Real(self.anomaly_score),
-            RowPart::Real(self.p_value),
-            RowPart::Real(self.threshold),
-            RowPart::Integer(self.is_anomaly),
-            RowPart::Text(&self.attributions),
-            RowPart::Text(&self.model_version),
-            RowPart::Integer(self.received_us),
-            RowPart::Bytes(&self.event_hash),
-        ])
-        .with_id(self.id);
+        let content = RowContent {
+            station_id: &self.station_id,
+            timestamp_us: self.timestamp_us,
+            sequence: self.sequence,
+            features: &self.features,
+            anomaly_score: self.anomaly_score,
+            p_value: self.p_value,
+            threshold: self.threshold,
+            is_anomaly: self.is_anomaly,
+            attributions: &self.attributions,
+            model_version: &self.model_version,
+            received_us: self.received_us,
+            event_hash: &self.event_hash,
+            evidence: self.evidence,
+            outside: self.outside.as_deref(),
+        };
+        let expected = content.hash().with_id(self.id);
         match self.row_hash {
             None => Soundness::Unproven,
             Some(found) if RowHash(found) == expected => Soundness::Intact,
@@ -266,6 +270,7 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// A value of a record.
+#[derive(Debug, Clone, Copy)]
 enum Value<'a> {
     Null,
     Integer(i64),
@@ -312,13 +317,12 @@ fn record(payload: &[u8]) -> Option<RawRow> {
         content = rest;
         values.push(value);
     }
-    let (row_hash, values) = match values.as_slice() {
-        [values @ .., Value::Blob(hash)] if values.len() == 13 => {
-            (Some(<[u8; 16]>::try_from(*hash).ok()?), values)
-        }
-        [values @ .., Value::Null] | values if values.len() == 13 => (None, values),
-        _ => return None,
-    };
+    // Rows from before a column was added end without it.
+    let columns = 13..=16;
+    if !columns.contains(&values.len()) {
+        return None;
+    }
+    values.resize(*columns.end(), Value::Null);
     Some(RawRow {
         station_id: values[0].text()?,
         timestamp_us: values[1].integer()?,
@@ -336,7 +340,19 @@ fn record(payload: &[u8]) -> Option<RawRow> {
             Value::Blob(bytes) => bytes.to_vec(),
             _ => return None,
         },
-        row_hash,
+        row_hash: match values[13] {
+            Value::Null => None,
+            Value::Blob(hash) => Some(hash.try_into().ok()?),
+            _ => return None,
+        },
+        evidence: match values[14] {
+            Value::Null => None,
+            _ => Some(values[14].integer()?),
+        },
+        outside: match values[15] {
+            Value::Null => None,
+            _ => Some(values[15].text()?),
+        },
     })
 }
 

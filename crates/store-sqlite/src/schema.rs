@@ -1,5 +1,6 @@
 //! The tables, how they came about, and the settings that make a commit last.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -13,7 +14,7 @@ use crate::limits::{BUSY_TIMEOUT, READER_CACHE_KIB, WAL_BYTES_MAX, WRITER_CACHE_
 const APPLICATION_ID: i32 = 0x4946_6576;
 
 /// Step n leads from version n to n + 1. A step that was released is never changed.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE predictions (
         id            INTEGER NOT NULL,
@@ -53,6 +54,12 @@ const MIGRATIONS: [&str; 3] = [
     ALTER TABLE totals ADD COLUMN believed_us INTEGER;
     CREATE INDEX anomalies_by_time ON predictions (timestamp_us) WHERE is_anomaly;
 ",
+    "
+    -- What speaks most for an anomaly: 0 forest, 1 outside, 2 relation.
+    ALTER TABLE predictions ADD COLUMN evidence INTEGER;
+    -- The values outside of what training has seen; null when there are none.
+    ALTER TABLE predictions ADD COLUMN outside TEXT;
+",
 ];
 
 /// Opens a database for its writer, and makes or migrates its tables. Its folder must be there.
@@ -72,7 +79,36 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
         ))
         .map_err(sqlite_error)?;
     migrate(&mut connection, path)?;
+    check_tables(&connection, path)?;
     Ok(connection)
+}
+
+/// Fails when a table or an index is missing or is not as it was created: a damaged schema shows as an
+/// error of SQL otherwise, at the first event.
+fn check_tables(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let sqlite_error = |source| OpenError::sqlite(path, source);
+    let mut expected = Connection::open_in_memory().map_err(sqlite_error)?;
+    migrate(&mut expected, path)?;
+    let expected = definitions(&expected).map_err(sqlite_error)?;
+    let found = definitions(connection).map_err(sqlite_error)?;
+    match expected.iter().find(|(name, sql)| found.get(*name) != Some(sql)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let reason = format!("`{name}` is missing or not as it was created");
+            Err(OpenError::Corrupt { path: path.to_owned(), reason })
+        }
+    }
+}
+
+/// Returns the definitions of tables and indices by name, without quotes: a table that was renamed has them.
+fn definitions(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| {
+        let sql: String = row.get(1)?;
+        Ok((row.get(0)?, sql.replace('"', "")))
+    })?;
+    rows.collect()
 }
 
 /// Opens a database for its writer, compares it with what its mark says, and returns its counts, too.

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 
-use sensor::{Attribution, Prediction, StationId};
+use sensor::{Attribution, Direction, Evidence, Excess, Prediction, StationId};
 
 use crate::{
     AnomalyQuery, Bucket, CommitReport, EventKey, EventQuery, Extent, Kept, NewPrediction,
@@ -71,8 +71,14 @@ const SECOND_US: i64 = 1_000_000;
 /// the first.
 pub fn new_prediction(sequence: u64, is_anomaly: bool) -> NewPrediction {
     let value = 70.0 + sequence as f64 / 3.0;
-    let attribution =
-        Attribution { feature: "temperature_c".into(), value: Some(value), contribution: 0.1 };
+    let attribution = Attribution {
+        feature: "temperature_c".into(),
+        value: Some(value),
+        contribution: 0.1,
+        direction: Some(Direction::High),
+    };
+    let excess =
+        Excess { feature: "flow".into(), side: Direction::Low, by_ranges: Some(1.0 / 7.0) };
     let prediction = Prediction {
         station_id: station(sequence % 2),
         sequence,
@@ -82,6 +88,8 @@ pub fn new_prediction(sequence: u64, is_anomaly: bool) -> NewPrediction {
         threshold: 0.6,
         is_anomaly,
         p_value: 1.0 / 3.0,
+        evidence: Evidence::ALL.into_iter().find(|kind| u64::from(kind.number()) == sequence % 3),
+        outside: if is_anomaly { vec![excess] } else { Vec::new() },
         model_version: "2026-11-22-0123456789ab".into(),
         attributions: if is_anomaly { vec![attribution] } else { Vec::new() },
     };

@@ -17,6 +17,8 @@ pub struct Entry {
     pub features: String,
     /// Its attributions, as JSON.
     pub attributions: String,
+    /// Its values outside of what training has seen, as JSON, if there are any.
+    pub outside: Option<String>,
     /// A hash of everything but the id, which is known last.
     pub content_hash: RowHash,
 }
@@ -27,26 +29,31 @@ impl Entry {
         let prediction = &new.prediction;
         let features = json(&prediction.features);
         let attributions = json(&prediction.attributions);
-        let content_hash = RowHash::new([
-            RowPart::Text(prediction.station_id.as_str()),
-            RowPart::Integer(prediction.timestamp_us),
-            RowPart::Integer(prediction.sequence.cast_signed()),
-            RowPart::Text(&features),
-            RowPart::Real(prediction.anomaly_score),
-            RowPart::Real(prediction.p_value),
-            RowPart::Real(prediction.threshold),
-            RowPart::Integer(prediction.is_anomaly.into()),
-            RowPart::Text(&attributions),
-            RowPart::Text(prediction.model_version.as_str()),
-            RowPart::Integer(new.received_us),
-            RowPart::Bytes(&new.event_hash),
-        ]);
-        Self { new, features, attributions, content_hash }
+        let outside = (!prediction.outside.is_empty()).then(|| json(&prediction.outside));
+        let content_hash = RowContent {
+            station_id: prediction.station_id.as_str(),
+            timestamp_us: prediction.timestamp_us,
+            sequence: prediction.sequence.cast_signed(),
+            features: &features,
+            anomaly_score: prediction.anomaly_score,
+            p_value: prediction.p_value,
+            threshold: prediction.threshold,
+            is_anomaly: prediction.is_anomaly.into(),
+            attributions: &attributions,
+            model_version: prediction.model_version.as_str(),
+            received_us: new.received_us,
+            event_hash: &new.event_hash,
+            evidence: prediction.evidence.map(|evidence| evidence.number().into()),
+            outside: outside.as_deref(),
+        }
+        .hash();
+        Self { new, features, attributions, outside, content_hash }
     }
 
     /// Returns the approximate number of bytes that it takes in memory.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.features.len() + self.attributions.len()
+        let texts = [&self.features, &self.attributions].into_iter().chain(&self.outside);
+        size_of::<Self>() + texts.map(String::len).sum::<usize>()
     }
 
     /// Returns `true` if a stored prediction is about the same event: the events have one digest, or
@@ -84,39 +91,56 @@ fn json(value: &impl serde::Serialize) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RowHash(pub [u8; 16]);
 
-/// A value of a row as it is hashed.
+/// The values of a row but its id.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RowPart<'a> {
-    /// A text.
-    Text(&'a str),
-    /// Bytes.
-    Bytes(&'a [u8]),
-    /// A number.
-    Integer(i64),
-    /// A number, by its bits.
-    Real(f64),
+#[expect(missing_docs, reason = "the columns have the names of what they hold")]
+pub struct RowContent<'a> {
+    pub station_id: &'a str,
+    pub timestamp_us: i64,
+    pub sequence: i64,
+    pub features: &'a str,
+    pub anomaly_score: f64,
+    pub p_value: f64,
+    pub threshold: f64,
+    pub is_anomaly: i64,
+    pub attributions: &'a str,
+    pub model_version: &'a str,
+    pub received_us: i64,
+    pub event_hash: &'a [u8],
+    /// `None` in rows from before evidence was stored; like `outside`, it is not hashed then.
+    pub evidence: Option<i64>,
+    pub outside: Option<&'a str>,
 }
 
-impl RowHash {
-    /// Hashes the values of a row but its id: station, time, sequence, features, score, p-value,
-    /// threshold, label, attributions, model, time of receipt, and digest of the event.
-    pub fn new(parts: [RowPart<'_>; 12]) -> Self {
+impl RowContent<'_> {
+    /// Hashes the values in the order of the fields: lengths and bytes, numbers by their bits.
+    pub fn hash(&self) -> RowHash {
         let mut hasher = Sha256::new();
         let mut add = |bytes: &[u8]| {
             hasher.update((bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
-        for part in parts {
-            match part {
-                RowPart::Text(text) => add(text.as_bytes()),
-                RowPart::Bytes(bytes) => add(bytes),
-                RowPart::Integer(number) => add(&number.to_le_bytes()),
-                RowPart::Real(number) => add(&number.to_le_bytes()),
-            }
+        add(self.station_id.as_bytes());
+        add(&self.timestamp_us.to_le_bytes());
+        add(&self.sequence.to_le_bytes());
+        add(self.features.as_bytes());
+        add(&self.anomaly_score.to_le_bytes());
+        add(&self.p_value.to_le_bytes());
+        add(&self.threshold.to_le_bytes());
+        add(&self.is_anomaly.to_le_bytes());
+        add(self.attributions.as_bytes());
+        add(self.model_version.as_bytes());
+        add(&self.received_us.to_le_bytes());
+        add(self.event_hash);
+        if let Some(evidence) = self.evidence {
+            add(&evidence.to_le_bytes());
+            add(self.outside.unwrap_or_default().as_bytes());
         }
-        Self(*hasher.finalize().first_chunk().expect("a SHA-256 digest has 32 bytes"))
+        RowHash(*hasher.finalize().first_chunk().expect("a SHA-256 digest has 32 bytes"))
     }
+}
 
+impl RowHash {
     /// Returns the hash of a row with this content and an id.
     #[must_use]
     pub fn with_id(self, id: i64) -> Self {

@@ -31,7 +31,7 @@ mod sweep;
 mod writer;
 
 pub use backend::{Backend, Failure, Reader, Readers, Reading};
-pub use entry::{Entry, RowHash, RowPart};
+pub use entry::{Entry, RowContent, RowHash};
 pub use error::{KeepError, ReadError, Trouble};
 pub use prediction::{CommitReport, Kept, NewPrediction, Observer, StoredPrediction, Totals};
 pub use query::{AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery};

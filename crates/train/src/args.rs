@@ -71,6 +71,10 @@ pub struct Args {
     #[arg(long, value_name = "SHARE")]
     pub contamination: Option<f64>,
 
+    /// Learn also from rows with a value far beyond all others, which are left out otherwise
+    #[arg(long)]
+    pub keep_all_rows: bool,
+
     /// The folder to write isoforest.bin and model_meta.json to
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
     pub model_dir: PathBuf,
@@ -142,7 +146,11 @@ impl Args {
             Some(share) => add("contamination", &share.to_string()),
             None => add("false-alarm-rate", &self.false_alarm_rate.to_string()),
         }
-        words.join(" ")
+        let mut command = words.join(" ");
+        if self.keep_all_rows {
+            command.push_str(" --keep-all-rows");
+        }
+        command
     }
 }
 

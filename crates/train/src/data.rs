@@ -4,15 +4,18 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use detector::{LeftOutMeta, ModelMeta};
 use indicatif::ProgressBar;
 use recording::Recording;
 use sensor::{Feature, FeatureSchema, SensorEvent};
-use wording::listed;
+use wording::{counted, listed, readable};
 
 use crate::args::Args;
 
 /// The number of bad rows that are listed.
 const BAD_ROWS_TOLD: usize = 10;
+/// The number of rows left out that are named.
+const LEFT_OUT_NAMED: usize = 3;
 
 /// Events to learn from, and where they come from.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct TrainingData {
     pub schema: FeatureSchema,
     /// The events, in the order of the source.
     pub events: Vec<SensorEvent>,
+    /// The line of each event in the source; empty when it has none.
+    pub lines: Vec<u64>,
     /// `true` if the source says when events were measured.
     pub has_times: bool,
     /// Number of rows that were left out.
@@ -42,13 +47,14 @@ impl TrainingData {
         match &args.input {
             Some(path) => {
                 let mut data = Self::from_file(path, args, progress)?;
-                data.drop_constant_features()?;
+                data.drop_empty_features()?;
                 Ok(data)
             }
             None => Ok(Self {
                 source: format!("a simulated plant of {} stations", plant::N_STATIONS),
                 schema: FeatureSchema::default(),
                 events: plant::normal_events(plant::TRAINING_EVENTS, args.seed),
+                lines: Vec::new(),
                 has_times: true,
                 n_bad_rows: 0,
                 warnings: Vec::new(),
@@ -65,6 +71,7 @@ impl TrainingData {
             source: format!("`{}`", path.display()),
             schema: schema.clone(),
             events: Vec::new(),
+            lines: Vec::new(),
             has_times: recording.has_times(),
             n_bad_rows: 0,
             warnings,
@@ -74,6 +81,7 @@ impl TrainingData {
                 Ok(row) => {
                     n_labelled += usize::from(row.is_anomaly == Ok(Some(true)));
                     data.events.push(row.event);
+                    data.lines.push(row.line);
                 }
                 Err(bad_row) => {
                     data.n_bad_rows += 1;
@@ -112,30 +120,36 @@ impl TrainingData {
         Ok(data)
     }
 
-    /// Leaves out the features that are the same, or missing, in every event.
-    fn drop_constant_features(&mut self) -> anyhow::Result<()> {
-        let varies = |feature: usize| {
-            let mut present = self
-                .events
-                .iter()
-                .map(|event| event.values()[feature])
-                .filter(|value| !value.is_nan());
-            let first = present.next();
-            present.any(|value| Some(value) != first)
-        };
-        let (kept, dropped): (Vec<usize>, Vec<usize>) =
-            (0..self.schema.len()).partition(|&feature| varies(feature));
-        if kept.is_empty() {
+    /// Leaves out the features that are missing in every event, and warns of those that are constant.
+    fn drop_empty_features(&mut self) -> anyhow::Result<()> {
+        let kinds: Vec<Variation> =
+            (0..self.schema.len()).map(|feature| self.variation(feature)).collect();
+        if !kinds.contains(&Variation::Varies) {
             bail!(
                 "every feature of {} is the same in every row: there is nothing to learn",
                 self.source
             );
         }
         let features = self.schema.features();
-        if !dropped.is_empty() {
-            let names: Vec<&str> =
-                dropped.iter().map(|&feature| &*features[feature].name).collect();
-            self.warnings.extend(left_out("the same in every row, which teaches nothing", &names));
+        let constant = features.iter().zip(&kinds).filter_map(|(feature, kind)| match kind {
+            Variation::Constant(value) => {
+                Some(format!("`{}` at {}", feature.name, readable(*value, 4)))
+            }
+            _ => None,
+        });
+        let constant: Vec<String> = constant.collect();
+        if !constant.is_empty() {
+            self.warnings.push(format!(
+                "constant in every row, so that any other value will be an anomaly: {}; name the features with --features \
+                 where that is not wanted",
+                listed(&constant)
+            ));
+        }
+        let is_empty = |feature: &usize| kinds[*feature] == Variation::Empty;
+        let (empty, kept): (Vec<usize>, Vec<usize>) = (0..self.schema.len()).partition(is_empty);
+        if !empty.is_empty() {
+            let names: Vec<&str> = empty.iter().map(|&feature| &*features[feature].name).collect();
+            self.warnings.extend(left_out("missing in every row", &names));
             let schema =
                 FeatureSchema::new(kept.iter().map(|&feature| features[feature].clone()).collect())
                     .expect("a part of a schema is a schema");
@@ -144,6 +158,61 @@ impl TrainingData {
         }
         Ok(())
     }
+
+    fn variation(&self, feature: usize) -> Variation {
+        let values = self.events.iter().map(|event| event.values()[feature]);
+        let mut present = values.filter(|value| !value.is_nan());
+        match present.next() {
+            None => Variation::Empty,
+            Some(first) if present.any(|value| value != first) => Variation::Varies,
+            Some(first) => Variation::Constant(first),
+        }
+    }
+
+    /// Returns the warning about rows that the detector has left out, if there are any.
+    pub(crate) fn left_out_warning(&self, meta: &ModelMeta) -> Option<String> {
+        let place = |row: usize| match self.lines.get(row - 1) {
+            Some(line) => format!("line {line}"),
+            None => format!("row {row}"),
+        };
+        // Often one value stands for "no reading", in many rows.
+        let mut values: Vec<(&LeftOutMeta, usize)> = Vec::new();
+        for row in &meta.left_out {
+            let is_same = |(first, _): &&mut (&LeftOutMeta, usize)| {
+                first.feature == row.feature && first.value == row.value
+            };
+            match values.iter_mut().find(is_same) {
+                Some((_, n_rows)) => *n_rows += 1,
+                None => values.push((row, 1)),
+            }
+        }
+        let named = values.iter().take(LEFT_OUT_NAMED).map(|(first, n_rows)| {
+            let value = format!("`{}` is {}", first.feature, readable(first.value, 4));
+            match n_rows {
+                1 => format!("{value} in {}", place(first.row)),
+                _ => format!("{value} in {n_rows} rows, first in {}", place(first.row)),
+            }
+        });
+        let named: Vec<String> = named.collect();
+        let n_left_out = meta.left_out_rows;
+        (n_left_out > 0).then(|| {
+            format!(
+                "left out: {} with a value far beyond all others: {}; clear cells that hold no measurement, or learn \
+                 from these rows too with --keep-all-rows",
+                counted(n_left_out as u64, "row"),
+                listed(&named)
+            )
+        })
+    }
+}
+
+/// The variation of a feature.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Variation {
+    /// There are none.
+    Empty,
+    Constant(f64),
+    Varies,
 }
 
 /// Returns the features to learn, as named, else those of the schema file, else all columns of numbers; and

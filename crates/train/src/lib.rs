@@ -61,7 +61,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let started = Instant::now();
     let progress = if args.quiet { ProgressBar::hidden() } else { terminal::spinner("rows") };
     progress.set_message("reading the data");
-    let data = TrainingData::read(args, &progress)?;
+    let mut data = TrainingData::read(args, &progress)?;
     let mut teller = Teller::new(args, out);
     for warning in &data.warnings {
         progress.suspend(|| teller.warn(warning))?;
@@ -83,6 +83,10 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let detector = Detector::fit(&data.schema, &data.events, &params, now_us)
         .with_context(|| format!("cannot learn from {}", data.source))?
         .with_engine(args.engine)?;
+    if let Some(warning) = data.left_out_warning(detector.meta()) {
+        progress.suspend(|| teller.warn(&warning))?;
+        data.warnings.push(warning);
+    }
     progress.set_message("judging the last fifth");
     let trial = StabilityTrial::measure(&data, &params);
     progress.finish_and_clear();
@@ -129,7 +133,7 @@ fn params(args: &Args) -> Params {
         max_features: args.max_features,
         seed: args.seed,
     };
-    Params { forest, alarms }
+    Params { forest, alarms, keep_all_rows: args.keep_all_rows }
 }
 
 /// Rows from the whole length of the data, evenly spaced, as CSV.

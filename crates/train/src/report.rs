@@ -27,8 +27,9 @@ impl Summary<'_> {
         let meta = self.detector.meta();
         let mut report = Report::new(&format!("Model {}", meta.model_version));
         report.paragraph(&format!(
-            "An isolation forest that has learnt what is normal from {}. An event is called an anomaly when its score is \
-             at least {}.",
+            "An isolation forest that has learnt what is normal from {}, with two views beside it: values outside of what \
+             training has seen, and values that do not fit the others. An event is called an anomaly when one of the three \
+             finds it stranger than almost all normal events; the forest does so from a score of {} on.",
             self.data.source,
             rounded(meta.threshold, 4)
         ));
@@ -101,8 +102,9 @@ impl Summary<'_> {
             (
                 "rows",
                 format!(
-                    "{} learnt, {} bad",
-                    grouped(self.data.events.len() as f64),
+                    "{} learnt, {} left out, {} bad",
+                    grouped(meta.training_rows as f64),
+                    grouped(meta.left_out_rows as f64),
                     grouped(self.data.n_bad_rows as f64)
                 ),
             ),

@@ -39,8 +39,9 @@ impl Summary<'_> {
         writeln!(out, "data         {}", data.source)?;
         writeln!(
             out,
-            "rows         {} learnt, {} bad",
-            grouped(data.events.len() as f64),
+            "rows         {} learnt, {} left out, {} bad",
+            grouped(self.detector.meta().training_rows as f64),
+            grouped(self.detector.meta().left_out_rows as f64),
             grouped(data.n_bad_rows as f64)
         )?;
         let Some(timeline) = &self.timeline else {
@@ -129,7 +130,7 @@ impl Summary<'_> {
                 expected
             }
             AlarmRule::Contamination(share) => {
-                vec![format!("above which {} of the training events lie", percent(share))]
+                vec![format!("with which {} of the training events are anomalies", percent(share))]
             }
         }
     }

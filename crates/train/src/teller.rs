@@ -30,6 +30,7 @@ struct Trained<'a> {
     message: &'static str,
     model_version: &'a str,
     rows: usize,
+    left_out_rows: usize,
     bad_rows: usize,
     threshold: f64,
     /// Share of the last fifth that is called anomalous by a model of what came before.
@@ -74,6 +75,7 @@ impl<'a> Teller<'a> {
             message: "trained a model",
             model_version: meta.model_version.as_str(),
             rows: meta.training_rows,
+            left_out_rows: meta.left_out_rows,
             bad_rows: summary.data.n_bad_rows,
             threshold: meta.threshold,
             stability_rate: summary.trial.map(crate::StabilityTrial::measured),

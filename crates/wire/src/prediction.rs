@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use sensor::{Attribution, FeatureValues, Prediction, timestamp};
+use sensor::{Attribution, Evidence, Excess, FeatureValues, Prediction, timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,19 +22,31 @@ pub struct PredictionBody<'a> {
     pub features: Option<Cow<'a, FeatureValues>>,
     /// In (0, 1]; higher is more anomalous.
     pub anomaly_score: f64,
-    /// The lowest score that is called anomalous.
+    /// The score from which the forest alone calls an event anomalous.
     pub threshold: f64,
-    /// `true` if the event is called anomalous.
+    /// `true` if the event is called anomalous, by whatever evidence.
     pub is_anomaly: bool,
     /// `normal` or `anomaly`.
     #[serde(borrow)]
     pub label: Cow<'a, str>,
-    /// Share of normal events that score at least as high.
+    /// Share of normal events that are as strange.
     pub p_value: f64,
+    /// The evidence that speaks most for an anomaly: `forest`, `outside` (a value at the end of what training has seen, or
+    /// beyond) or `relation` (a value that does not fit the others). Absent in predictions of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<EvidenceBody>)]
+    pub evidence: Option<Evidence>,
+    /// The values outside of what training has seen.
+    #[serde(default, skip_serializing_if = "<[Excess]>::is_empty")]
+    #[schema(value_type = Vec<ExcessBody>)]
+    pub outside: Cow<'a, [Excess]>,
+    /// Number of values that are missing.
+    #[serde(default)]
+    pub n_missing: usize,
     /// The model that judged the event.
     #[serde(borrow)]
     pub model_version: Cow<'a, str>,
-    /// The contribution of each value to the score, largest towards anomalous first.
+    /// The contribution of each value to the evidence, the largest first.
     #[serde(default, skip_serializing_if = "<[Attribution]>::is_empty")]
     #[schema(value_type = Vec<AttributionBody>)]
     pub attributions: Cow<'a, [Attribution]>,
@@ -43,7 +55,38 @@ pub struct PredictionBody<'a> {
     pub duplicate: bool,
 }
 
-/// The contribution of a feature to a score.
+/// A kind of evidence.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the JSON of an evidence")]
+pub(crate) enum EvidenceBody {
+    Forest,
+    Outside,
+    Relation,
+}
+
+/// A direction of values.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the JSON of a direction")]
+pub(crate) enum DirectionBody {
+    High,
+    Low,
+}
+
+/// A value outside of what training has seen.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the JSON of an excess")]
+pub(crate) struct ExcessBody {
+    /// The name of the feature.
+    feature: String,
+    /// The end of the range that the value lies beyond.
+    side: DirectionBody,
+    /// The distance from it, in widths of the range in training; null when the feature was constant there.
+    by_ranges: Option<f64>,
+}
+
+/// The contribution of a value to the evidence.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the JSON of an attribution")]
 pub struct AttributionBody {
@@ -51,8 +94,12 @@ pub struct AttributionBody {
     feature: String,
     /// Its value; null for a missing one.
     value: Option<f64>,
-    /// Positive towards anomalous: the score is 2^(sum of contributions - 1).
+    /// Positive towards anomalous. Of the evidence `forest`, the score is 2^(sum of contributions - 1); of
+    /// `outside`, -ln of the share of training values that lie as far out; of `relation`, the distance, in
+    /// conditional deviations, from the value that the others foretell.
     contribution: f64,
+    /// The direction in which the value is unusual; absent for a missing one.
+    direction: Option<DirectionBody>,
 }
 
 /// Anomalies, the last to arrive first.
@@ -112,6 +159,9 @@ impl<'a> PredictionBody<'a> {
             is_anomaly: prediction.is_anomaly,
             label: prediction.label().into(),
             p_value: prediction.p_value,
+            evidence: prediction.evidence,
+            outside: Cow::Borrowed(&prediction.outside),
+            n_missing: prediction.features.n_missing(),
             model_version: prediction.model_version.as_str().into(),
             attributions: Cow::Borrowed(&prediction.attributions),
             duplicate: false,
@@ -126,6 +176,8 @@ fn is_false(value: &bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sensor::Direction;
+
     use super::*;
 
     #[test]
@@ -139,11 +191,18 @@ mod tests {
             threshold: 0.6,
             is_anomaly: false,
             p_value: 1.0 / 3.0,
+            evidence: Some(Evidence::Outside),
+            outside: vec![Excess {
+                feature: "temperature_c".into(),
+                side: Direction::High,
+                by_ranges: None,
+            }],
             model_version: "2026-11-22-0123456789ab".into(),
             attributions: vec![Attribution {
                 feature: "temperature_c".into(),
                 value: Some(70.5),
                 contribution: 0.1,
+                direction: Some(Direction::High),
             }],
         };
         for body in [PredictionBody::listed(&prediction), PredictionBody::answer(&prediction, true)]

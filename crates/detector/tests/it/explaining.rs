@@ -23,17 +23,20 @@ fn anomaly(detector: &Detector, values: &[f64]) -> Prediction {
 #[test]
 fn a_reason_names_what_is_unusual_and_what_is_not() {
     let detector = detector();
-    let reasons = |values: &[f64]| detector.meta().reasons(&anomaly(&detector, values));
+    let reasons = |values: &[f64]| detector.reasons(&anomaly(&detector, values));
     assert_eq!(
         reasons(&[70.0, 45.0, 91.23]),
-        "sound 91.23 dB, normally 62.8 to 69.2; humidity and temperature as usual"
+        "sound 91.23 dB is 2 ranges above anything in training, normally 62.8 to 69.2; humidity and temperature as usual"
     );
     let two = reasons(&[81.0, 30.0, 66.0]);
     assert!(two.contains("temperature 81") && two.contains("humidity 30"), "{two}");
     assert!(two.ends_with("; sound as usual"), "{two}");
     // Warm, humid and silent, each a little, where they should go together.
     let together = reasons(&[73.1, 48.1, 62.9]);
-    assert!(together.starts_with("every value is usual, but not all at once: "), "{together}");
+    assert_eq!(
+        together,
+        "temperature 73.1 °C does not fit the other sensors: expected 65.1 to 70.9 °C; humidity and sound as usual"
+    );
 }
 
 #[test]
@@ -41,7 +44,7 @@ fn a_prediction_of_another_model_gets_no_ranges_of_this_one() {
     let detector = detector();
     let mut prediction = anomaly(&detector, &[70.0, 45.0, 91.23]);
     prediction.model_version = "2020-01-01-000000000000".into();
-    let text = detector.meta().reasons(&prediction);
+    let text = detector.reasons(&prediction);
     assert_eq!(text, "judged by another model; mostly because of sound 91.23 dB");
 }
 

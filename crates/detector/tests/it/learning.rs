@@ -1,7 +1,7 @@
 //! Training and judging.
 
 use detector::{AlarmRule, Detector, FitError, ForestParams, Params};
-use sensor::{Feature, FeatureSchema, SensorEvent, StationId};
+use sensor::{Evidence, Feature, FeatureSchema, SensorEvent, StationId};
 
 use crate::{NOW_US, events, fit};
 
@@ -38,11 +38,18 @@ fn the_culprit_of_a_spike_is_named_first() {
 #[test]
 fn an_explanation_adds_up_to_the_score() {
     let detector = fit(&events(1_000, 1), &Params::default());
-    for event in &events(20, 3) {
+    let mut n_checked = 0;
+    for event in &events(100, 3) {
+        let prediction = detector.assess(event);
+        if prediction.evidence != Some(Evidence::Forest) {
+            continue;
+        }
+        n_checked += 1;
         let sum: f64 =
             detector.explain(event).iter().map(|attribution| attribution.contribution).sum();
-        assert!(((sum - 1.0).exp2() - detector.assess(event).anomaly_score).abs() < 1e-9);
+        assert!(((sum - 1.0).exp2() - prediction.anomaly_score).abs() < 1e-9);
     }
+    assert!(n_checked > 20, "{n_checked}");
 }
 
 #[test]
@@ -66,21 +73,14 @@ fn score_label_and_p_value_agree() {
             let prediction = detector.assess(event);
             assert_eq!(prediction.anomaly_score.to_bits(), row.anomaly_score.to_bits());
             n_anomalies += usize::from(prediction.is_anomaly);
-            match alarms {
-                AlarmRule::FalseAlarmRate(rate) => {
-                    assert_eq!(prediction.is_anomaly, prediction.p_value <= rate);
-                    assert_eq!(
-                        prediction.is_anomaly,
-                        prediction.anomaly_score >= prediction.threshold
-                    );
-                }
-                AlarmRule::Contamination(_) => {
-                    assert_eq!(
-                        prediction.is_anomaly,
-                        prediction.anomaly_score > prediction.threshold
-                    );
-                }
+            if let AlarmRule::FalseAlarmRate(rate) = alarms {
+                assert_eq!(prediction.is_anomaly, prediction.p_value <= rate);
             }
+            // The forest calls it anomalous above its threshold, and other evidence can do so below.
+            let by_forest = prediction.anomaly_score > prediction.threshold + 1e-12;
+            assert!(prediction.is_anomaly || !by_forest, "{prediction:?}");
+            let is_of_forest = prediction.evidence == Some(Evidence::Forest);
+            assert!(!prediction.is_anomaly || by_forest || !is_of_forest, "{prediction:?}");
             assert_eq!(prediction.attributions.is_empty(), !prediction.is_anomaly);
         }
         assert_eq!(n_anomalies_among(&detector, &unseen), n_anomalies);

@@ -132,6 +132,7 @@ pub(crate) struct OutputTensor {
 pub(crate) enum OutputData {
     Numbers(Vec<f64>),
     Booleans(Vec<bool>),
+    Texts(Vec<&'static str>),
 }
 
 /// Describe the server
@@ -291,6 +292,7 @@ fn metadata(model: &Model) -> ModelMetadata<'_> {
             tensor("anomaly_score", "FP64", vec![-1]),
             tensor("p_value", "FP64", vec![-1]),
             tensor("is_anomaly", "BOOL", vec![-1]),
+            tensor("evidence", "BYTES", vec![-1]),
         ],
     }
 }
@@ -333,12 +335,19 @@ fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
             "BOOL",
             OutputData::Booleans(scores.iter().map(|score| score.is_anomaly).collect()),
         ),
+        output(
+            "evidence",
+            "BYTES",
+            OutputData::Texts(scores.iter().map(|score| score.evidence.name()).collect()),
+        ),
     ];
     if !request.outputs.is_empty() {
         let is_known =
             |wanted: &RequestedOutput| outputs.iter().any(|known| known.name == wanted.name);
         if !request.outputs.iter().all(is_known) {
-            return refuse(String::from("the outputs are anomaly_score, p_value and is_anomaly"));
+            return refuse(String::from(
+                "the outputs are anomaly_score, p_value, is_anomaly and evidence",
+            ));
         }
         outputs.retain(|known| request.outputs.iter().any(|wanted| wanted.name == known.name));
     }

@@ -73,11 +73,12 @@ impl Place {
     fn line(&self, row: usize, values: &[f64]) -> String {
         let prediction = self.detector.assess(&event(self.detector.schema(), row, values));
         format!(
-            "{},{},{},{}\n",
+            "{},{},{},{},{}\n",
             row + 1,
             prediction.anomaly_score,
             prediction.p_value,
-            prediction.is_anomaly
+            prediction.is_anomaly,
+            prediction.evidence.unwrap().name()
         )
     }
 
@@ -87,7 +88,7 @@ impl Place {
     }
 }
 
-const HEADER: &str = "row,anomaly_score,p_value,is_anomaly\n";
+const HEADER: &str = "row,anomaly_score,p_value,is_anomaly,evidence\n";
 
 fn event(schema: &FeatureSchema, row: usize, values: &[f64]) -> SensorEvent {
     let station_id = StationId::parse("pump").unwrap();
@@ -215,7 +216,7 @@ fn a_bad_row_stops_with_its_place_or_gets_no_score() {
 
     let (printed, told) = place.score("rows.csv", &["--skip-bad", "--append"]).unwrap();
     let expected = format!(
-        "pressure,flow,{HEADER}1,2,{}1,high,2,,,\n3,-4,3,,,\n,5,4,,,\n5,6,5,,,\n2,3,{}",
+        "pressure,flow,{HEADER}1,2,{}1,high,2,,,,\n3,-4,3,,,,\n,5,4,,,,\n5,6,5,,,,\n2,3,{}",
         place.line(0, &[1.0, 2.0]),
         place.line(5, &[2.0, 3.0])
     );

@@ -43,6 +43,8 @@ async fn a_normal_event_is_answered_in_full() {
             "is_anomaly": false,
             "label": "normal",
             "p_value": expected.p_value,
+            "evidence": "forest",
+            "n_missing": 0,
             "model_version": detector.meta().model_version,
         })
     );

@@ -68,7 +68,7 @@ async fn the_overview_says_who_is_sick_and_why() {
     assert!(overview.text.contains("press is sick</h1>"), "{}", overview.text);
     assert!(overview.text.contains("1 sick, 4 normal"));
     assert!(
-        overview.text.contains("temperature 90.5 °C, normally 67.1 to 73.0"),
+        overview.text.contains("ranges above anything in training, normally 67.1 to 73.0"),
         "{}",
         overview.text
     );
@@ -113,7 +113,7 @@ async fn a_station_and_its_anomalies_have_pages() {
     }
     let anomaly = page(&app, &link(&station.text, "/ui/anomalies/")).await;
     for part in [
-        "temperature 90.5 °C, normally",
+        "temperature 90.5 °C is ",
         "rect class=\"bar unusual\"",
         "What would have been normal",
         "<strong>temperature between ",

@@ -261,3 +261,43 @@ async fn a_wal_without_its_database_is_put_aside_and_can_be_recovered() {
         assert!(recover(&aside, &stale, |_, _| ()).is_err());
     }
 }
+
+/// Seen to fail without the comparison of the tables: SQLite's error at the start was no damage, or the
+/// server started and could store nothing.
+#[tokio::test]
+async fn a_damaged_schema_is_put_aside_at_the_start() {
+    for sql in [
+        "ALTER TABLE predictions RENAME COLUMN threshold TO thresholb",
+        "DROP TABLE predictions",
+        "DROP TABLE trial",
+        "DROP TABLE totals",
+        "DROP INDEX anomalies_by_time",
+    ] {
+        let test = TestStore::new();
+        test.store.keep(&new_prediction(1, true)).await.unwrap();
+        let path = test.path();
+        let dir = test.close();
+        execute(&path, sql);
+        let (store, writer) = open(&path).unwrap();
+        assert_eq!(store.totals().events, 0, "{sql}");
+        assert!(dir.path().join("data/events.db.corrupt-1").exists(), "{sql}");
+        assert_eq!(store.keep(&new_prediction(1, true)).await, Ok(Kept::Stored), "{sql}");
+        drop(store);
+        writer.join().unwrap();
+    }
+}
+
+/// Seen to fail with a probe that inserts no row.
+#[tokio::test]
+async fn a_store_that_cannot_insert_is_not_ready() {
+    let test = TestStore::new();
+    assert!(test.store.check().await.is_ok());
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE INSERT ON predictions BEGIN SELECT RAISE(ABORT, 'no'); END";
+    execute(&test.path(), refuse);
+    assert!(test.store.keep(&new_prediction(1, true)).await.is_err());
+    assert!(test.store.check().await.is_err());
+    execute(&test.path(), "DROP TRIGGER refuse");
+    assert!(test.store.check().await.is_ok());
+    assert_eq!(test.store.keep(&new_prediction(1, true)).await, Ok(Kept::Stored));
+}

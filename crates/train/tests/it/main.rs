@@ -65,7 +65,7 @@ fn training_twice_gives_the_same_artefact() {
     let artefact =
         |workshop: &Workshop| fs::read(workshop.path("models").join(ARTEFACT_FILE)).unwrap();
     assert!(artefact(&first) == artefact(&second));
-    assert!(said.contains("rows         10,000 learnt, 0 bad"), "{said}");
+    assert!(said.contains("rows         10,000 learnt, 0 left out, 0 bad"), "{said}");
     assert!(!said.contains("warning"), "{said}");
 }
 
@@ -100,18 +100,18 @@ fn the_committed_metadata_and_sample_are_true() {
 }
 
 #[test]
-fn columns_are_chosen_and_constant_ones_dropped() {
+fn columns_are_chosen_and_constant_ones_are_rules() {
     let workshop = Workshop::new();
     let csv = workshop.write("a.csv", &rows(500));
     let said = workshop.train(&["--input", &csv]).unwrap();
     assert!(
-        said.contains("warning: left out: the same in every row, which teaches nothing: `fixed`"),
+        said.contains("warning: constant in every row, so that any other value will be an anomaly: `fixed` at 7"),
         "{said}"
     );
     let names = |workshop: &Workshop| -> Vec<String> {
         workshop.detector().meta().features.iter().map(|feature| feature.name.clone()).collect()
     };
-    assert_eq!(names(&workshop), ["a", "b"]);
+    assert_eq!(names(&workshop), ["a", "b", "fixed"]);
 
     workshop.train(&["--input", &csv, "--features", " b"]).unwrap();
     assert_eq!(names(&workshop), ["b"]);
@@ -154,11 +154,11 @@ fn bad_rows_are_named_and_may_be_left_out() {
 
     let said =
         workshop.train(&["--input", &csv, "--features", "a,b", "--max-bad-rows", "2"]).unwrap();
-    assert!(said.contains("rows         300 learnt, 2 bad"), "{said}");
+    assert!(said.contains("rows         300 learnt, 0 left out, 2 bad"), "{said}");
     let schema = workshop.write("schema.toml", "[[feature]]\nname = 'b'\noptional = true\n");
     let csv = workshop.write("b.csv", &(rows(300) + "1,,7\n"));
     let said = workshop.train(&["--input", &csv, "--schema", &schema]).unwrap();
-    assert!(said.contains("rows         301 learnt, 0 bad"), "{said}");
+    assert!(said.contains("rows         301 learnt, 0 left out, 0 bad"), "{said}");
 }
 
 #[test]
@@ -276,14 +276,12 @@ fn the_report_is_one_file_that_says_what_was_learnt_and_how_to_repeat_it() {
     for outside in ["http://", "https://", "src=", "href="] {
         assert!(!report.contains(outside), "{outside}");
     }
-    // A histogram of scores and one of each feature, and the only pair that there is.
-    assert_eq!(report.matches("<svg").count(), 4);
+    // A histogram of scores and one of each feature, and the pairs that there are.
+    assert_eq!(report.matches("<svg").count(), 7);
     let meta = workshop.detector().meta().clone();
     let command =
-        format!("train --input &#39;{hostile}&#39; --trees 20 --sample-size 2048 --seed 42");
-    for part in
-        [meta.model_version.as_str(), &meta.sha256, "left out: the same in every row", &command]
-    {
+        format!("train --input &#39;{hostile}&#39; --trees 20 --sample-size 256 --seed 42");
+    for part in [meta.model_version.as_str(), &meta.sha256, "constant in every row", &command] {
         assert!(report.contains(part), "{part}");
     }
 
@@ -315,7 +313,7 @@ fn programs_get_json_and_quiet_prints_little() {
 
     assert_eq!(workshop.train(&["--quiet"]).unwrap(), "");
     let said = workshop.train(&["--quiet", "--input", &csv]).unwrap();
-    assert!(said.starts_with("warning: left out") && said.lines().count() == 1, "{said}");
+    assert!(said.starts_with("warning: constant") && said.lines().count() == 1, "{said}");
 }
 
 /// Seen to fail with a message that repeats its source.

@@ -1,0 +1,237 @@
+//! Two views beside the forest for all that it cannot see, and one scale for all three.
+//!
+//! A forest cannot tell a value a little above the highest of training from a million, and one sensor
+//! among many moves it not at all. So two views stand beside it: **outside**, the rarest side of any
+//! value by the [tail](tail::Tail) of its feature, and **relation**, the [residual](relation::Relation)
+//! of each value given all others. Training rows, each judged by what was learnt without it, say how
+//! often normal rows get as far; so all views speak in nats of normal rows, and the strangest counts.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "ranks are indices, and rows and features are counted in 32 bits"
+)]
+
+mod relation;
+mod screening;
+mod symmetric;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use sensor::Evidence;
+
+use self::relation::Residual;
+pub(crate) use self::relation::{Column, Relation};
+
+pub(crate) use self::screening::{LeftOutRow, rows_beyond_a_gap};
+use self::tail::{CALM_NATS, LearntTail, TailSet, Tails, present};
+pub(crate) use self::tail::{Tail, TailParts};
+
+/// ln 4: the alarm budget of the forest over that of each other view, two thirds against a sixth.
+const HANDICAP: f64 = 1.386_294_361_119_890_6;
+
+/// ln 200: one value in 200 lies beyond either end of what is expected.
+const EXPECTED_NATS: f64 = 5.298_317_366_548_036;
+
+/// The views beside the forest, and the scale of all three.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Judge {
+    /// Of each feature.
+    tails: TailSet,
+    pub(crate) relation: Relation,
+    /// Of the residuals of each feature.
+    residuals: TailSet,
+    /// The raw values of the views in nats of normal rows: forest, outside, relation.
+    scales: [Tail; 3],
+}
+
+/// The strangeness of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Strangeness {
+    /// On the scale that alarms are cut on.
+    pub(crate) value: f64,
+    /// The view that says so.
+    pub(crate) evidence: Evidence,
+}
+
+/// The opinions of the views on each value of a row, in the order of the features.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Blame {
+    /// Nats of each value by the tails of its feature.
+    pub(crate) nats: Vec<f64>,
+    /// Distance of each value from what the others say, in conditional deviations; 0 for a missing one.
+    pub(crate) residuals: Vec<f64>,
+}
+
+impl Judge {
+    /// Learns from the values of one row after another, NaN for a missing one. `forest` says of each row how
+    /// strange the trees find it that have not drawn it, rising with strangeness, and NaN where every
+    /// tree has.
+    ///
+    /// Also returns how strange each row is to what was learnt without it, where that can be said.
+    pub(crate) fn learn(values: &[f64], n_features: usize, forest: &[f64]) -> (Self, Vec<f64>) {
+        let n_rows = forest.len();
+        let mut outside = vec![0.0_f64; n_rows];
+        let mut column = vec![0.0; n_rows];
+        let mut tails = Vec::with_capacity(n_features);
+        for feature in 0..n_features {
+            for (cell, row) in column.iter_mut().zip(values.chunks_exact(n_features)) {
+                *cell = row[feature];
+            }
+            tails.push(Tails::learn(&column, |row, nats| outside[row] = outside[row].max(nats)));
+        }
+
+        let relation = Relation::learn(values, n_features);
+        let mut by_feature = vec![f64::NAN; n_rows * n_features];
+        for (index, row) in values.chunks_exact(n_features).enumerate() {
+            relation.residuals_left_out(row, n_rows, |feature, residual| {
+                by_feature[feature * n_rows + index] = residual;
+            });
+        }
+        let mut unrelated = vec![0.0_f64; n_rows];
+        let residuals = by_feature.chunks_exact(n_rows).map(|column| {
+            Tails::learn(column, |row, nats| unrelated[row] = unrelated[row].max(nats))
+        });
+        let residuals = residuals.collect();
+
+        let raw = [forest, &outside, &unrelated];
+        let scales = raw.map(|raw| LearntTail::learn(&present(raw)));
+        let strangeness = (0..n_rows).filter(|&row| !forest[row].is_nan()).map(|row| {
+            let [forest, outside, relation] =
+                std::array::from_fn(|view| scales[view].left_out(raw[view][row]));
+            combined(forest, outside, relation).value
+        });
+        let strangeness = strangeness.collect();
+        let scales = scales.map(|scale| scale.tail);
+        (Self::new(tails, relation, residuals, scales), strangeness)
+    }
+
+    fn new(
+        tails: Vec<Tails>,
+        relation: Relation,
+        residuals: Vec<Tails>,
+        scales: [Tail; 3],
+    ) -> Self {
+        let (tails, residuals) = (TailSet::new(tails), TailSet::new(residuals));
+        Self { tails, relation, residuals, scales }
+    }
+
+    /// Takes over what was written down; `None` when there are more or fewer tails than the features need.
+    pub(crate) fn from_parts(
+        tails: Vec<Tail>,
+        relation: Relation,
+        n_features: usize,
+    ) -> Option<Self> {
+        if tails.len() != 4 * n_features + 3 {
+            return None;
+        }
+        let mut tails = tails.into_iter();
+        let mut pairs = |n: usize| {
+            let pair = || Some(Tails { upper: tails.next()?, lower: tails.next()? });
+            std::iter::repeat_with(pair).take(n).collect::<Option<Vec<_>>>()
+        };
+        let (of_values, of_residuals) = (pairs(n_features)?, pairs(n_features)?);
+        let scales = [tails.next()?, tails.next()?, tails.next()?];
+        Some(Self::new(of_values, relation, of_residuals, scales))
+    }
+
+    /// Returns all tails as [`Judge::from_parts`] takes them.
+    pub(crate) fn all_tails(&self) -> impl Iterator<Item = &Tail> {
+        let pairs = self.tails.iter().chain(self.residuals.iter());
+        pairs.flat_map(|pair| [&pair.upper, &pair.lower]).chain(&self.scales)
+    }
+
+    /// Judges a row, of which the forest says `forest`.
+    pub(crate) fn strangeness(&self, row: &[f64], forest: f64) -> Strangeness {
+        let [of_forest, of_outside, of_relation] = &self.scales;
+        let forest = of_forest.nats(forest);
+        // Where even the end of what is calm would not count beside the forest, it need not be found exactly.
+        let is_calm_enough = |scale: &Tail| scale.nats(CALM_NATS) - HANDICAP <= forest;
+        let values = row.iter().copied().enumerate();
+        let outside = self.tails.rarest(values, is_calm_enough(of_outside));
+        let unrelated = self.relation.residuals(row, |residuals| {
+            let values =
+                residuals.iter().map(|(feature, residual)| (*feature, residual.deviations));
+            self.residuals.rarest(values, is_calm_enough(of_relation))
+        });
+        let strangeness = combined(forest, of_outside.nats(outside), of_relation.nats(unrelated));
+        let is_outside =
+            || (0..row.len()).any(|feature| self.by_ranges(feature, row[feature]).is_some());
+        match strangeness.evidence {
+            // The tails name the value more surely than the relation does.
+            Evidence::Relation if is_outside() => {
+                Strangeness { evidence: Evidence::Outside, ..strangeness }
+            }
+            _ => strangeness,
+        }
+    }
+
+    /// Says how each value of a row speaks against it.
+    pub(crate) fn blame(&self, row: &[f64]) -> Blame {
+        let nats = row.iter().zip(self.tails.iter()).map(|(&x, tails)| tails.nats(x)).collect();
+        let residuals = self.residuals_of(row).iter().map(|residual| residual.deviations).collect();
+        Blame { nats, residuals }
+    }
+
+    fn residuals_of(&self, row: &[f64]) -> Vec<Residual> {
+        let mut all = vec![Residual::default(); row.len()];
+        self.relation.residuals(row, |residuals| {
+            for &(feature, residual) in residuals {
+                all[feature] = residual;
+            }
+        });
+        all
+    }
+
+    /// Returns the range in which the others say that a value lies: where it would be among 99 of 100 in training.
+    /// `None` for a missing value, and for a feature that did not vary.
+    pub(crate) fn expected(&self, row: &[f64], feature: usize) -> Option<(f64, f64)> {
+        let Residual { deviations, deviation } = self.residuals_of(row)[feature];
+        let Tails { upper, lower } = &self.residuals[feature];
+        let end = |tail: &Tail| tail.value_at(EXPECTED_NATS);
+        let at = |residual: f64| row[feature] + (residual - deviations) * deviation;
+        (deviation > 0.0).then(|| (at(-end(lower)), at(end(upper))))
+    }
+
+    /// Returns how far a value lies outside of the training, in widths of its range there: negative below, positive
+    /// above, infinite beside a constant; `None` within, and for a missing value.
+    pub(crate) fn by_ranges(&self, feature: usize, x: f64) -> Option<f64> {
+        let (lowest, highest) = self.tails[feature].range()?;
+        let beyond = if x > highest {
+            x - highest
+        } else if x < lowest {
+            x - lowest
+        } else {
+            return None;
+        };
+        Some(beyond / (highest - lowest))
+    }
+
+    /// Returns `true` if a value is rarer upwards than downwards.
+    pub(crate) fn is_high(&self, feature: usize, x: f64) -> bool {
+        let Tails { upper, lower } = &self.tails[feature];
+        upper.nats(x) > lower.nats(-x)
+    }
+
+    /// Returns the value of the forest from which it alone is as strange as this.
+    pub(crate) fn forest_at(&self, strangeness: f64) -> f64 {
+        self.scales[0].value_at(strangeness)
+    }
+}
+
+/// Combines the nats of three views: the strangest counts, after the handicap of two.
+fn combined(forest: f64, outside: f64, relation: f64) -> Strangeness {
+    let candidates = [
+        (forest, Evidence::Forest),
+        (outside - HANDICAP, Evidence::Outside),
+        (relation - HANDICAP, Evidence::Relation),
+    ];
+    let [mut strangest, others @ ..] = candidates;
+    for other in others {
+        if other.0 > strangest.0 {
+            strangest = other;
+        }
+    }
+    Strangeness { value: strangest.0, evidence: strangest.1 }
+}
