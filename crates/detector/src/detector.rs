@@ -42,6 +42,8 @@ pub struct Detector {
 impl Detector {
     /// Fewer events cannot be learnt from.
     pub const N_EVENTS_MIN: usize = 4;
+    /// Larger values are not learnt: their spread would be no number.
+    pub const VALUE_MAX: f64 = 1e150;
     /// More events are not taken: each leaves its path sum in the file.
     pub const N_EVENTS_MAX: usize = 1 << 24;
 

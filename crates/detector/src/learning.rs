@@ -60,6 +60,17 @@ pub enum FitError {
         /// As given.
         sample_size: usize,
     },
+    /// The square of a value would be no number.
+    #[error(
+        "`{feature}` has the value {value}, and {} is the largest that can be learnt",
+        Detector::VALUE_MAX
+    )]
+    ValueTooLarge {
+        /// The feature.
+        feature: String,
+        /// The value.
+        value: f64,
+    },
     /// The forest could not be fitted.
     #[error(transparent)]
     Forest(#[from] isoforest::FitError),
@@ -86,6 +97,10 @@ impl Learnt {
     ) -> Result<Self, FitError> {
         let n_features = schema.len();
         check(params, all.len() / n_features)?;
+        if let Some(index) = all.iter().position(|value| value.abs() > Detector::VALUE_MAX) {
+            let feature = String::from(&*schema.features()[index % n_features].name);
+            return Err(FitError::ValueTooLarge { feature, value: all[index] });
+        }
         let left_out =
             if params.keep_all_rows { Vec::new() } else { rows_beyond_a_gap(all, n_features) };
         let values = without(all, n_features, &left_out);

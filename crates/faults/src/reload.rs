@@ -1,7 +1,7 @@
 //! The model is replaced while events are judged.
 //!
 //! Seen to fail with a server that loads the two files of a model without looking whether they are a
-//! pair.
+//! pair, and with one that installs its handler of SIGHUP when it has started.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -79,9 +79,42 @@ pub(crate) fn cause(stage: &Stage, loops: u64) -> anyhow::Result<Verdict> {
     if seen != known {
         bail!("only {seen:?} answered");
     }
+    drop(server);
+    hang_up_during_the_start(stage)?;
     Ok(Verdict::Kept(format!(
-        "{loops} models taken over, {n_answers} events answered, all by a model that there was"
+        "{loops} models taken over, {n_answers} events answered, all by a model that there was; SIGHUP does not end a start"
     )))
+}
+
+/// Sends SIGHUP to a server that starts.
+#[cfg(unix)]
+fn hang_up_during_the_start(stage: &Stage) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = stage.folder()?;
+    let mut launch = stage.launch(folder.path());
+    let server = launch.program.display().to_string();
+    for delay_s in [0.01, 0.02, 0.03, 0.05] {
+        // A script that becomes the server, and has sent itself a signal by then or a little later.
+        let script = folder.path().join(format!("start-{delay_s}.sh"));
+        let text =
+            format!("#!/bin/sh\n(sleep {delay_s}; kill -HUP $$) &\nexec '{server}' \"$@\"\n");
+        std::fs::write(&script, text).context("cannot write a script")?;
+        let executable = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(&script, executable).context("cannot make a program of it")?;
+        launch.program = script;
+        let started = launch.start();
+        let server = started.with_context(|| format!("SIGHUP {delay_s} s after the start"))?;
+        let answer = server.connect()?.predict(&load::event(1)).context("not answered")?;
+        ensure!(answer.status == 200, "answered with {}: {}", answer.status, answer.body);
+    }
+    Ok(())
+}
+
+/// Windows has no such signal.
+#[cfg(not(unix))]
+fn hang_up_during_the_start(_stage: &Stage) -> anyhow::Result<()> {
+    Ok(())
 }
 
 fn version(models: &Path) -> anyhow::Result<String> {

@@ -8,7 +8,9 @@ use axum::response::Response;
 use hyper::body::{Body as _, Frame, SizeHint};
 
 use crate::api_error::ApiError;
-use crate::limits::{ANSWER_TIMEOUT, ANSWERS_KIB_MAX, UNRESERVED_BYTES_MAX};
+use crate::limits::{
+    ANSWER_TIMEOUT, ANSWERS_KIB_MAX, ANSWERS_WAITING_KIB_MAX, UNRESERVED_BYTES_MAX,
+};
 use crate::shares::{Budget, Client, Part};
 
 /// Marks an answer that needs no room: its parts hold their own, or it is a static file, whose memory all
@@ -19,7 +21,10 @@ pub struct NoRoomNeeded;
 /// Room for all large answers at once.
 #[derive(Debug)]
 pub(crate) struct Answers {
+    /// For answers that their clients receive.
     kib: Budget,
+    /// For answers that are made and wait for that room.
+    waiting_kib: Budget,
 }
 
 /// Room for a part of an answer that is not made yet.
@@ -28,7 +33,10 @@ pub(crate) struct Room(Part);
 
 impl Answers {
     pub(crate) fn new() -> Self {
-        Self { kib: Budget::new(ANSWERS_KIB_MAX) }
+        Self {
+            kib: Budget::new(ANSWERS_KIB_MAX),
+            waiting_kib: Budget::new(ANSWERS_WAITING_KIB_MAX),
+        }
     }
 
     /// Waits for room for up to `n_bytes`.
@@ -36,8 +44,19 @@ impl Answers {
         Room(self.kib.take(client, kib(n_bytes)).await)
     }
 
-    /// Waits for room for a large answer, and refuses it when there is none for long. Streamed answers
-    /// reserve their own.
+    /// Returns room for an answer that takes memory already.
+    async fn room_for_made(&self, client: Client, n_bytes: usize) -> Result<Room, ApiError> {
+        if let Some(part) = self.kib.try_take(client, kib(n_bytes)) {
+            return Ok(Room(part));
+        }
+        let waiting = self.waiting_kib.try_take(client, kib(n_bytes));
+        let _waiting = waiting.ok_or(ApiError::AnswersFull)?;
+        let room = tokio::time::timeout(ANSWER_TIMEOUT, self.room(client, n_bytes)).await;
+        room.map_err(|_| ApiError::AnswersFull)
+    }
+
+    /// Waits for room for a large answer, and refuses it when there is none for long, or when too much waits
+    /// already. Streamed answers reserve their own.
     pub(crate) async fn hold(
         &self,
         client: Client,
@@ -47,8 +66,7 @@ impl Answers {
         let needs_none = response.extensions().get::<NoRoomNeeded>().is_some();
         match len {
             Some(len) if len > UNRESERVED_BYTES_MAX && !needs_none => {
-                let room = tokio::time::timeout(ANSWER_TIMEOUT, self.room(client, len)).await;
-                let room = Some(room.map_err(|_| ApiError::AnswersFull)?);
+                let room = Some(self.room_for_made(client, len).await?);
                 Ok(response.map(|body| Body::new(HeldBody { body, room })))
             }
             _ => Ok(response),

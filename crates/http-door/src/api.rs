@@ -4,7 +4,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use pipeline::{Pipeline, Shutdown};
+use pipeline::{Pipeline, Shutdown, Turns};
 use prometheus_client::registry::Registry;
 use store::{ReadError, Store};
 
@@ -34,6 +34,8 @@ pub struct Shared {
     pub(crate) answers: Answers,
     /// Turns to read: one for each client at a time.
     reads: Shares,
+    /// Turns to work that takes a processor.
+    turns: Shares,
     /// Places for clients that watch.
     pub(crate) streams: Budget,
     /// Ends the streams, which would not end otherwise.
@@ -58,6 +60,7 @@ impl Api {
             bodies: Budget::new(BODIES_KIB_MAX),
             answers: Answers::new(),
             reads: Shares::new(1),
+            turns: Shares::new(Turns::number()),
             streams: Budget::new(STREAMS_MAX),
             shutdown,
         }))
@@ -82,6 +85,11 @@ impl Api {
             found
         };
         tokio::spawn(reading).await?
+    }
+
+    /// Returns the turns of a client to work that takes a processor.
+    pub(crate) fn turns(&self, client: Client) -> Turns {
+        Turns::of(self.turns.permits(client))
     }
 
     /// Returns the metrics of this room.

@@ -37,6 +37,8 @@ pub const BODY_STEP_KIB: u32 = 64;
 /// Memory for all answers above [`UNRESERVED_BYTES_MAX`] at once, in KiB; for those of one client three
 /// quarters of it.
 pub const ANSWERS_KIB_MAX: u32 = 32 * 1024;
+/// Memory for all such answers that are made and wait for that memory, in KiB; further ones are refused.
+pub const ANSWERS_WAITING_KIB_MAX: u32 = 16 * 1024;
 /// Bytes of a part of a batch's answer, which is made when the part before it is on its way.
 pub const ANSWER_PART_BYTES: usize = 4 << 20;
 /// Rows of an inference request.

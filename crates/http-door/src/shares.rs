@@ -70,6 +70,11 @@ impl Shares {
         Arc::clone(share)
     }
 
+    /// Returns what the client has.
+    pub(crate) fn permits(&self, client: Client) -> Arc<Semaphore> {
+        self.of(client)
+    }
+
     /// Takes one; `None` when the client has its share already.
     pub(crate) fn try_take(&self, client: Client) -> Option<OwnedSemaphorePermit> {
         self.of(client).try_acquire_owned().ok()

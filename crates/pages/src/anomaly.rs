@@ -112,7 +112,8 @@ pub(crate) async fn anomaly(
         Some(values) => {
             // Hundreds of walks through the forest: not for a thread that others wait for.
             let model = Arc::clone(&model);
-            pipeline.processors.run(move || model.detector.counterfactual(&values)).await?
+            let find = move || model.detector.counterfactual(&values);
+            pipeline.processors.run(&pipeline.turns_of_pages, find).await?
         }
         None => None,
     };

@@ -150,7 +150,7 @@ async fn show(
         })
         .await?;
     // Thousands of values are sorted and counted: not for a thread that others wait for.
-    let made = pipeline.processors.run(move || {
+    let made = pipeline.processors.run(&pipeline.turns_of_pages, move || {
         let judged = Judged { sampled, until_us, now_us };
         ModelPage { root, outcome, ..ModelPage::of(&model, &judged) }
     });

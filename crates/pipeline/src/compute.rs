@@ -11,28 +11,87 @@ use tokio::task::JoinError;
 #[derive(Debug, Clone)]
 pub struct Processors(Arc<Semaphore>);
 
-impl Processors {
-    pub(crate) fn all() -> Self {
-        let number = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(number)))
+/// The turns of one client, who may wait for as many processors as there are: others wait no longer than
+/// for that.
+#[derive(Debug, Clone)]
+pub struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    /// Makes turns of a semaphore that a client has to itself, with [`Turns::number`] permits.
+    pub fn of(permits: Arc<Semaphore>) -> Self {
+        Self(permits)
     }
 
-    /// Runs `work` on a blocking thread when a processor is free. If the caller stops waiting before
-    /// that, the work is skipped.
+    /// Returns the number of processors.
+    pub fn number() -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(Self::number())))
+    }
+}
+
+impl Processors {
+    pub(crate) fn all() -> Self {
+        Self(Arc::new(Semaphore::new(Turns::number())))
+    }
+
+    /// Runs `work` on a blocking thread when the client has a turn and a processor is free. If the caller stops
+    /// waiting before that, the work is skipped.
     ///
     /// # Errors
     ///
     /// Fails when the work panics.
     pub async fn run<T: Send + 'static>(
         &self,
+        turns: &Turns,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        let processor = Arc::clone(&self.0).acquire_owned().await.expect("it is never closed");
+        let take = async |permits: &Arc<Semaphore>| {
+            Arc::clone(permits).acquire_owned().await.expect("it is never closed")
+        };
+        let turn = take(&turns.0).await;
+        let processor = take(&self.0).await;
         let work = move || {
             let done = work();
-            drop(processor);
+            drop((turn, processor));
             done
         };
         tokio::task::spawn_blocking(work).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Seen to fail without turns: the client waited for all that another had asked for.
+    #[tokio::test]
+    async fn a_client_does_not_wait_for_the_queue_of_another() {
+        const N_JOBS: usize = 100;
+        let processors = Processors(Arc::new(Semaphore::new(1)));
+        let turns = || Turns::of(Arc::new(Semaphore::new(1)));
+        let (greedy, other) = (turns(), turns());
+        let n_done = Arc::new(AtomicUsize::new(0));
+        let jobs: Vec<_> = (0..N_JOBS)
+            .map(|_| {
+                let (processors, greedy) = (processors.clone(), greedy.clone());
+                let n_done = Arc::clone(&n_done);
+                let count = move || n_done.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move { processors.run(&greedy, count).await.unwrap() })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        processors.run(&other, || ()).await.unwrap();
+        let n_before = n_done.load(Ordering::Relaxed);
+        assert!(n_before < N_JOBS / 2, "{n_before}");
+        for job in jobs {
+            job.await.unwrap();
+        }
     }
 }

@@ -26,7 +26,7 @@ mod retention;
 mod steady_time;
 mod submit;
 
-pub use compute::Processors;
+pub use compute::{Processors, Turns};
 pub use door::{Door, Shutdown, StopSignal};
 pub use latency::LatencyNow;
 pub use live_fleet::LiveFleet;
@@ -35,6 +35,6 @@ pub use model::{
 };
 pub use pipeline::{Parts, Pipeline};
 pub use refusal::Refusal;
-pub use refused::{REFUSALS_TARGET, RefusedEvent, RefusedEvents};
+pub use refused::{RefusedEvent, RefusedEvents};
 pub use retention::{Retention, Retentions};
 pub use submit::{BatchReceipt, Explain, Receipt};

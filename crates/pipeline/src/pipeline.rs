@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 use sensor::Clock;
 use store::{CommitReport, Store, Totals, Writer};
 
-use crate::compute::Processors;
+use crate::compute::{Processors, Turns};
 use crate::door::Shutdown;
 use crate::latency::LatencyNow;
 use crate::live_fleet::LiveFleet;
@@ -47,6 +47,8 @@ pub struct Shared {
     pub fleet: LiveFleet,
     /// Work that takes a processor for a while.
     pub processors: Processors,
+    /// The turns of all pages together to such work.
+    pub turns_of_pages: Turns,
     /// Tells the time.
     pub clock: Clock,
     /// When the server started, in microseconds since 1970 (UTC).
@@ -88,6 +90,7 @@ impl Pipeline {
             store,
             fleet,
             processors: Processors::all(),
+            turns_of_pages: Turns::default(),
             clock,
             earliest_us,
             begun: Instant::now(),

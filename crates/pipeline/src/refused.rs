@@ -58,9 +58,6 @@ struct Logged {
     n_since: u64,
 }
 
-/// The target of log lines about refused events, whose number is limited here.
-pub const REFUSALS_TARGET: &str = "pipeline::refused_events";
-
 impl RefusalLog {
     /// Notes a refusal of an event received at `received_us`. What is not the sender's fault is not
     /// noted.
@@ -83,7 +80,6 @@ impl RefusalLog {
         // Without the lock: the log may be slow.
         if let Some((event, n_not_logged)) = logged {
             tracing::warn!(
-                target: REFUSALS_TARGET,
                 code = event.code,
                 station.id = event.station_id.as_ref().map_or("unknown", StationId::as_str),
                 reason = event.reason,

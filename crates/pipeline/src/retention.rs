@@ -38,6 +38,15 @@ impl Retentions {
         self.normal != Retention::Forever || self.anomalies != Retention::Forever
     }
 
+    /// Returns the shortest time for which anything is kept.
+    fn shortest(self) -> Duration {
+        let limited = [self.normal, self.anomalies].into_iter().filter_map(|time| match time {
+            Retention::Forever => None,
+            Retention::For(time) => Some(time),
+        });
+        limited.min().unwrap_or(Duration::MAX)
+    }
+
     fn sweep(self, now_us: i64) -> Sweep {
         let before_us = |retention| match retention {
             Retention::Forever => None,
@@ -68,7 +77,7 @@ pub(crate) async fn keep_sweeping(
     }
     let begun = Instant::now();
     let past_us = known_past_us(store).await;
-    let mut time = SteadyTime::new(past_us.unwrap_or_else(clock));
+    let mut time = SteadyTime::new(past_us.unwrap_or_else(clock), retentions.shortest());
     if let Some(past_us) = past_us {
         // What is received from now on may be stamped by a wrong clock, so this is stored first.
         let keep_all = Retentions { normal: Retention::Forever, anomalies: Retention::Forever };
@@ -84,10 +93,10 @@ pub(crate) async fn keep_sweeping(
                 }
             }
             Err(jumped) if jumped.is_new => {
-                let days = jumped.by_us / 86_400_000_000;
+                let hours = jumped.by_us / 3_600_000_000;
                 tracing::warn!(
-                    days,
-                    "the clock is days ahead of the last time that was believed, so nothing is deleted until it has \
+                    hours,
+                    "the clock is hours ahead of the last time that was believed, so nothing is deleted until it has \
                      run steadily for a day"
                 );
             }

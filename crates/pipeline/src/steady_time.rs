@@ -4,7 +4,7 @@ use std::time::Duration;
 
 const DAY_US: i64 = 86_400 * 1_000_000;
 
-/// A clock may be ahead of the time that has passed by this much.
+/// A clock may be ahead of the time that has passed by a day, or less where less is kept.
 const AHEAD_MAX_US: i64 = DAY_US;
 /// A clock that runs steadily for this long after a jump is believed.
 const STEADY_FOR: Duration = Duration::from_hours(24);
@@ -17,6 +17,7 @@ pub(crate) struct SteadyTime {
     believed_us: i64,
     /// Since the start of the process, as `believed_us` was set.
     believed_at: Duration,
+    ahead_max_us: i64,
     jump: Option<Jump>,
 }
 
@@ -38,8 +39,12 @@ pub(crate) struct JumpedAhead {
 
 impl SteadyTime {
     /// Begins with a time that is known to be past when the process starts.
-    pub(crate) fn new(past_us: i64) -> Self {
-        Self { believed_us: past_us, believed_at: Duration::ZERO, jump: None }
+    ///
+    /// A clock that is ahead by a quarter of `tolerance`, or by a day, is not believed.
+    pub(crate) fn new(past_us: i64, tolerance: Duration) -> Self {
+        let quarter_us = i64::try_from(tolerance.as_micros() / 4).unwrap_or(i64::MAX);
+        let ahead_max_us = AHEAD_MAX_US.min(quarter_us);
+        Self { believed_us: past_us, believed_at: Duration::ZERO, ahead_max_us, jump: None }
     }
 
     /// Returns the time that the clock shows.
@@ -52,7 +57,7 @@ impl SteadyTime {
     pub(crate) fn now(&mut self, clock_us: i64, elapsed: Duration) -> Result<i64, JumpedAhead> {
         let expected_us = add(self.believed_us, elapsed.saturating_sub(self.believed_at));
         let by_us = clock_us.saturating_sub(expected_us);
-        if by_us > AHEAD_MAX_US && !self.is_steady(clock_us, elapsed) {
+        if by_us > self.ahead_max_us && !self.is_steady(clock_us, elapsed) {
             let is_new = self.is_new_jump(clock_us, elapsed);
             if is_new {
                 self.jump = Some(Jump { clock_us, at: elapsed });
@@ -90,6 +95,7 @@ mod tests {
 
     const NOW_US: i64 = 1_795_348_800_000_000;
     const MINUTE_US: i64 = 60_000_000;
+    const LONG: Duration = Duration::from_hours(24 * 30);
 
     fn minutes(number: u64) -> Duration {
         Duration::from_secs(60 * number)
@@ -97,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_runs_is_believed() {
-        let mut time = SteadyTime::new(NOW_US - 3_600_000_000);
+        let mut time = SteadyTime::new(NOW_US - 3_600_000_000, LONG);
         for minute in 0..10_000_u64 {
             let clock_us = NOW_US + minute.cast_signed() * MINUTE_US;
             assert_eq!(time.now(clock_us, minutes(minute)), Ok(clock_us));
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_jump_ahead_is_not_believed_and_a_jump_back_is_followed() {
-        let mut time = SteadyTime::new(NOW_US);
+        let mut time = SteadyTime::new(NOW_US, LONG);
         assert_eq!(time.now(NOW_US, minutes(0)), Ok(NOW_US));
         let far_us = NOW_US + 40 * DAY_US;
         let jumped = time.now(far_us, minutes(1)).unwrap_err();
@@ -120,8 +126,15 @@ mod tests {
     }
 
     #[test]
+    fn where_little_is_kept_a_short_jump_is_not_believed() {
+        let mut time = SteadyTime::new(NOW_US, Duration::from_hours(12));
+        assert!(time.now(NOW_US + 4 * 3_600_000_000, minutes(0)).is_err());
+        assert!(time.now(NOW_US + 2 * 3_600_000_000, minutes(1)).is_ok());
+    }
+
+    #[test]
     fn a_clock_that_stays_where_it_jumped_is_believed_after_a_day() {
-        let mut time = SteadyTime::new(NOW_US - 30 * DAY_US);
+        let mut time = SteadyTime::new(NOW_US - 30 * DAY_US, LONG);
         let clock_us = |minute: u64| NOW_US + minute.cast_signed() * MINUTE_US;
         for minute in 0..1_440 {
             assert!(time.now(clock_us(minute), minutes(minute)).is_err(), "{minute}");
@@ -132,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_jumps_again_and_again_is_never_believed() {
-        let mut time = SteadyTime::new(NOW_US);
+        let mut time = SteadyTime::new(NOW_US, LONG);
         for minute in 0..5_000_u64 {
             let clock_us = NOW_US + (2 + minute.cast_signed() / 100) * DAY_US * 2;
             assert!(time.now(clock_us, minutes(minute)).is_err(), "{minute}");

@@ -6,6 +6,7 @@ use std::time::Instant;
 use sensor::{Attribution, Prediction, SensorEvent};
 use store::{KeepError, Kept, NewPrediction};
 
+use crate::compute::Turns;
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::pipeline::Pipeline;
@@ -99,13 +100,14 @@ impl Pipeline {
         events: Vec<T>,
         model: &Arc<Model>,
         explain: Explain,
+        turns: &Turns,
     ) -> Result<BatchReceipt, Refusal> {
         let judge = self.judge(Arc::clone(model), explain)?;
         // A batch takes milliseconds: not for a thread that others wait for.
         let judge_all = move || -> Vec<Result<Judged, Refusal>> {
             events.iter().map(|json| judge.judge(json.as_ref())).collect()
         };
-        let judged = self.processors.run(judge_all).await?;
+        let judged = self.processors.run(turns, judge_all).await?;
 
         let mut valid = Vec::with_capacity(judged.len());
         let mut refusals = Vec::with_capacity(judged.len());

@@ -11,7 +11,6 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pipeline::REFUSALS_TARGET;
 use prometheus_client::metrics::counter::Counter;
 use terminal::LogFormat;
 use tracing::callsite::Identifier;
@@ -193,9 +192,9 @@ impl<S: Subscriber> Filter<S> for Limited {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        // Debug output is complete, and refusals are limited by station and reason.
+        // Debug output is complete.
         let metadata = event.metadata();
-        if *metadata.level() > LevelFilter::INFO || metadata.target() == REFUSALS_TARGET {
+        if *metadata.level() > LevelFilter::INFO {
             return true;
         }
         let now = Instant::now();

@@ -49,8 +49,9 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
-        // Before anything can be begun that would have to be ended well.
+        // Before anything can be begun that would have to be ended well, or that a SIGHUP would end.
         let mut stop = pin!(stop_signal().context("cannot install the signal handler")?);
+        let reload = reload_signal().context("cannot install the signal handler")?;
         // The start may look at a whole database, or hang in a dead drive, and can be stopped all the same.
         let (args, runtime) = (args.clone(), Handle::current());
         let start = move || runtime.block_on(Server::bind(&args, now_us));
@@ -58,7 +59,7 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
             server = tokio::task::spawn_blocking(start) => server.context("the start has panicked")??,
             () = &mut stop => return Ok(()),
         };
-        reload_on_signal(server.models()).context("cannot install the signal handler")?;
+        tokio::spawn(reload_on(reload, server.models()));
         tracing::info!("listening on http://{}", server.addr()?);
         server.run(stop).await
     });
@@ -97,23 +98,34 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Takes over the model of the folder whenever SIGHUP says so.
+/// Requests to take over the model of the folder: SIGHUP.
 #[cfg(unix)]
-fn reload_on_signal(models: Models) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut hung_up = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hung_up.recv().await.is_some() {
-            // What went wrong is in the log.
-            let _ = models.reload(OtherFeatures::Refuse).await;
-        }
-    });
-    Ok(())
-}
+type ReloadSignal = tokio::signal::unix::Signal;
 
 /// Windows has no such signal; there is `POST /model/reload`.
 #[cfg(windows)]
-fn reload_on_signal(_models: Models) -> std::io::Result<()> {
+type ReloadSignal = ();
+
+#[cfg(unix)]
+fn reload_signal() -> std::io::Result<ReloadSignal> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    signal(SignalKind::hangup())
+}
+
+#[cfg(windows)]
+fn reload_signal() -> std::io::Result<ReloadSignal> {
     Ok(())
 }
+
+/// Takes over the model of the folder at each signal, also one that came during the start.
+#[cfg(unix)]
+async fn reload_on(mut signal: ReloadSignal, models: Models) {
+    while signal.recv().await.is_some() {
+        // What went wrong is in the log.
+        let _ = models.reload(OtherFeatures::Refuse).await;
+    }
+}
+
+#[cfg(windows)]
+async fn reload_on(_signal: ReloadSignal, _models: Models) {}

@@ -191,11 +191,11 @@ pub fn restore(
         let previous = put_back(previous, &target);
         return Err(RestoreError::Replace { previous, source });
     }
+    mark.write(Mark { last_id, is_suspect: false })
+        .map_err(|source| OpenError::CommitMark { path: database.to_owned(), source })?;
     if let Some(owner) = owner {
         give_to(&target, &owner);
     }
-    mark.write(Mark { last_id, is_suspect: false })
-        .map_err(|source| OpenError::CommitMark { path: database.to_owned(), source })?;
     Ok(Restored { n_predictions: found.n_predictions, previous })
 }
 
@@ -280,16 +280,18 @@ fn close(copy: Connection) -> rusqlite::Result<()> {
     copy.close().map_err(|(_, error)| error)
 }
 
-/// Gives a file to the owner of another, so that a restore by root serves the server's user.
+/// Gives a database and its mark to the owner of another file, so that what root restores serves the server's user.
 #[cfg(unix)]
-fn give_to(path: &Path, owner: &Metadata) {
+pub(crate) fn give_to(database: &Path, owner: &Metadata) {
     use std::os::unix::fs::{MetadataExt as _, chown};
 
-    if let Err(error) = chown(path, Some(owner.uid()), Some(owner.gid())) {
-        tracing::warn!(%error, "cannot give `{}` to the owner of the former database", path.display());
+    for path in ["", "-mark"].map(|suffix| beside(database, suffix)) {
+        if let Err(error) = chown(&path, Some(owner.uid()), Some(owner.gid())) {
+            tracing::warn!(%error, "cannot give `{}` to the owner of the former database", path.display());
+        }
     }
 }
 
 /// Windows gives a new file the permissions of its folder.
 #[cfg(not(unix))]
-fn give_to(_path: &Path, _owner: &Metadata) {}
+pub(crate) fn give_to(_database: &Path, _owner: &Metadata) {}

@@ -127,7 +127,9 @@ impl ReaderPool {
                 let _turn = turn;
                 shared.read(query)
             };
-            tokio::task::spawn_blocking(read).await?
+            // A query is ended after `READ_TIMEOUT`; on a disk that hangs, it is not waited for.
+            let read = tokio::time::timeout(2 * READ_TIMEOUT, tokio::task::spawn_blocking(read));
+            read.await.map_err(|_| ReadError::Busy)??
         })
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use files::{AtomicFile, WriteError, beside};
 use rusqlite::{Connection, OpenFlags, params};
 
+use crate::backup::give_to;
 use crate::commit_mark::{CommitMark, Mark};
 use crate::error::OpenError;
 use crate::prediction_row::INSERT;
@@ -122,6 +123,9 @@ pub fn recover(
     file.commit_new()?;
     mark.write(Mark { last_id: ledger.last_id, is_suspect: false })
         .map_err(|source| OpenError::CommitMark { path: new.to_owned(), source })?;
+    if let Ok(owner) = fs::metadata(dir) {
+        give_to(new, &owner);
+    }
     Ok(recovered)
 }
 

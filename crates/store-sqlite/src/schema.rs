@@ -166,7 +166,10 @@ pub(crate) fn check_readable(connection: &Connection, path: &Path) -> Result<(),
     let found: u32 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|source| OpenError::sqlite(path, source))?;
-    if found as usize == MIGRATIONS.len() { Ok(()) } else { Err(other_version(path, found)) }
+    if found as usize != MIGRATIONS.len() {
+        return Err(other_version(path, found));
+    }
+    check_tables(connection, path)
 }
 
 fn other_version(path: &Path, found: u32) -> OpenError {

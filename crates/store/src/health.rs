@@ -21,6 +21,8 @@ struct Status {
     busy_since: Option<Instant>,
     /// When the last transaction was committed.
     committed: Option<Instant>,
+    /// `true` if the log says that the database does not answer.
+    is_stall_logged: bool,
 }
 
 impl Health {
@@ -54,6 +56,9 @@ impl Health {
         if is_damaged {
             status.failure = Some(KeepError::NotStored(Trouble::Corrupt));
         }
+        if std::mem::take(&mut status.is_stall_logged) {
+            tracing::info!("the database answers again");
+        }
         status.busy_since = None;
         status.totals = totals;
         status.committed = Some(Instant::now());
@@ -72,6 +77,18 @@ impl Health {
         }
         status.busy_since = None;
         status.failure = Some(*error);
+    }
+
+    /// Notes that a transaction takes too long. Unlike a failure, it may still be committed.
+    pub(crate) fn stalled(&self) {
+        let mut status = self.lock();
+        if !status.is_stall_logged {
+            status.is_stall_logged = true;
+            tracing::error!(
+                "the database has not answered in time; its disk hangs or is very slow, and clients are asked to send \
+                 their events again"
+            );
+        }
     }
 
     /// Returns `true` if something was committed a moment ago and nothing has failed since.

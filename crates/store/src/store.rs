@@ -306,10 +306,11 @@ impl Store {
         if self.jobs.send(job(answer)).is_err() {
             return Err(KeepError::NotStored(Trouble::WriterGone));
         }
-        match tokio::time::timeout(COMMIT_TIMEOUT, answered).await {
-            Ok(answered) => answered.unwrap_or(Err(KeepError::Unknown(Trouble::WriterGone))),
-            Err(_) => Err(KeepError::Unknown(Trouble::Stalled)),
-        }
+        let Ok(answered) = tokio::time::timeout(COMMIT_TIMEOUT, answered).await else {
+            self.health.stalled();
+            return Err(KeepError::Unknown(Trouble::Stalled));
+        };
+        answered.unwrap_or(Err(KeepError::Unknown(Trouble::WriterGone)))
     }
 }
 

@@ -128,6 +128,21 @@ fn few_events_allow_no_small_rate() {
     );
 }
 
+/// Seen to fail before: the model was written, and could not be loaded.
+#[test]
+fn values_whose_spread_is_no_number_are_refused() {
+    let schema = FeatureSchema::new(vec![Feature::named("a")]).unwrap();
+    let station = StationId::parse("s").unwrap();
+    let event = |(i, value): (usize, f64)| {
+        schema.event(station.clone(), i as u64, NOW_US, &[value]).unwrap()
+    };
+    let values = (0..200).map(|i| if i % 2 == 0 { f64::MAX } else { -f64::MAX });
+    let events: Vec<SensorEvent> = values.enumerate().map(event).collect();
+    let refused = Detector::fit(&schema, &events, &Params::default(), NOW_US);
+    let too_large = FitError::ValueTooLarge { feature: String::from("a"), value: f64::MAX };
+    assert_eq!(refused.unwrap_err(), too_large);
+}
+
 #[test]
 fn every_event_has_trees_that_did_not_learn_it() {
     let params = Params {

@@ -21,6 +21,7 @@ use crate::body::{DocumentBody, Held};
 use crate::json::JsonLine;
 use crate::limits::{INFERENCE_ID_LEN_MAX, INFERENCE_ROWS_MAX};
 use crate::query::NoQuery;
+use crate::shares::Client;
 
 /// The name of the one model.
 const MODEL_NAME: &str = "isoforest";
@@ -226,10 +227,11 @@ pub(crate) async fn version_ready(Named(_model): Named) -> Response {
 )]
 pub(crate) async fn infer(
     State(api): State<Api>,
+    client: Client,
     Named(model): Named,
     DocumentBody(body): DocumentBody,
 ) -> Result<Response, ApiError> {
-    judge_aside(&api, model, body).await
+    judge_aside(&api, client, model, body).await
 }
 
 /// Judges rows by a version of the model; nothing is stored
@@ -251,10 +253,11 @@ pub(crate) async fn infer(
 )]
 pub(crate) async fn version_infer(
     State(api): State<Api>,
+    client: Client,
     Named(model): Named,
     DocumentBody(body): DocumentBody,
 ) -> Result<Response, ApiError> {
-    judge_aside(&api, model, body).await
+    judge_aside(&api, client, model, body).await
 }
 
 /// The model in use, if it goes by the name in the path, and by the version where there is one.
@@ -298,8 +301,13 @@ fn metadata(model: &Model) -> ModelMetadata<'_> {
 }
 
 /// Judges on a thread for work that takes a while.
-async fn judge_aside(api: &Api, model: Arc<Model>, body: Held) -> Result<Response, ApiError> {
-    api.pipeline.processors.run(move || judge(&model, &body.bytes)).await?
+async fn judge_aside(
+    api: &Api,
+    client: Client,
+    model: Arc<Model>,
+    body: Held,
+) -> Result<Response, ApiError> {
+    api.pipeline.processors.run(&api.turns(client), move || judge(&model, &body.bytes)).await?
 }
 
 fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {

@@ -67,7 +67,8 @@ pub(crate) async fn predict_batch(
     let explain = query.take("explain", query::explain).unwrap_or(Explain::Anomalies);
     query.finish()?;
     let bytes = body.bytes.clone();
-    let texts = api.pipeline.processors.run(move || Texts::of(bytes, format)).await??;
+    let turns = api.turns(client);
+    let texts = api.pipeline.processors.run(&turns, move || Texts::of(bytes, format)).await??;
     let mut batch = Batch::new(api, client, explain, format, texts, body);
     let room = tokio::time::timeout(ANSWER_TIMEOUT, batch.room()).await;
     let first = batch.next_part(room.map_err(|_| ApiError::AnswersFull)?).await?;
@@ -164,7 +165,9 @@ impl Batch {
                 self.add(&mut text, &skipped);
             }
         } else {
-            let receipt = self.api.pipeline.submit_batch(texts, &self.model, self.explain).await?;
+            let turns = self.api.turns(self.client);
+            let batch = self.api.pipeline.submit_batch(texts, &self.model, self.explain, &turns);
+            let receipt = batch.await?;
             if let Some(error) = receipt.failure {
                 if self.n_answered == 0 {
                     return Err(error.into());
@@ -188,7 +191,8 @@ impl Batch {
     async fn next_texts(&mut self) -> Result<Vec<Bytes>, ApiError> {
         let (mut texts, n_texts) = (self.texts.clone(), self.part_len);
         let take = move || (texts.take(n_texts), texts);
-        let (taken, rest) = self.api.pipeline.processors.run(take).await?;
+        let turns = self.api.turns(self.client);
+        let (taken, rest) = self.api.pipeline.processors.run(&turns, take).await?;
         self.texts = rest;
         Ok(taken)
     }
