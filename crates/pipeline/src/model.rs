@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use detector::{ARTEFACT_FILE, Detector, Engine, EngineError, LoadError};
+use detector::{ARTEFACT_FILE, Detector, Engine, EngineError, FitError, LoadError};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use sensor::{Clock, Feature, ModelVersion};
@@ -56,13 +56,15 @@ impl Origin {
     }
 }
 
-/// The folder of a model, and the engine to score with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The folder of a model, and how to use it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelFiles {
     /// The folder of `isoforest.bin` and `model_meta.json`.
     pub dir: PathBuf,
     /// The engine to score with.
     pub engine: Engine,
+    /// The false-alarm rate, where it is not that of the training.
+    pub false_alarm_rate: Option<f64>,
 }
 
 /// An error that occurs when the files of a model are used.
@@ -74,12 +76,28 @@ pub enum UnusableModel {
     /// This machine cannot run the engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The model cannot tell the false-alarm rate that is asked for.
+    #[error(transparent)]
+    FalseAlarmRate(#[from] FitError),
 }
 
 impl ModelFiles {
     /// Names the model of a folder, to be scored with the fastest engine.
     pub fn of(dir: PathBuf) -> Self {
-        Self { dir, engine: Engine::fastest() }
+        Self { dir, engine: Engine::fastest(), false_alarm_rate: None }
+    }
+
+    /// Returns a detector with the engine and the rate that are asked for.
+    ///
+    /// # Errors
+    ///
+    /// Fails when this machine cannot run the engine, or the detector cannot tell the rate.
+    pub fn as_asked(&self, detector: Detector) -> Result<Detector, UnusableModel> {
+        let detector = detector.with_engine(self.engine)?;
+        Ok(match self.false_alarm_rate {
+            Some(rate) => detector.with_false_alarm_rate(rate)?,
+            None => detector,
+        })
     }
 
     /// Loads the model; `None` when there is none in the folder.
@@ -89,7 +107,7 @@ impl ModelFiles {
     /// Fails when its files cannot be used.
     pub fn load(&self, now_us: i64) -> Result<Option<Model>, UnusableModel> {
         let Some(detector) = Detector::load(&self.dir)? else { return Ok(None) };
-        let detector = detector.with_engine(self.engine)?;
+        let detector = self.as_asked(detector)?;
         Ok(Some(Model { detector, origin: Origin::File, loaded_us: now_us }))
     }
 }

@@ -13,8 +13,8 @@ use detector::Engine;
 /// Scores the rows of a file with a trained model.
 ///
 /// Writes a CSV with a line for each row: its number, its anomaly score (0 to 1, higher is more
-/// anomalous), its p-value (the share of normal events that score as high) and whether it is an
-/// anomaly.
+/// anomalous), its p-value (the share of normal events that are as strange), whether it is an anomaly,
+/// and the evidence that speaks most for one: forest, outside or relation.
 #[derive(Debug, Clone, Parser)]
 #[command(version, allow_negative_numbers = true)]
 pub struct Args {
@@ -42,6 +42,10 @@ pub struct Args {
     /// Leave the scores of a bad row empty instead of stopping at it
     #[arg(long)]
     pub skip_bad: bool,
+
+    /// Share of normal events that may be called anomalous [default: that of the training]
+    #[arg(long, value_name = "SHARE")]
+    pub false_alarm_rate: Option<f64>,
 
     /// Number of threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]

@@ -48,7 +48,10 @@ pub fn run(
             dir.display()
         );
     };
-    let detector = detector.with_engine(args.engine)?;
+    let mut detector = detector.with_engine(args.engine)?;
+    if let Some(rate) = args.false_alarm_rate {
+        detector = detector.with_false_alarm_rate(rate)?;
+    }
     let input = Input::open(args, &detector, stdin)?;
     if args.append
         && let Some(name) = input.columns().into_iter().find(|name| output::is_ours(name))

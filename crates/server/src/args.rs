@@ -131,6 +131,10 @@ pub struct ServeArgs {
     #[arg(long, env = "SERVER_REQUIRE_MODEL", value_parser = FalseyValueParser::new())]
     pub require_model: bool,
 
+    /// Share of normal events that may be called anomalous [default: that of the training]
+    #[arg(long, value_name = "SHARE", env = "SERVER_FALSE_ALARM_RATE")]
+    pub false_alarm_rate: Option<f64>,
+
     /// Instructions to score with: auto, portable, avx2 or avx512; all give the same scores
     #[arg(long, value_name = "ENGINE", default_value = "auto", env = "ISOFOREST_ENGINE", value_parser = Engine::choose)]
     pub engine: Engine,

@@ -64,7 +64,11 @@ impl Server {
     pub async fn bind(args: &ServeArgs, clock: Clock) -> anyhow::Result<Self> {
         rlimit::survive_file_size_limit().context("cannot watch for the limit on file sizes")?;
         rlimit::allow_open_files(args.connections_max);
-        let model_files = ModelFiles { dir: args.model_dir.clone(), engine: args.engine };
+        let model_files = ModelFiles {
+            dir: args.model_dir.clone(),
+            engine: args.engine,
+            false_alarm_rate: args.false_alarm_rate,
+        };
         let model = load_or_train(&model_files, args.require_model, clock())?;
         let parts = Parts { model, model_files, clock, earliest_us: BUILT_US };
         if clock() < BUILT_US {

@@ -39,7 +39,7 @@ pub fn load_or_train(files: &ModelFiles, is_required: bool, now_us: i64) -> anyh
     let params = Params::default();
     let events = plant::normal_events(plant::TRAINING_EVENTS, params.forest.seed);
     let detector = Detector::fit(&FeatureSchema::default(), &events, &params, now_us)
-        .context("cannot learn from the simulated plant")?
-        .with_engine(files.engine)?;
+        .context("cannot learn from the simulated plant")?;
+    let detector = files.as_asked(detector)?;
     Ok(Model { detector, origin: Origin::Starter, loaded_us: now_us })
 }

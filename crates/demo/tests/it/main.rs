@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod browser;
+mod cases;
 mod documents;
 mod end_to_end;
 mod layers;

@@ -99,6 +99,24 @@ fn contamination_is_the_share_of_training_events_above_the_cut() {
 }
 
 #[test]
+fn another_rate_needs_no_training() {
+    let training = events(2_000, 1);
+    let rate = |rate: f64| Params { alarms: AlarmRule::FalseAlarmRate(rate), ..Params::default() };
+    let trained = fit(&training, &rate(0.05));
+    let changed = fit(&training, &rate(0.01)).with_false_alarm_rate(0.05).unwrap();
+    let rows = SensorEvent::rows(&events(1_000, 7));
+    assert_eq!(changed.judge_rows(&rows), trained.judge_rows(&rows));
+    assert_eq!(
+        (changed.threshold(), changed.alarm_rule()),
+        (trained.threshold(), trained.alarm_rule())
+    );
+    let too_small = trained.clone().with_false_alarm_rate(1e-4).unwrap_err();
+    assert_eq!(too_small, FitError::RateTooSmall { rate: 1e-4, n_events: 2_000, n_needed: 9_999 });
+    let no_rate = trained.with_false_alarm_rate(1.5).unwrap_err();
+    assert_eq!(no_rate, FitError::FalseAlarmRate { rate: 1.5 });
+}
+
+#[test]
 fn few_events_allow_no_small_rate() {
     let fit = |n: u64, alarms| {
         Detector::fit(

@@ -5,6 +5,7 @@
 mod explaining;
 mod files;
 mod format;
+mod judging;
 mod learning;
 
 use detector::{Detector, Params};
