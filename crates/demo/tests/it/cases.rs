@@ -48,7 +48,7 @@ impl Outcome {
 #[test]
 fn a_value_that_stands_for_no_reading_is_not_learnt() {
     let Some(outcome) = Outcome::of("16-sentinel-learnt", "input.csv") else { return };
-    let named = "warning: left out: 6 rows with a value far beyond all others: `temp_c` is -9999 in 6 rows, first in line 5;";
+    let named = "left out: 6 rows with a value far beyond all others: `temp_c` is -9999 in 6 rows, first in line 5;";
     assert!(outcome.told.contains(named), "{}", outcome.told);
     assert_eq!(outcome.anomalies(), ["1"], "-9999 is an anomaly, and 70 is none");
 }
