@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use detector::{Change, Counterfactual, Detector, FeatureMeta};
 use figures::{Bar, Bars};
-use sensor::{Attribution, Prediction};
+use sensor::{Attribution, Evidence, Prediction};
 use store::{EventKey, StoredPrediction};
 use wire::EventBody;
 use wording::{percent, readable, rounded};
@@ -39,6 +39,7 @@ struct AnomalyPage {
     score: String,
     threshold: String,
     chance: String,
+    evidence: Option<&'static str>,
     model_version: String,
     is_present_model: bool,
     bars: String,
@@ -93,11 +94,8 @@ pub(crate) async fn anomaly(
 
     let shown = prediction.attributions.iter().take(ATTRIBUTIONS_SHOWN);
     let bars: Vec<Bar> = shown.clone().map(|pushed| bar(pushed, known(&pushed.feature))).collect();
-    let bars = Bars {
-        title: "How much each value pushed the score",
-        sides: ("more usual", "more anomalous"),
-        bars: &bars,
-    };
+    let (title, sides) = words_of(prediction.evidence);
+    let bars = Bars { title, sides, bars: &bars };
     let neighbour_features: Vec<(&str, Option<&FeatureMeta>)> = shown
         .clone()
         .take(NEIGHBOUR_FEATURES)
@@ -128,6 +126,7 @@ pub(crate) async fn anomaly(
             score: rounded(prediction.anomaly_score, 4),
             threshold: rounded(prediction.threshold, 4),
             chance: percent_of_normal(prediction.p_value),
+            evidence: prediction.evidence.map(evidence_words),
             model_version: prediction.model_version.to_string(),
             is_present_model,
             bars: bars.svg(),
@@ -147,9 +146,34 @@ pub(crate) async fn anomaly(
 /// Writes how many normal events look as unusual.
 fn percent_of_normal(p_value: f64) -> String {
     if p_value >= 0.001 {
-        format!("{} of normal events score as high", percent(p_value))
+        format!("{} of normal events are as strange", percent(p_value))
     } else {
-        format!("1 in {} normal events scores as high", wording::grouped(1.0 / p_value))
+        format!("1 in {} normal events is as strange", wording::grouped(1.0 / p_value))
+    }
+}
+
+/// Returns the title of the contributions to an evidence, and the meanings of bars to the left and right.
+fn words_of(evidence: Option<Evidence>) -> (&'static str, (&'static str, &'static str)) {
+    match evidence {
+        None | Some(Evidence::Forest) => {
+            ("How much each value pushed the score of the forest", ("more usual", "more anomalous"))
+        }
+        Some(Evidence::Outside) => {
+            ("How rare each value is, in powers of e: 7 is one in a thousand", ("", "rarer"))
+        }
+        Some(Evidence::Relation) => (
+            "How far each value is from what the others foretell, in deviations",
+            ("", "further off"),
+        ),
+    }
+}
+
+/// Names what speaks most for the anomaly.
+fn evidence_words(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::Forest => "the forest: few cuts set this event apart",
+        Evidence::Outside => "a value at the end of what training has seen, or beyond",
+        Evidence::Relation => "a value that does not fit the others",
     }
 }
 

@@ -211,7 +211,7 @@ fn facts(model: &Model) -> Vec<(&'static str, String)> {
             format!("{} of normal events may be called anomalous", percent(rate))
         }
         AlarmRule::Contamination(share) => {
-            format!("{} of the training events lie above", percent(share))
+            format!("{} of the training events are anomalies", percent(share))
         }
     };
     vec![
@@ -226,7 +226,8 @@ fn facts(model: &Model) -> Vec<(&'static str, String)> {
             ),
         ),
         ("Seed", meta.seed.to_string()),
-        ("Threshold", format!("{}: {rule}", rounded(meta.threshold, 4))),
+        ("Alarms", rule),
+        ("Threshold", format!("{} of the forest", rounded(model.detector.threshold(), 4))),
         ("Scores with", model.detector.engine().to_string()),
         ("Checksum", meta.sha256.clone()),
     ]
@@ -256,11 +257,11 @@ fn score_histogram(detector: &Detector, sampled: &[Sampled]) -> (String, String)
         String::from("Nothing was judged by this model in the last day.")
     } else {
         let n_above = recent.iter().filter(|score| **score >= threshold).count();
-        let asked = meta.false_alarm_rate.or(meta.contamination).unwrap_or_default();
         format!(
-            "{} of the last day's events reach the threshold, and {} are to be expected by chance.",
+            "{} of the last day's events reach the threshold of the forest; all evidence together calls {} of normal \
+             events anomalous.",
             percent(n_above as f64 / recent.len() as f64),
-            percent(asked)
+            percent(detector.alarm_rule().share())
         )
     };
     (histogram.svg(), sentence)

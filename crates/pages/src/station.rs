@@ -305,11 +305,17 @@ fn features<'a>(
     all
 }
 
-/// Returns by how much a feature raised the scores of anomalies.
+/// Returns the share of a feature in the anomalies: evidence of different kinds has different units.
 fn raised(name: &str, anomalies: &[StoredPrediction]) -> f64 {
-    let attributions = anomalies.iter().flat_map(|stored| &stored.prediction.attributions);
-    let own = attributions.filter(|attribution| *attribution.feature == *name);
-    own.map(|attribution| attribution.contribution.max(0.0)).sum()
+    let share = |stored: &StoredPrediction| {
+        let pushes = |is_counted: &dyn Fn(&str) -> bool| -> f64 {
+            let counted =
+                stored.prediction.attributions.iter().filter(|own| is_counted(&own.feature));
+            counted.map(|attribution| attribution.contribution.max(0.0)).sum()
+        };
+        pushes(&|feature| feature == name) / pushes(&|_| true).max(f64::MIN_POSITIVE)
+    };
+    anomalies.iter().map(share).sum()
 }
 
 impl<'a> ChartFeature<'a> {

@@ -4,6 +4,7 @@
 //! [`Detector`], tries whether what is normal stays normal, writes the model, a sample and a report,
 //! and says in plain words what it found.
 
+mod apart;
 mod args;
 mod data;
 mod report;
@@ -62,6 +63,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let progress = if args.quiet { ProgressBar::hidden() } else { terminal::spinner("rows") };
     progress.set_message("reading the data");
     let mut data = TrainingData::read(args, &progress)?;
+    data.warnings.extend(data.apart_warning());
     let mut teller = Teller::new(args, out);
     for warning in &data.warnings {
         progress.suspend(|| teller.warn(warning))?;

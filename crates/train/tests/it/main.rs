@@ -337,3 +337,28 @@ fn an_error_about_many_columns_names_the_first_of_them() {
     let error = workshop.train(&["--input", &csv]).unwrap_err();
     assert!(!error.contains("f100"), "{error}");
 }
+
+/// Seen to fail before: 398 of 400 events of one machine at the level of the other were missed without a word.
+#[test]
+fn stations_that_hardly_overlap_are_named() {
+    let workshop = Workshop::new();
+    let rows = |levels: [u32; 3]| {
+        let row = |i: u32| {
+            let station = i % 3;
+            let noise = f64::from(i.wrapping_mul(2_654_435_761) % 1_000) / 100.0;
+            let level = f64::from(levels[station as usize]);
+            format!("press_{station},{},{noise}\n", level + noise)
+        };
+        "station_id,temperature,sound\n".to_owned() + &(0..600).map(row).collect::<String>()
+    };
+    let apart = workshop.write("apart.csv", &rows([50, 50, 90]));
+    let said = workshop.train(&["--input", &apart]).unwrap();
+    assert!(
+        said.contains("stations hardly overlap: in `temperature`, `press_")
+            && said.contains("and `press_2` has 90."),
+        "{said}"
+    );
+    let together = workshop.write("together.csv", &rows([50, 52, 55]));
+    let said = workshop.train(&["--input", &together]).unwrap();
+    assert!(!said.contains("overlap"), "{said}");
+}
