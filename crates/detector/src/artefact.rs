@@ -204,7 +204,7 @@ impl Parts {
         }
     }
 
-    /// Returns the score from which the forest alone calls an event anomalous.
+    /// Returns the score above which the forest alone calls an event anomalous.
     pub(crate) fn threshold(&self) -> f64 {
         let limit = self.calibration.limit();
         match &self.judge {
@@ -249,7 +249,7 @@ impl From<FeatureV1<'_>> for Feature {
 impl JudgeV2<'_> {
     fn decode(self, n_features: usize) -> Result<Judge, ArtefactError> {
         let tails = self.tails.into_iter().map(|TailV2 { n, knots, step }| {
-            Tail::from_parts(&TailParts { n, knots, step }).ok_or(Inconsistent("a tail is none"))
+            Tail::from_parts(&TailParts { n, knots, step }).ok_or(Inconsistent("a tail is invalid"))
         });
         let columns = self.columns.into_iter().map(|ColumnV2 { feature, center, scale }| Column {
             feature,
@@ -258,7 +258,8 @@ impl JudgeV2<'_> {
         });
         let relation =
             Relation::from_parts(columns.collect(), &numbers(self.precision)?, n_features);
-        let relation = relation.ok_or(Inconsistent("the relation of the features is none"))?;
+        let relation =
+            relation.ok_or(Inconsistent("the matrix of feature relations is invalid"))?;
         Judge::from_parts(tails.collect::<Result<_, _>>()?, relation, n_features)
             .ok_or(Inconsistent("there are more or fewer tails than the features need"))
     }
@@ -324,7 +325,7 @@ fn bytes(numbers: &[f64]) -> Vec<u8> {
 
 fn numbers(bytes: &[u8]) -> Result<Vec<f64>, ArtefactError> {
     let (numbers, []) = bytes.as_chunks::<8>() else {
-        return Err(Inconsistent("a number is cut off"));
+        return Err(Inconsistent("a list of numbers has an incomplete last number"));
     };
     Ok(numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
 }

@@ -6,7 +6,7 @@ pub enum AlarmRule {
     /// When its p-value is at most this share of normal events; between 0 and 1.
     FalseAlarmRate(f64),
     /// When it is stranger than all but this share of the training events, which are taken to be
-    /// contaminated; above 0 and up to 0.5. This is scikit-learn's rule of the same name.
+    /// contaminated; above 0 and up to 0.5. scikit-learn has a rule of this name for a forest alone.
     Contamination(f64),
 }
 
@@ -71,7 +71,7 @@ impl Calibration {
         Self { rule: AlarmRule::Contamination(share), normal: descending(normal), limit }
     }
 
-    /// Takes over a calibration that was written down; `None` when it is none.
+    /// Takes over a calibration that was written down; `None` if the parts are inconsistent.
     pub(crate) fn from_parts(rule: AlarmRule, normal: Vec<f64>, limit: f64) -> Option<Self> {
         if normal.is_empty() || normal.iter().any(|value| value.is_nan()) {
             return None;

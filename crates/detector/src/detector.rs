@@ -32,7 +32,7 @@ pub struct RowScore {
 #[derive(Debug, Clone)]
 pub struct Detector {
     parts: Parts,
-    /// The score from which the forest alone calls an event anomalous.
+    /// The score above which the forest alone calls an event anomalous.
     threshold: f64,
     meta: ModelMeta,
     /// The artefact, where `fit` has just encoded it for its checksum.
@@ -143,7 +143,7 @@ impl Detector {
         (self.parts.forest.n_trees(), self.parts.forest.conventions().sample_size)
     }
 
-    /// Returns the score from which the forest alone calls an event anomalous. The other evidence can do so below
+    /// Returns the score above which the forest alone calls an event anomalous. The other evidence can do so below
     /// it.
     pub fn threshold(&self) -> f64 {
         self.threshold

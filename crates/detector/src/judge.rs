@@ -49,7 +49,7 @@ pub(crate) struct Judge {
 /// The strangeness of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Strangeness {
-    /// On the scale that alarms are cut on.
+    /// Compared with the limit of the calibration.
     pub(crate) value: f64,
     /// The view that says so.
     pub(crate) evidence: Evidence,
@@ -146,7 +146,7 @@ impl Judge {
     pub(crate) fn strangeness(&self, row: &[f64], forest: f64) -> Strangeness {
         let [of_forest, of_outside, of_relation] = &self.scales;
         let forest = of_forest.nats(forest);
-        // Where even the end of what is calm would not count beside the forest, it need not be found exactly.
+        // If even `CALM_NATS` could not exceed the forest, the exact value does not matter.
         let is_calm_enough = |scale: &Tail| scale.nats(CALM_NATS) - HANDICAP <= forest;
         let values = row.iter().copied().enumerate();
         let outside = self.tails.rarest(values, is_calm_enough(of_outside));
@@ -205,7 +205,10 @@ impl Judge {
         } else {
             return None;
         };
-        Some(beyond / (highest - lowest))
+        if highest == lowest {
+            return Some(beyond.signum() * f64::INFINITY);
+        }
+        Some((beyond / (highest - lowest)).clamp(-f64::MAX, f64::MAX))
     }
 
     /// Returns `true` if a value is rarer upwards than downwards.

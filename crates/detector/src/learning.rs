@@ -29,13 +29,13 @@ pub enum FitError {
         /// Number of events given.
         n_events: usize,
     },
-    /// The rate is no share that could be missed and met.
+    /// The rate must lie strictly between 0 and 1.
     #[error("a false-alarm rate must be between 0 and 1, not {rate}")]
     FalseAlarmRate {
         /// As given.
         rate: f64,
     },
-    /// The share is none that a training set can be contaminated by.
+    /// The contamination must be above 0 and at most 0.5.
     #[error("a contamination must be above 0 and up to 0.5, not {share}")]
     Contamination {
         /// As given.

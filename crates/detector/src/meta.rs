@@ -34,7 +34,7 @@ pub struct ModelMeta {
     pub parameters: ForestMeta,
     /// Seed of the fit.
     pub seed: u64,
-    /// The score from which the forest alone calls an event anomalous.
+    /// The score above which the forest alone calls an event anomalous.
     pub threshold: f64,
     /// Wanted share of normal events that are called anomalous; null with `contamination`.
     pub false_alarm_rate: Option<f64>,

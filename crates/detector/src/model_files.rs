@@ -139,6 +139,7 @@ impl Detector {
         let features =
             self.schema().features().iter().map(|feature| FeatureMeta::new(feature, None));
         let (false_alarm_rate, contamination) = shares(self.alarm_rule());
+        let is_near = (meta.threshold - self.threshold()).abs() <= THRESHOLD_TOLERANCE;
         if meta.sha256 != sha256 {
             Some("its checksum is another")
         } else if meta.model_version != ModelVersion::new(&meta.trained_at, sha256) {
@@ -146,7 +147,7 @@ impl Detector {
         } else if !features.eq(meta.features.iter().map(FeatureMeta::without_summary)) {
             Some("its features are others")
         } else if (meta.false_alarm_rate, meta.contamination) != (false_alarm_rate, contamination)
-            || (meta.threshold - self.threshold()).abs() > THRESHOLD_TOLERANCE
+            || !is_near
         {
             Some("its threshold is another")
         } else if (meta.parameters.n_trees, meta.parameters.sample_size) != self.forest_size() {

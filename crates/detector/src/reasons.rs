@@ -224,7 +224,15 @@ impl FeatureMeta {
         };
         let Some(seen) = &self.quantiles else { return measured };
         match excess.by_ranges {
-            None => format!("{measured}, constant at {} in training", self.value_text(seen.min)),
+            None => {
+                let value = value.unwrap_or(seen.min);
+                let text = |value: f64, n_places: usize| readable(value, n_places);
+                let differ = |n_places: &usize| text(value, *n_places) != text(seen.min, *n_places);
+                let n_places = (self.n_places()..MANY_PLACES).find(differ).unwrap_or(MANY_PLACES);
+                let unit = self.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+                let [value, constant] = [value, seen.min].map(|value| text(value, n_places));
+                format!("{} {value}{unit}, constant at {constant} in training", self.plain_name())
+            }
             Some(by_ranges) => {
                 let far = if by_ranges < TENTH_OF_RANGE {
                     String::new()

@@ -21,7 +21,7 @@ pub struct Prediction {
     pub features: FeatureValues,
     /// In (0, 1]; higher is more anomalous.
     pub anomaly_score: f64,
-    /// The score from which the forest alone calls an event anomalous.
+    /// The score above which the forest alone calls an event anomalous.
     pub threshold: f64,
     /// `true` if the event is called anomalous.
     pub is_anomaly: bool,
@@ -48,13 +48,13 @@ impl Prediction {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Evidence {
-    #[default]
     /// The isolation forest: few cuts set the event apart.
-    Forest,
+    #[default]
+    Forest = 0,
     /// A value at the end of what training has seen, or beyond.
-    Outside,
+    Outside = 1,
     /// A value that does not fit the others.
-    Relation,
+    Relation = 2,
 }
 
 impl Evidence {

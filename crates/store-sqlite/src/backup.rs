@@ -286,7 +286,8 @@ pub(crate) fn give_to(database: &Path, owner: &Metadata) {
     use std::os::unix::fs::{MetadataExt as _, chown};
 
     for path in ["", "-mark"].map(|suffix| beside(database, suffix)) {
-        if let Err(error) = chown(&path, Some(owner.uid()), Some(owner.gid())) {
+        let is_of_root = fs::metadata(&path).is_ok_and(|file| file.uid() == 0);
+        if is_of_root && let Err(error) = chown(&path, Some(owner.uid()), Some(owner.gid())) {
             tracing::warn!(%error, "cannot give `{}` to the owner of the former database", path.display());
         }
     }

@@ -88,7 +88,7 @@ pub fn new_prediction(sequence: u64, is_anomaly: bool) -> NewPrediction {
         threshold: 0.6,
         is_anomaly,
         p_value: 1.0 / 3.0,
-        evidence: Evidence::ALL.into_iter().find(|kind| u64::from(kind.number()) == sequence % 3),
+        evidence: Evidence::ALL.into_iter().find(|kind| u64::from(kind.number()) == sequence % 4),
         outside: if is_anomaly { vec![excess] } else { Vec::new() },
         model_version: "2026-11-22-0123456789ab".into(),
         attributions: if is_anomaly { vec![attribution] } else { Vec::new() },

@@ -107,7 +107,7 @@ pub struct RowContent<'a> {
     pub model_version: &'a str,
     pub received_us: i64,
     pub event_hash: &'a [u8],
-    /// `None` in rows from before evidence was stored; like `outside`, it is not hashed then.
+    /// `None` in rows from before evidence was stored; where both are, neither is hashed.
     pub evidence: Option<i64>,
     pub outside: Option<&'a str>,
 }
@@ -132,8 +132,8 @@ impl RowContent<'_> {
         add(self.model_version.as_bytes());
         add(&self.received_us.to_le_bytes());
         add(self.event_hash);
-        if let Some(evidence) = self.evidence {
-            add(&evidence.to_le_bytes());
+        if self.evidence.is_some() || self.outside.is_some() {
+            add(&self.evidence.unwrap_or(-1).to_le_bytes());
             add(self.outside.unwrap_or_default().as_bytes());
         }
         RowHash(*hasher.finalize().first_chunk().expect("a SHA-256 digest has 32 bytes"))

@@ -50,8 +50,8 @@ impl TrainingData {
             n_others => format!(", as in {}", counted(n_others as u64, "other feature")),
         };
         Some(format!(
-            "stations hardly overlap: in `{}`, {} and {} (nine of ten values){others}. One model for both takes the normal \\
-             values of either as normal for the other, and does not see a station that behaves like another: train a model for each \\
+            "stations hardly overlap: in `{}`, {} and {} (nine of ten values){others}. One model for both takes the normal \
+             values of either as normal for the other, and does not see a station that behaves like another: train a model for each \
              kind of station",
             widest.feature,
             span(widest.low),

@@ -186,14 +186,18 @@ impl TrainingData {
                 None => values.push((row, 1)),
             }
         }
+        let at_least = if meta.left_out_rows > meta.left_out.len() { "at least " } else { "" };
         let named = values.iter().take(LEFT_OUT_NAMED).map(|(first, n_rows)| {
             let value = format!("`{}` is {}", first.feature, readable(first.value, 4));
             match n_rows {
                 1 => format!("{value} in {}", place(first.row)),
-                _ => format!("{value} in {n_rows} rows, first in {}", place(first.row)),
+                _ => format!("{value} in {at_least}{n_rows} rows, first in {}", place(first.row)),
             }
         });
-        let named: Vec<String> = named.collect();
+        let mut named: Vec<String> = named.collect();
+        if values.len() > named.len() {
+            named.push(String::from("others"));
+        }
         let n_left_out = meta.left_out_rows;
         (n_left_out > 0).then(|| {
             format!(

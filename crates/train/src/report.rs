@@ -1,9 +1,9 @@
 //! The training as a file for people: what was learnt, from what, and what to expect of it.
 
-use detector::{AlarmRule, Detector, FeatureMeta};
+use detector::{Detector, FeatureMeta};
 use figures::{Bins, Dot, Histogram, Report, Scatter};
 use sensor::{SensorEvent, timestamp};
-use wording::{grouped, percent, rounded, significant};
+use wording::{grouped, rounded, significant};
 
 use crate::data::TrainingData;
 use crate::stability::StabilityTrial;
@@ -42,7 +42,10 @@ impl Summary<'_> {
         report.facts(self.facts());
 
         report.heading("Scores and false alarms");
-        let expectations = self.expectations();
+        let mut expectations = self.expectations();
+        if let Some(threshold) = expectations.first_mut() {
+            threshold.insert_str(0, &format!("{} ", rounded(meta.threshold, 4)));
+        }
         let names = ["threshold", "false alarms", ""];
         report.facts(names.into_iter().zip(expectations));
         report.figures([(score_histogram(self.detector), String::from(
@@ -181,10 +184,6 @@ fn column(data: &TrainingData, index: usize) -> impl Iterator<Item = f64> + '_ {
 fn score_histogram(detector: &Detector) -> String {
     let (low, high) = detector.calibration().score_range();
     let bins = Bins::new(low, high.max(detector.threshold()), N_BINS);
-    let mark = match detector.alarm_rule() {
-        AlarmRule::FalseAlarmRate(rate) => format!("threshold: {}", percent(rate)),
-        AlarmRule::Contamination(_) => String::from("threshold"),
-    };
     Histogram {
         width: 2.0 * WIDTH,
         title: "Scores of the training events",
@@ -192,7 +191,7 @@ fn score_histogram(detector: &Detector) -> String {
         edges: bins.edges(),
         shares: &bins.shares_of(|score| detector.calibration().share_below(score)),
         compared: None,
-        marks: &[(detector.threshold(), &mark)],
+        marks: &[(detector.threshold(), "threshold")],
     }
     .svg()
 }

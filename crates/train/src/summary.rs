@@ -104,7 +104,7 @@ impl Summary<'_> {
             meta.seed
         )?;
         let [first, rest @ ..] = &*self.expectations() else { return Ok(()) };
-        writeln!(out, "threshold    {:.4}, {first}", meta.threshold)?;
+        writeln!(out, "threshold    {:.4} {first}", meta.threshold)?;
         for (index, sentence) in rest.iter().enumerate() {
             let title = if index == 0 { "false alarms" } else { "" };
             writeln!(out, "{title:<12} {sentence}")?;
@@ -117,7 +117,7 @@ impl Summary<'_> {
         match self.detector.alarm_rule() {
             AlarmRule::FalseAlarmRate(rate) => {
                 let mut expected = vec![
-                    format!("for a false-alarm rate of {}", percent(rate)),
+                    format!("of the forest; all evidence together: {} false alarms", percent(rate)),
                     format!("about {} an hour at one event a second", rounded(rate * HOUR_S, 1)),
                 ];
                 if let Some(events_an_hour) = self.events_an_hour() {
@@ -130,7 +130,10 @@ impl Summary<'_> {
                 expected
             }
             AlarmRule::Contamination(share) => {
-                vec![format!("with which {} of the training events are anomalies", percent(share))]
+                vec![format!(
+                    "of the forest; all evidence together: {} of the training events",
+                    percent(share)
+                )]
             }
         }
     }

@@ -29,7 +29,7 @@ pub struct HealthModelBody {
     pub trained_at: String,
     /// The names of its features.
     pub features: Vec<String>,
-    /// The lowest score that is called anomalous.
+    /// The score above which the forest alone calls an event anomalous.
     pub threshold: f64,
     /// `file`, or `starter` when there was no trained model.
     pub origin: Cow<'static, str>,

@@ -22,7 +22,7 @@ pub struct PredictionBody<'a> {
     pub features: Option<Cow<'a, FeatureValues>>,
     /// In (0, 1]; higher is more anomalous.
     pub anomaly_score: f64,
-    /// The score from which the forest alone calls an event anomalous.
+    /// The score above which the forest alone calls an event anomalous.
     pub threshold: f64,
     /// `true` if the event is called anomalous, by whatever evidence.
     pub is_anomaly: bool,

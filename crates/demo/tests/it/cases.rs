@@ -14,6 +14,7 @@ struct Outcome {
 
 impl Outcome {
     /// Trains on a file of a case and scores its events; `None` when the case is not there.
+    #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
     fn of(case: &str, input: &str) -> Option<Self> {
         let folder: PathBuf = shared_dir().join("cases").join(case);
         if !folder.exists() {

@@ -11,6 +11,8 @@ const REACH: f64 = 8.0;
 /// Interquartile range, and width from 5 % to 95 %, of a normal law with deviation 1.
 const QUARTILES: f64 = 1.349;
 const NINE_TENTHS: f64 = 4.93;
+/// With more features that vary, values are not compared with each other: the cost is the square of their number.
+pub(crate) const RELATED_MAX: usize = 512;
 /// A row weighs no more than this in what it is judged by.
 const WEIGHT_MAX: f64 = 0.9;
 /// Rows whose products are added up before these are added to the sum.
@@ -67,7 +69,11 @@ impl Relation {
         let n_rows = values.len() / n_features;
         let standardised =
             (0..n_features).filter_map(|feature| standardise(values, n_features, feature));
-        let (columns, rough): (Vec<Column>, Vec<Rough>) = standardised.unzip();
+        let (mut columns, mut rough): (Vec<Column>, Vec<Rough>) = standardised.unzip();
+        if columns.len() > RELATED_MAX {
+            columns.clear();
+            rough.clear();
+        }
         let n = columns.len();
         let mut sums = vec![0.0; n * n];
         let mut of_block = vec![0.0; n * n];
@@ -103,7 +109,7 @@ impl Relation {
         Self { columns, precision, roots }
     }
 
-    /// Takes over a relation that was written down; `None` when it is none. `precision` has the upper triangle
+    /// Takes over a relation that was written down; `None` if the parts are inconsistent. `precision` has the upper triangle
     /// of the inverse, row after row.
     pub(crate) fn from_parts(
         columns: Vec<Column>,
@@ -114,9 +120,11 @@ impl Relation {
         let is_sound = |column: &Column| {
             (column.feature as usize) < n_features
                 && column.center.is_finite()
+                && column.scale.is_normal()
                 && column.scale > 0.0
         };
-        if !columns.iter().all(is_sound)
+        if n > RELATED_MAX
+            || !columns.iter().all(is_sound)
             || !columns.is_sorted_by(|a, b| a.feature < b.feature)
             || precision.len() != n * (n + 1) / 2
         {
@@ -211,12 +219,16 @@ impl Relation {
         let mut product = vec![0.0; given.observed.len()];
         let mut of_held = product.clone();
         given.times(&z, &mut product);
-        given.times(&held, &mut of_held);
+        if held == z {
+            of_held.clone_from(&product);
+        } else {
+            given.times(&held, &mut of_held);
+        }
         let n_rows = n_rows as f64;
         let own: f64 = given.observed.iter().zip(&of_held).map(|(&index, g)| held[index] * g).sum();
         let weight = (own / n_rows).min(WEIGHT_MAX);
         for (position, &index) in given.observed.iter().enumerate() {
-            let moved = of_held[position].powi(2) / n_rows / (1.0 - weight);
+            let moved = of_held[position] * of_held[position] / n_rows / (1.0 - weight);
             let variance = given.variances[position] + moved;
             let residual = product[position] / (1.0 - weight) / variance.sqrt();
             tell(self.columns[index].feature as usize, residual);
@@ -237,8 +249,16 @@ impl Relation {
                 .iter()
                 .flat_map(|&row| missing.iter().map(move |&column| precision.row(row)[column]));
             let of_missing = Symmetric::mirrored(n_missing, values.collect());
-            let factor =
-                Cholesky::of(&of_missing).expect("a part of a positive definite matrix is one");
+            let Some(factor) = Cholesky::of(&of_missing) else {
+                // A part of what was learnt always has one; of a file that was made by hand, it may not.
+                return Given {
+                    precision,
+                    observed: Vec::new(),
+                    n_missing: 0,
+                    between,
+                    variances: Vec::new(),
+                };
+            };
             between.reserve(n_missing * observed.len());
             for (&index, variance) in observed.iter().zip(&mut variances) {
                 let begin = between.len();
@@ -265,12 +285,12 @@ struct Given<'a> {
 impl Given<'_> {
     /// Writes the product with the observed values of `z`.
     fn times(&self, z: &[f64], product: &mut [f64]) {
-        if self.n_missing == 0 {
+        if product.len() == z.len() {
             self.precision.times(z, product);
             return;
         }
         let mut of_missing = vec![0.0; self.n_missing];
-        let weighted = self.observed.iter().zip(self.between.chunks_exact(self.n_missing));
+        let weighted = self.observed.iter().zip(self.between.chunks_exact(self.n_missing.max(1)));
         for (&index, between) in weighted.clone() {
             for (sum, value) in of_missing.iter_mut().zip(between) {
                 *sum += z[index] * value;
@@ -323,6 +343,10 @@ fn standardise(values: &[f64], n_features: usize, feature: usize) -> Option<(Col
     rough.mean = mean;
     rough.deviation = if spread > 0.0 { spread } else { 1.0 };
     let center = middle + mean * scale;
+    // Values that differ by less can hardly be told apart.
+    if !scale.is_normal() || !(scale * rough.deviation).is_normal() {
+        return None;
+    }
     Some((Column { feature: feature as u32, center, scale: scale * rough.deviation }, rough))
 }
 
@@ -330,6 +354,6 @@ fn standardise(values: &[f64], n_features: usize, feature: usize) -> Option<(Col
 fn deviation(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / n;
     (mean, variance.sqrt())
 }

@@ -10,8 +10,9 @@ const ONE_IN: [usize; 3] = [2, 20, 200];
 const KNOTS_MAX: usize = ONE_IN.len() + 1;
 /// Nats are held to this.
 pub(super) const NATS_MAX: f64 = 1e3;
-/// The step for each nat of a constant, as a share of it: any move is as far as can be.
-const CONSTANT_STEP: f64 = 1e-9;
+/// The step for each nat of a constant, as a share of it: any move is far, but for what a sender that rounds to
+/// `f32` changes, which is three nats at most.
+const CONSTANT_STEP: f64 = 2e-8;
 
 /// The upper tail of a column: a function from a value to **nats**, -ln of the share of training values that
 /// lie as high. It rises with the value.
@@ -114,7 +115,7 @@ impl Tail {
         tail
     }
 
-    /// Takes over a tail that was written down; `None` when it is none.
+    /// Takes over a tail that was written down; `None` if the parts are inconsistent.
     pub(crate) fn from_parts(parts: &TailParts) -> Option<Self> {
         let TailParts { n, knots, step } = parts;
         let is_sound = |&(at, count): &(f64, u32)| at.is_finite() && (1..=*n).contains(&count);
@@ -122,6 +123,7 @@ impl Tail {
             && knots.is_empty() == (*n == 0)
             && knots.iter().all(is_sound)
             && knots.is_sorted_by(|a, b| a.0 < b.0 && a.1 > b.1)
+            && step.is_finite()
             && *step > 0.0;
         is_tail.then(|| Self::new(*n, knots, *step))
     }
@@ -225,7 +227,7 @@ pub(crate) struct TailSet {
     calm: Vec<(f64, f64)>,
 }
 
-/// Most values have fewer nats: one in 24 is rarer, on either side.
+/// About one value in 25 (e^-3.2) is rarer on one side; most rows need no exact sum.
 pub(super) const CALM_NATS: f64 = 3.2;
 
 impl TailSet {
@@ -302,9 +304,13 @@ mod tests {
     fn any_move_of_a_constant_is_as_far_as_can_be() {
         let tails = Tails::learn(&[5.0; 100], |_, _| ());
         assert_eq!(tails.nats(5.0), 0.0);
-        for moved in [5.001, 4.999, -5.0, 1e9] {
+        for moved in [5.01, 4.99, -5.0, 1e9] {
             assert_eq!(tails.nats(moved), NATS_MAX, "{moved}");
         }
+        assert!(tails.nats(5.000_01) > 10.0);
+        // A sender that rounds to 32 bits has moved nothing.
+        let tenth = Tails::learn(&[0.1; 100], |_, _| ());
+        assert!(tenth.nats(f64::from(0.1_f32)) < 3.0);
         assert_eq!(Tails::learn(&[f64::NAN; 9], |_, _| ()).nats(1.0), 0.0);
     }
 

@@ -2,6 +2,7 @@
 
 use detector::{AlarmRule, Detector, ForestParams, Params};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use sensor::{Evidence, Feature, FeatureSchema, SensorEvent, StationId};
 
 use crate::NOW_US;
@@ -101,7 +102,7 @@ fn with_holes(mut rows: Vec<Vec<f64>>, n_missing: usize, draws: &mut Draws) -> V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, rng_seed: RngSeed::Fixed(13), ..ProptestConfig::default() })]
 
     /// Seen to fail without the two views.
     #[test]
@@ -182,10 +183,13 @@ proptest! {
     /// Seen to fail without the two views.
     #[test]
     fn a_constant_that_moves_is_an_anomaly(seed: u64, constant in -1e6..1e6_f64, move_by in -1.0..1.0_f64) {
-        prop_assume!(move_by.abs() > 1e-3);
+        // What the rounding to 32 bits changes is no move.
+        prop_assume!(move_by.abs() > 1e-3_f64.max(1e-6 * constant.abs()));
         let mut machine = Machine::new(3, seed);
         let mut training = machine.rows(500);
-        training.iter_mut().for_each(|row| row[1] = constant);
+        for row in &mut training {
+            row[1] = constant;
+        }
         let detector = learn(&training, &params(50, seed));
         let mut row = machine.row();
         row[1] = constant;

@@ -24,7 +24,7 @@ pub(crate) struct ModelBody<'a> {
     engine: String,
     /// When it was loaded, RFC 3339.
     loaded_at: String,
-    /// The lowest score that is called anomalous.
+    /// The score above which the forest alone calls an event anomalous.
     threshold: f64,
     /// The content of `model_meta.json`.
     #[schema(value_type = Object)]
