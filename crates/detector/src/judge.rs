@@ -211,6 +211,12 @@ impl Judge {
         Some((beyond / (highest - lowest)).clamp(-f64::MAX, f64::MAX))
     }
 
+    /// Returns `true` if a feature had one value in training.
+    #[cfg(test)]
+    fn is_constant(&self, feature: usize) -> bool {
+        self.tails[feature].range().is_some_and(|(lowest, highest)| lowest == highest)
+    }
+
     /// Returns `true` if a value is rarer upwards than downwards.
     pub(crate) fn is_high(&self, feature: usize, x: f64) -> bool {
         let Tails { upper, lower } = &self.tails[feature];

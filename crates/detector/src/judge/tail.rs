@@ -10,6 +10,10 @@ const ONE_IN: [usize; 3] = [2, 20, 200];
 const KNOTS_MAX: usize = ONE_IN.len() + 1;
 /// Nats are held to this.
 pub(super) const NATS_MAX: f64 = 1e3;
+/// Nats of a constant are held to this: more than an ordinary value gets beyond the highest of training, and less
+/// than one that is a range beyond. So a few rows in which one of many status bits moved do not hide, as
+/// equally strange, a sensor that reads a million.
+pub(super) const CONSTANT_NATS_MAX: f64 = 18.0;
 /// The step for each nat of a constant, as a share of it: any move is far, but for what a sender that rounds to
 /// `f32` changes, which is three nats at most.
 const CONSTANT_STEP: f64 = 2e-8;
@@ -33,6 +37,8 @@ pub(crate) struct Tail {
     step: f64,
     /// A line below the first knot, one above each.
     lines: [Line; KNOTS_MAX + 1],
+    /// Nats are held to this.
+    most: f64,
 }
 
 /// Nats as a line.
@@ -62,6 +68,10 @@ pub(crate) struct TailParts {
     pub(crate) step: f64,
 }
 
+fn constant_step(constant: f64) -> f64 {
+    CONSTANT_STEP * (constant.abs() + CONSTANT_STEP)
+}
+
 impl Tail {
     /// Learns from values in ascending order, none of them missing.
     fn learn(sorted: &[f64]) -> Self {
@@ -85,7 +95,7 @@ impl Tail {
             step = (highest - lowest) / nats_from_middle;
         }
         if step == 0.0 {
-            step = CONSTANT_STEP * (highest.abs() + CONSTANT_STEP);
+            step = constant_step(highest);
         }
         Self::new(n as u32, &knots, step)
     }
@@ -98,6 +108,10 @@ impl Tail {
             counts: [0; KNOTS_MAX],
             step,
             lines: [Line::default(); KNOTS_MAX + 1],
+            most: match knots {
+                &[(at, _)] if step == constant_step(at) => CONSTANT_NATS_MAX,
+                _ => NATS_MAX,
+            },
         };
         for (index, &(at, count)) in knots.iter().enumerate() {
             tail.at[index] = at;
@@ -139,7 +153,7 @@ impl Tail {
         let line = self.at.iter().map(|&at| usize::from(x > at)).sum::<usize>();
         let Line { from, nats, rise } = self.lines[line];
         let nats = nats + rise * (x - from);
-        if nats.is_nan() { 0.0 } else { nats.min(NATS_MAX) }
+        if nats.is_nan() { 0.0 } else { nats.min(self.most) }
     }
 
     /// Returns the lowest value that has as many nats.
@@ -305,7 +319,7 @@ mod tests {
         let tails = Tails::learn(&[5.0; 100], |_, _| ());
         assert_eq!(tails.nats(5.0), 0.0);
         for moved in [5.01, 4.99, -5.0, 1e9] {
-            assert_eq!(tails.nats(moved), NATS_MAX, "{moved}");
+            assert_eq!(tails.nats(moved), CONSTANT_NATS_MAX, "{moved}");
         }
         assert!(tails.nats(5.000_01) > 10.0);
         // A sender that rounds to 32 bits has moved nothing.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::tail::CONSTANT_NATS_MAX;
 use super::*;
 
 /// The forest of the reference draws other numbers, so that its values are taken from the golden files.
@@ -89,9 +90,19 @@ fn check(name: &str, train: &Table, query: &Table, out: &Table) {
         let found = judge.strangeness(row, number("forest"));
         let of_views = [number("nats_forest"), number("nats_tail"), number("nats_relation")];
         let expected = combined(of_views[0], of_views[1], of_views[2]);
-        assert_near(found.value, expected.value, &place);
+        // The reference knows no other bound for a constant than for all tails.
+        let of_row = &nats[index * n_features..][..n_features];
+        let has_moved =
+            |feature: usize| judge.is_constant(feature) && of_row[feature] > CONSTANT_NATS_MAX;
+        let is_bounded = (0..n_features).any(has_moved);
         let as_strange = normal.len() - normal.partition_point(|&normal| normal < found.value);
-        assert_near((as_strange + 1) as f64 / (normal.len() + 1) as f64, number("p"), &place);
+        let p_value = (as_strange + 1) as f64 / (normal.len() + 1) as f64;
+        if is_bounded {
+            assert!(p_value <= 0.01, "{place}: {p_value}");
+        } else {
+            assert_near(found.value, expected.value, &place);
+            assert_near(p_value, number("p"), &place);
+        }
         let evidence = match out.rows[index][out.column("view")].as_str() {
             "forest" => Evidence::Forest,
             "tail" | "outside" => Evidence::Outside,
@@ -101,7 +112,8 @@ fn check(name: &str, train: &Table, query: &Table, out: &Table) {
         let blame = judge.blame(row);
         for feature in 0..n_features {
             let place = format!("{place}, feature {feature}");
-            assert_near(blame.nats[feature], nats[index * n_features + feature], &place);
+            let expected = if has_moved(feature) { CONSTANT_NATS_MAX } else { of_row[feature] };
+            assert_near(blame.nats[feature], expected, &place);
             assert_near(blame.residuals[feature], residuals[index * n_features + feature], &place);
         }
     }
