@@ -9,7 +9,7 @@ use sensor::{
 
 use crate::artefact::{ArtefactError, Parts, sha256_hex};
 use crate::calibration::AlarmRule;
-use crate::judge::Strangeness;
+use crate::judge::{Judge, Strangeness};
 use crate::learning::{FitError, Learnt, row_major, samples, too_small};
 use crate::meta::{ModelMeta, Training};
 use crate::params::Params;
@@ -270,6 +270,31 @@ impl Detector {
         pushes.into_iter().map(|(push, _)| push).collect()
     }
 
+    /// Returns the importance of each feature to the forest over some rows: its share of all that moves their scores,
+    /// in either direction. The shares add up to 1, or are 0 where nothing moves.
+    ///
+    /// `values` are those of one row after another.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the last row is not whole.
+    pub fn importance(&self, values: &[f64]) -> Vec<f64> {
+        let mut moved = vec![0.0; self.schema().len()];
+        for row in samples(values, self.schema()).rows() {
+            for (moved, contribution) in moved.iter_mut().zip(self.parts.forest.contributions(row))
+            {
+                *moved += contribution.abs();
+            }
+        }
+        let total: f64 = moved.iter().sum();
+        if total > 0.0 {
+            for moved in &mut moved {
+                *moved /= total;
+            }
+        }
+        moved
+    }
+
     /// Judges rows of bare values in parallel, each as [`Detector::assess`] judges an event.
     ///
     /// `values` are those of one row after another, in the order of the features, NaN for a missing
@@ -300,6 +325,11 @@ impl Detector {
             is_anomaly: self.parts.calibration.is_anomaly(value),
             evidence,
         }
+    }
+
+    /// Returns `true` if values are compared with each other; of more than 512 features that vary they are not.
+    pub fn relates_values(&self) -> bool {
+        self.parts.judge.as_ref().is_some_and(Judge::relates_values)
     }
 
     /// Returns the forest.

@@ -211,6 +211,11 @@ impl Judge {
         Some((beyond / (highest - lowest)).clamp(-f64::MAX, f64::MAX))
     }
 
+    /// Returns `true` if values are compared with each other.
+    pub(crate) fn relates_values(&self) -> bool {
+        !self.relation.is_empty()
+    }
+
     /// Returns `true` if a feature had one value in training.
     #[cfg(test)]
     fn is_constant(&self, feature: usize) -> bool {

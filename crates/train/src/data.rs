@@ -169,12 +169,16 @@ impl TrainingData {
         }
     }
 
-    /// Returns the warning about rows that the detector has left out, if there are any.
-    pub(crate) fn left_out_warning(&self, meta: &ModelMeta) -> Option<String> {
-        let place = |row: usize| match self.lines.get(row - 1) {
+    /// Returns where the event of this number is: its line in the source, if it has lines.
+    pub(crate) fn place(&self, row: usize) -> String {
+        match self.lines.get(row - 1) {
             Some(line) => format!("line {line}"),
             None => format!("row {row}"),
-        };
+        }
+    }
+
+    /// Returns the warning about rows that the detector has left out, if there are any.
+    pub(crate) fn left_out_warning(&self, meta: &ModelMeta) -> Option<String> {
         // Often one value stands for "no reading", in many rows.
         let mut values: Vec<(&LeftOutMeta, usize)> = Vec::new();
         for row in &meta.left_out {
@@ -190,8 +194,11 @@ impl TrainingData {
         let named = values.iter().take(LEFT_OUT_NAMED).map(|(first, n_rows)| {
             let value = format!("`{}` is {}", first.feature, readable(first.value, 4));
             match n_rows {
-                1 => format!("{value} in {}", place(first.row)),
-                _ => format!("{value} in {at_least}{n_rows} rows, first in {}", place(first.row)),
+                1 => format!("{value} in {}", self.place(first.row)),
+                _ => format!(
+                    "{value} in {at_least}{n_rows} rows, first in {}",
+                    self.place(first.row)
+                ),
             }
         });
         let mut named: Vec<String> = named.collect();

@@ -89,6 +89,14 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         progress.suspend(|| teller.warn(&warning))?;
         data.warnings.push(warning);
     }
+    if !detector.relates_values() {
+        let warning = String::from(
+            "so many features vary that they are not compared with each other: a value that is usual by itself and does not fit \
+             the others is not found; name those that belong together with --features",
+        );
+        progress.suspend(|| teller.warn(&warning))?;
+        data.warnings.push(warning);
+    }
     progress.set_message("judging the last fifth");
     let trial = StabilityTrial::measure(&data, &params);
     progress.finish_and_clear();

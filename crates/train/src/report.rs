@@ -3,7 +3,7 @@
 use detector::{Detector, FeatureMeta};
 use figures::{Bins, Dot, Histogram, Report, Scatter};
 use sensor::{SensorEvent, timestamp};
-use wording::{grouped, rounded, significant};
+use wording::{counted, grouped, percent, rounded, significant};
 
 use crate::data::TrainingData;
 use crate::stability::StabilityTrial;
@@ -18,6 +18,8 @@ const PAIRED_FEATURES: usize = 24;
 /// Features whose distribution is drawn.
 const DISTRIBUTIONS: usize = 24;
 const N_BINS: u32 = 40;
+/// Rows left out that are listed.
+const LEFT_OUT_LISTED: usize = 50;
 /// The width of histograms: three fit beside each other.
 const WIDTH: f64 = 330.0;
 
@@ -63,9 +65,19 @@ impl Summary<'_> {
             "99 %",
             "highest",
             "missing",
+            "importance",
         ];
         let features = meta.features.iter().enumerate();
-        report.table(&titles, features.clone().map(|(index, feature)| self.row(index, feature)));
+        let importance = self.importance();
+        let row = |(index, feature)| {
+            let mut row = self.row(index, feature);
+            row.push(percent(importance[index]));
+            row
+        };
+        report.table(&titles, features.clone().map(row));
+        report.paragraph(
+            "The importance of a feature is its share of all that moves the scores of the training events, by the forest alone.",
+        );
         let drawn = features.take(DISTRIBUTIONS).filter_map(|(index, feature)| {
             Some((distribution(self.data, index, feature)?, feature.title()))
         });
@@ -73,6 +85,18 @@ impl Summary<'_> {
         if meta.features.len() > DISTRIBUTIONS {
             let n_more = meta.features.len() - DISTRIBUTIONS;
             report.paragraph(&format!("{n_more} more features are in the table only."));
+        }
+
+        if meta.left_out_rows > 0 {
+            report.heading("Rows left out");
+            report.paragraph(&format!(
+                "{} with a value far beyond all others; the first are listed.",
+                counted(meta.left_out_rows as u64, "row")
+            ));
+            let listed = meta.left_out.iter().take(LEFT_OUT_LISTED).map(|row| {
+                vec![self.data.place(row.row), row.feature.clone(), significant(row.value)]
+            });
+            report.table(&["row", "feature", "value"], listed);
         }
 
         let pairs = pairs(self.data);
@@ -128,6 +152,14 @@ impl Summary<'_> {
             ),
         ));
         facts
+    }
+
+    /// Returns the importance of each feature over events from the whole length of the training.
+    fn importance(&self) -> Vec<f64> {
+        let events = &self.data.events;
+        let n_drawn = events.len().min(DOTS);
+        let drawn = (0..n_drawn).map(|index| &events[index * events.len() / n_drawn]);
+        self.detector.importance(&SensorEvent::rows(drawn))
     }
 
     fn row(&self, index: usize, feature: &FeatureMeta) -> Vec<String> {

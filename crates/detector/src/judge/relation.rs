@@ -148,6 +148,11 @@ impl Relation {
         (&self.columns, upper.copied().collect())
     }
 
+    /// Returns `true` if no feature is related to others.
+    pub(super) fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
     /// Hands the residuals of a row to `take`: for each value that is not missing, its feature and its residual.
     pub(super) fn residuals<T>(
         &self,

@@ -99,6 +99,21 @@ fn contamination_is_the_share_of_training_events_above_the_cut() {
 }
 
 #[test]
+fn the_importance_of_features_adds_up_and_names_what_moves_scores() {
+    let schema = FeatureSchema::new(vec![Feature::named("a"), Feature::named("constant")]).unwrap();
+    let station = StationId::parse("s").unwrap();
+    let event = |event: &SensorEvent| {
+        schema.event(station.clone(), event.sequence(), NOW_US, &[event.values()[0], 5.0]).unwrap()
+    };
+    let training: Vec<SensorEvent> = events(300, 1).iter().map(event).collect();
+    let detector = Detector::fit(&schema, &training, &Params::default(), NOW_US).unwrap();
+    assert_eq!(detector.importance(&SensorEvent::rows(&training)), [1.0, 0.0]);
+    let three = fit(&events(300, 1), &Params::default());
+    let sum: f64 = three.importance(&SensorEvent::rows(&events(50, 2))).iter().sum();
+    assert!((sum - 1.0).abs() < 1e-12);
+}
+
+#[test]
 fn another_rate_needs_no_training() {
     let training = events(2_000, 1);
     let rate = |rate: f64| Params { alarms: AlarmRule::FalseAlarmRate(rate), ..Params::default() };

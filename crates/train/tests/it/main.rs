@@ -362,3 +362,19 @@ fn stations_that_hardly_overlap_are_named() {
     let said = workshop.train(&["--input", &together]).unwrap();
     assert!(!said.contains("overlap"), "{said}");
 }
+
+#[test]
+fn rows_left_out_are_in_summary_metadata_and_report() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("a.csv", &(rows(300) + "1,9999,7\n"));
+    let said = workshop.train(&["--input", &csv]).unwrap();
+    assert!(said.contains("rows         300 learnt, 1 left out, 0 bad"), "{said}");
+    assert!(said.contains("`b` is 9999 in line 302;"), "{said}");
+    let meta = workshop.detector().meta().clone();
+    assert_eq!((meta.training_rows, meta.left_out_rows, meta.left_out[0].row), (300, 1, 301));
+    let report = fs::read_to_string(workshop.path("models/report.html")).unwrap();
+    assert!(report.contains("Rows left out") && report.contains("<td>line 302</td>"), "{report}");
+
+    let said = workshop.train(&["--input", &csv, "--keep-all-rows"]).unwrap();
+    assert!(said.contains("rows         301 learnt, 0 left out, 0 bad"), "{said}");
+}
