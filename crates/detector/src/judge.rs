@@ -12,6 +12,7 @@
     reason = "ranks are indices, and rows and features are counted in 32 bits"
 )]
 
+mod column;
 mod relation;
 mod screening;
 mod symmetric;
@@ -21,11 +22,12 @@ mod tests;
 
 use sensor::Evidence;
 
+use self::column::{column, present};
 use self::relation::Residual;
 pub(crate) use self::relation::{Column, Relation};
 
 pub(crate) use self::screening::{LeftOutRow, rows_beyond_a_gap};
-use self::tail::{CALM_NATS, LearntTail, TailSet, Tails, present};
+use self::tail::{CALM_NATS, LearntTail, TailSet, Tails};
 pub(crate) use self::tail::{Tail, TailParts};
 
 /// ln 4: the alarm budget of the forest over that of each other view, two thirds against a sixth.
@@ -73,12 +75,9 @@ impl Judge {
     pub(crate) fn learn(values: &[f64], n_features: usize, forest: &[f64]) -> (Self, Vec<f64>) {
         let n_rows = forest.len();
         let mut outside = vec![0.0_f64; n_rows];
-        let mut column = vec![0.0; n_rows];
         let mut tails = Vec::with_capacity(n_features);
         for feature in 0..n_features {
-            for (cell, row) in column.iter_mut().zip(values.chunks_exact(n_features)) {
-                *cell = row[feature];
-            }
+            let column = column(values, n_features, feature);
             tails.push(Tails::learn(&column, |row, nats| outside[row] = outside[row].max(nats)));
         }
 

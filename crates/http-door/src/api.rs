@@ -89,7 +89,7 @@ impl Api {
 
     /// Returns the turns of a client to work that takes a processor.
     pub(crate) fn turns(&self, client: Client) -> Turns {
-        Turns::of(self.turns.permits(client))
+        Turns::of(self.turns.of(client))
     }
 
     /// Returns the metrics of this room.

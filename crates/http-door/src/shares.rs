@@ -61,18 +61,14 @@ impl Shares {
         Self { of_each: of_each.min(Semaphore::MAX_PERMITS), held: Mutex::default() }
     }
 
-    fn of(&self, client: Client) -> Arc<Semaphore> {
+    /// Returns what the client has.
+    pub(crate) fn of(&self, client: Client) -> Arc<Semaphore> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.len() >= CLIENTS_KEPT {
             held.retain(|_, share| Arc::strong_count(share) > 1);
         }
         let share = held.entry(client).or_insert_with(|| Arc::new(Semaphore::new(self.of_each)));
         Arc::clone(share)
-    }
-
-    /// Returns what the client has.
-    pub(crate) fn permits(&self, client: Client) -> Arc<Semaphore> {
-        self.of(client)
     }
 
     /// Takes one; `None` when the client has its share already.

@@ -1,8 +1,7 @@
 //! The relation view: the values of a row that do not fit the others.
 
-use super::screening::quantile;
+use super::column::{column, present, quantile};
 use super::symmetric::{Cholesky, Symmetric};
-use super::tail::present;
 
 /// The least conditional variance, in standard deviations squared.
 const RIDGE: f64 = 1e-3;
@@ -331,7 +330,7 @@ impl Rough {
 
 /// Returns the standardisation of a feature; `None` when it does not vary.
 fn standardise(values: &[f64], n_features: usize, feature: usize) -> Option<(Column, Rough)> {
-    let column: Vec<f64> = values.iter().skip(feature).step_by(n_features).copied().collect();
+    let column = column(values, n_features, feature);
     let sorted = present(&column);
     if sorted.first() == sorted.last() {
         return None;

@@ -1,6 +1,6 @@
 //! Training rows to leave out: those with a value that no tail explains.
 
-use super::tail::present;
+use super::column::{column, present, quantile};
 
 /// A value this many times as far from the median as its inner neighbour is left out, and all beyond.
 const GAP: f64 = 4.0;
@@ -25,11 +25,8 @@ pub(crate) struct LeftOutRow {
 /// A feature of which nine in ten values are equal has no scale, so that nothing is left out for it.
 pub(crate) fn rows_beyond_a_gap(values: &[f64], n_features: usize) -> Vec<LeftOutRow> {
     let mut left_out: Vec<Option<LeftOutRow>> = vec![None; values.len() / n_features];
-    let mut column = vec![0.0; left_out.len()];
     for feature in 0..n_features {
-        for (cell, row) in column.iter_mut().zip(values.chunks_exact(n_features)) {
-            *cell = row[feature];
-        }
+        let column = column(values, n_features, feature);
         let sorted = present(&column);
         let Some(median) = quantile(&sorted, 0.5) else { continue };
         let distances = present(&column.iter().map(|x| (x - median).abs()).collect::<Vec<_>>());
@@ -58,15 +55,6 @@ pub(crate) fn rows_beyond_a_gap(values: &[f64], n_features: usize) -> Vec<LeftOu
 fn beyond(side: &[f64], reach: f64) -> Option<f64> {
     let outer = &side[(INNER_SHARE * side.len() as f64) as usize..];
     outer.windows(2).find(|pair| pair[1] > GAP * pair[0].max(reach)).map(|pair| pair[1])
-}
-
-/// Returns a quantile of values in ascending order, interpolated between neighbours; `None` without values.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
-    let last = sorted.len().checked_sub(1)?;
-    let rank = share * last as f64;
-    let index = (rank as usize).min(last);
-    let upper = sorted[(index + 1).min(last)];
-    Some(sorted[index] + (upper - sorted[index]) * (rank - index as f64))
 }
 
 #[cfg(test)]

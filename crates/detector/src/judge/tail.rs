@@ -4,6 +4,8 @@ use std::ops::Deref;
 
 use libm::log;
 
+use super::column::present;
+
 /// A tail is known at its median, where one value in 20 is as high, at one in 200, and at its end.
 const ONE_IN: [usize; 3] = [2, 20, 200];
 /// Number of places at which a tail is known.
@@ -279,13 +281,6 @@ impl Deref for TailSet {
     fn deref(&self) -> &[Tails] {
         &self.tails
     }
-}
-
-/// Returns the values that are not missing, in ascending order.
-pub(super) fn present(column: &[f64]) -> Vec<f64> {
-    let mut present: Vec<f64> = column.iter().copied().filter(|value| !value.is_nan()).collect();
-    present.sort_unstable_by(f64::total_cmp);
-    present
 }
 
 #[cfg(test)]
