@@ -75,7 +75,7 @@ pub async fn run(
         let what = format!("{} events of eight stations, some of them under a fault", args.count);
         title(voice.words(), &format!("simulate: {what}"))?;
         simulate::run(&simulate_args(args, &url), clock, voice.out, stop).await?;
-        title(voice.words(), "latest anomalies, and what pushed their score most")?;
+        title(voice.words(), "latest anomalies, and why")?;
         let listed = latest_anomalies(&url).await?;
         let AnomaliesBody { anomalies, .. } = serde_json::from_slice(&listed)
             .context("the server lists anomalies in another form")?;
@@ -170,20 +170,19 @@ fn anomaly_lines(anomaly: &PredictionBody<'_>) -> String {
     let features = anomaly.features.iter().flat_map(|features| features.iter());
     let values: Vec<String> =
         features.map(|(name, value)| format!("{name} {}", number(value))).collect();
-    let reasons: Vec<String> = anomaly
-        .attributions
-        .iter()
-        .filter(|attribution| attribution.contribution > 0.0)
-        .map(|attribution| format!("{} ({:+.2})", attribution.feature, attribution.contribution))
-        .collect();
+    let reason = anomaly.attributions.first().map(|first| {
+        let direction = first.direction.map_or("missing", |direction| direction.name());
+        format!("{} is {direction}", first.feature)
+    });
+    let evidence = anomaly.evidence.map_or("", |evidence| evidence.name());
     let time = anomaly.timestamp.split('T').nth(1).and_then(|time| time.get(..8));
     format!(
-        "{}  {}  score {:.3}  p {:.4}  {}\n                       because of {}",
+        "{}  {}  score {:.3}  p {:.4}  {}\n                       {evidence}: {}",
         time.unwrap_or(&anomaly.timestamp),
         anomaly.station_id,
         anomaly.anomaly_score,
         anomaly.p_value,
         values.join("  "),
-        reasons.join(", ")
+        reason.unwrap_or_default()
     )
 }

@@ -162,7 +162,7 @@ fn words_of(evidence: Option<Evidence>) -> (&'static str, (&'static str, &'stati
             ("How rare each value is, in powers of e: 7 is one in a thousand", ("", "rarer"))
         }
         Some(Evidence::Relation) => (
-            "How far each value is from what the others foretell, in deviations",
+            "How far each value is from what the others predict, in deviations",
             ("", "further off"),
         ),
     }

@@ -86,6 +86,16 @@ pub enum Direction {
     Low,
 }
 
+impl Direction {
+    /// Returns the name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Low => "low",
+        }
+    }
+}
+
 /// A value outside of what training has seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Excess {

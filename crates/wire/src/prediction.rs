@@ -96,7 +96,7 @@ pub struct AttributionBody {
     value: Option<f64>,
     /// Positive towards anomalous. Of the evidence `forest`, the score is 2^(sum of contributions - 1); of
     /// `outside`, -ln of the share of training values that lie as far out; of `relation`, the distance, in
-    /// conditional deviations, from the value that the others foretell.
+    /// conditional deviations, from the value that the others predict.
     contribution: f64,
     /// The direction in which the value is unusual; absent for a missing one.
     direction: Option<DirectionBody>,
