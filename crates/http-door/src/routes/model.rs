@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use detector::ModelMeta;
+use detector::{AlarmRule, ModelMeta};
 use pipeline::{Model, OtherFeatures};
 use sensor::timestamp;
 use serde::Serialize;
@@ -26,6 +26,8 @@ pub(crate) struct ModelBody<'a> {
     loaded_at: String,
     /// The score above which the forest alone calls an event anomalous.
     threshold: f64,
+    /// The false-alarm rate in use, which `--false-alarm-rate` can change; null with a contamination.
+    false_alarm_rate: Option<f64>,
     /// The content of `model_meta.json`.
     #[schema(value_type = Object)]
     metadata: &'a ModelMeta,
@@ -39,6 +41,10 @@ impl<'a> ModelBody<'a> {
             engine: model.detector.engine().to_string(),
             loaded_at: timestamp::format(model.loaded_us),
             threshold: model.detector.threshold(),
+            false_alarm_rate: match model.detector.alarm_rule() {
+                AlarmRule::FalseAlarmRate(rate) => Some(rate),
+                AlarmRule::Contamination(_) => None,
+            },
             metadata: model.detector.meta(),
         }
     }

@@ -389,6 +389,33 @@ async fn more_events_than_may_wait_are_refused_with_503() {
 }
 
 #[tokio::test]
+async fn another_false_alarm_rate_stays_across_a_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let trained = model(42);
+    trained.detector.save(dir.path()).unwrap();
+    let rate = 0.2;
+    let files =
+        ModelFiles { false_alarm_rate: Some(rate), ..ModelFiles::of(dir.path().to_owned()) };
+    let parts = Parts {
+        model: files.load(NOW_US).unwrap().unwrap(),
+        model_files: files,
+        clock: || NOW_US,
+        earliest_us: server::BUILT_US,
+    };
+    let path = dir.path().join("events.db");
+    let params = store_sqlite::SqliteParams::default();
+    let (router, writer) = server::open_app(parts, &path, &params).unwrap();
+    let app = TestApp { router, dir, writer };
+    let expected = trained.detector.with_false_alarm_rate(rate).unwrap().threshold();
+    for answer in [app.get("/model").await, app.predict_at("/model/reload", "").await] {
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body["false_alarm_rate"], rate);
+        assert_eq!(answer.body["threshold"], expected);
+        assert_eq!(answer.body["metadata"]["false_alarm_rate"], 0.01);
+    }
+}
+
+#[tokio::test]
 async fn metrics_come_in_the_format_that_was_asked_for() {
     let app = TestApp::new();
     app.predict(GOOD).await;
