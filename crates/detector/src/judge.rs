@@ -155,15 +155,21 @@ impl Judge {
             self.residuals.rarest(values, is_calm_enough(of_relation))
         });
         let strangeness = combined(forest, of_outside.nats(outside), of_relation.nats(unrelated));
-        let is_outside =
-            || (0..row.len()).any(|feature| self.by_ranges(feature, row[feature]).is_some());
         match strangeness.evidence {
-            // The tails name the value more surely than the relation does.
-            Evidence::Relation if is_outside() => {
+            // Of a value that fits the others least because it lies outside, the tails say so more plainly.
+            Evidence::Relation if self.is_outside_what_fits_least(row) => {
                 Strangeness { evidence: Evidence::Outside, ..strangeness }
             }
             _ => strangeness,
         }
+    }
+
+    /// Returns `true` if the value that fits the others least lies outside of the training.
+    fn is_outside_what_fits_least(&self, row: &[f64]) -> bool {
+        let residuals = self.residuals_of(row);
+        let size = |feature: &usize| residuals[*feature].deviations.abs();
+        let least = (0..row.len()).max_by(|a, b| size(a).total_cmp(&size(b)));
+        least.is_some_and(|feature| self.by_ranges(feature, row[feature]).is_some())
     }
 
     /// Says how each value of a row speaks against it.
@@ -196,7 +202,8 @@ impl Judge {
     /// Returns how far a value lies outside of the training, in widths of its range there: negative below, positive
     /// above, infinite beside a constant; `None` within, and for a missing value.
     pub(crate) fn by_ranges(&self, feature: usize, x: f64) -> Option<f64> {
-        let (lowest, highest) = self.tails[feature].range()?;
+        let tails = &self.tails[feature];
+        let (lowest, highest) = tails.range().filter(|_| !tails.is_rounded_constant(x))?;
         let beyond = if x > highest {
             x - highest
         } else if x < lowest {

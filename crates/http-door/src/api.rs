@@ -10,8 +10,9 @@ use store::{ReadError, Store};
 
 use crate::answers::Answers;
 use crate::hosts::Hosts;
-use crate::limits::{BODIES_KIB_MAX, READ_TURN_TIMEOUT, STREAMS_MAX};
+use crate::limits::{BODIES_KIB_MAX, LIST_BYTES_MAX, READ_TURN_TIMEOUT, STREAMS_MAX};
 use crate::metrics::Metrics;
+use crate::routes::{ModelText, answer_len_max};
 use crate::shares::{Budget, Client, Shares};
 
 /// The state that the routes share. Cloning is cheap.
@@ -32,6 +33,8 @@ pub struct Shared {
     pub(crate) bodies: Budget,
     /// Memory for large answers.
     pub(crate) answers: Answers,
+    /// The description of the model in use.
+    pub(crate) model_text: ModelText,
     /// Turns to read: one for each client at a time.
     reads: Shares,
     /// Turns to work that takes a processor.
@@ -59,6 +62,7 @@ impl Api {
             hosts,
             bodies: Budget::new(BODIES_KIB_MAX),
             answers: Answers::new(),
+            model_text: ModelText::default(),
             reads: Shares::new(1),
             turns: Shares::new(Turns::number()),
             streams: Budget::new(STREAMS_MAX),
@@ -85,6 +89,14 @@ impl Api {
             found
         };
         tokio::spawn(reading).await?
+    }
+
+    /// Returns how many predictions a list may have: as many as are asked for, but no more than fit into
+    /// [`LIST_BYTES_MAX`].
+    pub(crate) fn list_len(&self, asked: u32) -> u32 {
+        let schema_len = answer_len_max(self.pipeline.models.current().detector.schema());
+        let fitting = u32::try_from(LIST_BYTES_MAX / schema_len).unwrap_or(u32::MAX);
+        asked.min(fitting).max(1)
     }
 
     /// Returns the turns of a client to work that takes a processor.

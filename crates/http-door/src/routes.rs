@@ -14,6 +14,9 @@ mod series;
 mod stations;
 mod texts;
 
+pub(crate) use model::ModelText;
+pub(crate) use predict_batch::answer_len_max;
+
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::LOCATION;

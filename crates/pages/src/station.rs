@@ -1,6 +1,7 @@
 //! `GET /ui/stations/{station_id}`: how one station went, and what is the matter with it.
 
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -300,22 +301,25 @@ fn features<'a>(
         }
     }
     if all.len() > SeriesBody::FEATURES_MAX {
-        all.sort_by(|a, b| raised(b.name, anomalies).total_cmp(&raised(a.name, anomalies)));
+        let raised = raised(anomalies);
+        let of = |shown: &Shown<'_>| raised.get(shown.name).copied().unwrap_or(0.0);
+        all.sort_by(|a, b| of(b).total_cmp(&of(a)));
     }
     all
 }
 
-/// Returns the share of a feature in the anomalies: evidence of different kinds has different units.
-fn raised(name: &str, anomalies: &[StoredPrediction]) -> f64 {
-    let share = |stored: &StoredPrediction| {
-        let pushes = |is_counted: &dyn Fn(&str) -> bool| -> f64 {
-            let counted =
-                stored.prediction.attributions.iter().filter(|own| is_counted(&own.feature));
-            counted.map(|attribution| attribution.contribution.max(0.0)).sum()
-        };
-        pushes(&|feature| feature == name) / pushes(&|_| true).max(f64::MIN_POSITIVE)
-    };
-    anomalies.iter().map(share).sum()
+/// Returns the share of each feature in the anomalies: evidence of different kinds has different units.
+fn raised(anomalies: &[StoredPrediction]) -> HashMap<&str, f64> {
+    let mut raised = HashMap::new();
+    for stored in anomalies {
+        let attributions = &stored.prediction.attributions;
+        let pushes = attributions.iter().map(|pushed| pushed.contribution.max(0.0));
+        let total: f64 = pushes.clone().sum();
+        for (pushed, push) in attributions.iter().zip(pushes) {
+            *raised.entry(&*pushed.feature).or_insert(0.0) += push / total.max(f64::MIN_POSITIVE);
+        }
+    }
+    raised
 }
 
 impl<'a> ChartFeature<'a> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use store::{Totals, Trouble};
 
 use crate::commit_mark::Mark;
@@ -90,6 +90,13 @@ fn check_tables(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let mut expected = Connection::open_in_memory().map_err(sqlite_error)?;
     migrate(&mut expected, path)?;
     let expected = definitions(&expected).map_err(sqlite_error)?;
+    // It could undo what is acknowledged.
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger'";
+    let trigger = connection.query_row(sql, [], |row| row.get::<_, String>(0)).optional();
+    if let Some(name) = trigger.map_err(sqlite_error)? {
+        let reason = format!("another program has added the trigger `{name}`");
+        return Err(OpenError::Corrupt { path: path.to_owned(), reason });
+    }
     let found = definitions(connection).map_err(sqlite_error)?;
     match expected.iter().find(|(name, sql)| found.get(*name) != Some(sql)) {
         None => Ok(()),
@@ -330,7 +337,10 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Op
     };
     for (step, migration) in (found..).zip(missing) {
         let transaction = connection.transaction().map_err(sqlite_error)?;
-        transaction.execute_batch(migration).map_err(sqlite_error)?;
+        transaction.execute_batch(migration).map_err(|source| OpenError::Corrupt {
+            path: path.to_owned(),
+            reason: format!("its tables are not those of version {step}: {source}"),
+        })?;
         transaction.pragma_update(None, "user_version", step + 1).map_err(sqlite_error)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite_error)?;
         transaction.commit().map_err(sqlite_error)?;

@@ -126,6 +126,7 @@ impl Relation {
             || !columns.iter().all(is_sound)
             || !columns.is_sorted_by(|a, b| a.feature < b.feature)
             || precision.len() != n * (n + 1) / 2
+            || !precision.iter().all(|value| value.is_finite())
         {
             return None;
         }

@@ -16,9 +16,8 @@ pub(super) const NATS_MAX: f64 = 1e3;
 /// than one that is a range beyond. So a few rows in which one of many status bits moved do not hide, as
 /// equally strange, a sensor that reads a million.
 pub(super) const CONSTANT_NATS_MAX: f64 = 18.0;
-/// The step for each nat of a constant, as a share of it: any move is far, but for what a sender that rounds to
-/// `f32` changes, which is three nats at most.
-const CONSTANT_STEP: f64 = 2e-8;
+/// The step of a constant, by which it is known.
+const CONSTANT_STEP: f64 = f64::MIN_POSITIVE;
 
 /// The upper tail of a column: a function from a value to **nats**, -ln of the share of training values that
 /// lie as high. It rises with the value.
@@ -39,8 +38,6 @@ pub(crate) struct Tail {
     step: f64,
     /// A line below the first knot, one above each.
     lines: [Line; KNOTS_MAX + 1],
-    /// Nats are held to this.
-    most: f64,
 }
 
 /// Nats as a line.
@@ -70,10 +67,6 @@ pub(crate) struct TailParts {
     pub(crate) step: f64,
 }
 
-fn constant_step(constant: f64) -> f64 {
-    CONSTANT_STEP * (constant.abs() + CONSTANT_STEP)
-}
-
 impl Tail {
     /// Learns from values in ascending order, none of them missing.
     fn learn(sorted: &[f64]) -> Self {
@@ -97,7 +90,7 @@ impl Tail {
             step = (highest - lowest) / nats_from_middle;
         }
         if step == 0.0 {
-            step = constant_step(highest);
+            step = CONSTANT_STEP;
         }
         Self::new(n as u32, &knots, step)
     }
@@ -110,10 +103,6 @@ impl Tail {
             counts: [0; KNOTS_MAX],
             step,
             lines: [Line::default(); KNOTS_MAX + 1],
-            most: match knots {
-                &[(at, _)] if step == constant_step(at) => CONSTANT_NATS_MAX,
-                _ => NATS_MAX,
-            },
         };
         for (index, &(at, count)) in knots.iter().enumerate() {
             tail.at[index] = at;
@@ -151,11 +140,19 @@ impl Tail {
 
     /// Returns the nats of a value; 0 for a missing one, and where nothing was learnt.
     pub(super) fn nats(&self, x: f64) -> f64 {
+        if self.step == CONSTANT_STEP {
+            return if self.is_moved(x) { CONSTANT_NATS_MAX } else { 0.0 };
+        }
         // No branch depends on the value.
         let line = self.at.iter().map(|&at| usize::from(x > at)).sum::<usize>();
         let Line { from, nats, rise } = self.lines[line];
         let nats = nats + rise * (x - from);
-        if nats.is_nan() { 0.0 } else { nats.min(self.most) }
+        if nats.is_nan() { 0.0 } else { nats.min(NATS_MAX) }
+    }
+
+    /// Returns `true` if a value is above a constant, and not what a sender that rounds to `f32` makes of it.
+    fn is_moved(&self, x: f64) -> bool {
+        x > self.at[0] && x != f64::from(self.at[0] as f32)
     }
 
     /// Returns the lowest value that has as many nats.
@@ -227,6 +224,11 @@ impl Tails {
     /// Returns the nats of the rarer side.
     pub(super) fn nats(&self, x: f64) -> f64 {
         self.upper.nats(x).max(self.lower.nats(-x))
+    }
+
+    /// Returns `true` if there was one value, and this is what a sender that rounds to `f32` makes of it.
+    pub(super) fn is_rounded_constant(&self, x: f64) -> bool {
+        self.upper.step == CONSTANT_STEP && x == f64::from(self.upper.at[0] as f32)
     }
 
     /// Returns the lowest and the highest value; `None` where nothing was learnt.
@@ -316,10 +318,10 @@ mod tests {
         for moved in [5.01, 4.99, -5.0, 1e9] {
             assert_eq!(tails.nats(moved), CONSTANT_NATS_MAX, "{moved}");
         }
-        assert!(tails.nats(5.000_01) > 10.0);
+        assert_eq!(tails.nats(5.0_f64.next_up()), CONSTANT_NATS_MAX);
         // A sender that rounds to 32 bits has moved nothing.
         let tenth = Tails::learn(&[0.1; 100], |_, _| ());
-        assert!(tenth.nats(f64::from(0.1_f32)) < 3.0);
+        assert_eq!(tenth.nats(f64::from(0.1_f32)), 0.0);
         assert_eq!(Tails::learn(&[f64::NAN; 9], |_, _| ()).nats(1.0), 0.0);
     }
 

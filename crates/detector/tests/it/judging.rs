@@ -101,6 +101,32 @@ fn with_holes(mut rows: Vec<Vec<f64>>, n_missing: usize, draws: &mut Draws) -> V
     rows
 }
 
+/// Seen to fail where any value outside of the training, however little, takes the blame: in an eighth of the
+/// events it was an innocent one.
+#[test]
+fn a_value_that_does_not_fit_is_named_whatever_else_is_new() {
+    let mut draws = Draws::new(5);
+    let mut row = |a: f64, b: f64| -> Vec<f64> {
+        [a, b].into_iter().chain((0..98).map(|_| draws.gaussian())).collect()
+    };
+    let mut causes = Draws::new(6);
+    let training: Vec<Vec<f64>> = (0..2_000)
+        .map(|_| {
+            let a = causes.gaussian();
+            row(a, a + causes.gaussian() / 20.0)
+        })
+        .collect();
+    let detector = learn(&training, &params(100, 1));
+    let mut n_wrong = 0;
+    for index in 0..200 {
+        let a = 0.8 + f64::from(index % 8) / 10.0;
+        let prediction = detector.assess(&event(detector.schema(), &row(a, -a)));
+        assert!(prediction.is_anomaly, "{prediction:?}");
+        n_wrong += usize::from(!["x0", "x1"].contains(&&*prediction.attributions[0].feature));
+    }
+    assert!(n_wrong <= 2, "{n_wrong} of 200");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, rng_seed: RngSeed::Fixed(13), ..ProptestConfig::default() })]
 
@@ -183,8 +209,7 @@ proptest! {
     /// Seen to fail without the two views.
     #[test]
     fn a_constant_that_moves_is_an_anomaly(seed: u64, constant in -1e6..1e6_f64, move_by in -1.0..1.0_f64) {
-        // What the rounding to 32 bits changes is no move.
-        prop_assume!(move_by.abs() > 1e-3_f64.max(1e-6 * constant.abs()));
+        prop_assume!(move_by.abs() > 1e-3);
         let mut machine = Machine::new(3, seed);
         let mut training = machine.rows(500);
         for row in &mut training {

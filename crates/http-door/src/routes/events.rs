@@ -50,6 +50,7 @@ pub(crate) async fn events(
         query.refuse("cursor", QueryFaultKind::Cursor);
     }
     query.finish()?;
+    let limit = api.list_len(limit);
 
     // One more than asked for tells whether there are more.
     let wanted = EventQuery { limit: limit + 1, station_id, since_us, until_us, is_anomaly, after };

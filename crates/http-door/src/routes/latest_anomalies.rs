@@ -40,6 +40,7 @@ pub(crate) async fn latest_anomalies(
     let since_us = query.take("since", query::time);
     let before_id = query.take("before", query::integer);
     query.finish()?;
+    let limit = api.list_len(limit);
 
     // One more than asked for tells whether there are more.
     let wanted = AnomalyQuery { limit: limit + 1, station_id, since_us, before_id };

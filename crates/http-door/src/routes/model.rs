@@ -1,17 +1,22 @@
 //! `GET /model` and `POST /model/reload`: the model that events are judged by.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use detector::{AlarmRule, ModelMeta};
 use pipeline::{Model, OtherFeatures};
 use sensor::timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
-use wire::ProblemBody;
+use wire::{ProblemBody, line};
 
+use crate::answers::NoRoomNeeded;
 use crate::api::Api;
 use crate::api_error::ApiError;
-use crate::json::JsonLine;
+use crate::json::{JSON, JsonLine};
 use crate::query::{self, NoQuery, Query};
 
 /// The model in use.
@@ -53,7 +58,30 @@ impl<'a> ModelBody<'a> {
 /// The model in use
 #[utoipa::path(get, path = "/model", tag = "model", responses((status = 200, description = "The model and its metadata", body = ModelBody<'static>)))]
 pub(crate) async fn model(State(api): State<Api>, _: NoQuery) -> Response {
-    JsonLine(ModelBody::of(&api.pipeline.models.current())).into_response()
+    let model = api.pipeline.models.current();
+    let text = api.model_text.of(&model, || line(&ModelBody::of(&model)));
+    let mut response = ([(CONTENT_TYPE, JSON)], text).into_response();
+    response.extensions_mut().insert(NoRoomNeeded);
+    response
+}
+
+/// The description of the model in use, made once: of many features, it takes a millisecond.
+#[derive(Debug, Default)]
+pub(crate) struct ModelText(Mutex<Option<(Arc<Model>, Bytes)>>);
+
+impl ModelText {
+    /// Returns the text of a model, which all clients share.
+    fn of(&self, model: &Arc<Model>, describe: impl FnOnce() -> String) -> Bytes {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((known, text)) if Arc::ptr_eq(known, model) => text.clone(),
+            _ => {
+                let text = Bytes::from(describe());
+                *kept = Some((Arc::clone(model), text.clone()));
+                text
+            }
+        }
+    }
 }
 
 /// Replaces the model with the one in the folder

@@ -36,6 +36,7 @@ pub(crate) async fn stations(
         query.take("limit", |text| query::limit(text, LIST_LEN_MAX)).unwrap_or(LIMIT_DEFAULT);
     let after = query.take("after", query::station_id);
     query.finish()?;
+    let limit = api.list_len(limit);
 
     // One more than asked for tells whether there are more.
     let mut found = api

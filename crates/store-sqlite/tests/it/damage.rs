@@ -272,6 +272,8 @@ async fn a_damaged_schema_is_put_aside_at_the_start() {
         "DROP TABLE trial",
         "DROP TABLE totals",
         "DROP INDEX anomalies_by_time",
+        "CREATE TRIGGER undo AFTER INSERT ON predictions BEGIN DELETE FROM predictions WHERE id = new.id; END",
+        "PRAGMA user_version = 2",
     ] {
         let test = TestStore::new();
         test.store.keep(&new_prediction(1, true)).await.unwrap();
