@@ -24,6 +24,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 warnings.filterwarnings("ignore")
 SECTION = "## Judging"
+COSTS = "The cost of a judgement"
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SHARED_DIR", ROOT.parent / "shared"))
 RATE = 0.01
@@ -46,8 +47,10 @@ def main():
     text = "\n\n".join([head(seeds), ranking(tables, seeds), normal_only(tables, seeds), one_off(seeds)])
     print(text)
     if not args.quick:
-        before = args.output.read_text().partition(SECTION)[0].rstrip()
-        args.output.write_text(f"{before}\n\n{text}\n")
+        before, _, after = args.output.read_text().partition(SECTION)
+        # The costs are measured by another program.
+        costs = after[after.find(COSTS) :] if COSTS in after else ""
+        args.output.write_text(f"{before.rstrip()}\n\n{text}\n\n{costs}".rstrip() + "\n")
 
 
 def read(path):
