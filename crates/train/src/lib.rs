@@ -91,7 +91,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     if !detector.relates_values() {
         let warning = String::from(
-            "so many features vary that they are not compared with each other: a value that is usual by itself and does not fit \
+            "so many features vary that they are not compared with each other: a value that is usual and does not fit \
              the others is not found; name those that belong together with --features",
         );
         progress.suspend(|| teller.warn(&warning))?;
