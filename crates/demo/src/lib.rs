@@ -172,12 +172,12 @@ fn anomaly_lines(anomaly: &PredictionBody<'_>) -> String {
         features.map(|(name, value)| format!("{name} {}", number(value))).collect();
     let reason = anomaly.attributions.first().map(|first| {
         let direction = first.direction.map_or("missing", |direction| direction.name());
-        format!("{} is {direction}", first.feature)
+        format!("{}, which is {direction}", first.feature)
     });
     let evidence = anomaly.evidence.map_or("", |evidence| evidence.name());
     let time = anomaly.timestamp.split('T').nth(1).and_then(|time| time.get(..8));
     format!(
-        "{}  {}  score {:.3}  p {:.4}  {}\n                       {evidence}: {}",
+        "{}  {}  score {:.3}  p {:.4}  {}\n                       because of {} ({evidence})",
         time.unwrap_or(&anomaly.timestamp),
         anomaly.station_id,
         anomaly.anomaly_score,

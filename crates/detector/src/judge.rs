@@ -155,9 +155,11 @@ impl Judge {
             self.residuals.rarest(values, is_calm_enough(of_relation))
         });
         let strangeness = combined(forest, of_outside.nats(outside), of_relation.nats(unrelated));
+        let is_beyond_training = || of_outside.highest().is_some_and(|highest| outside > highest);
         match strangeness.evidence {
-            // Of a value that fits the others least because it lies outside, the tails say so more plainly.
-            Evidence::Relation if self.is_outside_what_fits_least(row) => {
+            // Where values lie further out than those of any training row, they are why others do not fit, and of a
+            // value that fits least because it lies outside, the tails say so more plainly.
+            Evidence::Relation if is_beyond_training() || self.is_outside_what_fits_least(row) => {
                 Strangeness { evidence: Evidence::Outside, ..strangeness }
             }
             _ => strangeness,
