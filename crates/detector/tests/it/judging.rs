@@ -127,8 +127,9 @@ fn a_value_that_does_not_fit_is_named_whatever_else_is_new() {
     assert!(n_wrong <= 2, "{n_wrong} of 200");
 }
 
-/// Two sensors that rise together beyond the training are named, and not the one that stays: seen to fail where
-/// what fits least always takes the blame.
+/// Two sensors that rise together beyond the training are named, and not the one that stays.
+///
+/// Seen to fail where the value that fits least always takes the blame.
 #[test]
 fn values_beyond_the_training_are_named_and_not_those_that_stay() {
     let mut draws = Draws::new(7);
