@@ -8,6 +8,7 @@ mod apart;
 mod args;
 mod data;
 mod report;
+mod sentinel;
 mod stability;
 mod summary;
 mod teller;
@@ -64,6 +65,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     progress.set_message("reading the data");
     let mut data = TrainingData::read(args, &progress)?;
     data.warnings.extend(data.apart_warning());
+    data.warnings.extend(data.sentinel_warnings());
     let mut teller = Teller::new(args, out);
     for warning in &data.warnings {
         progress.suspend(|| teller.warn(warning))?;
