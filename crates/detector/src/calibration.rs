@@ -71,9 +71,11 @@ impl Calibration {
         Self { rule: AlarmRule::Contamination(share), normal: descending(normal), limit }
     }
 
-    /// Takes over a calibration that was written down; `None` if the parts are inconsistent.
+    /// Takes over a calibration that was written down, `normal` in its order; `None` if the parts are
+    /// inconsistent.
     pub(crate) fn from_parts(rule: AlarmRule, normal: Vec<f64>, limit: f64) -> Option<Self> {
-        if normal.is_empty() || normal.iter().any(|value| value.is_nan()) {
+        let is_descending = normal.is_sorted_by(|a, b| a.total_cmp(b).is_ge());
+        if normal.is_empty() || normal.iter().any(|value| value.is_nan()) || !is_descending {
             return None;
         }
         match rule {
