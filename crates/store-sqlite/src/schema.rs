@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, ffi};
 use store::{Totals, Trouble};
 
 use crate::commit_mark::Mark;
@@ -337,9 +337,17 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Op
     };
     for (step, migration) in (found..).zip(missing) {
         let transaction = connection.transaction().map_err(sqlite_error)?;
-        transaction.execute_batch(migration).map_err(|source| OpenError::Corrupt {
-            path: path.to_owned(),
-            reason: format!("its tables are not those of version {step}: {source}"),
+        transaction.execute_batch(migration).map_err(|source| {
+            // A migration is sound SQL, so that the tables are not those that it was written for. All other
+            // errors, a lock or a full disk, say nothing of the database.
+            let is_refused =
+                source.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_ERROR);
+            if is_refused {
+                let reason = format!("its tables are not those of version {step}: {source}");
+                OpenError::Corrupt { path: path.to_owned(), reason }
+            } else {
+                sqlite_error(source)
+            }
         })?;
         transaction.pragma_update(None, "user_version", step + 1).map_err(sqlite_error)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite_error)?;
@@ -379,6 +387,24 @@ mod tests {
             assert_eq!(evidence, None);
             check_readable(&migrated, &path).unwrap();
         }
+    }
+
+    /// Seen to fail where every error of a migration is damage: a sound database would be put aside.
+    #[test]
+    fn a_migration_that_has_to_wait_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.db");
+        let mut old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        old.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let error = migrate(&mut old, &path).unwrap_err();
+        assert!(!matches!(error, OpenError::Corrupt { .. }), "{error}");
+        other.execute_batch("ROLLBACK").unwrap();
+        migrate(&mut old, &path).unwrap();
     }
 
     #[test]
