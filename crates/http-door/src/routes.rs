@@ -17,14 +17,14 @@ mod texts;
 pub(crate) use model::ModelText;
 pub(crate) use predict_batch::answer_len_max;
 
-use std::future::{Ready, ready};
+use std::future::ready;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::LOCATION;
 use axum::middleware::{from_extractor, map_response};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa::openapi::{self, Content, Ref, ResponseBuilder};
@@ -33,10 +33,9 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 use wire::line;
 
-use crate::answers::NoRoomNeeded;
 use crate::api::Api;
 use crate::api_error::ApiError;
-use crate::json::JSON;
+use crate::json::shared_json;
 use crate::query::NoQuery;
 
 /// The parts of `/openapi.json` besides the routes.
@@ -87,24 +86,15 @@ pub fn router(api: Api) -> Router {
     add_common_refusals(&mut document);
     // As seen from `/docs/`, under whatever path a proxy shows it.
     let config = Config::new(["../openapi.json"]);
+    let text = Bytes::from(line(&document));
     let documents = Router::from(SwaggerUi::new("/docs").config(config))
         .layer(map_response(redirect_relatively))
-        .route("/openapi.json", get(written_once(&document)));
+        .route("/openapi.json", get(move || ready(shared_json(text.clone()))));
     router
         .merge(documents.layer(from_extractor::<NoQuery>()))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(api)
-}
-
-/// Returns a handler that answers with a document whose text is made once, and shared by all answers.
-fn written_once(document: &openapi::OpenApi) -> impl Fn() -> Ready<Response> + Clone + use<> {
-    let text = Bytes::from(line(document));
-    move || {
-        let mut response = ([(CONTENT_TYPE, JSON)], text.clone()).into_response();
-        response.extensions_mut().insert(NoRoomNeeded);
-        ready(response)
-    }
 }
 
 /// Makes a redirection stay under the path at which a proxy shows the server.

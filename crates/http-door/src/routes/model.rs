@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use detector::{AlarmRule, ModelMeta};
 use pipeline::{Model, OtherFeatures};
@@ -13,10 +12,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wire::{ProblemBody, line};
 
-use crate::answers::NoRoomNeeded;
 use crate::api::Api;
 use crate::api_error::ApiError;
-use crate::json::{JSON, JsonLine};
+use crate::json::{JsonLine, shared_json};
 use crate::query::{self, NoQuery, Query};
 
 /// The model in use.
@@ -59,10 +57,7 @@ impl<'a> ModelBody<'a> {
 #[utoipa::path(get, path = "/model", tag = "model", responses((status = 200, description = "The model and its metadata", body = ModelBody<'static>)))]
 pub(crate) async fn model(State(api): State<Api>, _: NoQuery) -> Response {
     let model = api.pipeline.models.current();
-    let text = api.model_text.of(&model, || line(&ModelBody::of(&model)));
-    let mut response = ([(CONTENT_TYPE, JSON)], text).into_response();
-    response.extensions_mut().insert(NoRoomNeeded);
-    response
+    shared_json(api.model_text.of(&model, || line(&ModelBody::of(&model))))
 }
 
 /// The description of the model in use, made once: of many features, it takes a millisecond.
