@@ -212,8 +212,11 @@ impl Detector {
     /// Panics when the event is of another schema.
     pub fn explain(&self, event: &SensorEvent) -> Vec<Attribution> {
         let row = event.values();
-        let strangeness = self.parts.strangeness(row, self.parts.forest.path_sum(row));
-        self.attributions(row, strangeness.evidence)
+        self.attributions(row, self.evidence(row))
+    }
+
+    fn evidence(&self, row: &[f64]) -> Evidence {
+        self.parts.strangeness(row, self.parts.forest.path_sum(row)).evidence
     }
 
     fn attributions(&self, row: &[f64], evidence: Evidence) -> Vec<Attribution> {
@@ -239,23 +242,21 @@ impl Detector {
             let contributions = self.parts.forest.contributions(row);
             return contributions.into_iter().map(|contribution| (contribution, None)).collect();
         };
-        let blame = judge.blame(row);
-        let direction = |is_high: bool| if is_high { Direction::High } else { Direction::Low };
-        let pushes: Vec<f64> = match evidence {
-            Evidence::Forest => self.parts.forest.contributions(row),
-            Evidence::Outside => blame.nats,
-            Evidence::Relation => blame.residuals.iter().map(|residual| residual.abs()).collect(),
+        let sides =
+            || row.iter().enumerate().map(|(feature, &x)| judge.is_high(feature, x)).collect();
+        let (pushes, is_high): (Vec<f64>, Vec<bool>) = match evidence {
+            Evidence::Forest => (self.parts.forest.contributions(row), sides()),
+            Evidence::Outside => (judge.nats_of(row), sides()),
+            Evidence::Relation => {
+                let deviations =
+                    judge.residuals_of(row).into_iter().map(|residual| residual.deviations);
+                deviations.map(|deviations| (deviations.abs(), deviations > 0.0)).unzip()
+            }
         };
-        let directed = pushes.into_iter().zip(row).enumerate();
-        directed
-            .map(|(feature, (push, &value))| {
-                let is_high = match evidence {
-                    Evidence::Relation => blame.residuals[feature] > 0.0,
-                    _ => judge.is_high(feature, value),
-                };
-                (push, (!value.is_nan()).then(|| direction(is_high)))
-            })
-            .collect()
+        let direction = |is_high: bool| if is_high { Direction::High } else { Direction::Low };
+        let directions =
+            row.iter().zip(is_high).map(|(x, is_high)| (!x.is_nan()).then(|| direction(is_high)));
+        pushes.into_iter().zip(directions).collect()
     }
 
     /// Returns the range in which the other values of a row say that this one lies.
@@ -265,8 +266,7 @@ impl Detector {
 
     /// Returns how much each value of a row pushes it towards anomalous.
     pub(crate) fn contributions(&self, row: &[f64]) -> Vec<f64> {
-        let strangeness = self.parts.strangeness(row, self.parts.forest.path_sum(row));
-        let pushes = self.pushes(row, strangeness.evidence);
+        let pushes = self.pushes(row, self.evidence(row));
         pushes.into_iter().map(|(push, _)| push).collect()
     }
 

@@ -25,7 +25,6 @@ use sensor::Evidence;
 use self::column::{column, present};
 use self::relation::Residual;
 pub(crate) use self::relation::{Column, Relation};
-
 pub(crate) use self::screening::{LeftOutRow, rows_beyond_a_gap};
 use self::tail::{CALM_NATS, LearntTail, TailSet, Tails};
 pub(crate) use self::tail::{Tail, TailParts};
@@ -55,15 +54,6 @@ pub(crate) struct Strangeness {
     pub(crate) value: f64,
     /// The view that says so.
     pub(crate) evidence: Evidence,
-}
-
-/// The opinions of the views on each value of a row, in the order of the features.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Blame {
-    /// Nats of each value by the tails of its feature.
-    pub(crate) nats: Vec<f64>,
-    /// Distance of each value from what the others say, in conditional deviations; 0 for a missing one.
-    pub(crate) residuals: Vec<f64>,
 }
 
 impl Judge {
@@ -149,39 +139,40 @@ impl Judge {
         let is_calm_enough = |scale: &Tail| scale.nats(CALM_NATS) - HANDICAP <= forest;
         let values = row.iter().copied().enumerate();
         let outside = self.tails.rarest(values, is_calm_enough(of_outside));
-        let unrelated = self.relation.residuals(row, |residuals| {
+        let is_beyond_training = of_outside.highest().is_some_and(|highest| outside > highest);
+        self.relation.residuals(row, |residuals| {
             let values =
                 residuals.iter().map(|(feature, residual)| (*feature, residual.deviations));
-            self.residuals.rarest(values, is_calm_enough(of_relation))
-        });
-        let strangeness = combined(forest, of_outside.nats(outside), of_relation.nats(unrelated));
-        let is_beyond_training = || of_outside.highest().is_some_and(|highest| outside > highest);
-        match strangeness.evidence {
+            let unrelated = self.residuals.rarest(values, is_calm_enough(of_relation));
+            let strangeness =
+                combined(forest, of_outside.nats(outside), of_relation.nats(unrelated));
             // Where values lie further out than those of any training row, they are why others do not fit, and of a
             // value that fits least because it lies outside, the tails say so more plainly.
-            Evidence::Relation if is_beyond_training() || self.is_outside_what_fits_least(row) => {
-                Strangeness { evidence: Evidence::Outside, ..strangeness }
+            let is_outside =
+                || is_beyond_training || self.is_outside_what_fits_least(row, residuals);
+            match strangeness.evidence {
+                Evidence::Relation if is_outside() => {
+                    Strangeness { evidence: Evidence::Outside, ..strangeness }
+                }
+                _ => strangeness,
             }
-            _ => strangeness,
-        }
+        })
     }
 
     /// Returns `true` if the value that fits the others least lies outside of the training.
-    fn is_outside_what_fits_least(&self, row: &[f64]) -> bool {
-        let residuals = self.residuals_of(row);
-        let size = |feature: &usize| residuals[*feature].deviations.abs();
-        let least = (0..row.len()).max_by(|a, b| size(a).total_cmp(&size(b)));
-        least.is_some_and(|feature| self.by_ranges(feature, row[feature]).is_some())
+    fn is_outside_what_fits_least(&self, row: &[f64], residuals: &[(usize, Residual)]) -> bool {
+        let size = |(_, residual): &&(usize, Residual)| residual.deviations.abs();
+        let least = residuals.iter().max_by(|a, b| size(a).total_cmp(&size(b)));
+        least.is_some_and(|&(feature, _)| self.by_ranges(feature, row[feature]).is_some())
     }
 
-    /// Says how each value of a row speaks against it.
-    pub(crate) fn blame(&self, row: &[f64]) -> Blame {
-        let nats = row.iter().zip(self.tails.iter()).map(|(&x, tails)| tails.nats(x)).collect();
-        let residuals = self.residuals_of(row).iter().map(|residual| residual.deviations).collect();
-        Blame { nats, residuals }
+    /// Returns the nats of each value by the tails of its feature.
+    pub(crate) fn nats_of(&self, row: &[f64]) -> Vec<f64> {
+        row.iter().zip(self.tails.iter()).map(|(&x, tails)| tails.nats(x)).collect()
     }
 
-    fn residuals_of(&self, row: &[f64]) -> Vec<Residual> {
+    /// Returns the residual of each value; 0 for a missing one.
+    pub(crate) fn residuals_of(&self, row: &[f64]) -> Vec<Residual> {
         let mut all = vec![Residual::default(); row.len()];
         self.relation.residuals(row, |residuals| {
             for &(feature, residual) in residuals {
@@ -222,12 +213,6 @@ impl Judge {
     /// Returns `true` if values are compared with each other.
     pub(crate) fn relates_values(&self) -> bool {
         !self.relation.is_empty()
-    }
-
-    /// Returns `true` if a feature had one value in training.
-    #[cfg(test)]
-    fn is_constant(&self, feature: usize) -> bool {
-        self.tails[feature].range().is_some_and(|(lowest, highest)| lowest == highest)
     }
 
     /// Returns `true` if a value is rarer upwards than downwards.

@@ -1,7 +1,5 @@
 //! One tree: a flat list of nodes, walked by a loop.
 
-use std::iter;
-
 use crate::path_sum::PathSum;
 
 /// A node as it is written down: in a file, or in a forest that was fitted elsewhere.
@@ -366,15 +364,19 @@ impl IsolationTree {
         whole_length: PathSum,
         mut visit: impl FnMut(usize, i64),
     ) {
-        let mut branches = vec![(0, 1.0, whole_length)];
-        while let Some((index, weight, expected)) = branches.pop() {
+        // Of a row without missing values there is one branch, and no list is needed.
+        let mut branches = Vec::new();
+        let mut branch = Some((0, 1.0, whole_length));
+        while let Some((index, weight, expected)) = branch.take().or_else(|| branches.pop()) {
             let Some(Split { feature, first, second }) = self.split(index, x) else { continue };
-            for way in iter::once(first).chain(second) {
+            let mut pass = |way: Way| {
                 let share = weight * way.share;
                 let after = self.expected_length(way.child);
                 visit(feature, expected.shortened_to(after, share));
-                branches.push((way.child, share, after));
-            }
+                (way.child, share, after)
+            };
+            branches.extend(second.map(&mut pass));
+            branch = Some(pass(first));
         }
     }
 

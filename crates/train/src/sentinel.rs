@@ -26,20 +26,19 @@ impl TrainingData {
         let (&lowest, &highest) = sorted.first().zip(sorted.last())?;
         let above = &sorted[sorted.partition_point(|&value| value <= lowest)..];
         let below = &sorted[..sorted.partition_point(|&value| value < highest)];
+        let share_outside = |rest: &[f64]| 1.0 - rest.len() as f64 / sorted.len() as f64;
         let (value, rest) =
             [(lowest, above), (highest, below)].into_iter().find(|&(value, rest)| {
                 let [from, .., to] = rest else { return false };
-                let share = 1.0 - rest.len() as f64 / sorted.len() as f64;
                 let gap = (value - from).abs().min((value - to).abs());
-                share > SHARE_MIN && to > from && gap > GAP_MIN * (to - from)
+                share_outside(rest) > SHARE_MIN && to > from && gap > GAP_MIN * (to - from)
             })?;
         let [from, to] = [rest.first()?, rest.last()?].map(|end| readable(*end, N_PLACES));
-        let share = 1.0 - rest.len() as f64 / sorted.len() as f64;
         Some(format!(
             "`{name}` is {} in {} of the rows, far from all other values ({from} to {to}): clear these cells if it stands for no \
              reading; if it is a state of its own, values between the two look normal",
             readable(value, N_PLACES),
-            percent(share)
+            percent(share_outside(rest))
         ))
     }
 }

@@ -41,17 +41,16 @@ pub(crate) struct Column {
 
 /// The distance of a value from what the others say.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Residual {
+pub(crate) struct Residual {
     /// In conditional deviations, positive when the value is higher.
-    pub(super) deviations: f64,
+    pub(crate) deviations: f64,
     /// One conditional deviation in the unit of the feature.
-    pub(super) deviation: f64,
+    pub(crate) deviation: f64,
 }
 
 impl Residual {
-    /// Makes a residual of `(P z)_j` and `P_jj`.
-    fn new(product: f64, variance: f64, column: Column) -> Self {
-        let root = variance.sqrt();
+    /// Makes a residual of `(P z)_j` and `sqrt(P_jj)`.
+    fn new(product: f64, root: f64, column: Column) -> Self {
         Self { deviations: product / root, deviation: column.scale / root }
     }
 }
@@ -196,16 +195,15 @@ impl Relation {
             for (residual, ((&index, product), &variance)) in residuals.iter_mut().zip(of_observed)
             {
                 let column = self.columns[index];
-                *residual = (column.feature as usize, Residual::new(*product, variance, column));
+                *residual =
+                    (column.feature as usize, Residual::new(*product, variance.sqrt(), column));
             }
             return given.observed.len();
         }
         self.precision.times(z, product);
         let of_all = self.columns.iter().zip(product).zip(&self.roots);
         for (residual, ((&column, product), &root)) in residuals.iter_mut().zip(of_all) {
-            let deviations = *product / root;
-            let deviation = column.scale / root;
-            *residual = (column.feature as usize, Residual { deviations, deviation });
+            *residual = (column.feature as usize, Residual::new(*product, root, column));
         }
         z.len()
     }

@@ -140,8 +140,9 @@ impl Tail {
 
     /// Returns the nats of a value; 0 for a missing one, and where nothing was learnt.
     pub(super) fn nats(&self, x: f64) -> f64 {
-        if self.step == CONSTANT_STEP {
-            return if self.is_moved(x) { CONSTANT_NATS_MAX } else { 0.0 };
+        if self.is_constant() {
+            let is_moved = x > self.at[0] && !self.is_rounded(x);
+            return if is_moved { CONSTANT_NATS_MAX } else { 0.0 };
         }
         // No branch depends on the value.
         let line = self.at.iter().map(|&at| usize::from(x > at)).sum::<usize>();
@@ -150,9 +151,14 @@ impl Tail {
         if nats.is_nan() { 0.0 } else { nats.min(NATS_MAX) }
     }
 
-    /// Returns `true` if a value is above a constant, and not what a sender that rounds to `f32` makes of it.
-    fn is_moved(&self, x: f64) -> bool {
-        x > self.at[0] && x != f64::from(self.at[0] as f32)
+    /// Returns `true` if all values learnt from were the same.
+    pub(super) fn is_constant(&self) -> bool {
+        self.step == CONSTANT_STEP
+    }
+
+    /// Returns `true` if a value is what a sender that rounds to `f32` makes of a constant.
+    fn is_rounded(&self, x: f64) -> bool {
+        x == f64::from(self.at[0] as f32)
     }
 
     /// Returns the lowest value that has as many nats.
@@ -228,7 +234,7 @@ impl Tails {
 
     /// Returns `true` if there was one value, and this is what a sender that rounds to `f32` makes of it.
     pub(super) fn is_rounded_constant(&self, x: f64) -> bool {
-        self.upper.step == CONSTANT_STEP && x == f64::from(self.upper.at[0] as f32)
+        self.upper.is_constant() && self.upper.is_rounded(x)
     }
 
     /// Returns the lowest and the highest value; `None` where nothing was learnt.

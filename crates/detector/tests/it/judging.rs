@@ -85,7 +85,7 @@ fn share_of_anomalies(detector: &Detector, rows: &[Vec<f64>]) -> f64 {
     judged.iter().filter(|row| row.is_anomaly).count() as f64 / rows.len() as f64
 }
 
-/// Clears values: exactly `n_missing` of each row, or each with a probability.
+/// Clears `n_missing` values of each row.
 fn with_holes(mut rows: Vec<Vec<f64>>, n_missing: usize, draws: &mut Draws) -> Vec<Vec<f64>> {
     for row in &mut rows {
         let mut n_left = n_missing;
