@@ -1,5 +1,6 @@
 //! A detector as bytes. `docs/model-format.md` describes them one by one.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use isoforest::{DecodeError, IsolationForest, PathSum, envelope};
@@ -8,13 +9,17 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::artefact::ArtefactError::Inconsistent;
+use crate::baselines::{Baselines, Center, StationBaseline};
 use crate::calibration::{AlarmRule, Calibration};
 use crate::judge::{Column, Judge, Relation, Strangeness, Tail, TailParts};
 
 /// The first eight bytes of an `isoforest.bin`.
 pub const DETECTOR_KIND: [u8; 8] = *b"\x89IFD\r\n\x1a\n";
-/// The format version that is written; this and all earlier ones are read.
-pub const DETECTOR_VERSION: u32 = 2;
+/// The newest format version; this and all earlier ones are read.
+///
+/// A detector is written in the oldest version that can hold it, so that earlier programs can read it: only
+/// baselines of stations need this one.
+pub const DETECTOR_VERSION: u32 = 3;
 
 /// An error that occurs when bytes are read as a detector.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -34,6 +39,8 @@ pub enum ArtefactError {
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
     pub(crate) schema: FeatureSchema,
+    /// The baselines that values are normalised by; `None` where the forest and the views see them as they are.
+    pub(crate) baselines: Option<Baselines>,
     pub(crate) forest: IsolationForest,
     /// Out-of-bag path sums, ascending: the most anomalous first.
     pub(crate) sums: Vec<PathSum>,
@@ -67,6 +74,28 @@ struct DetectorV2<'a> {
     forest: &'a [u8],
     #[serde(borrow)]
     judge: Option<JudgeV2<'a>>,
+}
+
+/// The payload of version 3.
+#[derive(Serialize, Deserialize)]
+struct DetectorV3<'a> {
+    #[serde(borrow)]
+    detector: DetectorV2<'a>,
+    #[serde(borrow)]
+    baselines: BaselinesV3<'a>,
+}
+
+/// Baselines of stations.
+#[derive(Serialize, Deserialize)]
+struct BaselinesV3<'a> {
+    /// The pattern of station names.
+    group_by: &'a str,
+    /// The names of the groups, ascending.
+    #[serde(borrow)]
+    groups: Vec<&'a str>,
+    /// For each feature of the fleet, then of each group: two `f64`, the middle and the scale, negative where the values
+    /// were equal.
+    centers: &'a [u8],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,7 +148,7 @@ struct ColumnV2 {
 
 impl Parts {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let Self { schema, forest, sums, judge, calibration } = self;
+        let Self { schema, baselines, forest, sums, judge, calibration } = self;
         let features = schema.features().iter().map(FeatureV1::from);
         let rule = match calibration.rule() {
             AlarmRule::FalseAlarmRate(rate) => RuleV2::FalseAlarmRate { rate },
@@ -146,13 +175,33 @@ impl Parts {
         };
         let detector =
             DetectorV2 { features: features.collect(), rule, sums: &sums, forest: &forest, judge };
-        envelope::seal(DETECTOR_KIND, DETECTOR_VERSION, &detector)
+        let Some(baselines) = baselines else {
+            return envelope::seal(DETECTOR_KIND, self.version(), &detector);
+        };
+        let centers: Vec<f64> = baselines
+            .centers()
+            .iter()
+            .flat_map(|&Center { middle, scale, is_constant }| {
+                [middle, if is_constant { -scale } else { scale }]
+            })
+            .collect();
+        let baselines = BaselinesV3 {
+            group_by: baselines.group_by().as_str(),
+            groups: baselines.groups().iter().map(|group| &**group).collect(),
+            centers: &self::bytes(&centers),
+        };
+        envelope::seal(DETECTOR_KIND, self.version(), &DetectorV3 { detector, baselines })
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ArtefactError> {
         match envelope::version(bytes) {
             Some(1) => Self::decode_v1(bytes),
-            _ => Self::decode_v2(bytes),
+            Some(2) => envelope::open::<DetectorV2<'_>>(DETECTOR_KIND, 2, bytes)?.decode(None),
+            _ => {
+                let DetectorV3 { detector, baselines } =
+                    envelope::open(DETECTOR_KIND, DETECTOR_VERSION, bytes)?;
+                detector.decode(Some(baselines))
+            }
         }
     }
 
@@ -174,29 +223,34 @@ impl Parts {
             }
         };
         let calibration = calibration(rule, by_sums(&sums), limit)?;
-        Ok(Self { schema, forest, sums, judge: None, calibration })
+        Ok(Self { schema, baselines: None, forest, sums, judge: None, calibration })
     }
 
-    fn decode_v2(bytes: &[u8]) -> Result<Self, ArtefactError> {
-        let detector: DetectorV2<'_> = envelope::open(DETECTOR_KIND, DETECTOR_VERSION, bytes)?;
-        let (schema, forest) = schema_and_forest(detector.features, detector.forest)?;
-        let sums = path_sums(detector.sums)?;
-        let (rule, limit) = match detector.rule {
-            RuleV2::FalseAlarmRate { rate } => (AlarmRule::FalseAlarmRate(rate), 0.0),
-            RuleV2::Contamination { share, limit } => (AlarmRule::Contamination(share), limit),
-        };
-        let (judge, normal) = match detector.judge {
-            None => (None, by_sums(&sums)),
-            Some(judge) => {
-                let normal = numbers(judge.normal)?;
-                (Some(judge.decode(schema.len())?), normal)
-            }
-        };
-        let calibration = calibration(rule, normal, limit)?;
-        Ok(Self { schema, forest, sums, judge, calibration })
+    /// Returns the baseline of a station.
+    pub(crate) fn baseline_of(&self, station: &str) -> StationBaseline {
+        match &self.baselines {
+            Some(baselines) => baselines.of_station(station),
+            None => StationBaseline::fleet(None),
+        }
     }
 
-    /// Says how strange a row with this path sum is.
+    /// Returns measured values as the forest and the views see them.
+    pub(crate) fn normalised<'a>(
+        &self,
+        baseline: StationBaseline,
+        row: &'a [f64],
+    ) -> Cow<'a, [f64]> {
+        let Some(baselines) = &self.baselines else { return Cow::Borrowed(row) };
+        let centers = baselines.of(baseline).iter();
+        centers.zip(row).map(|(center, &value)| center.normalised(value)).collect()
+    }
+
+    /// Returns the format version that it is written in.
+    pub(crate) fn version(&self) -> u32 {
+        if self.baselines.is_some() { 3 } else { 2 }
+    }
+
+    /// Says how strange a row with this path sum is, both as the forest sees them.
     pub(crate) fn strangeness(&self, row: &[f64], sum: PathSum) -> Strangeness {
         match &self.judge {
             Some(judge) => judge.strangeness(row, self.forest.exponent(sum)),
@@ -243,6 +297,46 @@ impl From<FeatureV1<'_>> for Feature {
             maximum: feature.maximum,
             optional: feature.optional,
         }
+    }
+}
+
+impl DetectorV2<'_> {
+    fn decode(self, baselines: Option<BaselinesV3<'_>>) -> Result<Parts, ArtefactError> {
+        let (schema, forest) = schema_and_forest(self.features, self.forest)?;
+        let baselines = baselines.map(|baselines| baselines.decode(schema.len())).transpose()?;
+        let sums = path_sums(self.sums)?;
+        let (rule, limit) = match self.rule {
+            RuleV2::FalseAlarmRate { rate } => (AlarmRule::FalseAlarmRate(rate), 0.0),
+            RuleV2::Contamination { share, limit } => (AlarmRule::Contamination(share), limit),
+        };
+        let (judge, normal) = match self.judge {
+            None => (None, by_sums(&sums)),
+            Some(judge) => {
+                let normal = numbers(judge.normal)?;
+                (Some(judge.decode(schema.len())?), normal)
+            }
+        };
+        let calibration = calibration(rule, normal, limit)?;
+        Ok(Parts { schema, baselines, forest, sums, judge, calibration })
+    }
+}
+
+impl BaselinesV3<'_> {
+    fn decode(self, n_features: usize) -> Result<Baselines, ArtefactError> {
+        let group_by = self.group_by.parse();
+        let group_by = group_by.map_err(|_| Inconsistent("stations are grouped by no pattern"))?;
+        let groups = self.groups.into_iter().map(Box::from).collect();
+        let centers = numbers(self.centers)?;
+        let (centers, []) = centers.as_chunks::<2>() else {
+            return Err(Inconsistent("a baseline has no scale"));
+        };
+        let centers = centers.iter().map(|&[middle, scale]| Center {
+            middle,
+            scale: scale.abs(),
+            is_constant: scale < 0.0,
+        });
+        Baselines::from_parts(group_by, groups, centers.collect(), n_features)
+            .ok_or(Inconsistent("the baselines of stations are invalid"))
     }
 }
 

@@ -1,8 +1,11 @@
 //! Counterfactuals: the nearest values that would have been normal.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::baselines::StationBaseline;
 use crate::detector::Detector;
+use crate::meta::FeatureMeta;
 
 /// Values that would have made an anomaly normal: all but the last changed to their medians in
 /// training, and the last to anything in a range.
@@ -29,7 +32,7 @@ const CHANGES_MAX: usize = 4;
 const N_HALVINGS: u32 = 12;
 
 impl Detector {
-    /// Finds values that would have made an anomaly normal, everything else being as it was.
+    /// Finds values that would have made an anomaly of a station normal, everything else being as it was.
     ///
     /// `values` are in the order of the features, NaN for a missing one. Values that
     /// the training has never seen are changed in any case, and then those that pushed the score most:
@@ -41,10 +44,28 @@ impl Detector {
     /// # Panics
     ///
     /// Panics when there are not as many values as features.
-    pub fn counterfactual(&self, values: &[f64]) -> Option<Counterfactual> {
-        let contributions = self.contributions(values);
+    pub fn counterfactual(&self, station: &str, values: &[f64]) -> Option<Counterfactual> {
+        let search = Search {
+            detector: self,
+            baseline: self.baseline_of(station),
+            features: self.features_of(station),
+        };
+        search.run(values)
+    }
+}
+
+/// A search among the values that a station had in training.
+struct Search<'a> {
+    detector: &'a Detector,
+    baseline: StationBaseline,
+    features: Cow<'a, [FeatureMeta]>,
+}
+
+impl Search<'_> {
+    fn run(&self, values: &[f64]) -> Option<Counterfactual> {
+        let contributions = self.detector.contributions(self.baseline, values);
         let mut order: Vec<usize> = (0..values.len()).collect();
-        let is_unseen = |index: usize| self.meta().features[index].is_unseen(values[index]);
+        let is_unseen = |index: usize| self.features[index].is_unseen(values[index]);
         order.sort_by(|&a, &b| {
             // What was never seen in training is to be changed, whatever else is.
             let by_push = contributions[b].total_cmp(&contributions[a]);
@@ -75,7 +96,7 @@ impl Detector {
                 changes.push(change);
                 return Some(Counterfactual { changes });
             }
-            let percentiles = self.meta().features[feature].percentiles.as_ref()?;
+            let percentiles = self.features[feature].percentiles.as_ref()?;
             let median = *percentiles.get(percentiles.len() / 2)?;
             changed[feature] = median;
             changes.push(Change { feature: self.name(feature), low: median, high: median });
@@ -85,7 +106,7 @@ impl Detector {
 
     /// Returns the values of one feature that make an event normal: those around the usual ones.
     fn normal_change(&self, values: &[f64], feature: usize) -> Option<Change> {
-        let percentiles = self.meta().features[feature].percentiles.as_ref()?;
+        let percentiles = self.features[feature].percentiles.as_ref()?;
         // The percentiles, and what lies half-way between them.
         let grid: Vec<f64> = percentiles
             .windows(2)
@@ -95,7 +116,7 @@ impl Detector {
         let mut changed = values.to_vec();
         let mut is_normal = |value: f64| {
             changed[feature] = value;
-            !self.judge_row(&changed).is_anomaly
+            !self.detector.judge_row_of(self.baseline, &changed).is_anomaly
         };
         let normal: Vec<bool> = grid.iter().map(|&value| is_normal(value)).collect();
         let middle = grid.len() / 2;
@@ -123,6 +144,6 @@ impl Detector {
     }
 
     fn name(&self, feature: usize) -> Arc<str> {
-        Arc::clone(&self.schema().features()[feature].name)
+        Arc::clone(&self.detector.schema().features()[feature].name)
     }
 }

@@ -1,5 +1,6 @@
 //! Learning from events, and judging one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use isoforest::{Engine, EngineError, IsolationForest, PathSum};
@@ -8,10 +9,11 @@ use sensor::{
 };
 
 use crate::artefact::{ArtefactError, Parts, sha256_hex};
+use crate::baselines::StationBaseline;
 use crate::calibration::AlarmRule;
 use crate::judge::{Judge, Strangeness};
-use crate::learning::{FitError, Learnt, row_major, samples, too_small};
-use crate::meta::{ModelMeta, Training};
+use crate::learning::{FitError, Learnt, normalised, row_major, samples, too_small};
+use crate::meta::{BaselinesMeta, FeatureMeta, ModelMeta, Training};
 use crate::params::Params;
 use crate::summary::FeatureSummary;
 
@@ -65,15 +67,20 @@ impl Detector {
         params: &Params,
         trained_at_us: i64,
     ) -> Result<Self, FitError> {
-        let learnt = Learnt::from_rows(schema, &row_major(schema, events), params)?;
-        let Learnt { parts, values, left_out, sample_size } = learnt;
-        let n_features = schema.len();
-        let column = |feature: usize| values.iter().skip(feature).step_by(n_features).copied();
+        let events: Vec<&SensorEvent> = events.iter().collect();
+        let learnt = Learnt::from_events(schema, &events, params)?;
+        let Learnt { parts, kept, left_out, sample_size } = learnt;
+        let kept = kept.into_iter().map(|index| events[index]);
+        let column = |index: usize| kept.clone().map(move |event| event.values()[index]);
+        let baselines = parts.baselines.as_ref();
         let training = Training {
             schema,
-            summaries: (0..n_features).map(|feature| FeatureSummary::of(column(feature))).collect(),
-            n_rows: values.len() / n_features,
+            summaries: (0..schema.len()).map(|index| FeatureSummary::of(column(index))).collect(),
+            n_rows: kept.len(),
             left_out: &left_out,
+            baselines: baselines
+                .map(|baselines| BaselinesMeta::new(baselines, schema.len(), kept.clone())),
+            format: parts.version(),
             params,
             sample_size,
             threshold: parts.threshold(),
@@ -99,9 +106,12 @@ impl Detector {
         learnt: &[&SensorEvent],
         judged: &[&SensorEvent],
     ) -> Result<usize, FitError> {
-        let values = row_major(schema, learnt.iter().copied());
-        let detector = Learnt::from_rows(schema, &values, params)?.parts;
-        let values = row_major(schema, judged.iter().copied());
+        let detector = Learnt::from_events(schema, learnt, params)?.parts;
+        let values = normalised(
+            detector.baselines.as_ref(),
+            judged,
+            row_major(schema, judged.iter().copied()),
+        );
         let is_alarm = |row: &[f64], sum| {
             detector.calibration.is_anomaly(detector.strangeness(row, sum).value)
         };
@@ -169,7 +179,8 @@ impl Detector {
     ///
     /// Panics when the event is of another schema.
     pub fn assess(&self, event: &SensorEvent) -> Prediction {
-        let row = event.values();
+        let baseline = self.baseline_of(event.station_id().as_str());
+        let row = &*self.parts.normalised(baseline, event.values());
         let sum = self.parts.forest.path_sum(row);
         let Strangeness { value, evidence } = self.parts.strangeness(row, sum);
         let is_anomaly = self.parts.calibration.is_anomaly(value);
@@ -184,8 +195,51 @@ impl Detector {
             p_value: self.parts.calibration.p_value(value),
             evidence: Some(evidence),
             outside: self.outside(row),
+            baseline: baseline.kind(),
             model_version: self.meta.model_version.clone(),
-            attributions: if is_anomaly { self.attributions(row, evidence) } else { Vec::new() },
+            attributions: if is_anomaly {
+                self.attributions(event.values(), row, evidence)
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
+    /// Returns the baseline that a station is judged by.
+    pub fn baseline_of(&self, station: &str) -> StationBaseline {
+        self.parts.baseline_of(station)
+    }
+
+    /// Returns the baseline for rows whose station is not known.
+    pub fn baseline_of_fleet(&self) -> StationBaseline {
+        StationBaseline::fleet(self.parts.baselines.as_ref())
+    }
+
+    /// Returns `true` if groups of stations have baselines of their own.
+    pub fn has_baselines(&self) -> bool {
+        self.parts.baselines.is_some()
+    }
+
+    /// Returns the features, and how their values were distributed in training: at this station, where it has a baseline,
+    /// else at all stations together.
+    pub fn features_of(&self, station: &str) -> Cow<'_, [FeatureMeta]> {
+        let all = &self.meta.features;
+        let group = self.baseline_of(station).group();
+        match group.zip(self.meta.baselines.as_ref()) {
+            None => Cow::Borrowed(all),
+            Some((group, baselines)) => {
+                let of_group = &baselines.groups[group].features;
+                all.iter().zip(of_group).map(|(all, of_group)| all.in_group(of_group)).collect()
+            }
+        }
+    }
+
+    /// Returns `true` if the metadata describes the baselines that events are judged by.
+    pub(crate) fn has_baselines_of_meta(&self) -> bool {
+        match (&self.meta.baselines, &self.parts.baselines) {
+            (None, None) => true,
+            (Some(described), Some(baselines)) => described.is_of(baselines),
+            _ => false,
         }
     }
 
@@ -211,17 +265,20 @@ impl Detector {
     ///
     /// Panics when the event is of another schema.
     pub fn explain(&self, event: &SensorEvent) -> Vec<Attribution> {
-        let row = event.values();
-        self.attributions(row, self.evidence(row))
+        let baseline = self.baseline_of(event.station_id().as_str());
+        let row = self.parts.normalised(baseline, event.values());
+        self.attributions(event.values(), &row, self.evidence(&row))
     }
 
+    /// Names the evidence for a row as the forest sees it.
     fn evidence(&self, row: &[f64]) -> Evidence {
         self.parts.strangeness(row, self.parts.forest.path_sum(row)).evidence
     }
 
-    fn attributions(&self, row: &[f64], evidence: Evidence) -> Vec<Attribution> {
+    /// Returns the attributions of measured values, `row` as the forest sees them.
+    fn attributions(&self, values: &[f64], row: &[f64], evidence: Evidence) -> Vec<Attribution> {
         let pushes = self.pushes(row, evidence);
-        let named = self.schema().names().iter().zip(row);
+        let named = self.schema().names().iter().zip(values);
         let mut attributions: Vec<Attribution> = named
             .zip(pushes)
             .map(|((name, &value), (contribution, direction))| Attribution {
@@ -260,27 +317,39 @@ impl Detector {
     }
 
     /// Returns the range in which the other values of a row say that this one lies.
-    pub(crate) fn expected(&self, row: &[f64], feature: usize) -> Option<(f64, f64)> {
-        self.parts.judge.as_ref()?.expected(row, feature)
+    pub(crate) fn expected(
+        &self,
+        baseline: StationBaseline,
+        values: &[f64],
+        feature: usize,
+    ) -> Option<(f64, f64)> {
+        let row = self.parts.normalised(baseline, values);
+        let (low, high) = self.parts.judge.as_ref()?.expected(&row, feature)?;
+        Some(match &self.parts.baselines {
+            None => (low, high),
+            Some(baselines) => {
+                let center = baselines.of(baseline)[feature];
+                (center.value_at(low), center.value_at(high))
+            }
+        })
     }
 
     /// Returns how much each value of a row pushes it towards anomalous.
-    pub(crate) fn contributions(&self, row: &[f64]) -> Vec<f64> {
-        let pushes = self.pushes(row, self.evidence(row));
+    pub(crate) fn contributions(&self, baseline: StationBaseline, values: &[f64]) -> Vec<f64> {
+        let row = self.parts.normalised(baseline, values);
+        let pushes = self.pushes(&row, self.evidence(&row));
         pushes.into_iter().map(|(push, _)| push).collect()
     }
 
-    /// Returns the importance of each feature to the forest over some rows: its share of all that moves their scores,
+    /// Returns the importance of each feature to the forest over some events: its share of all that moves their scores,
     /// in either direction. The shares add up to 1, or are 0 where nothing moves.
-    ///
-    /// `values` are those of one row after another.
     ///
     /// # Panics
     ///
-    /// Panics when the last row is not whole.
-    pub fn importance(&self, values: &[f64]) -> Vec<f64> {
+    /// Panics when an event is of another schema.
+    pub fn importance(&self, events: &[&SensorEvent]) -> Vec<f64> {
         let mut moved = vec![0.0; self.schema().len()];
-        for row in samples(values, self.schema()).rows() {
+        for row in samples(&self.rows_of(events), self.schema()).rows() {
             for (moved, contribution) in moved.iter_mut().zip(self.parts.forest.contributions(row))
             {
                 *moved += contribution.abs();
@@ -295,7 +364,17 @@ impl Detector {
         moved
     }
 
-    /// Judges rows of bare values in parallel, each as [`Detector::assess`] judges an event.
+    /// Judges events in parallel, each as [`Detector::assess`] does.
+    ///
+    /// # Panics
+    ///
+    /// Panics when an event is of another schema.
+    pub fn judge_events(&self, events: &[&SensorEvent]) -> Vec<RowScore> {
+        self.judge_normalised(&self.rows_of(events))
+    }
+
+    /// Judges rows of bare values in parallel, each as [`Detector::assess`] judges an event of a station that it does
+    /// not know.
     ///
     /// `values` are those of one row after another, in the order of the features, NaN for a missing
     /// one. What the schema thinks of them is not asked.
@@ -304,8 +383,25 @@ impl Detector {
     ///
     /// Panics when the last row is not whole.
     pub fn judge_rows(&self, values: &[f64]) -> Vec<RowScore> {
-        let samples = samples(values, self.schema());
-        self.parts.forest.map_path_sums(&samples, |row, sum| self.row_score(row, sum))
+        if !self.has_baselines() {
+            return self.judge_normalised(values);
+        }
+        let n_rows = values.len() / self.schema().len();
+        self.judge_rows_of(&vec![self.baseline_of_fleet(); n_rows], values)
+    }
+
+    /// Judges rows of bare values in parallel, as [`Detector::judge_rows`] does, each by its
+    /// [baseline](Detector::baseline_of).
+    ///
+    /// # Panics
+    ///
+    /// Panics when there are not as many rows as baselines, or a baseline is of another detector.
+    pub fn judge_rows_of(&self, baselines: &[StationBaseline], values: &[f64]) -> Vec<RowScore> {
+        let n_features = self.schema().len();
+        assert_eq!(values.len(), baselines.len() * n_features, "each row has a baseline");
+        let rows = baselines.iter().zip(values.chunks_exact(n_features));
+        let rows = rows.map(|(baseline, row)| self.parts.normalised(*baseline, row));
+        self.judge_normalised(&rows.collect::<Vec<_>>().concat())
     }
 
     /// Judges one row of bare values, as [`Detector::judge_rows`] does.
@@ -314,7 +410,18 @@ impl Detector {
     ///
     /// Panics when there are not as many values as features.
     pub fn judge_row(&self, values: &[f64]) -> RowScore {
-        self.row_score(values, self.parts.forest.path_sum(values))
+        self.judge_row_of(self.baseline_of_fleet(), values)
+    }
+
+    pub(crate) fn judge_row_of(&self, baseline: StationBaseline, values: &[f64]) -> RowScore {
+        let row = self.parts.normalised(baseline, values);
+        self.row_score(&row, self.parts.forest.path_sum(&row))
+    }
+
+    /// Judges rows as the forest sees them.
+    fn judge_normalised(&self, rows: &[f64]) -> Vec<RowScore> {
+        let samples = samples(rows, self.schema());
+        self.parts.forest.map_path_sums(&samples, |row, sum| self.row_score(row, sum))
     }
 
     fn row_score(&self, row: &[f64], sum: PathSum) -> RowScore {
@@ -325,6 +432,12 @@ impl Detector {
             is_anomaly: self.parts.calibration.is_anomaly(value),
             evidence,
         }
+    }
+
+    /// Returns the rows of events as the forest sees them.
+    fn rows_of(&self, events: &[&SensorEvent]) -> Vec<f64> {
+        let values = row_major(self.schema(), events.iter().copied());
+        normalised(self.parts.baselines.as_ref(), events, values)
     }
 
     /// Returns `true` if values are compared with each other; of more than 512 features that vary they are not.

@@ -12,7 +12,6 @@
     reason = "ranks are indices, and rows and features are counted in 32 bits"
 )]
 
-mod column;
 mod relation;
 mod screening;
 mod symmetric;
@@ -22,12 +21,12 @@ mod tests;
 
 use sensor::Evidence;
 
-use self::column::{column, present};
 use self::relation::Residual;
 pub(crate) use self::relation::{Column, Relation};
 pub(crate) use self::screening::{LeftOutRow, rows_beyond_a_gap};
 use self::tail::{CALM_NATS, LearntTail, TailSet, Tails};
 pub(crate) use self::tail::{Tail, TailParts};
+use crate::column::{column, present};
 
 /// ln 4: the alarm budget of the forest over that of each other view, two thirds against a sixth.
 const HANDICAP: f64 = 1.386_294_361_119_890_6;

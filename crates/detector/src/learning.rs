@@ -6,8 +6,10 @@ use isoforest::{IsolationForest, PathSum, Samples};
 use sensor::{FeatureSchema, SensorEvent};
 
 use crate::artefact::Parts;
+use crate::baselines::{Baselines, GROUP_EVENTS_MIN, GROUP_FEATURES_MAX, LearntBaselines};
 use crate::calibration::{AlarmRule, Calibration};
 use crate::detector::Detector;
+use crate::group_pattern::GroupPattern;
 use crate::judge::{Judge, LeftOutRow, rows_beyond_a_gap};
 use crate::params::Params;
 
@@ -71,6 +73,26 @@ pub enum FitError {
         /// The value.
         value: f64,
     },
+    /// No group of stations is large enough for a baseline.
+    #[error(
+        "no station or group of stations has {GROUP_EVENTS_MIN} events, which a baseline needs (grouped by {group_by}): \
+         give more events, group more stations together, or learn one baseline for all"
+    )]
+    SmallGroups {
+        /// As given.
+        group_by: GroupPattern,
+    },
+    /// The baselines would not fit the metadata.
+    #[error(
+        "{n_groups} groups of stations with {n_features} features are too many: their product may be up to \
+         {GROUP_FEATURES_MAX}; group more stations together, or learn fewer features"
+    )]
+    TooManyGroups {
+        /// Number of groups.
+        n_groups: usize,
+        /// Number of features.
+        n_features: usize,
+    },
     /// The forest could not be fitted.
     #[error(transparent)]
     Forest(#[from] isoforest::FitError),
@@ -79,8 +101,8 @@ pub enum FitError {
 /// The result of a training, and its data.
 pub(crate) struct Learnt {
     pub(crate) parts: Parts,
-    /// The values of the rows that were learnt, one row after another.
-    pub(crate) values: Vec<f64>,
+    /// The events that were learnt, as their positions among all.
+    pub(crate) kept: Vec<usize>,
     /// The rows that were left out, in their order.
     pub(crate) left_out: Vec<LeftOutRow>,
     /// Number of samples of each tree.
@@ -88,23 +110,35 @@ pub(crate) struct Learnt {
 }
 
 impl Learnt {
-    /// Learns from the values of one event after another: leaves out what no tail explains, grows a forest,
-    /// learns the views beside it, and calibrates all three.
-    pub(crate) fn from_rows(
+    /// Learns from events: leaves out what no tail explains, normalises values where stations have baselines of
+    /// their own, grows a forest, learns the views beside it, and calibrates all three.
+    pub(crate) fn from_events(
         schema: &FeatureSchema,
-        all: &[f64],
+        events: &[&SensorEvent],
         params: &Params,
     ) -> Result<Self, FitError> {
         let n_features = schema.len();
-        check(params, all.len() / n_features)?;
+        check(params, events.len())?;
+        let all = row_major(schema, events.iter().copied());
         if let Some(index) = all.iter().position(|value| value.abs() > Detector::VALUE_MAX) {
             let feature = String::from(&*schema.features()[index % n_features].name);
             return Err(FitError::ValueTooLarge { feature, value: all[index] });
         }
-        let left_out =
-            if params.keep_all_rows { Vec::new() } else { rows_beyond_a_gap(all, n_features) };
-        let values = without(all, n_features, &left_out);
-        check(params, values.len() / n_features)?;
+        let (baselines, left_out) = match &params.group_by {
+            Some(group_by) => {
+                let LearntBaselines { baselines, left_out } =
+                    self::baselines(group_by, events, &all, params.keep_all_rows)?;
+                (Some(baselines), left_out)
+            }
+            None if params.keep_all_rows => (None, Vec::new()),
+            None => (None, rows_beyond_a_gap(&all, n_features)),
+        };
+        let kept = without(events.len(), &left_out);
+        check(params, kept.len())?;
+        // From here on, values are as the forest and the views see them.
+        let all = normalised(baselines.as_ref(), events, all);
+        let values: Vec<f64> =
+            kept.iter().flat_map(|row| &all[row * n_features..][..n_features]).copied().collect();
 
         let samples = samples(&values, schema);
         // At most half of the rows, so that every row has trees that did not draw it.
@@ -122,7 +156,7 @@ impl Learnt {
                 Calibration::for_rate(normal, rate).ok_or_else(|| too_small(rate, n_events))?
             }
             AlarmRule::Contamination(share) => {
-                let judged = forest.map_path_sums(&self::samples(all, schema), |row, sum| {
+                let judged = forest.map_path_sums(&self::samples(&all, schema), |row, sum| {
                     judge.strangeness(row, forest.exponent(sum)).value
                 });
                 Calibration::for_contamination(normal, share, judged)
@@ -131,16 +165,46 @@ impl Learnt {
         let mut sums: Vec<PathSum> = sums.into_iter().flatten().collect();
         sums.sort_unstable();
         let schema = schema.clone();
-        let parts = Parts { schema, forest, sums, judge: Some(judge), calibration };
-        Ok(Self { parts, values, left_out, sample_size })
+        let parts = Parts { schema, baselines, forest, sums, judge: Some(judge), calibration };
+        Ok(Self { parts, kept, left_out, sample_size })
     }
 }
 
-/// Returns the values of all rows but some.
-fn without(values: &[f64], n_features: usize, left_out: &[LeftOutRow]) -> Vec<f64> {
+/// Learns a baseline for each group of stations.
+fn baselines(
+    group_by: &GroupPattern,
+    events: &[&SensorEvent],
+    values: &[f64],
+    keep_all_rows: bool,
+) -> Result<LearntBaselines, FitError> {
+    let stations: Vec<&str> = events.iter().map(|event| event.station_id().as_str()).collect();
+    let learnt = Baselines::learn(group_by, &stations, values, keep_all_rows);
+    let learnt = learnt.ok_or_else(|| FitError::SmallGroups { group_by: group_by.clone() })?;
+    let (n_groups, n_features) = (learnt.baselines.groups().len(), values.len() / events.len());
+    if n_groups * n_features > GROUP_FEATURES_MAX {
+        return Err(FitError::TooManyGroups { n_groups, n_features });
+    }
+    Ok(learnt)
+}
+
+/// Returns the values of all events, normalised by the baselines of their stations.
+pub(crate) fn normalised(
+    baselines: Option<&Baselines>,
+    events: &[&SensorEvent],
+    values: Vec<f64>,
+) -> Vec<f64> {
+    let Some(baselines) = baselines else { return values };
+    let rows = events.iter().flat_map(|event| {
+        let centers = baselines.of(baselines.of_station(event.station_id().as_str()));
+        centers.iter().zip(event.values()).map(|(center, &value)| center.normalised(value))
+    });
+    rows.collect()
+}
+
+/// Returns all rows but some.
+fn without(n_rows: usize, left_out: &[LeftOutRow]) -> Vec<usize> {
     let left_out: HashSet<usize> = left_out.iter().map(|row| row.row).collect();
-    let rows = values.chunks_exact(n_features).enumerate();
-    rows.filter(|(row, _)| !left_out.contains(row)).flat_map(|(_, row)| row).copied().collect()
+    (0..n_rows).filter(|row| !left_out.contains(row)).collect()
 }
 
 /// Returns the error that so few events cannot tell a rate.

@@ -17,10 +17,13 @@
 //! of its own.
 
 mod artefact;
+mod baselines;
 mod calibration;
+mod column;
 mod counterfactual;
 mod detector;
 mod drift;
+mod group_pattern;
 mod judge;
 mod learning;
 mod meta;
@@ -30,13 +33,18 @@ mod reasons;
 mod summary;
 
 pub use artefact::{ArtefactError, DETECTOR_KIND, DETECTOR_VERSION};
+pub use baselines::StationBaseline;
 pub use calibration::AlarmRule;
 pub use counterfactual::{Change, Counterfactual};
 pub use detector::{CalibrationScores, Detector, RowScore};
 pub use drift::{DriftDegree, FeatureDrift};
+pub use group_pattern::{GroupPattern, InvalidGroupPattern};
 pub use isoforest::{Engine, EngineError, IsolationForest, Params as ForestParams, Samples};
 pub use learning::FitError;
-pub use meta::{FeatureMeta, ForestMeta, LeftOutMeta, ModelMeta, Versions};
+pub use meta::{
+    BaselinesMeta, FeatureMeta, ForestMeta, GroupFeatureMeta, GroupMeta, LeftOutMeta, ModelMeta,
+    Versions,
+};
 pub use model_files::{ARTEFACT_FILE, LoadError, META_FILE};
 pub use params::Params;
 pub use summary::{FeatureSummary, Quantiles};

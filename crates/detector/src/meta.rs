@@ -1,11 +1,13 @@
 //! The contents of `model_meta.json`, which describes a detector to people and tools.
 
-use sensor::{Feature, FeatureSchema, ModelVersion, timestamp};
+use sensor::{Feature, FeatureSchema, ModelVersion, SensorEvent, timestamp};
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
+use wording::counted;
 
-use crate::artefact::DETECTOR_VERSION;
+use crate::baselines::{Baselines, Center};
 use crate::calibration::AlarmRule;
+use crate::group_pattern::GroupPattern;
 use crate::judge::LeftOutRow;
 use crate::params::Params;
 use crate::summary::{FeatureSummary, Quantiles};
@@ -30,6 +32,9 @@ pub struct ModelMeta {
     /// The first of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOutMeta>,
+    /// The groups of stations with a baseline of their own; absent where all stations share one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baselines: Option<BaselinesMeta>,
     /// The parameters of the forest.
     pub parameters: ForestMeta,
     /// Seed of the fit.
@@ -55,6 +60,38 @@ pub struct LeftOutMeta {
     pub feature: String,
     /// The value.
     pub value: f64,
+}
+
+/// The baselines of stations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselinesMeta {
+    /// The pattern of the names of stations that have one in common; `station` where each has its own.
+    pub group_by: GroupPattern,
+    /// The groups, in order of their names.
+    pub groups: Vec<GroupMeta>,
+}
+
+/// A group of stations that have a baseline in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupMeta {
+    /// The name of the station, or what the names of its stations have in common.
+    pub name: String,
+    /// Number of its events that were learnt from.
+    pub training_rows: usize,
+    /// Its baseline for each feature, in the order of the features.
+    #[serde(serialize_with = "each_on_one_line")]
+    pub features: Vec<GroupFeatureMeta>,
+}
+
+/// A feature in a group of stations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupFeatureMeta {
+    /// The median in training, which values are compared with.
+    pub middle: f64,
+    /// The unit of their distance from it.
+    pub scale: f64,
+    /// Quantiles in training; null when all values were missing.
+    pub quantiles: Option<Quantiles>,
 }
 
 /// One feature, and how it was distributed in training.
@@ -108,6 +145,8 @@ pub(crate) struct Training<'a> {
     pub(crate) summaries: Vec<Option<FeatureSummary>>,
     pub(crate) n_rows: usize,
     pub(crate) left_out: &'a [LeftOutRow],
+    pub(crate) baselines: Option<BaselinesMeta>,
+    pub(crate) format: u32,
     pub(crate) params: &'a Params,
     pub(crate) sample_size: usize,
     pub(crate) threshold: f64,
@@ -115,8 +154,8 @@ pub(crate) struct Training<'a> {
 
 impl ModelMeta {
     pub(crate) fn new(training: Training<'_>, sha256: String, trained_at_us: i64) -> Self {
-        let Training { schema, summaries, n_rows, left_out, params, sample_size, threshold } =
-            training;
+        let Training { schema, summaries, n_rows, left_out, baselines, format, .. } = training;
+        let Training { params, sample_size, threshold, .. } = training;
         let left_out_meta = |row: &LeftOutRow| LeftOutMeta {
             row: row.row + 1,
             feature: String::from(&*schema.features()[row.feature].name),
@@ -134,6 +173,7 @@ impl ModelMeta {
             training_rows: n_rows,
             left_out_rows: left_out.len(),
             left_out: left_out.iter().take(LEFT_OUT_NAMED).map(left_out_meta).collect(),
+            baselines,
             parameters: ForestMeta {
                 n_trees: params.forest.n_trees,
                 sample_size,
@@ -144,16 +184,66 @@ impl ModelMeta {
             false_alarm_rate,
             contamination,
             sha256,
-            versions: Versions {
-                format: DETECTOR_VERSION,
-                program: String::from(env!("CARGO_PKG_VERSION")),
-            },
+            versions: Versions { format, program: String::from(env!("CARGO_PKG_VERSION")) },
         }
     }
 
     /// Returns a feature by its name.
     pub fn feature(&self, name: &str) -> Option<&FeatureMeta> {
         self.features.iter().find(|feature| feature.name == name)
+    }
+}
+
+impl BaselinesMeta {
+    /// Describes baselines by the events that were learnt.
+    pub(crate) fn new<'a>(
+        baselines: &Baselines,
+        n_features: usize,
+        events: impl Iterator<Item = &'a SensorEvent>,
+    ) -> Self {
+        let mut rows = vec![Vec::new(); baselines.groups().len()];
+        for event in events {
+            if let Some(group) = baselines.of_station(event.station_id().as_str()).group() {
+                rows[group].push(event.values());
+            }
+        }
+        let feature = |rows: &[&[f64]], index: usize, center: &Center| GroupFeatureMeta {
+            middle: center.middle,
+            scale: center.scale,
+            quantiles: FeatureSummary::of(rows.iter().map(|row| row[index]))
+                .map(|summary| summary.quantiles),
+        };
+        let groups = baselines.groups().iter().zip(&rows);
+        let centers = baselines.centers().chunks_exact(n_features).skip(1);
+        let groups = groups.zip(centers).map(|((name, rows), centers)| GroupMeta {
+            name: name.to_string(),
+            training_rows: rows.len(),
+            features: centers
+                .iter()
+                .enumerate()
+                .map(|(index, center)| feature(rows, index, center))
+                .collect(),
+        });
+        Self { group_by: baselines.group_by().clone(), groups: groups.collect() }
+    }
+
+    /// Says whose baselines these are.
+    pub fn in_words(&self) -> String {
+        let n_groups = self.groups.len() as u64;
+        if self.group_by.is_per_station() {
+            format!("{}, each with its own", counted(n_groups, "station"))
+        } else {
+            format!("{} of stations, by {}", counted(n_groups, "group"), self.group_by)
+        }
+    }
+
+    /// Returns `true` if these are the baselines of the same groups.
+    pub(crate) fn is_of(&self, baselines: &Baselines) -> bool {
+        let names = self.groups.iter().map(|group| &*group.name);
+        let n_features = baselines.centers().len() / (baselines.groups().len() + 1);
+        self.group_by == *baselines.group_by()
+            && names.eq(baselines.groups().iter().map(|name| &**name))
+            && self.groups.iter().all(|group| group.features.len() == n_features)
     }
 }
 
@@ -172,6 +262,15 @@ impl FeatureMeta {
         }
     }
 
+    /// Describes the feature as it is in a group of stations.
+    pub(crate) fn in_group(&self, of_group: &GroupFeatureMeta) -> Self {
+        Self {
+            quantiles: of_group.quantiles.clone(),
+            percentiles: of_group.quantiles.as_ref().map(Quantiles::percentiles),
+            ..self.without_summary()
+        }
+    }
+
     /// Describes a feature without the values of its training.
     pub(crate) fn without_summary(&self) -> Self {
         Self {
@@ -182,6 +281,15 @@ impl FeatureMeta {
             ..self.clone()
         }
     }
+}
+
+/// Writes each entry of a list on a line of pretty JSON.
+fn each_on_one_line<S: Serializer>(
+    entries: &[impl Serialize],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let lines = entries.iter().map(serde_json::value::to_raw_value);
+    serializer.collect_seq(lines.collect::<Result<Vec<_>, _>>().map_err(S::Error::custom)?)
 }
 
 /// Writes a list so that it does not fill a page of pretty JSON.

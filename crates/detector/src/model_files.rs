@@ -146,6 +146,8 @@ impl Detector {
             Some("the model's name is not made of its date and checksum")
         } else if !features.eq(meta.features.iter().map(FeatureMeta::without_summary)) {
             Some("its features are others")
+        } else if !self.has_baselines_of_meta() {
+            Some("its baselines are those of other stations")
         } else if (meta.false_alarm_rate, meta.contamination) != (false_alarm_rate, contamination)
             || !is_near
         {

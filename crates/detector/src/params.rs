@@ -1,6 +1,7 @@
 //! Parameters of a training.
 
 use crate::calibration::AlarmRule;
+use crate::group_pattern::GroupPattern;
 
 /// Parameters of a training: how to grow the forest, and when to call an event anomalous.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -11,4 +12,6 @@ pub struct Params {
     pub alarms: AlarmRule,
     /// `true` to learn also from rows with a value that no tail explains, which are left out otherwise.
     pub keep_all_rows: bool,
+    /// The groups of stations that get a baseline of their own; `None` when all stations share one.
+    pub group_by: Option<GroupPattern>,
 }

@@ -31,28 +31,30 @@ impl Detector {
         if !meta.model_version.judges_like(&prediction.model_version) {
             return meta.judged_by_another(prediction);
         }
+        let features = self.features_of(prediction.station_id.as_str());
         match prediction.evidence {
             Some(Evidence::Relation) => {
-                let misfit = self.misfit(prediction);
-                misfit.unwrap_or_else(|| meta.unusual_values(prediction, None))
+                let misfit = self.misfit(&features, prediction);
+                misfit.unwrap_or_else(|| unusual_values(&features, prediction, None))
             }
-            _ => meta.unusual_values(prediction, None),
+            _ => unusual_values(&features, prediction, None),
         }
     }
 
     /// Describes the value that fits the others least.
-    fn misfit(&self, prediction: &Prediction) -> Option<String> {
+    fn misfit(&self, features: &[FeatureMeta], prediction: &Prediction) -> Option<String> {
         let first = prediction.attributions.first()?;
         let row = self.row(&prediction.features)?;
         let index = self.schema().names().iter().position(|name| *name == first.feature)?;
-        let (low, high) = self.expected(&row, index)?;
-        let feature = self.meta().feature(&first.feature)?;
+        let baseline = self.baseline_of(prediction.station_id.as_str());
+        let (low, high) = self.expected(baseline, &row, index)?;
+        let feature = &features[index];
         let measured = feature.with_value(first.value);
         let [low, high] = feature.range_text(low, high, first.value);
         let unit = feature.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
         let misfit =
             format!("{measured} does not fit the other sensors: expected {low} to {high}{unit}");
-        let others = self.meta().unusual_values(prediction, Some(&first.feature));
+        let others = unusual_values(features, prediction, Some(&first.feature));
         Some(if others.is_empty() { misfit } else { format!("{misfit}; {others}") })
     }
 }
@@ -70,42 +72,46 @@ impl ModelMeta {
         });
         format!("judged by another model; mostly because of {}", listed(named.collect()))
     }
+}
 
-    /// Describes which values are not as in training, and which are. `described` was described already.
-    fn unusual_values(&self, prediction: &Prediction, described: Option<&str>) -> String {
-        let (mut unusual, mut usual) = (Vec::new(), Vec::new());
-        for attribution in &prediction.attributions {
-            let Some(feature) = self.feature(&attribution.feature) else { continue };
-            let is_of_it = |excess: &&Excess| excess.feature == attribution.feature;
-            match prediction.outside.iter().find(is_of_it) {
-                _ if described == Some(&*attribution.feature) => {}
-                Some(excess) => unusual.push(feature.outside(attribution.value, excess)),
-                None if feature.is_usual(attribution) => usual.push((feature, attribution)),
-                None => unusual.push(feature.unusual(attribution.value)),
-            }
+/// Describes which values are not as in training, and which are. `described` was described already.
+fn unusual_values(
+    features: &[FeatureMeta],
+    prediction: &Prediction,
+    described: Option<&str>,
+) -> String {
+    let (mut unusual, mut usual) = (Vec::new(), Vec::new());
+    for attribution in &prediction.attributions {
+        let is_named = |feature: &&FeatureMeta| feature.name == *attribution.feature;
+        let Some(feature) = features.iter().find(is_named) else { continue };
+        let is_of_it = |excess: &&Excess| excess.feature == attribution.feature;
+        match prediction.outside.iter().find(is_of_it) {
+            _ if described == Some(&*attribution.feature) => {}
+            Some(excess) => unusual.push(feature.outside(attribution.value, excess)),
+            None if feature.is_usual(attribution) => usual.push((feature, attribution)),
+            None => unusual.push(feature.unusual(attribution.value)),
         }
-        if unusual.is_empty() && described.is_none() {
-            let together = usual.iter().take(2);
-            let together =
-                together.map(|(feature, pushed)| feature.with_value(pushed.value)).collect();
-            return format!("every value is usual, but not all at once: {}", listed(together));
-        }
-        let n_more = unusual.len().saturating_sub(UNUSUAL_NAMED);
-        unusual.truncate(UNUSUAL_NAMED);
-        let mut clauses = unusual;
-        if n_more > 0 {
-            clauses.push(format!("{n_more} more values unusual"));
-        }
-        match usual.len() {
-            0 => {}
-            1..=USUAL_NAMED => {
-                let names = usual.iter().map(|(feature, _)| feature.plain_name().into_owned());
-                clauses.push(format!("{} as usual", listed(names.collect())));
-            }
-            n_usual => clauses.push(format!("the other {n_usual} values as usual")),
-        }
-        clauses.join("; ")
     }
+    if unusual.is_empty() && described.is_none() {
+        let together = usual.iter().take(2);
+        let together = together.map(|(feature, pushed)| feature.with_value(pushed.value)).collect();
+        return format!("every value is usual, but not all at once: {}", listed(together));
+    }
+    let n_more = unusual.len().saturating_sub(UNUSUAL_NAMED);
+    unusual.truncate(UNUSUAL_NAMED);
+    let mut clauses = unusual;
+    if n_more > 0 {
+        clauses.push(format!("{n_more} more values unusual"));
+    }
+    match usual.len() {
+        0 => {}
+        1..=USUAL_NAMED => {
+            let names = usual.iter().map(|(feature, _)| feature.plain_name().into_owned());
+            clauses.push(format!("{} as usual", listed(names.collect())));
+        }
+        n_usual => clauses.push(format!("the other {n_usual} values as usual")),
+    }
+    clauses.join("; ")
 }
 
 /// Values with so many places are written in powers of ten.

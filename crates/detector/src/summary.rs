@@ -35,6 +35,18 @@ pub struct Quantiles {
     pub max: f64,
 }
 
+impl Quantiles {
+    /// Returns 101 values from the lowest to the highest, between quantiles on a straight line.
+    pub(crate) fn percentiles(&self) -> Vec<f64> {
+        let Self { min, p01, p25, p50, p75, p99, max } = *self;
+        let steps = [(min, p01, 1), (p01, p25, 24), (p25, p50, 25), (p50, p75, 25), (p75, p99, 24)];
+        let between = steps.into_iter().chain([(p99, max, 1)]).flat_map(|(from, to, n)| {
+            (0..n).map(move |part| from + (to - from) * f64::from(part) / f64::from(n))
+        });
+        between.chain([max]).collect()
+    }
+}
+
 impl FeatureSummary {
     /// Summarises values, NaN for a missing one; `None` when all are missing.
     pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {

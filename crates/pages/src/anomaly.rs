@@ -5,9 +5,9 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use detector::{Change, Counterfactual, Detector, FeatureMeta};
+use detector::{Change, Counterfactual, FeatureMeta};
 use figures::{Bar, Bars};
-use sensor::{Attribution, Evidence, Prediction};
+use sensor::{Attribution, Baseline, Evidence, Prediction};
 use store::{EventKey, StoredPrediction};
 use wire::EventBody;
 use wording::{percent, readable, rounded};
@@ -40,6 +40,7 @@ struct AnomalyPage {
     threshold: String,
     chance: String,
     evidence: Option<&'static str>,
+    baseline: Option<&'static str>,
     model_version: String,
     is_present_model: bool,
     bars: String,
@@ -90,7 +91,10 @@ pub(crate) async fn anomaly(
     let detector = &model.detector;
     let meta = detector.meta();
     let is_present_model = meta.model_version.judges_like(&prediction.model_version);
-    let known = |name: &str| meta.feature(name).filter(|_| is_present_model);
+    let features = detector.features_of(prediction.station_id.as_str());
+    let known = |name: &str| {
+        features.iter().find(|feature| feature.name == name).filter(|_| is_present_model)
+    };
 
     let shown = prediction.attributions.iter().take(ATTRIBUTIONS_SHOWN);
     let bars: Vec<Bar> = shown.clone().map(|pushed| bar(pushed, known(&pushed.feature))).collect();
@@ -110,7 +114,8 @@ pub(crate) async fn anomaly(
         Some(values) => {
             // Hundreds of walks through the forest: not for a thread that others wait for.
             let model = Arc::clone(&model);
-            let find = move || model.detector.counterfactual(&values);
+            let station = prediction.station_id.clone();
+            let find = move || model.detector.counterfactual(station.as_str(), &values);
             pipeline.processors.run(&pipeline.turns_of_pages, find).await?
         }
         None => None,
@@ -127,12 +132,14 @@ pub(crate) async fn anomaly(
             threshold: rounded(prediction.threshold, 4),
             chance: percent_of_normal(prediction.p_value),
             evidence: prediction.evidence.map(evidence_words),
+            baseline: prediction.baseline.map(baseline_words),
             model_version: prediction.model_version.to_string(),
             is_present_model,
             bars: bars.svg(),
             values: shown.map(|pushed| ValueRow::new(pushed, known(&pushed.feature))).collect(),
             n_left_out: prediction.attributions.len().saturating_sub(ATTRIBUTIONS_SHOWN),
-            would_be_normal: counterfactual.map_or(Vec::new(), |found| sentences(detector, &found)),
+            would_be_normal: counterfactual
+                .map_or(Vec::new(), |found| sentences(&features, &found)),
             neighbour_features: neighbour_features.iter().map(title).collect(),
             neighbours: in_order
                 .map(|neighbour| NeighbourRow::new(neighbour, id, &neighbour_features))
@@ -165,6 +172,17 @@ fn words_of(evidence: Option<Evidence>) -> (&'static str, (&'static str, &'stati
             "How far each value is from what the others predict, in deviations",
             ("", "further off"),
         ),
+    }
+}
+
+/// Names what the values were compared with.
+fn baseline_words(baseline: Baseline) -> &'static str {
+    match baseline {
+        Baseline::Station => "what is normal for this station",
+        Baseline::Group => "what is normal for its group of stations",
+        Baseline::Fleet => {
+            "what is normal for all stations together: the model was not trained with this one"
+        }
     }
 }
 
@@ -231,10 +249,9 @@ impl NeighbourRow {
 }
 
 /// Writes the values that would have been normal, a sentence for each change.
-fn sentences(detector: &Detector, found: &Counterfactual) -> Vec<String> {
-    let meta = detector.meta();
+fn sentences(features: &[FeatureMeta], found: &Counterfactual) -> Vec<String> {
     let sentence = |change: &Change| {
-        let feature = meta.feature(&change.feature)?;
+        let feature = features.iter().find(|feature| feature.name == *change.feature)?;
         let name = feature.plain_name();
         let unit = feature.unit.as_deref().map_or(String::new(), |unit| format!(" {unit}"));
         let (low, high) = feature.range_within(change.low, change.high);

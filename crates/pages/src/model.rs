@@ -214,8 +214,11 @@ fn facts(model: &Model) -> Vec<(&'static str, String)> {
             format!("{} of the training events are anomalies", percent(share))
         }
     };
-    vec![
-        ("From", format!("{} events", grouped(meta.training_rows as f64))),
+    let mut facts = vec![("From", format!("{} events", grouped(meta.training_rows as f64)))];
+    if let Some(baselines) = &meta.baselines {
+        facts.push(("Baselines", baselines.in_words()));
+    }
+    facts.extend([
         (
             "Forest",
             format!(
@@ -230,7 +233,8 @@ fn facts(model: &Model) -> Vec<(&'static str, String)> {
         ("Threshold", format!("{} of the forest", rounded(model.detector.threshold(), 4))),
         ("Scores with", model.detector.engine().to_string()),
         ("Checksum", meta.sha256.clone()),
-    ]
+    ]);
+    facts
 }
 
 /// Scores of the training beside those of the last day.

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
 use detector::FeatureMeta;
 use figures::{Mark, Marker, Panel, Panels, Point, Threshold};
-use sensor::{StationId, timestamp};
+use sensor::{Baseline, StationId, timestamp};
 use serde::Serialize;
 use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
 use wording::rounded;
@@ -50,6 +50,7 @@ struct StationPage {
     chart: String,
     drawing: String,
     more_features: Vec<FeatureLink>,
+    is_unknown_to_model: bool,
     is_of_other_model: bool,
     anomalies: Vec<AnomalyRow>,
     features: Vec<String>,
@@ -154,7 +155,8 @@ pub(crate) async fn station(
     let detector = &model.detector;
     let anomalies =
         anomaly_rows::latest(&pipeline, Some(station_id.clone()), ANOMALIES_READ).await?;
-    let all = features(&detector.meta().features, events.iter().chain(&anomalies), &anomalies);
+    let of_station = detector.features_of(station_id.as_str());
+    let all = features(&of_station, events.iter().chain(&anomalies), &anomalies);
     let first = first.min(all.len().saturating_sub(1)) / SeriesBody::FEATURES_MAX
         * SeriesBody::FEATURES_MAX;
     let shown = &all[first..all.len().min(first + SeriesBody::FEATURES_MAX)];
@@ -209,6 +211,8 @@ pub(crate) async fn station(
             chart: serde_json::to_string(&chart).expect("names and numbers are JSON"),
             drawing: if is_drawn { drawing.svg() } else { String::new() },
             first,
+            is_unknown_to_model: detector.baseline_of(station_id.as_str()).kind()
+                == Some(Baseline::Fleet),
             is_of_other_model: !model.version().judges_like(&newest.prediction.model_version),
             more_features: feature_links(&all, first),
             anomalies: anomaly_rows::by_time(&anomalies, &model, ANOMALIES_SHOWN),

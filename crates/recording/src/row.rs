@@ -257,7 +257,7 @@ impl<'a> Row<'a> {
 }
 
 /// Returns the station of rows that name none: the name of their file, as far as a station can be called so.
-fn made_up_station(path: &Path) -> StationId {
+pub(crate) fn made_up_station(path: &Path) -> StationId {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.split('.').next().unwrap_or_default();
     let safe = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };

@@ -4,15 +4,15 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-use sensor::FeatureSchema;
+use sensor::{FeatureSchema, StationId};
 
+use crate::columns::Role;
 use crate::error::{BadRow, CellFault, OpenError, ReadError};
 use crate::file::{Recording, unpacked};
-use crate::row::{Row, line};
+use crate::row::{Row, line, made_up_station};
 use crate::rows::Rows;
 
-/// The values of the rows of a recording, for callers that need neither when nor where they were
-/// measured. It is read once, so that it may come from a pipe.
+/// The values of the rows of a recording, for callers that need not know when they were measured. It is read once, so that it may come from a pipe.
 pub struct ValueRows<'s> {
     recording: Recording,
     schema: &'s FeatureSchema,
@@ -20,6 +20,7 @@ pub struct ValueRows<'s> {
     features: Vec<usize>,
     reader: Rows,
     record: csv::ByteRecord,
+    made_up_station: StationId,
 }
 
 impl<'s> ValueRows<'s> {
@@ -39,7 +40,9 @@ impl<'s> ValueRows<'s> {
         let (recording, text) = Recording::begin(path, text)?;
         let features = recording.columns_of(schema)?;
         let reader = recording.reader_of(text);
-        Ok(Self { recording, schema, features, reader, record: csv::ByteRecord::new() })
+        let made_up_station = made_up_station(path);
+        let record = csv::ByteRecord::new();
+        Ok(Self { recording, schema, features, reader, record, made_up_station })
     }
 
     /// Returns the names of all columns.
@@ -72,6 +75,17 @@ impl<'s> ValueRows<'s> {
     /// Returns the cells of the row that was read last, as they are written.
     pub fn record(&self) -> &csv::ByteRecord {
         &self.record
+    }
+
+    /// Returns the station of the row that was read last: made up of the file's name where the rows name none.
+    pub fn station(&self) -> &str {
+        match self.recording.columns().telling(Role::StationId) {
+            None => self.made_up_station.as_str(),
+            Some(column) => {
+                let cell = self.record.get(column).unwrap_or_default();
+                std::str::from_utf8(cell).unwrap_or_default().trim()
+            }
+        }
     }
 
     fn take_values(&self, values: &mut Vec<f64>) -> Result<(), Vec<CellFault>> {

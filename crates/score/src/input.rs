@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use detector::Detector;
+use detector::{Detector, StationBaseline};
 use recording::{BadRow, Element, Matrix, ValueRows};
 
 use crate::args::{Args, Format};
@@ -40,6 +40,8 @@ pub(crate) struct Block {
     pub(crate) is_good: Vec<bool>,
     /// The fault of the first bad row.
     pub(crate) first_bad: Option<BadRow>,
+    /// The baselines of the good rows, where the model has several.
+    pub(crate) baselines: Vec<StationBaseline>,
     /// For every row its cells, where they are to be repeated.
     pub(crate) cells: Vec<csv::ByteRecord>,
 }
@@ -95,6 +97,9 @@ impl<'a> Input<'a> {
                     bail!("{bad_row}; --skip-bad leaves the scores of bad rows empty");
                 }
                 Some(row) => {
+                    if row.is_ok() && self.detector.has_baselines() {
+                        block.baselines.push(self.baseline());
+                    }
                     block.is_good.push(row.is_ok());
                     block.first_bad = block.first_bad.or(row.err());
                 }
@@ -105,6 +110,14 @@ impl<'a> Input<'a> {
         }
         self.n_rows += block.is_good.len() as u64;
         Ok((!block.is_good.is_empty()).then_some(block))
+    }
+
+    /// Returns the baseline for the row that was read last.
+    fn baseline(&self) -> StationBaseline {
+        match &self.rows {
+            Rows::Table(rows) => self.detector.baseline_of(rows.station()),
+            Rows::Matrix(_) => self.detector.baseline_of_fleet(),
+        }
     }
 
     /// Returns the cells of the row that was read last.

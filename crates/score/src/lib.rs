@@ -163,7 +163,7 @@ fn pump(
             .context("the progress bar has no such field")?,
     );
     let repeated = if args.append { input.columns() } else { Vec::new() };
-    output::write_header(out, &repeated).with_context(|| cannot_write(args))?;
+    output::write_header(out, &repeated, detector).with_context(|| cannot_write(args))?;
 
     std::thread::scope(|scope| {
         let (sender, blocks) = mpsc::sync_channel::<anyhow::Result<Block>>(BLOCKS_WAITING);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use detector::{Detector, RowScore};
+use detector::{Detector, RowScore, StationBaseline};
 use rayon::prelude::*;
 
 use crate::input::Block;
@@ -12,23 +12,36 @@ const ROWS_PER_TASK: usize = 2_048;
 
 /// The names of our columns; rows count from 1, without the header.
 const COLUMNS: [&str; 5] = ["row", "anomaly_score", "p_value", "is_anomaly", "evidence"];
+/// One more, of models that have several baselines.
+const BASELINE: &str = "baseline";
 
 /// Returns `true` if a column is called as one of ours.
 pub(crate) fn is_ours(name: &str) -> bool {
-    COLUMNS.iter().any(|column| column.eq_ignore_ascii_case(name))
+    COLUMNS.iter().chain([&BASELINE]).any(|column| column.eq_ignore_ascii_case(name))
 }
 
 /// Writes the names of the columns: those that are repeated, and ours.
-pub(crate) fn write_header(out: &mut dyn Write, repeated: &[String]) -> io::Result<()> {
+pub(crate) fn write_header(
+    out: &mut dyn Write,
+    repeated: &[String],
+    detector: &Detector,
+) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(repeated.iter().map(String::as_str).chain(COLUMNS))?;
+    let baseline = detector.has_baselines().then_some(BASELINE);
+    writer.write_record(repeated.iter().map(String::as_str).chain(COLUMNS).chain(baseline))?;
     writer.flush()
 }
 
 /// Scores a block and puts it into words, on all cores.
 pub(crate) fn score(detector: &Detector, block: &Block) -> io::Result<Vec<Vec<u8>>> {
-    let mut scores = detector.judge_rows(&block.values).into_iter();
-    let scores: Vec<Option<RowScore>> =
+    let scores = if detector.has_baselines() {
+        detector.judge_rows_of(&block.baselines, &block.values)
+    } else {
+        detector.judge_rows(&block.values)
+    };
+    let baselines = block.baselines.iter().copied().map(Some);
+    let mut scores = scores.into_iter().zip(baselines.chain(std::iter::repeat(None)));
+    let scores: Vec<Option<(RowScore, Option<StationBaseline>)>> =
         block.is_good.iter().map(|&is_good| if is_good { scores.next() } else { None }).collect();
     scores
         .par_chunks(ROWS_PER_TASK)
@@ -45,7 +58,7 @@ pub(crate) fn score(detector: &Detector, block: &Block) -> io::Result<Vec<Vec<u8
                 let row = block.n_before + (first + index) as u64 + 1;
                 let [anomaly_score, p_value, is_anomaly, evidence] = match score {
                     None => Default::default(),
-                    Some(score) => [
+                    Some((score, _)) => [
                         score.anomaly_score.to_string(),
                         score.p_value.to_string(),
                         score.is_anomaly.to_string(),
@@ -53,7 +66,9 @@ pub(crate) fn score(detector: &Detector, block: &Block) -> io::Result<Vec<Vec<u8
                     ],
                 };
                 let ours = [row.to_string(), anomaly_score, p_value, is_anomaly, evidence];
-                writer.write_record(ours)?;
+                let baseline = score.as_ref().and_then(|(_, baseline)| baseline.as_ref()?.name());
+                let baseline = detector.has_baselines().then_some(baseline.unwrap_or_default());
+                writer.write_record(ours.iter().map(String::as_str).chain(baseline))?;
             }
             writer.into_inner().map_err(csv::IntoInnerError::into_error)
         })

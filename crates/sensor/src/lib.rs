@@ -32,7 +32,9 @@ pub use event::{Fingerprint, SensorEvent};
 pub use fault::{Fault, FaultKind, InvalidEvent};
 pub use feature_values::FeatureValues;
 pub use model_version::ModelVersion;
-pub use prediction::{Arrival, Attribution, Direction, Evidence, Excess, Glance, Prediction};
+pub use prediction::{
+    Arrival, Attribution, Baseline, Direction, Evidence, Excess, Glance, Prediction,
+};
 pub use schema::{Feature, FeatureSchema, InvalidSchema};
 pub use station_id::{InvalidStationId, StationId};
 pub use timestamp::Clock;

@@ -31,6 +31,8 @@ pub struct Prediction {
     pub evidence: Option<Evidence>,
     /// The values outside of what training has seen, in the order of the features.
     pub outside: Vec<Excess>,
+    /// Whose baseline the values were compared with; `None` of a model that has one for all stations.
+    pub baseline: Option<Baseline>,
     /// Which model answered.
     pub model_version: ModelVersion,
     /// The attributions, the largest towards anomalous first; empty when they were not asked for.
@@ -67,6 +69,37 @@ impl Evidence {
             Self::Forest => "forest",
             Self::Outside => "outside",
             Self::Relation => "relation",
+        }
+    }
+
+    /// Returns the number by which it is stored.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// The events that the values of a station are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Baseline {
+    /// Those of this station.
+    Station = 0,
+    /// Those of its group of stations.
+    Group = 1,
+    /// Those of all stations together: the model was not trained with this one.
+    Fleet = 2,
+}
+
+impl Baseline {
+    /// All baselines, by their [number](Baseline::number).
+    pub const ALL: [Self; 3] = [Self::Station, Self::Group, Self::Fleet];
+
+    /// Returns the name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Station => "station",
+            Self::Group => "group",
+            Self::Fleet => "fleet",
         }
     }
 

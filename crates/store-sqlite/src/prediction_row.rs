@@ -2,13 +2,14 @@
 
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Row, params};
-use sensor::{Evidence, Fingerprint, Prediction, StationId, timestamp};
+use sensor::{Baseline, Evidence, Fingerprint, Prediction, StationId, timestamp};
 use store::{Entry, RowContent, RowHash, StoredPrediction};
 
 /// The columns of a prediction, in the order in which the functions of this module take them. A row is
 /// always read whole: only then can its hash be checked.
 pub(crate) const COLUMNS: &str = "station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
-                                  is_anomaly, attributions, model_version, received_us, event_hash, id, row_hash, evidence, outside";
+                                  is_anomaly, attributions, model_version, received_us, event_hash, id, row_hash, evidence, outside, \
+                                  baseline";
 /// The positions of some columns among [`COLUMNS`].
 pub(crate) mod column {
     pub(crate) const TIMESTAMP_US: usize = 1;
@@ -23,12 +24,14 @@ pub(crate) mod column {
     pub(crate) const ROW_HASH: usize = 13;
     pub(crate) const EVIDENCE: usize = 14;
     pub(crate) const OUTSIDE: usize = 15;
+    pub(crate) const BASELINE: usize = 16;
 }
 
 pub(crate) const INSERT: &str = "
     INSERT INTO predictions (id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold,
-                             is_anomaly, attributions, model_version, received_us, event_hash, row_hash, evidence, outside)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                             is_anomaly, attributions, model_version, received_us, event_hash, row_hash, evidence, outside,
+                             baseline)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
     ON CONFLICT DO NOTHING";
 
 /// Inserts a prediction, unless its key is taken. Returns `true` if it did.
@@ -52,6 +55,7 @@ pub(crate) fn insert(connection: &Connection, entry: &Entry, id: i64) -> rusqlit
         content_hash.with_id(id).0,
         prediction.evidence.map(Evidence::number),
         outside,
+        prediction.baseline.map(Baseline::number),
     ])?;
     Ok(n_inserted == 1)
 }
@@ -62,7 +66,8 @@ pub(crate) fn try_insert(connection: &Connection) -> rusqlite::Result<()> {
     let id = i64::MIN;
     let (hash, no_json): ([u8; 16], &str) = ([0; 16], "");
     connection.prepare_cached(INSERT)?.execute(params![
-        id, NO_STATION, 0, 0, no_json, 0.0, 0.0, 0.0, true, no_json, "", 0, hash, hash, 0, no_json
+        id, NO_STATION, 0, 0, no_json, 0.0, 0.0, 0.0, true, no_json, "", 0, hash, hash, 0, no_json,
+        0
     ])?;
     let sql = "DELETE FROM predictions WHERE station_id = ?1 AND timestamp_us = 0 AND sequence = 0";
     match connection.prepare_cached(sql)?.execute([NO_STATION])? {
@@ -112,6 +117,7 @@ pub(crate) fn hashes_of(row: &Row<'_>) -> rusqlite::Result<(RowHash, Option<RowH
         event_hash: row.get_ref(11)?.as_blob()?,
         evidence: row.get(column::EVIDENCE)?,
         outside: row.get_ref(column::OUTSIDE)?.as_str_or_null().map_err(rusqlite::Error::from)?,
+        baseline: row.get(column::BASELINE)?,
     };
     let found = row.get::<_, Option<[u8; 16]>>(column::ROW_HASH)?;
     Ok((content.hash().with_id(row.get(column::ID)?), found.map(RowHash)))
@@ -146,27 +152,34 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
         p_value: row.get(5)?,
         threshold: row.get(column::THRESHOLD)?,
         is_anomaly: row.get(column::IS_ANOMALY)?,
-        evidence: evidence(row)?,
+        evidence: one_of(&Evidence::ALL, Evidence::number, row, column::EVIDENCE)?,
         outside: match row.get_ref(column::OUTSIDE)? {
             ValueRef::Null => Vec::new(),
             _ => from_json(row, column::OUTSIDE)?,
         },
+        baseline: one_of(&Baseline::ALL, Baseline::number, row, column::BASELINE)?,
         attributions: from_json(row, 8)?,
         model_version: model_version.as_str().into(),
     };
     Ok(StoredPrediction { id: row.get(column::ID)?, prediction, received_us: received(row)? })
 }
 
-fn evidence(row: &Row<'_>) -> rusqlite::Result<Option<Evidence>> {
-    let Some(number) = row.get::<_, Option<u8>>(column::EVIDENCE)? else { return Ok(None) };
-    let known = Evidence::ALL.into_iter().find(|known| known.number() == number);
-    known.map(Some).ok_or_else(|| conversion_error(column::EVIDENCE, UnknownEvidence))
+/// Reads one of several by its number; `None` for a null.
+fn one_of<T: Copy>(
+    all: &[T],
+    number_of: impl Fn(T) -> u8,
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<Option<T>> {
+    let Some(number) = row.get::<_, Option<u8>>(column)? else { return Ok(None) };
+    let known = all.iter().copied().find(|&known| number_of(known) == number);
+    known.map(Some).ok_or_else(|| conversion_error(column, UnknownNumber))
 }
 
-/// A number that no evidence has.
+/// A number that stands for nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no such evidence")]
-struct UnknownEvidence;
+#[error("the number stands for nothing")]
+struct UnknownNumber;
 
 /// Reads a time that an event can have: in a damaged row, it may be any number.
 pub(crate) fn time(row: &Row<'_>) -> rusqlite::Result<i64> {

@@ -161,6 +161,7 @@ fn insert(connection: &Connection, row: &RawRow) -> rusqlite::Result<bool> {
         row.row_hash,
         row.evidence,
         row.outside,
+        row.baseline,
     ])?;
     Ok(n_inserted == 1)
 }

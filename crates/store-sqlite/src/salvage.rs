@@ -34,6 +34,7 @@ pub(crate) struct RawRow {
     pub(crate) row_hash: Option<[u8; 16]>,
     pub(crate) evidence: Option<i64>,
     pub(crate) outside: Option<String>,
+    pub(crate) baseline: Option<i64>,
 }
 
 /// The result of checking the hash of a row.
@@ -64,6 +65,7 @@ impl RawRow {
             event_hash: &self.event_hash,
             evidence: self.evidence,
             outside: self.outside.as_deref(),
+            baseline: self.baseline,
         };
         let expected = content.hash().with_id(self.id);
         match self.row_hash {
@@ -318,7 +320,7 @@ fn record(payload: &[u8]) -> Option<RawRow> {
         values.push(value);
     }
     // Rows from before a column was added end without it.
-    let columns = 13..=16;
+    let columns = 13..=17;
     if !columns.contains(&values.len()) {
         return None;
     }
@@ -352,6 +354,10 @@ fn record(payload: &[u8]) -> Option<RawRow> {
         outside: match values[15] {
             Value::Null => None,
             _ => Some(values[15].text()?),
+        },
+        baseline: match values[16] {
+            Value::Null => None,
+            _ => Some(values[16].integer()?),
         },
     })
 }

@@ -14,7 +14,7 @@ use crate::limits::{BUSY_TIMEOUT, READER_CACHE_KIB, WAL_BYTES_MAX, WRITER_CACHE_
 const APPLICATION_ID: i32 = 0x4946_6576;
 
 /// Step n leads from version n to n + 1. A step that was released is never changed.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE predictions (
         id            INTEGER NOT NULL,
@@ -59,6 +59,10 @@ const MIGRATIONS: [&str; 4] = [
     ALTER TABLE predictions ADD COLUMN evidence INTEGER;
     -- The values outside of what training has seen; null when there are none.
     ALTER TABLE predictions ADD COLUMN outside TEXT;
+",
+    "
+    -- What the values were compared with: 0 station, 1 group, 2 fleet; null where all stations share one baseline.
+    ALTER TABLE predictions ADD COLUMN baseline INTEGER;
 ",
 ];
 

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 
-use sensor::{Attribution, Direction, Evidence, Excess, Prediction, StationId};
+use sensor::{Attribution, Baseline, Direction, Evidence, Excess, Prediction, StationId};
 
 use crate::{
     AnomalyQuery, Bucket, CommitReport, EventKey, EventQuery, Extent, Kept, NewPrediction,
@@ -89,6 +89,7 @@ pub fn new_prediction(sequence: u64, is_anomaly: bool) -> NewPrediction {
         is_anomaly,
         p_value: 1.0 / 3.0,
         evidence: Evidence::ALL.into_iter().find(|kind| u64::from(kind.number()) == sequence % 4),
+        baseline: Baseline::ALL.into_iter().find(|kind| u64::from(kind.number()) == sequence % 5),
         outside: if is_anomaly { vec![excess] } else { Vec::new() },
         model_version: "2026-11-22-0123456789ab".into(),
         attributions: if is_anomaly { vec![attribution] } else { Vec::new() },

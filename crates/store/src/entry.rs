@@ -45,6 +45,7 @@ impl Entry {
             event_hash: &new.event_hash,
             evidence: prediction.evidence.map(|evidence| evidence.number().into()),
             outside: outside.as_deref(),
+            baseline: prediction.baseline.map(|baseline| baseline.number().into()),
         }
         .hash();
         Self { new, features, attributions, outside, content_hash }
@@ -110,6 +111,8 @@ pub struct RowContent<'a> {
     /// `None` in rows from before evidence was stored; where both are, neither is hashed.
     pub evidence: Option<i64>,
     pub outside: Option<&'a str>,
+    /// Not hashed where it is `None`.
+    pub baseline: Option<i64>,
 }
 
 impl RowContent<'_> {
@@ -135,6 +138,9 @@ impl RowContent<'_> {
         if self.evidence.is_some() || self.outside.is_some() {
             add(&self.evidence.unwrap_or(-1).to_le_bytes());
             add(self.outside.unwrap_or_default().as_bytes());
+        }
+        if let Some(baseline) = self.baseline {
+            add(&baseline.to_le_bytes());
         }
         RowHash(*hasher.finalize().first_chunk().expect("a SHA-256 digest has 32 bytes"))
     }

@@ -51,8 +51,8 @@ impl TrainingData {
         };
         Some(format!(
             "stations hardly overlap: in `{}`, {} and {} (nine of ten values){others}. One model for both takes the normal \
-             values of either as normal for the other, and does not see a station that behaves like another: train a model for each \
-             kind of station",
+             values of either as normal for the other, and does not see a station that behaves like another: let each have its own \
+             baseline with --per-station, or groups of them with --group-by",
             widest.feature,
             span(widest.low),
             span(widest.high),

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use detector::{AlarmRule, Engine, Params};
+use detector::{AlarmRule, Engine, GroupPattern, Params};
 use terminal::LogFormat;
 
 /// Learns what is normal and writes the model that the server uses.
@@ -70,6 +70,22 @@ pub struct Args {
     /// Share of the training events that are anomalous themselves, as scikit-learn understands it
     #[arg(long, value_name = "SHARE")]
     pub contamination: Option<f64>,
+
+    /// Learn a baseline for each station: what is normal for it, in its own ranges
+    ///
+    /// Use it where stations differ, such as two machines that run at 60 and at 75 °C. The values of each are then
+    /// compared with its own median and spread. A station needs 30 events for that; others, and those that the model
+    /// does not know, are compared with all stations together.
+    #[arg(long, conflicts_with = "group_by")]
+    pub per_station: bool,
+
+    /// Learn a baseline for each group of stations, by a pattern of their names such as site.line.*
+    ///
+    /// Words stand for any text, and stations that differ only where the pattern has a * have a baseline in common:
+    /// with site.line.*, berlin.3.press and berlin.3.saw have that of berlin.3.*. Parts end with . _ : - or /, as the
+    /// pattern says; the last takes all that is left, and a name with fewer parts is a group of its own.
+    #[arg(long, value_name = "PATTERN")]
+    pub group_by: Option<GroupPattern>,
 
     /// Learn also from rows with a value far beyond all others, which are left out otherwise
     #[arg(long)]
@@ -146,7 +162,13 @@ impl Args {
             Some(share) => add("contamination", &share.to_string()),
             None => add("false-alarm-rate", &self.false_alarm_rate.to_string()),
         }
+        if let Some(group_by) = &self.group_by {
+            add("group-by", group_by.as_str());
+        }
         let mut command = words.join(" ");
+        if self.per_station {
+            command.push_str(" --per-station");
+        }
         if self.keep_all_rows {
             command.push_str(" --keep-all-rows");
         }

@@ -21,7 +21,7 @@ use std::time::Instant;
 use std::{fs, io};
 
 use anyhow::Context as _;
-use detector::{AlarmRule, Detector, ForestParams, Params};
+use detector::{AlarmRule, Detector, ForestParams, GroupPattern, Params};
 use files::write_atomically;
 use indicatif::ProgressBar;
 use sensor::timestamp;
@@ -64,7 +64,9 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let progress = if args.quiet { ProgressBar::hidden() } else { terminal::spinner("rows") };
     progress.set_message("reading the data");
     let mut data = TrainingData::read(args, &progress)?;
-    data.warnings.extend(data.apart_warning());
+    if !args.per_station && args.group_by.is_none() {
+        data.warnings.extend(data.apart_warning());
+    }
     data.warnings.extend(data.sentinel_warnings());
     let mut teller = Teller::new(args, out);
     for warning in &data.warnings {
@@ -88,6 +90,17 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         .with_context(|| format!("cannot learn from {}", data.source))?
         .with_engine(args.engine)?;
     if let Some(warning) = data.left_out_warning(detector.meta()) {
+        progress.suspend(|| teller.warn(&warning))?;
+        data.warnings.push(warning);
+    }
+    if let Some(baselines) = &detector.meta().baselines
+        && !baselines.group_by.is_per_station()
+        && !baselines.groups.iter().any(|group| group.name.contains('*'))
+    {
+        let warning = format!(
+            "no name of a station has the parts of `{}`, so that each has its own baseline",
+            baselines.group_by
+        );
         progress.suspend(|| teller.warn(&warning))?;
         data.warnings.push(warning);
     }
@@ -145,7 +158,9 @@ fn params(args: &Args) -> Params {
         max_features: args.max_features,
         seed: args.seed,
     };
-    Params { forest, alarms, keep_all_rows: args.keep_all_rows }
+    let per_station = args.per_station.then(GroupPattern::per_station);
+    let group_by = per_station.or_else(|| args.group_by.clone());
+    Params { forest, alarms, keep_all_rows: args.keep_all_rows, group_by }
 }
 
 /// Rows from the whole length of the data, evenly spaced, as CSV.

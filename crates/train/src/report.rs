@@ -1,8 +1,8 @@
 //! The training as a file for people: what was learnt, from what, and what to expect of it.
 
-use detector::{Detector, FeatureMeta};
+use detector::{BaselinesMeta, Detector, FeatureMeta};
 use figures::{Bins, Dot, Histogram, Report, Scatter};
-use sensor::{SensorEvent, timestamp};
+use sensor::timestamp;
 use wording::{counted, grouped, percent, rounded, significant};
 
 use crate::data::TrainingData;
@@ -20,6 +20,9 @@ const DISTRIBUTIONS: usize = 24;
 const N_BINS: u32 = 40;
 /// Rows left out that are listed.
 const LEFT_OUT_LISTED: usize = 50;
+/// Baselines that are listed, and features of each.
+const BASELINES_LISTED: usize = 50;
+const BASELINE_FEATURES: usize = 8;
 /// The width of histograms: three fit beside each other.
 const WIDTH: f64 = 330.0;
 
@@ -87,6 +90,10 @@ impl Summary<'_> {
             report.paragraph(&format!("{n_more} more features are in the table only."));
         }
 
+        if let Some(baselines) = &meta.baselines {
+            self.tell_baselines(&mut report, baselines);
+        }
+
         if meta.left_out_rows > 0 {
             report.heading("Rows left out");
             report.paragraph(&format!(
@@ -120,6 +127,37 @@ impl Summary<'_> {
             ("format", meta.versions.format.to_string()),
         ]);
         report.end()
+    }
+
+    fn tell_baselines(&self, report: &mut Report, baselines: &BaselinesMeta) {
+        report.heading("Baselines");
+        let n_groups = baselines.groups.len();
+        report.paragraph(&format!(
+            "{}. Values are compared with the middle of their own baseline, in its scale; what is normal around it was learnt \
+             from all together.{}",
+            self.baselines(baselines),
+            if n_groups > BASELINES_LISTED { " The first are listed." } else { "" }
+        ));
+        let features = &self.detector.meta().features;
+        let listed = baselines.groups.iter().take(BASELINES_LISTED).flat_map(|group| {
+            let named = features.iter().take(BASELINE_FEATURES).zip(&group.features);
+            named.map(|(feature, of_group)| {
+                let quantiles = of_group.quantiles.as_ref();
+                let number =
+                    |value: Option<f64>| value.map_or(String::from("\u{2013}"), significant);
+                vec![
+                    group.name.clone(),
+                    grouped(group.training_rows as f64),
+                    feature.title(),
+                    significant(of_group.middle),
+                    significant(of_group.scale),
+                    number(quantiles.map(|quantiles| quantiles.min)),
+                    number(quantiles.map(|quantiles| quantiles.max)),
+                ]
+            })
+        });
+        let titles = ["baseline", "events", "feature", "middle", "scale", "lowest", "highest"];
+        report.table(&titles, listed);
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -159,7 +197,7 @@ impl Summary<'_> {
         let events = &self.data.events;
         let n_drawn = events.len().min(DOTS);
         let drawn = (0..n_drawn).map(|index| &events[index * events.len() / n_drawn]);
-        self.detector.importance(&SensorEvent::rows(drawn))
+        self.detector.importance(&drawn.collect::<Vec<_>>())
     }
 
     fn row(&self, index: usize, feature: &FeatureMeta) -> Vec<String> {
@@ -183,7 +221,7 @@ impl Summary<'_> {
         let events = &self.data.events;
         let n_dots = events.len().min(DOTS);
         let drawn = (0..n_dots).map(|dot| &events[dot * events.len() / n_dots]);
-        let judged = self.detector.judge_rows(&SensorEvent::rows(drawn.clone()));
+        let judged = self.detector.judge_events(&drawn.clone().collect::<Vec<_>>());
         let threshold = self.detector.threshold();
         let lowest = judged.iter().map(|row| row.anomaly_score).fold(threshold, f64::min);
         let features = &self.detector.meta().features;

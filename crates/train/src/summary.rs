@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use detector::{ARTEFACT_FILE, AlarmRule, Detector, FeatureMeta, META_FILE};
+use detector::{ARTEFACT_FILE, AlarmRule, BaselinesMeta, Detector, FeatureMeta, META_FILE};
 use sensor::timestamp;
-use wording::{bytes, grouped, percent, rounded, significant};
+use wording::{bytes, counted, grouped, percent, rounded, significant};
 
 use crate::args::Args;
 use crate::data::TrainingData;
@@ -103,6 +103,9 @@ impl Summary<'_> {
             grouped(meta.parameters.sample_size as f64),
             meta.seed
         )?;
+        if let Some(baselines) = &meta.baselines {
+            writeln!(out, "baselines    {}", self.baselines(baselines))?;
+        }
         let [first, rest @ ..] = &*self.expectations() else { return Ok(()) };
         writeln!(out, "threshold    {:.4} {first}", meta.threshold)?;
         for (index, sentence) in rest.iter().enumerate() {
@@ -110,6 +113,20 @@ impl Summary<'_> {
             writeln!(out, "{title:<12} {sentence}")?;
         }
         Ok(())
+    }
+
+    /// Describes whose baselines there are.
+    pub(crate) fn baselines(&self, baselines: &BaselinesMeta) -> String {
+        let learnt = baselines.in_words();
+        let n_in_groups: usize = baselines.groups.iter().map(|group| group.training_rows).sum();
+        let n_others = self.detector.meta().training_rows - n_in_groups;
+        match n_others {
+            0 => learnt,
+            _ => format!(
+                "{learnt}; {} of others, which are too few, by that of the fleet",
+                counted(n_others as u64, "event")
+            ),
+        }
     }
 
     /// Describes the threshold and the expected false alarms.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use sensor::{Attribution, Evidence, Excess, FeatureValues, Prediction, timestamp};
+use sensor::{Attribution, Baseline, Evidence, Excess, FeatureValues, Prediction, timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -43,6 +43,11 @@ pub struct PredictionBody<'a> {
     /// Number of values that are missing.
     #[serde(default)]
     pub n_missing: usize,
+    /// What the values were compared with: what is normal for this `station`, for its `group` of stations, or for the whole
+    /// `fleet`, since the model was not trained with this station. Absent when all stations share one baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BaselineBody>)]
+    pub baseline: Option<Baseline>,
     /// The model that judged the event.
     #[serde(borrow)]
     pub model_version: Cow<'a, str>,
@@ -63,6 +68,16 @@ pub(crate) enum EvidenceBody {
     Forest,
     Outside,
     Relation,
+}
+
+/// A baseline.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the JSON of a baseline")]
+pub(crate) enum BaselineBody {
+    Station,
+    Group,
+    Fleet,
 }
 
 /// A direction of values.
@@ -162,6 +177,7 @@ impl<'a> PredictionBody<'a> {
             evidence: prediction.evidence,
             outside: Cow::Borrowed(&prediction.outside),
             n_missing: prediction.features.n_missing(),
+            baseline: prediction.baseline,
             model_version: prediction.model_version.as_str().into(),
             attributions: Cow::Borrowed(&prediction.attributions),
             duplicate: false,
@@ -197,6 +213,7 @@ mod tests {
                 side: Direction::High,
                 by_ranges: None,
             }],
+            baseline: Some(Baseline::Fleet),
             model_version: "2026-11-22-0123456789ab".into(),
             attributions: vec![Attribution {
                 feature: "temperature_c".into(),

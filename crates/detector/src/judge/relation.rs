@@ -1,7 +1,7 @@
 //! The relation view: the values of a row that do not fit the others.
 
-use super::column::{column, present, quantile};
 use super::symmetric::{Cholesky, Symmetric};
+use crate::column::{column, present, quantile};
 
 /// The least conditional variance, in standard deviations squared.
 const RIDGE: f64 = 1e-3;

@@ -1,6 +1,6 @@
 //! Training rows to leave out: those with a value that no tail explains.
 
-use super::column::{column, present, quantile};
+use crate::column::{column, present, quantile};
 
 /// A value this many times as far from the median as its inner neighbour is left out, and all beyond.
 const GAP: f64 = 4.0;

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use libm::log;
 
-use super::column::present;
+use crate::column::present;
 
 /// A tail is known at its median, where one value in 20 is as high, at one in 200, and at its end.
 const ONE_IN: [usize; 3] = [2, 20, 200];

@@ -5,12 +5,14 @@ use sensor::{FeatureSchema, Prediction, SensorEvent, StationId};
 
 use crate::{NOW_US, events, fit};
 
+const STATION: &str = "press";
+
 fn detector() -> Detector {
     fit(&events(5_000, 1), &Params::default())
 }
 
 fn event(values: &[f64]) -> SensorEvent {
-    let station = StationId::parse("press").unwrap();
+    let station = StationId::parse(STATION).unwrap();
     FeatureSchema::default().event(station, 1, NOW_US, values).unwrap()
 }
 
@@ -54,7 +56,7 @@ fn a_counterfactual_is_normal_within_its_range_and_not_beyond() {
     for (values, culprit) in
         [([70.0, 45.0, 91.0], 2), ([55.0, 45.0, 66.0], 0), ([70.0, 57.0, 66.0], 1)]
     {
-        let found = detector.counterfactual(&values).unwrap();
+        let found = detector.counterfactual(STATION, &values).unwrap();
         assert_eq!(found.changes.len(), 1);
         let change = &found.changes[0];
         assert_eq!(change.feature, detector.schema().features()[culprit].name);
@@ -75,7 +77,7 @@ fn a_counterfactual_is_normal_within_its_range_and_not_beyond() {
 fn several_values_are_changed_where_one_is_not_enough() {
     let detector = detector();
     let values = [85.0, 30.0, 66.0];
-    let found = detector.counterfactual(&values).unwrap();
+    let found = detector.counterfactual(STATION, &values).unwrap();
     assert_eq!(found.changes.len(), 2, "{found:?}");
     let mut changed = values;
     for change in &found.changes {
@@ -94,7 +96,7 @@ fn counterfactual_values_are_normal_as_they_are_written() {
         if !detector.judge_row(event.values()).is_anomaly {
             continue;
         }
-        let Some(found) = detector.counterfactual(event.values()) else { continue };
+        let Some(found) = detector.counterfactual(STATION, event.values()) else { continue };
         let mut changed = event.values().to_vec();
         for change in &found.changes {
             let features = &detector.meta().features;
@@ -115,7 +117,7 @@ fn counterfactual_values_are_normal_as_they_are_written() {
 fn nothing_is_said_to_be_normal_beside_what_was_never_seen() {
     let detector = detector();
     let values = [85.0, 45.0, 91.0];
-    let found = detector.counterfactual(&values).unwrap();
+    let found = detector.counterfactual(STATION, &values).unwrap();
     let mut changed: Vec<&str> = found.changes.iter().map(|change| &*change.feature).collect();
     changed.sort_unstable();
     assert_eq!(changed, ["sound_db", "temperature_c"]);

@@ -107,9 +107,9 @@ fn the_importance_of_features_adds_up_and_names_what_moves_scores() {
     };
     let training: Vec<SensorEvent> = events(300, 1).iter().map(event).collect();
     let detector = Detector::fit(&schema, &training, &Params::default(), NOW_US).unwrap();
-    assert_eq!(detector.importance(&SensorEvent::rows(&training)), [1.0, 0.0]);
+    assert_eq!(detector.importance(&training.iter().collect::<Vec<_>>()), [1.0, 0.0]);
     let three = fit(&events(300, 1), &Params::default());
-    let sum: f64 = three.importance(&SensorEvent::rows(&events(50, 2))).iter().sum();
+    let sum: f64 = three.importance(&events(50, 2).iter().collect::<Vec<_>>()).iter().sum();
     assert!((sum - 1.0).abs() < 1e-12);
 }
 

@@ -7,6 +7,8 @@ mod files;
 mod format;
 mod judging;
 mod learning;
+mod machine;
+mod stations;
 
 use detector::{Detector, Params};
 use sensor::{FeatureSchema, SensorEvent, StationId};

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::Parser as _;
-use detector::{Detector, Engine, ForestParams, Params};
+use detector::{Detector, Engine, ForestParams, GroupPattern, Params};
 use score::Args;
 use sensor::{Feature, FeatureSchema, SensorEvent, StationId};
 use tempfile::TempDir;
@@ -21,13 +21,18 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::grouped_by(None)
+    }
+
+    /// A place whose model has a baseline for `pump`, if stations are grouped.
+    fn grouped_by(group_by: Option<GroupPattern>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let flow = Feature { minimum: Some(0.0), optional: true, ..Feature::named("flow") };
         let schema = FeatureSchema::new(vec![Feature::named("pressure"), flow]).unwrap();
         let events: Vec<SensorEvent> =
             (0..500).map(|row| event(&schema, row, &values(row))).collect();
         let forest = ForestParams { n_trees: 20, ..ForestParams::default() };
-        let params = Params { forest, ..Params::default() };
+        let params = Params { forest, group_by, ..Params::default() };
         let detector = Detector::fit(&schema, &events, &params, sensor::timestamp::EARLIEST_US);
         let detector = detector.unwrap();
         detector.save(&dir.path().join("models")).unwrap();
@@ -350,4 +355,25 @@ fn devices_are_written_to_and_not_replaced() {
     place.score("rows.csv", &["--output", "pipe"]).unwrap();
     assert_eq!(reader.join().unwrap(), place.lines(&rows(10)));
     assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+}
+
+#[test]
+fn the_baseline_of_each_row_is_that_of_its_station() {
+    let place = Place::grouped_by(Some(GroupPattern::per_station()));
+    place.write("pump.csv", b"pressure,flow\n3,1\n");
+    place.write("named.csv", b"pressure,flow,station\n3,1,pump\n3,1,new\nbad,1,pump\n3,1, pump\n");
+    place.write("raw.f64", &[3.0_f64, 1.0].map(f64::to_le_bytes).concat());
+    let baselines = |input: &str| -> Vec<String> {
+        let (out, _) = place.score(input, &["--skip-bad"]).unwrap();
+        let cells = out.lines().map(|line| line.rsplit(',').next().unwrap());
+        cells.map(String::from).collect()
+    };
+    assert_eq!(baselines("pump.csv"), ["baseline", "station"]);
+    assert_eq!(baselines("named.csv"), ["baseline", "station", "fleet", "", "station"]);
+    assert_eq!(baselines("raw.f64"), ["baseline", "fleet"]);
+    let expected = place.line(0, &[3.0, 1.0]);
+    assert_eq!(
+        place.score("pump.csv", &[]).unwrap().0.lines().nth(1).unwrap(),
+        format!("{},station", expected.trim_end())
+    );
 }

@@ -2,11 +2,10 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use serde_json::json;
-
 use pipeline::{Model, ModelFiles, Parts};
+use serde_json::{Value, json};
 
-use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model, router};
+use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model, model_per_station, router};
 
 #[track_caller]
 fn check_problem(answer: &Answer, status: u16, code: &str) {
@@ -413,6 +412,31 @@ async fn another_false_alarm_rate_stays_across_a_reload() {
         assert_eq!(answer.body["threshold"], expected);
         assert_eq!(answer.body["metadata"]["false_alarm_rate"], 0.01);
     }
+}
+
+#[tokio::test]
+async fn predictions_say_whose_baseline_their_values_were_compared_with() {
+    let app = TestApp::with_model(&model_per_station());
+    let judged = async |station: &str, sequence: u64, temperature: f64| {
+        let event = json!({"station_id": station, "sequence": sequence, "timestamp": "2026-11-22T11:59:00Z",
+                           "temperature_c": temperature, "humidity_pct": 45.0, "sound_db": 66.0});
+        let answer = app.predict(&event.to_string()).await.body;
+        (answer["baseline"].clone(), answer["is_anomaly"].clone())
+    };
+    assert_eq!(judged("station_001", 1, 70.0).await, (json!("station"), json!(false)));
+    assert_eq!(judged("station_002", 1, 70.0).await, (json!("station"), json!(true)));
+    assert_eq!(judged("unknown", 1, 130.0).await, (json!("fleet"), json!(true)));
+    assert_eq!(judged("station_002", 2, 90.0).await, (json!("station"), json!(false)));
+    let listed = app.get("/latest_anomalies").await.body;
+    let baselines: Vec<&Value> = listed["anomalies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|anomaly| &anomaly["baseline"])
+        .collect();
+    assert_eq!(baselines, [&json!("fleet"), &json!("station")]);
+    let model = app.get("/model").await.body;
+    assert_eq!(model["metadata"]["baselines"]["group_by"], "station");
 }
 
 #[tokio::test]

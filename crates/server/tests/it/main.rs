@@ -24,9 +24,9 @@ use std::path::Path;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use detector::{Detector, ForestParams, Params};
+use detector::{Detector, ForestParams, GroupPattern, Params};
 use pipeline::{Model, ModelFiles, Origin, Parts};
-use sensor::FeatureSchema;
+use sensor::{FeatureSchema, SensorEvent};
 use serde_json::Value;
 use store::Writer;
 use store_sqlite::SqliteParams;
@@ -115,5 +115,23 @@ fn model(seed: u64) -> Model {
     let params = Params { forest, ..Params::default() };
     let events = plant::normal_events(4_000, 1);
     let detector = Detector::fit(&FeatureSchema::default(), &events, &params, NOW_US).unwrap();
+    Model { detector, origin: Origin::File, loaded_us: NOW_US }
+}
+
+/// The plant's stations, `station_002` 20 degrees hotter than the others.
+fn model_per_station() -> Model {
+    let schema = FeatureSchema::default();
+    let events = plant::normal_events(4_000, 1);
+    let events = events.iter().map(|event| {
+        let mut values = event.values().to_vec();
+        if event.station_id().as_str() == "station_002" {
+            values[0] += 20.0;
+        }
+        let station = event.station_id().clone();
+        schema.event(station, event.sequence(), event.timestamp_us(), &values).unwrap()
+    });
+    let events: Vec<SensorEvent> = events.collect();
+    let params = Params { group_by: Some(GroupPattern::per_station()), ..Params::default() };
+    let detector = Detector::fit(&schema, &events, &params, NOW_US).unwrap();
     Model { detector, origin: Origin::File, loaded_us: NOW_US }
 }

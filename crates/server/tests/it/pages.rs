@@ -6,7 +6,7 @@ use detector::{Detector, Params};
 use sensor::{Feature, FeatureSchema, SensorEvent};
 use serde_json::{Value, json};
 
-use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model};
+use crate::{Answer, GOOD, HOT, NOW_US, TestApp, model, model_per_station};
 
 async fn page(app: &TestApp, path: &str) -> Answer {
     let request = Request::get(path).header("host", "test").header("accept", "text/html,*/*");
@@ -507,4 +507,24 @@ async fn the_last_anomalies_of_a_station_are_in_order_of_measurement() {
     // The third was measured before the second and came after it.
     assert_eq!(anomalies.matches("arrived 40 min later").count(), 1, "{anomalies}");
     assert_eq!(anomalies.matches("arrived").count(), 1, "{anomalies}");
+}
+
+#[tokio::test]
+async fn pages_speak_of_a_station_in_its_own_ranges() {
+    let app = TestApp::with_model(&model_per_station());
+    for station in ["station_002", "unknown"] {
+        let event = HOT.replace("station_001", station).replace("90.5", "190.5");
+        assert_eq!(app.predict(&event).await.body["is_anomaly"], true);
+    }
+    let overview = page(&app, "/").await.text;
+    let known = page(&app, &link(&overview, "/ui/stations/station_002")).await.text;
+    let unknown = page(&app, &link(&overview, "/ui/stations/unknown")).await.text;
+    let notice = "The model was not trained with this station";
+    assert!(unknown.contains(notice) && !known.contains(notice), "{unknown}");
+    let anomaly = page(&app, &link(&known, "/ui/anomalies/")).await.text;
+    assert!(anomaly.contains("what is normal for this station"), "{anomaly}");
+    let anomaly = page(&app, &link(&unknown, "/ui/anomalies/")).await.text;
+    assert!(anomaly.contains("what is normal for all stations together"), "{anomaly}");
+    let model = page(&app, "/ui/model").await.text;
+    assert!(model.contains("stations, each with its own"), "{model}");
 }

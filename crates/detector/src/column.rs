@@ -1,19 +1,21 @@
 //! Columns of rows that lie one after another.
 
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank is an index")]
+
 /// Returns the values of a feature in the order of the rows, NaN for a missing one.
-pub(super) fn column(values: &[f64], n_features: usize, feature: usize) -> Vec<f64> {
+pub(crate) fn column(values: &[f64], n_features: usize, feature: usize) -> Vec<f64> {
     values.iter().skip(feature).step_by(n_features).copied().collect()
 }
 
 /// Returns the values that are not missing, in ascending order.
-pub(super) fn present(column: &[f64]) -> Vec<f64> {
+pub(crate) fn present(column: &[f64]) -> Vec<f64> {
     let mut present: Vec<f64> = column.iter().copied().filter(|value| !value.is_nan()).collect();
     present.sort_unstable_by(f64::total_cmp);
     present
 }
 
 /// Returns a quantile of values in ascending order, interpolated between neighbours; `None` without values.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let rank = share * last as f64;
     let index = (rank as usize).min(last);

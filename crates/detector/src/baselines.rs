@@ -1,0 +1,255 @@
+//! Baselines: what each station's values are compared with, where stations differ.
+//!
+//! Two machines of one kind can differ in what is normal for them: one runs at 60 °C, the other at 75.
+//! So the values of each station are normalised by its own middle and scale, and what is normal
+//! around these is learnt from all stations together.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use sensor::Baseline;
+
+use crate::column::{column, present, quantile};
+use crate::group_pattern::GroupPattern;
+use crate::judge::{LeftOutRow, rows_beyond_a_gap};
+
+/// A group with fewer events has no baseline of its own.
+pub(crate) const GROUP_EVENTS_MIN: usize = 30;
+/// Groups times features: as many as fit the metadata.
+pub(crate) const GROUP_FEATURES_MAX: usize = 250_000;
+
+/// The median distance from the median is this share of the standard deviation of normal values.
+const DEVIATIONS_PER_MAD: f64 = 1.4826;
+/// A scale is at least this share of the standard deviation, since most values of a switch are equal.
+const DEVIATION_SHARE_MIN: f64 = 0.3;
+
+/// The baseline that a station is judged by, as [`Detector::baseline_of`](crate::Detector::baseline_of)
+/// returns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StationBaseline {
+    /// Number of the baseline; the fleet's comes first.
+    index: usize,
+    kind: Option<Baseline>,
+}
+
+impl StationBaseline {
+    /// The baseline of rows whose station is not known, and of all rows where there is only one.
+    pub(crate) fn fleet(baselines: Option<&Baselines>) -> Self {
+        Self { index: 0, kind: baselines.map(|_| Baseline::Fleet) }
+    }
+
+    /// Returns the number of the group; `None` for the fleet.
+    pub(crate) fn group(self) -> Option<usize> {
+        self.index.checked_sub(1)
+    }
+
+    /// Returns the name of its kind on the wire; `None` where all stations share one.
+    pub fn name(self) -> Option<&'static str> {
+        self.kind.map(Baseline::name)
+    }
+
+    /// Returns whose baseline it is; `None` where all stations share one.
+    pub fn kind(self) -> Option<Baseline> {
+        self.kind
+    }
+}
+
+/// The middle and scale of a feature.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Center {
+    pub(crate) middle: f64,
+    /// In the unit of the feature, positive.
+    pub(crate) scale: f64,
+    /// `true` if all values were equal.
+    pub(crate) is_constant: bool,
+}
+
+/// The baselines of the fleet and of groups of stations.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Baselines {
+    group_by: GroupPattern,
+    /// The number of each group's baseline.
+    indices: HashMap<Box<str>, usize>,
+    /// Ascending.
+    groups: Vec<Box<str>>,
+    /// Of each feature for the fleet, then for the first group, and so on.
+    centers: Vec<Center>,
+    n_features: usize,
+}
+
+/// Baselines, and what they were learnt from.
+pub(crate) struct LearntBaselines {
+    pub(crate) baselines: Baselines,
+    /// The rows that were left out, in their order.
+    pub(crate) left_out: Vec<LeftOutRow>,
+}
+
+impl Baselines {
+    /// Learns from the values of one row after another, NaN for a missing one, and the station of each row.
+    /// Rows that no tail of their group explains are left out, unless all are to be kept. `None` when no
+    /// group has enough rows.
+    pub(crate) fn learn(
+        group_by: &GroupPattern,
+        stations: &[&str],
+        values: &[f64],
+        keep_all_rows: bool,
+    ) -> Option<LearntBaselines> {
+        let n_features = values.len() / stations.len();
+        let mut groups: BTreeMap<Cow<'_, str>, Vec<usize>> = BTreeMap::new();
+        for (row, station) in stations.iter().enumerate() {
+            groups.entry(group_by.group_of(station)).or_default().push(row);
+        }
+        let (groups, small): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            groups.into_iter().partition(|(_, rows)| rows.len() >= GROUP_EVENTS_MIN);
+        if groups.is_empty() {
+            return None;
+        }
+
+        let mut left_out = Vec::new();
+        if !keep_all_rows {
+            let small: Vec<usize> = small.into_values().flatten().collect();
+            for rows in groups.values().chain([&small]) {
+                let outliers = rows_beyond_a_gap(&rows_of(values, n_features, rows), n_features);
+                left_out.extend(
+                    outliers
+                        .into_iter()
+                        .map(|outlier| LeftOutRow { row: rows[outlier.row], ..outlier }),
+                );
+            }
+            left_out.sort_unstable_by_key(|outlier| outlier.row);
+        }
+        let is_kept =
+            |row: &usize| left_out.binary_search_by_key(row, |outlier| outlier.row).is_err();
+        let kept = |rows: &[usize]| -> Vec<usize> {
+            rows.iter().copied().filter(|row| is_kept(row)).collect()
+        };
+
+        let all: Vec<usize> = (0..stations.len()).collect();
+        let learnt = std::iter::once(&all).chain(groups.values());
+        let learnt = learnt.map(|rows| rows_of(values, n_features, &kept(rows)));
+        let learnt: Vec<Vec<f64>> = learnt.collect();
+        let mut centers = vec![Center::UNKNOWN; learnt.len() * n_features];
+        for feature in 0..n_features {
+            let of_feature =
+                learnt.iter().map(|rows| Center::of(&column(rows, n_features, feature)));
+            for (baseline, center) in filled(of_feature.collect()).into_iter().enumerate() {
+                centers[baseline * n_features + feature] = center;
+            }
+        }
+        let groups = groups.into_keys().map(|name| name.into_owned().into_boxed_str()).collect();
+        let baselines = Self::new(group_by.clone(), groups, centers, n_features);
+        Some(LearntBaselines { baselines, left_out })
+    }
+
+    fn new(
+        group_by: GroupPattern,
+        groups: Vec<Box<str>>,
+        centers: Vec<Center>,
+        n_features: usize,
+    ) -> Self {
+        let indices = groups.iter().enumerate().map(|(index, group)| (group.clone(), index + 1));
+        Self { group_by, indices: indices.collect(), groups, centers, n_features }
+    }
+
+    /// Takes over what was written down; `None` when it makes no baselines.
+    pub(crate) fn from_parts(
+        group_by: GroupPattern,
+        groups: Vec<Box<str>>,
+        centers: Vec<Center>,
+        n_features: usize,
+    ) -> Option<Self> {
+        let is_valid = groups.is_sorted_by(|a, b| a < b)
+            && centers.len() == (groups.len() + 1) * n_features
+            && centers.iter().all(|center| {
+                center.middle.is_finite() && center.scale.is_finite() && center.scale > 0.0
+            });
+        is_valid.then(|| Self::new(group_by, groups, centers, n_features))
+    }
+
+    pub(crate) fn group_by(&self) -> &GroupPattern {
+        &self.group_by
+    }
+
+    /// Returns the names of the groups, ascending.
+    pub(crate) fn groups(&self) -> &[Box<str>] {
+        &self.groups
+    }
+
+    /// Returns all centers as [`Baselines::from_parts`] takes them.
+    pub(crate) fn centers(&self) -> &[Center] {
+        &self.centers
+    }
+
+    /// Returns the baseline that a station is judged by: the fleet's, if its group was not in the training.
+    pub(crate) fn of_station(&self, station: &str) -> StationBaseline {
+        let group = self.group_by.group_of(station);
+        match self.indices.get(&*group) {
+            Some(&index) => {
+                let kind = if group == station { Baseline::Station } else { Baseline::Group };
+                StationBaseline { index, kind: Some(kind) }
+            }
+            None => StationBaseline::fleet(Some(self)),
+        }
+    }
+
+    /// Returns the middles and scales of a baseline, in the order of the features.
+    pub(crate) fn of(&self, baseline: StationBaseline) -> &[Center] {
+        &self.centers[baseline.index * self.n_features..][..self.n_features]
+    }
+}
+
+impl Center {
+    /// Of a feature that was always missing.
+    const UNKNOWN: Self = Self { middle: 0.0, scale: 1.0, is_constant: false };
+
+    /// Learns from the values of a column, NaN for a missing one; `None` when all are missing. The scale of
+    /// equal values is 0.
+    fn of(column: &[f64]) -> Option<Self> {
+        let sorted = present(column);
+        let middle = quantile(&sorted, 0.5)?;
+        if sorted.first() == sorted.last() {
+            return Some(Self { middle, scale: 0.0, is_constant: true });
+        }
+        let n = sorted.len() as f64;
+        let mean = sorted.iter().map(|x| x / n).sum::<f64>();
+        let deviation = sorted.iter().map(|x| (x - mean).powi(2) / n).sum::<f64>().sqrt();
+        let distances: Vec<f64> = sorted.iter().map(|x| (x - middle).abs()).collect();
+        let distance = quantile(&present(&distances), 0.5)?;
+        let scale = f64::max(DEVIATIONS_PER_MAD * distance, DEVIATION_SHARE_MIN * deviation);
+        Some(Self { middle, scale, is_constant: false })
+    }
+
+    /// Returns a value as its distance from the middle, in scales.
+    pub(crate) fn normalised(self, value: f64) -> f64 {
+        // A sender that rounds to 32 bits has not moved.
+        #[expect(clippy::cast_possible_truncation, reason = "that is what such a sender does")]
+        if self.is_constant && value as f32 == self.middle as f32 {
+            return 0.0;
+        }
+        ((value - self.middle) / self.scale).clamp(-f64::MAX, f64::MAX)
+    }
+
+    /// Returns the value at a distance from the middle.
+    pub(crate) fn value_at(self, normalised: f64) -> f64 {
+        (self.middle + normalised * self.scale).clamp(-f64::MAX, f64::MAX)
+    }
+}
+
+/// Gives centers to those that have none in their own values: the fleet's to groups in which a feature is always
+/// missing, and to constants the usual scale of other groups.
+fn filled(centers: Vec<Option<Center>>) -> Vec<Center> {
+    let fleet = centers[0].unwrap_or(Center::UNKNOWN);
+    let scales = centers.iter().skip(1).flatten().map(|center| center.scale);
+    let scales = present(&scales.filter(|scale| *scale > 0.0).collect::<Vec<_>>());
+    let candidates = [quantile(&scales, 0.5).unwrap_or(0.0), fleet.scale, 1.0];
+    let usual = candidates.into_iter().find(|scale| *scale > 0.0).unwrap_or(1.0);
+    let filled = centers.into_iter().map(|center| match center.unwrap_or(fleet) {
+        center if center.scale > 0.0 => center,
+        center => Center { scale: usual, ..center },
+    });
+    filled.collect()
+}
+
+fn rows_of(values: &[f64], n_features: usize, rows: &[usize]) -> Vec<f64> {
+    rows.iter().flat_map(|row| &values[row * n_features..][..n_features]).copied().collect()
+}
