@@ -43,7 +43,7 @@ pub struct PredictionBody<'a> {
     /// Number of values that are missing.
     #[serde(default)]
     pub n_missing: usize,
-    /// What the values were compared with: what is normal for this `station`, for its `group` of stations, or for the whole
+    /// The events that the values were compared with: those of this `station`, of its `group` of stations, or of the whole
     /// `fleet`, since the model was not trained with this station. Absent when all stations share one baseline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BaselineBody>)]
