@@ -10,9 +10,9 @@ use store::{ReadError, Store};
 
 use crate::answers::Answers;
 use crate::hosts::Hosts;
-use crate::limits::{BODIES_KIB_MAX, LIST_BYTES_MAX, READ_TURN_TIMEOUT, STREAMS_MAX};
+use crate::limits::{BODIES_KIB_MAX, READ_TURN_TIMEOUT, STREAMS_MAX};
 use crate::metrics::Metrics;
-use crate::routes::{ModelText, answer_len_max};
+use crate::routes::ModelText;
 use crate::shares::{Budget, Client, Shares};
 
 /// The state that the routes share. Cloning is cheap.
@@ -89,14 +89,6 @@ impl Api {
             found
         };
         tokio::spawn(reading).await?
-    }
-
-    /// Returns how many predictions a list may have: as many as are asked for, but no more than fit into
-    /// [`LIST_BYTES_MAX`].
-    pub(crate) fn list_len(&self, asked: u32) -> u32 {
-        let schema_len = answer_len_max(self.pipeline.models.current().detector.schema());
-        let fitting = u32::try_from(LIST_BYTES_MAX / schema_len).unwrap_or(u32::MAX);
-        asked.min(fitting).max(1)
     }
 
     /// Returns the turns of a client to work that takes a processor.

@@ -47,8 +47,6 @@ pub const INFERENCE_ROWS_MAX: usize = 100_000;
 pub const INFERENCE_ID_LEN_MAX: usize = 128;
 /// Entries of a list.
 pub const LIST_LEN_MAX: u32 = 1_000;
-/// Bytes of a list of predictions: of a model with many features, it ends earlier than asked for.
-pub const LIST_BYTES_MAX: usize = 8 << 20;
 /// Buckets of a series.
 pub const SERIES_BUCKETS_MAX: u32 = 4_000;
 /// The longest wait of a client that reads already.

@@ -260,13 +260,6 @@ pub fn time(text: &str) -> Result<i64, QueryFaultKind> {
     timestamp::parse(text).map_err(QueryFaultKind::Timestamp)
 }
 
-/// Cuts a list to its limit. Returns `true` if there was more.
-pub fn cut<T>(found: &mut Vec<T>, limit: u32) -> bool {
-    let has_more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    has_more
-}
-
 /// Writes the place of an event in a list.
 pub fn cursor_text(key: &EventKey) -> String {
     format!("{}.{}.{}", key.timestamp_us, key.sequence, key.station_id)

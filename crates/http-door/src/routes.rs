@@ -15,7 +15,6 @@ mod stations;
 mod texts;
 
 pub(crate) use model::ModelText;
-pub(crate) use predict_batch::answer_len_max;
 
 use std::future::ready;
 

@@ -46,7 +46,7 @@ pub(crate) async fn latest(
     limit: u32,
 ) -> Result<Vec<StoredPrediction>, ApiError> {
     let query = AnomalyQuery { limit, station_id, since_us: None, before_id: None };
-    Ok(pipeline.store.latest_anomalies(query).await?)
+    Ok(pipeline.store.latest_anomalies(query).await?.entries)
 }
 
 /// Returns the last anomalies of a station to be measured, among those that arrived last: a backlog that

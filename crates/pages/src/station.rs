@@ -144,7 +144,7 @@ pub(crate) async fn station(
     let first = query.take("first", query::index).unwrap_or(0);
     query.finish()?;
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
-    let events = pipeline.store.events(of_station(&station_id, EVENTS_SHOWN)).await?;
+    let events = pipeline.store.events(of_station(&station_id, EVENTS_SHOWN)).await?.entries;
     let Some(newest) = events.first() else {
         return Err(ApiError::NotStored("nothing is kept of this station"));
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sensor::Clock;
 use store::{StationQuery, Store, Sweep};
 
-use crate::steady_time::SteadyTime;
+use crate::steady_time::{Believed, SteadyTime};
 
 /// Pause between two steps of a sweep that has found nothing to delete yet.
 const STEP_PAUSE: Duration = Duration::from_millis(20);
@@ -77,7 +77,8 @@ pub(crate) async fn keep_sweeping(
     }
     let begun = Instant::now();
     let past_us = known_past_us(store).await;
-    let mut time = SteadyTime::new(past_us.unwrap_or_else(clock), retentions.shortest());
+    let clock_us = clock();
+    let mut time = SteadyTime::new(past_us.unwrap_or(clock_us), clock_us, retentions.shortest());
     if let Some(past_us) = past_us {
         // What is received from now on may be stamped by a wrong clock, so this is stored first.
         let keep_all = Retentions { normal: Retention::Forever, anomalies: Retention::Forever };
@@ -85,22 +86,18 @@ pub(crate) async fn keep_sweeping(
     }
     tokio::time::sleep(GRACE).await;
     loop {
-        match time.now(clock(), begun.elapsed()) {
-            Ok(now_us) => {
-                let n_deleted = sweep(store, retentions.sweep(now_us)).await;
-                if n_deleted > 0 {
-                    tracing::info!(n_deleted, "deleted predictions that were past their retention");
-                }
-            }
-            Err(jumped) if jumped.is_new => {
-                let hours = jumped.by_us / 3_600_000_000;
-                tracing::warn!(
-                    hours,
-                    "the clock is hours ahead of the last time that was believed, so nothing is deleted until it has \
-                     run steadily for a day"
-                );
-            }
-            Err(_) => {}
+        let Believed { now_us, jumped } = time.now(clock(), begun.elapsed());
+        if let Some(jumped) = jumped.filter(|jumped| jumped.is_new) {
+            let hours = jumped.by_us / 3_600_000_000;
+            tracing::warn!(
+                hours,
+                "the clock is hours ahead of the last time that was believed, so predictions are deleted by the time that \
+                 has passed since, until it has run steadily for a day"
+            );
+        }
+        let n_deleted = sweep(store, retentions.sweep(now_us)).await;
+        if n_deleted > 0 {
+            tracing::info!(n_deleted, "deleted predictions that were past their retention");
         }
         tokio::time::sleep(SWEEP_PAUSE).await;
     }

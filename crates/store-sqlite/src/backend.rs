@@ -249,7 +249,7 @@ fn keep(connection: &Connection, ledger: &mut Ledger, entry: &Entry) -> rusqlite
     Ok(match earlier {
         None => Kept::Unreadable,
         Some((earlier, event_hash)) if entry.is_same_event(&earlier, &event_hash) => {
-            Kept::Duplicate(earlier)
+            Kept::Duplicate(entry.reduced(earlier))
         }
         Some(_) => Kept::Conflict,
     })

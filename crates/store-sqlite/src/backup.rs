@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::commit_mark::{CommitMark, Mark};
 use crate::error::OpenError;
-use crate::held_files::is_same_file;
+use crate::held_files::{self, is_same_file};
 use crate::quarantine;
 use crate::schema::{self, Ledger};
 use crate::verify::{VerifyError, verify};
@@ -173,7 +173,10 @@ pub fn restore(
     if is_same_file(backup, &target) {
         return Err(RestoreError::Same { path: database.to_owned() });
     }
+    let owner = fs::metadata(&target).or_else(|_| fs::metadata(files::parent(&target))).ok();
     let mut mark = CommitMark::open(&target)?;
+    // At once: what is refused must not leave a mark that the server cannot open.
+    give_to(&beside(&target, "-mark"), owner.as_ref());
     let source = schema::open_for_reading(backup)?;
     let (file, mut copy) = copy(&source, &target, progress)?;
     schema::migrate(&mut copy, backup)?;
@@ -185,7 +188,6 @@ pub fn restore(
     let last_id = continue_ids(file.path(), mark.mark().last_id.max(last_id_of(&target)))
         .map_err(BackupError::from)?;
 
-    let owner = fs::metadata(&target).or_else(|_| fs::metadata(files::parent(&target))).ok();
     let previous = make_way(&target).map_err(RestoreError::PutAside)?;
     if let Err(source) = file.commit() {
         let previous = put_back(previous, &target);
@@ -193,9 +195,7 @@ pub fn restore(
     }
     mark.write(Mark { last_id, is_suspect: false })
         .map_err(|source| OpenError::CommitMark { path: database.to_owned(), source })?;
-    if let Some(owner) = owner {
-        give_to(&target, &owner);
-    }
+    give_to(&target, owner.as_ref());
     Ok(Restored { n_predictions: found.n_predictions, previous })
 }
 
@@ -257,6 +257,13 @@ fn make_way(database: &Path) -> io::Result<Option<PathBuf>> {
 /// Undoes [`make_way`], and returns the path of the database.
 fn put_back(previous: Option<PathBuf>, database: &Path) -> PathBuf {
     match previous {
+        // It has kept its own name, too, and a database with two is refused at the start.
+        Some(previous) if is_same_file(&previous, database) => {
+            if let Err(error) = fs::remove_file(&previous) {
+                tracing::warn!(%error, "cannot remove `{}`, a second name of the database", previous.display());
+            }
+            database.to_owned()
+        }
         Some(previous) if !database.exists() => match quarantine::rename(&previous, database) {
             Ok(_) => database.to_owned(),
             // It stays where the error says that it is.
@@ -268,6 +275,9 @@ fn put_back(previous: Option<PathBuf>, database: &Path) -> PathBuf {
 
 /// Checkpoints a database, and returns `true` if all of it is in its main file then.
 fn is_in_one_file(database: &Path) -> bool {
+    if held_files::check_wal(database).is_err() {
+        return false;
+    }
     let checkpointed = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .and_then(|connection| {
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -280,19 +290,19 @@ fn close(copy: Connection) -> rusqlite::Result<()> {
     copy.close().map_err(|(_, error)| error)
 }
 
-/// Gives a database and its mark to the owner of another file, so that what root restores serves the server's user.
+/// Gives a file to the owner of another, so that what root restores serves the server's user. A link is not
+/// followed: that user can write to the folder.
 #[cfg(unix)]
-pub(crate) fn give_to(database: &Path, owner: &Metadata) {
-    use std::os::unix::fs::{MetadataExt as _, chown};
+pub(crate) fn give_to(path: &Path, owner: Option<&Metadata>) {
+    use std::os::unix::fs::{MetadataExt as _, lchown};
 
-    for path in ["", "-mark"].map(|suffix| beside(database, suffix)) {
-        let is_of_root = fs::metadata(&path).is_ok_and(|file| file.uid() == 0);
-        if is_of_root && let Err(error) = chown(&path, Some(owner.uid()), Some(owner.gid())) {
-            tracing::warn!(%error, "cannot give `{}` to the owner of the former database", path.display());
-        }
+    let is_of_root = fs::symlink_metadata(path).is_ok_and(|file| file.uid() == 0);
+    let Some(owner) = owner.filter(|_| is_of_root) else { return };
+    if let Err(error) = lchown(path, Some(owner.uid()), Some(owner.gid())) {
+        tracing::warn!(%error, "cannot give `{}` to the owner of the former database", path.display());
     }
 }
 
 /// Windows gives a new file the permissions of its folder.
 #[cfg(not(unix))]
-pub(crate) fn give_to(_database: &Path, _owner: &Metadata) {}
+pub(crate) fn give_to(_path: &Path, _owner: Option<&Metadata>) {}

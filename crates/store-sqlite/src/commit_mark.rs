@@ -45,6 +45,10 @@ impl CommitMark {
             .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
         let path = beside(database, "-mark");
         let failed = |source| OpenError::CommitMark { path: path.clone(), source };
+        // A link could lead to any file, and what root restores would overwrite it.
+        if path.is_symlink() {
+            return Err(OpenError::NotAFile { path });
+        }
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).open(&path).map_err(failed)?;
         match file.try_lock() {
@@ -54,26 +58,22 @@ impl CommitMark {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let mut bytes = Vec::new();
-        (&file).take(2 * PLACE_LEN as u64).read_to_end(&mut bytes).map_err(failed)?;
-        let (number, mark) = bytes
-            .chunks_exact(PLACE_LEN)
-            .filter_map(decode)
-            .max_by_key(|(number, _)| *number)
-            .unwrap_or_default();
+        let (number, mark) = read(&file).map_err(failed)?;
         Ok(Self { file, number: number + 1, mark })
     }
 
-    /// Fails while a server writes to the database. Unlike [`CommitMark::open`], it creates nothing.
-    pub(crate) fn check_unused(database: &Path) -> Result<(), OpenError> {
+    /// Locks the mark of a database that is only read, and returns it; `None` when there is none. Unlike
+    /// [`CommitMark::open`], this creates and writes nothing.
+    pub(crate) fn lock_unused(database: &Path) -> Result<Option<(File, Mark)>, OpenError> {
         let path = beside(database, "-mark");
-        let mark = if path.is_file() { File::open(path).ok() } else { None };
-        match mark.map(|file| file.try_lock()) {
-            Some(Err(TryLockError::WouldBlock)) => {
-                Err(OpenError::InUse { path: database.to_owned() })
-            }
-            _ => Ok(()),
+        let Some(file) = path.is_file().then(|| File::open(path).ok()).flatten() else {
+            return Ok(None);
+        };
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(OpenError::InUse { path: database.to_owned() });
         }
+        let (_, mark) = read(&file).unwrap_or_default();
+        Ok(Some((file, mark)))
     }
 
     /// Returns what it said last.
@@ -94,6 +94,14 @@ impl CommitMark {
         self.mark = mark;
         Ok(())
     }
+}
+
+/// Reads the newest of the two places that is whole.
+fn read(file: &File) -> io::Result<(u64, Mark)> {
+    let mut bytes = Vec::new();
+    file.take(2 * PLACE_LEN as u64).read_to_end(&mut bytes)?;
+    let whole = bytes.chunks_exact(PLACE_LEN).filter_map(decode);
+    Ok(whole.max_by_key(|(number, _)| *number).unwrap_or_default())
 }
 
 fn encode(number: u64, mark: Mark) -> [u8; PLACE_LEN] {

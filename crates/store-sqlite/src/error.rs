@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use store::Trouble;
 
 /// An error that occurs when a database is opened.
@@ -136,14 +136,27 @@ impl OpenError {
     }
 }
 
+/// Returns the error of SQLite itself, also where it knows the place in the SQL.
+pub(crate) fn sqlite_error_of(error: &rusqlite::Error) -> Option<&ffi::Error> {
+    match error {
+        rusqlite::Error::SqlInputError { error, .. } => Some(error),
+        error => error.sqlite_error(),
+    }
+}
+
+/// Returns its code.
+pub(crate) fn code_of(error: &rusqlite::Error) -> Option<ErrorCode> {
+    sqlite_error_of(error).map(|error| error.code)
+}
+
 /// Returns what an error of SQLite means.
 pub(crate) fn trouble_of(error: &rusqlite::Error) -> Trouble {
     /// `SQLITE_IOERR_SHMSIZE`: the index of the WAL could not grow, since the disk is full.
     const IOERR_SHMSIZE: i32 = 4_874;
-    if error.sqlite_error().is_some_and(|error| error.extended_code == IOERR_SHMSIZE) {
+    if sqlite_error_of(error).is_some_and(|error| error.extended_code == IOERR_SHMSIZE) {
         return Trouble::DiskFull;
     }
-    match error.sqlite_error_code() {
+    match code_of(error) {
         Some(ErrorCode::DiskFull) => Trouble::DiskFull,
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Trouble::ReadOnly,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Locked,

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension as _, Params, named_params, params};
 use sensor::{Glance, StationId};
 use store::{
-    AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery, StoredPrediction,
+    AnomalyQuery, EventKey, EventQuery, Listed, Listing, Neighbours, Station, StationQuery,
+    StoredPrediction,
 };
 
 use crate::error::QueryError;
@@ -13,7 +14,8 @@ use crate::reader::ReadOnly;
 pub(crate) fn anomalies(
     connection: &ReadOnly,
     query: &AnomalyQuery,
-) -> Result<Vec<StoredPrediction>, QueryError> {
+) -> Result<Listed<StoredPrediction>, QueryError> {
+    let mut listing = Listing::new(query.limit);
     // A parameter has to appear, so the first says that there is no station to ask for.
     let (index, of_station) = match (&query.station_id, query.since_us) {
         (Some(_), _) => ("anomalies_by_station", "station_id = :station_id"),
@@ -32,10 +34,16 @@ pub(crate) fn anomalies(
         ":before_id": query.before_id.unwrap_or(i64::MAX),
         ":station_id": query.station_id.as_ref().map(StationId::as_str),
         ":since_us": query.since_us.unwrap_or(i64::MIN),
-        ":limit": query.limit,
+        ":limit": listing.n_wanted(),
     };
     let rows = statement.query_map(parameters, prediction_row::read)?;
-    Ok(connection.collect(rows)?)
+    connection.take_while(rows, |stored| add(&mut listing, stored))?;
+    Ok(listing.end())
+}
+
+fn add(listing: &mut Listing<StoredPrediction>, stored: StoredPrediction) -> bool {
+    let n_bytes = stored.size();
+    listing.add(stored, n_bytes)
 }
 
 /// Returns `true` if few anomalies were measured since a time: then it is faster to look at all of
@@ -142,23 +150,23 @@ pub(crate) fn past(
 pub(crate) fn events(
     connection: &ReadOnly,
     query: &EventQuery,
-) -> Result<Vec<StoredPrediction>, QueryError> {
-    let mut found = Vec::new();
+) -> Result<Listed<StoredPrediction>, QueryError> {
+    let mut listing = Listing::new(query.limit);
     let mut station = match (&query.station_id, &query.after) {
         (Some(station_id), _) => Some(String::from(station_id.as_str())),
         (None, Some(after)) => Some(String::from(after.station_id.as_str())),
         (None, None) => connection.or_nothing(next_station(connection, ""))?,
     };
     while let Some(station_id) = station
-        && found.len() < query.limit as usize
+        && listing.n_wanted() > 0
     {
-        events_of(connection, query, &station_id, &mut found)?;
+        events_of(connection, query, &station_id, &mut listing)?;
         station = match query.station_id {
             Some(_) => None,
             None => connection.or_nothing(next_station(connection, &station_id))?,
         };
     }
-    Ok(found)
+    Ok(listing.end())
 }
 
 /// Adds what a station has of the predictions that are asked for.
@@ -166,7 +174,7 @@ fn events_of(
     connection: &ReadOnly,
     query: &EventQuery,
     station_id: &str,
-    found: &mut Vec<StoredPrediction>,
+    listing: &mut Listing<StoredPrediction>,
 ) -> Result<(), QueryError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM predictions
@@ -182,27 +190,31 @@ fn events_of(
         query.since_us.unwrap_or(i64::MIN),
         query.until_us.unwrap_or(i64::MAX),
         query.is_anomaly,
-        query.limit as usize - found.len(),
+        listing.n_wanted(),
     ];
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(parameters, prediction_row::read)?;
-    found.extend(connection.collect(rows)?);
+    connection.take_while(rows, |stored| add(listing, stored))?;
     Ok(())
 }
 
 pub(crate) fn stations(
     connection: &ReadOnly,
     query: &StationQuery,
-) -> Result<Vec<Station>, QueryError> {
-    let mut found = Vec::new();
+) -> Result<Listed<Station>, QueryError> {
+    let mut listing = Listing::new(query.limit);
     let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
-    while found.len() < query.limit as usize
+    while listing.n_wanted() > 0
         && let Some(name) = connection.or_nothing(next_station(connection, &last))?
     {
-        found.extend(station(connection, &name)?);
+        if let Some(station) = station(connection, &name)? {
+            let anomaly_size = station.latest_anomaly.as_ref().map(StoredPrediction::size);
+            let n_bytes = station.latest.size() + anomaly_size.unwrap_or_default();
+            listing.add(station, n_bytes);
+        }
         last = name;
     }
-    Ok(found)
+    Ok(listing.end())
 }
 
 /// Damaged rows at the end of a station that are passed over.

@@ -10,13 +10,13 @@ use files::beside;
 use rusqlite::{Connection, ErrorCode};
 use sensor::{Glance, StationId};
 use store::{
-    AnomalyQuery, Bucket, EventKey, EventQuery, Neighbours, ReadError, Reader, Reading,
+    AnomalyQuery, Bucket, EventKey, EventQuery, Listed, Neighbours, ReadError, Reader, Reading,
     SampleQuery, Sampled, SeriesQuery, Station, StationQuery, StoredPrediction,
 };
 use tokio::sync::Semaphore;
 
 use crate::damage::Damage;
-use crate::error::{OpenError, QueryError};
+use crate::error::{OpenError, QueryError, code_of};
 use crate::limits::{READ_TIMEOUT, TURN_TIMEOUT};
 use crate::{query, schema, series};
 
@@ -50,14 +50,32 @@ impl ReadOnly {
         rows: impl Iterator<Item = rusqlite::Result<T>>,
     ) -> rusqlite::Result<Vec<T>> {
         let mut found = Vec::new();
+        self.take_while(rows, |row| {
+            found.push(row);
+            true
+        })?;
+        Ok(found)
+    }
+
+    /// Takes rows as long as `take` returns `true`. Where the database is damaged, these are the rows before the
+    /// damage.
+    pub(crate) fn take_while<T>(
+        &self,
+        rows: impl Iterator<Item = rusqlite::Result<T>>,
+        mut take: impl FnMut(T) -> bool,
+    ) -> rusqlite::Result<()> {
         for row in rows.filter_map(readable) {
             match row {
-                Ok(row) => found.push(row),
+                Ok(row) => {
+                    if !take(row) {
+                        break;
+                    }
+                }
                 Err(error) if self.damage.notice(&error) => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Returns the first row that is not damaged.
@@ -172,9 +190,7 @@ impl Shared {
 
 fn read_error(error: QueryError) -> ReadError {
     match error {
-        QueryError::Sqlite(error)
-            if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
-        {
+        QueryError::Sqlite(error) if code_of(&error) == Some(ErrorCode::OperationInterrupted) => {
             ReadError::TimeLimit
         }
         error => ReadError::Database(Box::new(error)),
@@ -182,15 +198,15 @@ fn read_error(error: QueryError) -> ReadError {
 }
 
 impl Reader for ReaderPool {
-    fn latest_anomalies(&self, query: AnomalyQuery) -> Reading<'_, Vec<StoredPrediction>> {
+    fn latest_anomalies(&self, query: AnomalyQuery) -> Reading<'_, Listed<StoredPrediction>> {
         self.read(move |connection| query::anomalies(connection, &query))
     }
 
-    fn events(&self, query: EventQuery) -> Reading<'_, Vec<StoredPrediction>> {
+    fn events(&self, query: EventQuery) -> Reading<'_, Listed<StoredPrediction>> {
         self.read(move |connection| query::events(connection, &query))
     }
 
-    fn stations(&self, query: StationQuery) -> Reading<'_, Vec<Station>> {
+    fn stations(&self, query: StationQuery) -> Reading<'_, Listed<Station>> {
         self.read(move |connection| query::stations(connection, &query))
     }
 

@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use files::{AtomicFile, WriteError, beside};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::backup::give_to;
 use crate::commit_mark::{CommitMark, Mark};
-use crate::error::OpenError;
+use crate::error::{OpenError, code_of};
 use crate::prediction_row::INSERT;
 use crate::quarantine;
 use crate::salvage::{Pages, RawRow, Soundness};
@@ -78,12 +78,15 @@ pub fn recover(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Recovered, RecoverError> {
     let unreadable = |source| RecoverError::Read { path: damaged.to_owned(), source };
+    // Its WAL and its mark lie beside the file that a link leads to.
+    let target = fs::canonicalize(damaged).unwrap_or_else(|_| damaged.to_owned());
     // A WAL that lies there would be read into the new database.
     if let Some(path) = quarantine::taken(new, &["-wal", "-shm", "-journal"]) {
         return Err(RecoverError::Exists { path });
     }
-    CommitMark::check_unused(damaged)?;
-    let mut pages = Pages::open(damaged).map_err(unreadable)?;
+    // Held until the end, so that no server writes meanwhile.
+    let locked = CommitMark::lock_unused(&target)?;
+    let mut pages = Pages::open(&target).map_err(unreadable)?;
     let dir = files::parent(new);
     files::create_dir_durably(dir)
         .map_err(|source| OpenError::Folder { path: dir.to_owned(), source })?;
@@ -94,15 +97,20 @@ pub fn recover(
     )?;
     schema::migrate(&mut connection, new)?;
 
-    let mut recovered = Recovered { n_counted: counted(damaged), ..Recovered::default() };
+    let counted = counted(&target);
+    let n_counted = counted.as_ref().map(|ledger| ledger.totals.events);
+    let mut recovered = Recovered { n_counted, ..Recovered::default() };
     connection.execute_batch("BEGIN")?;
     let n_pages = pages.len();
     for index in 0..n_pages {
         for row in pages.rows(index).map_err(unreadable)? {
             let soundness = row.soundness();
-            if soundness == Soundness::Altered {
-                recovered.n_altered += 1;
-            } else if insert(&connection, &row)? {
+            let is_new = match soundness {
+                Soundness::Altered => None,
+                _ => insert(&connection, &row)?,
+            };
+            recovered.n_altered += u64::from(is_new.is_none());
+            if is_new == Some(true) {
                 recovered.n_predictions += 1;
                 recovered.n_unproven += u64::from(soundness == Soundness::Unproven);
                 if recovered.n_predictions.is_multiple_of(TRANSACTION_LEN) {
@@ -115,36 +123,43 @@ pub fn recover(
     if recovered.n_predictions == 0 {
         return Err(RecoverError::Nothing { path: damaged.to_owned() });
     }
-    let ledger = Ledger::count(&connection)?;
+    let mut mark = CommitMark::open(new)?;
+    // Ids that a client has seen, also of what is lost, are not used again.
+    let used = [
+        mark.mark().last_id,
+        locked.as_ref().map_or(0, |(_, mark)| mark.last_id),
+        counted.map_or(0, |ledger| ledger.last_id),
+    ];
+    let ledger = used.into_iter().fold(Ledger::count(&connection)?, Ledger::continued);
     ledger.write(&connection)?;
     connection.execute_batch("COMMIT; PRAGMA synchronous = FULL")?;
     connection.close().map_err(|(_, error)| error)?;
-    let mut mark = CommitMark::open(new)?;
     file.commit_new()?;
     mark.write(Mark { last_id: ledger.last_id, is_suspect: false })
         .map_err(|source| OpenError::CommitMark { path: new.to_owned(), source })?;
-    if let Ok(owner) = fs::metadata(dir) {
-        give_to(new, &owner);
+    let owner = fs::metadata(dir).ok();
+    for path in ["", "-mark"].map(|suffix| beside(new, suffix)) {
+        give_to(&path, owner.as_ref());
     }
     Ok(recovered)
 }
 
-/// Returns how many predictions a database has counted, if that can be read without touching its files:
-/// with a WAL, SQLite would write to them.
-fn counted(database: &Path) -> Option<u64> {
+/// Returns what a database has counted, if that can be read without touching its files and is possible: with a WAL, SQLite
+/// would write to them.
+fn counted(database: &Path) -> Option<Ledger> {
     let is_one_file = fs::metadata(beside(database, "-wal")).map_or(true, |wal| wal.len() == 0);
     let path = database.to_str().filter(|_| is_one_file)?;
     let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let uri = format!("file:{escaped}?immutable=1");
     let connection = Connection::open_with_flags(uri, flags).ok()?;
-    let sql = "SELECT events FROM totals";
-    connection.query_row(sql, [], |row| row.get(0)).ok()
+    Ledger::read_counts(&connection).ok().filter(Ledger::is_plausible)
 }
 
-/// Inserts a row, unless one with its key or id is there. Returns `true` if it did.
-fn insert(connection: &Connection, row: &RawRow) -> rusqlite::Result<bool> {
-    let n_inserted = connection.prepare_cached(INSERT)?.execute(params![
+/// Inserts a row, unless one with its key or id is there. Returns `true` if it did, and `None` if the table cannot hold
+/// such a row: a number that is none is stored as nothing.
+fn insert(connection: &Connection, row: &RawRow) -> rusqlite::Result<Option<bool>> {
+    let inserted = connection.prepare_cached(INSERT)?.execute(params![
         row.id,
         row.station_id,
         row.timestamp_us,
@@ -162,6 +177,10 @@ fn insert(connection: &Connection, row: &RawRow) -> rusqlite::Result<bool> {
         row.evidence,
         row.outside,
         row.baseline,
-    ])?;
-    Ok(n_inserted == 1)
+    ]);
+    match inserted {
+        Ok(n_inserted) => Ok(Some(n_inserted == 1)),
+        Err(error) if code_of(&error) == Some(ErrorCode::ConstraintViolation) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

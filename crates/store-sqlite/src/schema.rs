@@ -7,7 +7,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, ffi};
 use store::{Totals, Trouble};
 
 use crate::commit_mark::Mark;
-use crate::error::{OpenError, trouble_of};
+use crate::error::{OpenError, sqlite_error_of, trouble_of};
+use crate::held_files;
 use crate::limits::{BUSY_TIMEOUT, READER_CACHE_KIB, WAL_BYTES_MAX, WRITER_CACHE_KIB};
 
 /// `IFev` in ASCII, so that `file` and this program know whose database it is.
@@ -196,12 +197,13 @@ pub(crate) fn check_integrity(connection: &Connection, path: &Path) -> Result<()
     if reason == "ok" { Ok(()) } else { Err(OpenError::Corrupt { path: path.to_owned(), reason }) }
 }
 
-/// Opens a database for reading only.
+/// Opens a database for reading only. Even so, SQLite deletes the WAL of an empty file, so that such a pair is refused.
 pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     // Opening a pipe would block forever.
     if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
         return Err(OpenError::NotAFile { path: path.to_owned() });
     }
+    held_files::check_wal(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)
         .map_err(|source| OpenError::sqlite(path, source))?;
@@ -239,7 +241,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    fn is_plausible(&self) -> bool {
+    pub(crate) fn is_plausible(&self) -> bool {
         let Totals { events, anomalies } = self.totals;
         let last_id = u64::try_from(self.last_id).unwrap_or_default();
         anomalies <= events && events <= last_id && self.last_id < i64::MAX / 2
@@ -250,6 +252,17 @@ impl Ledger {
         let sql =
             "SELECT coalesce(max(id), 0), count(*), coalesce(sum(is_anomaly), 0) FROM predictions";
         connection.query_row(sql, [], |row| {
+            Ok(Self {
+                last_id: row.get(0)?,
+                totals: Totals { events: row.get(1)?, anomalies: row.get(2)? },
+                believed_us: None,
+            })
+        })
+    }
+
+    /// Reads what databases of all versions have counted.
+    pub(crate) fn read_counts(connection: &Connection) -> rusqlite::Result<Self> {
+        connection.query_row("SELECT last_id, events, anomalies FROM totals", [], |row| {
             Ok(Self {
                 last_id: row.get(0)?,
                 totals: Totals { events: row.get(1)?, anomalies: row.get(2)? },
@@ -344,8 +357,8 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Op
         transaction.execute_batch(migration).map_err(|source| {
             // A migration is sound SQL, so that the tables are not those that it was written for. All other
             // errors, a lock or a full disk, say nothing of the database.
-            let is_refused =
-                source.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_ERROR);
+            let is_refused = sqlite_error_of(&source)
+                .is_some_and(|error| error.extended_code == ffi::SQLITE_ERROR);
             if is_refused {
                 let reason = format!("its tables are not those of version {step}: {source}");
                 OpenError::Corrupt { path: path.to_owned(), reason }

@@ -10,7 +10,7 @@ use sensor::{Glance, StationId};
 use crate::entry::Entry;
 use crate::error::{KeepError, ReadError};
 use crate::prediction::{Kept, StoredPrediction, Totals};
-use crate::query::{AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery};
+use crate::query::{AnomalyQuery, EventKey, EventQuery, Listed, Neighbours, Station, StationQuery};
 use crate::series::{Bucket, SampleQuery, Sampled, SeriesQuery};
 use crate::sweep::{Sweep, Swept};
 
@@ -92,11 +92,11 @@ pub type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, ReadError>> + Se
 /// [`Store`](crate::Store) with the same names describe the answers.
 pub trait Reader: Send + Sync {
     /// Reads the latest anomalies.
-    fn latest_anomalies(&self, query: AnomalyQuery) -> Reading<'_, Vec<StoredPrediction>>;
+    fn latest_anomalies(&self, query: AnomalyQuery) -> Reading<'_, Listed<StoredPrediction>>;
     /// Reads predictions by station and time.
-    fn events(&self, query: EventQuery) -> Reading<'_, Vec<StoredPrediction>>;
+    fn events(&self, query: EventQuery) -> Reading<'_, Listed<StoredPrediction>>;
     /// Reads stations.
-    fn stations(&self, query: StationQuery) -> Reading<'_, Vec<Station>>;
+    fn stations(&self, query: StationQuery) -> Reading<'_, Listed<Station>>;
     /// Reads one anomaly.
     fn anomaly(&self, id: i64) -> Reading<'_, Option<StoredPrediction>>;
     /// Reads the predictions around an event.

@@ -12,9 +12,9 @@ use std::sync::{Arc, mpsc};
 use sensor::{Attribution, Baseline, Direction, Evidence, Excess, Prediction, StationId};
 
 use crate::{
-    AnomalyQuery, Bucket, CommitReport, EventKey, EventQuery, Extent, Kept, NewPrediction,
-    Observer, SampleQuery, SeriesQuery, StationQuery, Store, StoredPrediction, Sweep, Totals,
-    Writer,
+    AnomalyQuery, Bucket, CommitReport, EventKey, EventQuery, Extent, Kept, LIST_BYTES_MAX,
+    NewPrediction, Observer, SampleQuery, SeriesQuery, StationQuery, Store, StoredPrediction,
+    Sweep, Totals, Writer,
 };
 
 /// A database under test.
@@ -50,6 +50,7 @@ cases! {
     numbers_rise_in_the_order_of_arrival_across_restarts,
     events_are_listed_by_station_and_filtered,
     pages_of_events_follow_each_other_without_a_gap,
+    lists_of_large_predictions_end_early_and_continue,
     stations_are_listed_with_their_latest_event_and_anomaly,
     neighbours_of_an_event_belong_to_its_station,
     glances_are_the_last_predictions_of_each_station,
@@ -146,7 +147,7 @@ async fn predictions_are_read_back_to_the_bit_after_a_restart(database: &dyn Dat
     writer.join().unwrap();
 
     let (store, _writer) = open(database);
-    let stored = store.latest_anomalies(newest(10)).await.unwrap();
+    let stored = store.latest_anomalies(newest(10)).await.unwrap().entries;
     assert_eq!(stored.len(), 1);
     assert_eq!(stored[0].prediction, new.prediction);
     assert_eq!(store.check().await, Ok(Totals { events: 2, anomalies: 1 }));
@@ -181,12 +182,18 @@ async fn a_repeated_event_is_recognised_by_a_model_with_other_features(database:
         store.keep(&new).await
     };
     let temperature = first.prediction.features.get("temperature_c").unwrap().unwrap();
-    let duplicate = Ok(Kept::Duplicate(first.prediction.clone()));
-    assert_eq!(with_features(&[("temperature_c", temperature)]).await, duplicate);
+    let duplicate = |prediction| Ok(Kept::Duplicate(prediction));
     assert_eq!(
         with_features(&[("sound_db", 66.0), ("temperature_c", temperature)]).await,
-        duplicate
+        duplicate(first.prediction.clone())
     );
+    // Of a model with fewer features, the answer is no wider than others.
+    let narrow = Prediction {
+        features: [("temperature_c", Some(temperature))].into_iter().collect(),
+        outside: Vec::new(),
+        ..first.prediction.clone()
+    };
+    assert_eq!(with_features(&[("temperature_c", temperature)]).await, duplicate(narrow));
     assert_eq!(with_features(&[("temperature_c", temperature + 1.0)]).await, Ok(Kept::Conflict));
     assert_eq!(with_features(&[("sound_db", 66.0)]).await, Ok(Kept::Conflict));
 }
@@ -218,11 +225,11 @@ async fn anomalies_are_listed_latest_first_and_filtered(database: &dyn Database)
     for sequence in 0..20 {
         store.keep(&new_prediction(sequence, sequence % 4 < 2)).await.unwrap();
     }
-    let read = async |query| sequences(&store.latest_anomalies(query).await.unwrap());
+    let read = async |query| sequences(&store.latest_anomalies(query).await.unwrap().entries);
     assert_eq!(read(newest(3)).await, [17, 16, 13]);
     assert_eq!(read(newest(1_000)).await.len(), 10);
 
-    let third = store.latest_anomalies(newest(3)).await.unwrap()[2].id;
+    let third = store.latest_anomalies(newest(3)).await.unwrap().entries[2].id;
     assert_eq!(read(AnomalyQuery { before_id: Some(third), ..newest(3) }).await, [12, 9, 8]);
     let station_id = Some(station(1));
     assert_eq!(read(AnomalyQuery { station_id, ..newest(3) }).await, [17, 13, 9]);
@@ -246,14 +253,14 @@ async fn numbers_rise_in_the_order_of_arrival_across_restarts(database: &dyn Dat
         writer.join().unwrap();
     }
     let (store, _writer) = open(database);
-    let found = store.latest_anomalies(newest(10)).await.unwrap();
+    let found = store.latest_anomalies(newest(10)).await.unwrap().entries;
     let ids: Vec<_> = found.iter().map(|stored| (stored.id, stored.prediction.sequence)).collect();
     assert_eq!(ids, [(3, 2), (2, 1), (1, 0)]);
 }
 
 async fn events_are_listed_by_station_and_filtered(database: &dyn Database) {
     let (store, _writer) = twenty_events(database).await;
-    let read = async |query| sequences(&store.events(query).await.unwrap());
+    let read = async |query| sequences(&store.events(query).await.unwrap().entries);
     let of_station = |number| EventQuery { station_id: Some(station(number)), ..all(100) };
     assert_eq!(read(of_station(1)).await, [19, 17, 15, 13, 11, 9, 7, 5, 3, 1]);
     assert_eq!(read(EventQuery { limit: 3, ..of_station(0) }).await, [18, 16, 14]);
@@ -266,7 +273,7 @@ async fn events_are_listed_by_station_and_filtered(database: &dyn Database) {
 
 async fn pages_of_events_follow_each_other_without_a_gap(database: &dyn Database) {
     let (store, _writer) = twenty_events(database).await;
-    let whole = store.events(all(100)).await.unwrap();
+    let whole = store.events(all(100)).await.unwrap().entries;
     assert_eq!(whole.len(), 20);
     let mut paged: Vec<StoredPrediction> = Vec::new();
     loop {
@@ -275,7 +282,7 @@ async fn pages_of_events_follow_each_other_without_a_gap(database: &dyn Database
             timestamp_us: last.prediction.timestamp_us,
             sequence: last.prediction.sequence,
         });
-        let page = store.events(EventQuery { after, ..all(3) }).await.unwrap();
+        let page = store.events(EventQuery { after, ..all(3) }).await.unwrap().entries;
         if page.is_empty() {
             break;
         }
@@ -284,9 +291,49 @@ async fn pages_of_events_follow_each_other_without_a_gap(database: &dyn Database
     assert_eq!(paged, whole);
 }
 
+/// Makes a prediction of a model with many features.
+fn wide_prediction(sequence: u64, n_features: usize) -> NewPrediction {
+    let mut new = new_prediction(sequence, true);
+    let attribution = new.prediction.attributions[0].clone();
+    let names = (0..n_features).map(|index| format!("{}_{index}", "feature".repeat(10)));
+    let named =
+        names.map(|name| Attribution { feature: name.as_str().into(), ..attribution.clone() });
+    new.prediction.attributions.extend(named);
+    let values = new.prediction.attributions.iter();
+    let values = values.map(|pushed| (&*pushed.feature, pushed.value));
+    new.prediction.features = values.collect();
+    new
+}
+
+async fn lists_of_large_predictions_end_early_and_continue(database: &dyn Database) {
+    const N_EVENTS: u64 = 60;
+    let (store, _writer) = open(database);
+    for sequence in 0..N_EVENTS {
+        store.keep(&wide_prediction(sequence, 1_000)).await.unwrap();
+    }
+    let (mut found, mut before_id) = (Vec::new(), None);
+    loop {
+        let page = store.latest_anomalies(AnomalyQuery { before_id, ..newest(100) }).await.unwrap();
+        let n_bytes: usize = page.entries.iter().map(StoredPrediction::size).sum();
+        assert!(n_bytes <= LIST_BYTES_MAX, "{n_bytes}");
+        found.extend(sequences(&page.entries));
+        before_id = page.entries.last().map(|last| last.id);
+        if !page.has_more {
+            break;
+        }
+        assert!(!page.entries.is_empty() && found.len() < N_EVENTS as usize, "{found:?}");
+    }
+    assert_eq!(found, (0..N_EVENTS).rev().collect::<Vec<_>>());
+
+    let page = store.events(all(100)).await.unwrap();
+    assert!(page.has_more && !page.entries.is_empty() && page.entries.len() < 60);
+    let exact = store.latest_anomalies(newest(10)).await.unwrap();
+    assert!(exact.has_more && exact.entries.len() == 10);
+}
+
 async fn stations_are_listed_with_their_latest_event_and_anomaly(database: &dyn Database) {
     let (store, _writer) = twenty_events(database).await;
-    let found = store.stations(StationQuery { limit: 10, after: None }).await.unwrap();
+    let found = store.stations(StationQuery { limit: 10, after: None }).await.unwrap().entries;
     let latest: Vec<_> = found
         .iter()
         .map(|found| {
@@ -296,7 +343,7 @@ async fn stations_are_listed_with_their_latest_event_and_anomaly(database: &dyn 
         .collect();
     assert_eq!(latest, [("station_0", 18, Some(10)), ("station_1", 19, Some(15))]);
     let after = Some(station(0));
-    let rest = store.stations(StationQuery { limit: 10, after }).await.unwrap();
+    let rest = store.stations(StationQuery { limit: 10, after }).await.unwrap().entries;
     assert_eq!(rest.len(), 1);
 }
 
@@ -377,7 +424,7 @@ async fn old_predictions_are_deleted_and_anomalies_kept_as_long_as_asked(databas
     let later_us = received_us + 1;
     assert_eq!(sweep(&store, later_us, None).await, 16);
     assert_eq!(store.totals(), Totals { events: 4, anomalies: 4 });
-    assert_eq!(sequences(&store.events(all(100)).await.unwrap()), [10, 0, 15, 5]);
+    assert_eq!(sequences(&store.events(all(100)).await.unwrap().entries), [10, 0, 15, 5]);
     assert_eq!(sweep(&store, later_us, Some(later_us)).await, 4);
     assert_eq!(store.totals(), Totals::default());
 }

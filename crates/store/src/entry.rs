@@ -70,6 +70,20 @@ impl Entry {
         knows_others && !shared.is_empty() && shared.iter().all(|(now, before)| now == before)
     }
 
+    /// Reduces an earlier prediction of this event to the features that it has now: that of a model with many more
+    /// would not fit the memory that is set aside for its answer.
+    pub fn reduced(&self, earlier: Prediction) -> Prediction {
+        let now = &self.new.prediction.features;
+        if earlier.features.len() <= now.len() {
+            return earlier;
+        }
+        let Prediction { features, mut attributions, mut outside, .. } = earlier;
+        attributions.retain(|pushed| now.get(&pushed.feature).is_some());
+        outside.retain(|excess| now.get(&excess.feature).is_some());
+        let features = features.iter().filter(|(name, _)| now.get(name).is_some()).collect();
+        Prediction { features, attributions, outside, ..earlier }
+    }
+
     pub(crate) fn arrival(&self) -> Arrival {
         let NewPrediction { prediction, received_us, .. } = &*self.new;
         Arrival {

@@ -33,8 +33,11 @@ mod writer;
 pub use backend::{Backend, Failure, Reader, Readers, Reading};
 pub use entry::{Entry, RowContent, RowHash};
 pub use error::{KeepError, ReadError, Trouble};
+pub use limits::LIST_BYTES_MAX;
 pub use prediction::{CommitReport, Kept, NewPrediction, Observer, StoredPrediction, Totals};
-pub use query::{AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery};
+pub use query::{
+    AnomalyQuery, EventKey, EventQuery, Listed, Listing, Neighbours, Station, StationQuery,
+};
 pub use series::{Bucket, Extent, SampleQuery, Sampled, SeriesQuery};
 pub use store::Store;
 pub use sweep::{Place, Sweep, Swept};

@@ -8,6 +8,8 @@ pub(crate) const QUEUE_KIB_MAX: u32 = 32 * 1024;
 pub(crate) const BATCH_LEN_MAX: usize = 1_024;
 /// Bytes of one transaction.
 pub(crate) const TRANSACTION_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a list of predictions: with many features, it ends earlier than asked for.
+pub const LIST_BYTES_MAX: usize = 8 << 20;
 /// The longest time that anyone waits for a commit.
 pub(crate) const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A transaction that takes longer counts as stalled.

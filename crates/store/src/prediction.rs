@@ -39,6 +39,17 @@ pub struct StoredPrediction {
     pub received_us: i64,
 }
 
+impl StoredPrediction {
+    /// Returns the approximate number of bytes that it takes in memory, and as JSON.
+    pub fn size(&self) -> usize {
+        let Prediction { features, attributions, outside, .. } = &self.prediction;
+        let features = features.iter().map(|(name, _)| name.len() + 32);
+        let attributions = attributions.iter().map(|pushed| pushed.feature.len() + 112);
+        let outside = outside.iter().map(|excess| excess.feature.len() + 64);
+        512 + features.chain(attributions).chain(outside).sum::<usize>()
+    }
+}
+
 /// Counts of stored predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {

@@ -2,6 +2,7 @@
 
 use sensor::StationId;
 
+use crate::limits::LIST_BYTES_MAX;
 use crate::prediction::StoredPrediction;
 
 /// Selects anomalies, the last to arrive first.
@@ -64,6 +65,53 @@ pub struct Station {
     pub latest: StoredPrediction,
     /// The anomaly that arrived last, if there is any.
     pub latest_anomaly: Option<StoredPrediction>,
+}
+
+/// A part of a list: as many entries as were asked for, or as fit into [`LIST_BYTES_MAX`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed<T> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// `true` if the list continues after the last of them.
+    pub has_more: bool,
+}
+
+/// A [`Listed`] while a backend fills it.
+#[derive(Debug)]
+pub struct Listing<T> {
+    listed: Listed<T>,
+    limit: usize,
+    n_bytes: usize,
+}
+
+impl<T> Listing<T> {
+    /// Begins a list of up to `limit` entries.
+    pub fn new(limit: u32) -> Self {
+        let listed = Listed { entries: Vec::new(), has_more: false };
+        Self { listed, limit: limit as usize, n_bytes: 0 }
+    }
+
+    /// Returns how many more entries to read: one more than fit tells whether there are more.
+    pub fn n_wanted(&self) -> usize {
+        if self.listed.has_more { 0 } else { self.limit + 1 - self.listed.entries.len() }
+    }
+
+    /// Adds an entry of about `n_bytes`, or notes that there are more than fit. Returns `true` if it was added.
+    pub fn add(&mut self, entry: T, n_bytes: usize) -> bool {
+        let entries = &mut self.listed.entries;
+        let is_too_large = !entries.is_empty() && self.n_bytes + n_bytes > LIST_BYTES_MAX;
+        self.listed.has_more |= entries.len() == self.limit || is_too_large;
+        if !self.listed.has_more {
+            entries.push(entry);
+            self.n_bytes += n_bytes;
+        }
+        !self.listed.has_more
+    }
+
+    /// Returns the list.
+    pub fn end(self) -> Listed<T> {
+        self.listed
+    }
 }
 
 /// The predictions around one of a station, by the time of measuring.

@@ -13,7 +13,7 @@ use crate::error::{KeepError, ReadError, Trouble};
 use crate::health::Health;
 use crate::limits::{self, COMMIT_TIMEOUT, STALLED_AFTER};
 use crate::prediction::{Kept, NewPrediction, Observer, StoredPrediction, Totals};
-use crate::query::{AnomalyQuery, EventKey, EventQuery, Neighbours, Station, StationQuery};
+use crate::query::{AnomalyQuery, EventKey, EventQuery, Listed, Neighbours, Station, StationQuery};
 use crate::series::{Bucket, SampleQuery, Sampled, SeriesQuery};
 use crate::sweep::{Sweep, Swept};
 use crate::writer::{Batcher, Job, KeepJob, Writer};
@@ -139,7 +139,7 @@ impl Store {
     pub async fn latest_anomalies(
         &self,
         query: AnomalyQuery,
-    ) -> Result<Vec<StoredPrediction>, ReadError> {
+    ) -> Result<Listed<StoredPrediction>, ReadError> {
         self.reader.latest_anomalies(query).await
     }
 
@@ -149,7 +149,7 @@ impl Store {
     /// # Errors
     ///
     /// Fails when the database cannot be read, or not in time.
-    pub async fn events(&self, query: EventQuery) -> Result<Vec<StoredPrediction>, ReadError> {
+    pub async fn events(&self, query: EventQuery) -> Result<Listed<StoredPrediction>, ReadError> {
         self.reader.events(query).await
     }
 
@@ -158,7 +158,7 @@ impl Store {
     /// # Errors
     ///
     /// Fails when the database cannot be read, or not in time.
-    pub async fn stations(&self, query: StationQuery) -> Result<Vec<Station>, ReadError> {
+    pub async fn stations(&self, query: StationQuery) -> Result<Listed<Station>, ReadError> {
         self.reader.stations(query).await
     }
 

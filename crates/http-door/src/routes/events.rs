@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use store::{EventKey, EventQuery};
+use store::{EventKey, EventQuery, Listed};
 use wire::{EventsBody, PredictionBody, ProblemBody, StationName};
 
 use crate::api::Api;
@@ -50,13 +50,10 @@ pub(crate) async fn events(
         query.refuse("cursor", QueryFaultKind::Cursor);
     }
     query.finish()?;
-    let limit = api.list_len(limit);
 
-    // One more than asked for tells whether there are more.
-    let wanted = EventQuery { limit: limit + 1, station_id, since_us, until_us, is_anomaly, after };
-    let mut found =
+    let wanted = EventQuery { limit, station_id, since_us, until_us, is_anomaly, after };
+    let Listed { entries: found, has_more } =
         api.read(client, move |store| async move { store.events(wanted).await }).await?;
-    let has_more = query::cut(&mut found, limit);
     let next = found.last().filter(|_| has_more).map(|last| {
         query::cursor_text(&EventKey {
             station_id: last.prediction.station_id.clone(),

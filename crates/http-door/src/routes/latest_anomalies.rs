@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use store::AnomalyQuery;
+use store::{AnomalyQuery, Listed};
 use wire::{AnomaliesBody, PredictionBody, StationName};
 
 use crate::api::Api;
@@ -40,13 +40,10 @@ pub(crate) async fn latest_anomalies(
     let since_us = query.take("since", query::time);
     let before_id = query.take("before", query::integer);
     query.finish()?;
-    let limit = api.list_len(limit);
 
-    // One more than asked for tells whether there are more.
-    let wanted = AnomalyQuery { limit: limit + 1, station_id, since_us, before_id };
-    let mut found =
+    let wanted = AnomalyQuery { limit, station_id, since_us, before_id };
+    let Listed { entries: found, has_more } =
         api.read(client, move |store| async move { store.latest_anomalies(wanted).await }).await?;
-    let has_more = query::cut(&mut found, limit);
     let next = found.last().map(|last| last.id).filter(|_| has_more);
     let anomalies = found.iter().map(|stored| PredictionBody::listed(&stored.prediction)).collect();
     Ok(JsonLine(AnomaliesBody { anomalies, next }).into_response())

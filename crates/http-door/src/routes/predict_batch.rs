@@ -208,7 +208,7 @@ impl Batch {
 
 /// Returns the largest size of the answer to an event, in bytes: a prediction with an attribution and an
 /// excess for each feature, or a refusal with all listed faults.
-pub(crate) fn answer_len_max(schema: &FeatureSchema) -> usize {
+fn answer_len_max(schema: &FeatureSchema) -> usize {
     const HEAD_LEN: usize = 512;
     const ATTRIBUTION_LEN: usize = 120;
     const EXCESS_LEN: usize = 64;

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use store::StationQuery;
+use store::{Listed, StationQuery};
 use wire::{PredictionBody, StationBody, StationName, StationsBody};
 
 use crate::api::Api;
@@ -36,15 +36,12 @@ pub(crate) async fn stations(
         query.take("limit", |text| query::limit(text, LIST_LEN_MAX)).unwrap_or(LIMIT_DEFAULT);
     let after = query.take("after", query::station_id);
     query.finish()?;
-    let limit = api.list_len(limit);
 
-    // One more than asked for tells whether there are more.
-    let mut found = api
-        .read(client, move |store| async move {
-            store.stations(StationQuery { limit: limit + 1, after }).await
+    let Listed { entries: found, has_more } =
+        api.read(client, move |store| async move {
+            store.stations(StationQuery { limit, after }).await
         })
         .await?;
-    let has_more = query::cut(&mut found, limit);
     let next = found.last().filter(|_| has_more).map(|last| last.station_id.as_str());
     let stations = found
         .iter()

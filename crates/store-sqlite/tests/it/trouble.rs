@@ -88,7 +88,7 @@ async fn a_damaged_row_is_left_out_of_lists() {
     let test = three_events().await;
     let connection = rusqlite::Connection::open(test.path()).unwrap();
     connection.execute_batch("UPDATE predictions SET features = '[7' WHERE sequence = 2").unwrap();
-    assert_eq!(test.store.latest_anomalies(newest(10)).await.unwrap().len(), 2);
+    assert_eq!(test.store.latest_anomalies(newest(10)).await.unwrap().entries.len(), 2);
 }
 
 /// Seen to fail without the mark.
@@ -108,7 +108,7 @@ async fn a_start_that_finds_a_loss_logs_an_error() {
     assert!(log.contains("first_missing_id=1") && log.contains("last_missing_id=3"), "{log}");
     // Their numbers are not given to others.
     store.keep(&new_prediction(9, true)).await.unwrap();
-    assert_eq!(store.latest_anomalies(newest(1)).await.unwrap()[0].id, 4);
+    assert_eq!(store.latest_anomalies(newest(1)).await.unwrap().entries[0].id, 4);
     drop(store);
     writer.join().unwrap();
     let (_opened, log) = logged(|| open(&path).unwrap());
@@ -219,7 +219,7 @@ async fn a_backup_made_in_use_is_restored_without_a_reported_loss() {
     assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
     assert_eq!(store.totals(), Totals { events: 3, anomalies: 3 });
     store.keep(&new_prediction(9, true)).await.unwrap();
-    assert_eq!(store.latest_anomalies(newest(1)).await.unwrap()[0].id, 6);
+    assert_eq!(store.latest_anomalies(newest(1)).await.unwrap().entries[0].id, 6);
     drop(store);
     writer.join().unwrap();
     assert_eq!(verify(&path, |_| ()).unwrap().n_problems, 0);
@@ -323,7 +323,7 @@ async fn a_killed_database_is_kept_whole_and_its_ids_are_not_given_again() {
     assert_eq!(verify(&restored.previous.unwrap(), |_| ()).unwrap().n_predictions, 9);
     let (store, _writer) = open(&killed).unwrap();
     store.keep(&new_prediction(20, true)).await.unwrap();
-    assert_eq!(store.latest_anomalies(newest(1)).await.unwrap()[0].id, 10);
+    assert_eq!(store.latest_anomalies(newest(1)).await.unwrap().entries[0].id, 10);
 }
 
 /// Seen to fail with a count that is read from the totals.
