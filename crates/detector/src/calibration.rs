@@ -17,6 +17,16 @@ impl Default for AlarmRule {
 }
 
 impl AlarmRule {
+    /// Reads a false-alarm rate as programs take it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the text is no number between 0 and 1.
+    pub fn parse_rate(text: &str) -> Result<f64, String> {
+        let rate = text.parse().ok().filter(|rate| Self::FalseAlarmRate(*rate).is_valid());
+        rate.ok_or_else(|| String::from("must be a number between 0 and 1, such as 0.01"))
+    }
+
     /// Returns the share of events that are to be called anomalous.
     pub fn share(self) -> f64 {
         match self {

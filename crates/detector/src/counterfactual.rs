@@ -28,6 +28,8 @@ pub struct Change {
 
 /// More changes explain nothing.
 const CHANGES_MAX: usize = 4;
+/// Multiplications of one judgement beyond which nothing is searched: a search takes hundreds of judgements.
+const WORK_MAX: usize = 500_000;
 /// Halvings of the step between a normal value and one that is not.
 const N_HALVINGS: u32 = 12;
 
@@ -38,13 +40,16 @@ impl Detector {
     /// the training has never seen are changed in any case, and then those that pushed the score most:
     /// one alone where that is enough, otherwise several. Only values within what the training has
     /// seen are considered. `None` when nothing was found, when too much would have to change to
-    /// explain anything, and when the metadata does not say how the values of the training were
+    /// explain anything, when many of hundreds of values are missing, so that a search would take seconds, and when the metadata does not say how the values of the training were
     /// distributed.
     ///
     /// # Panics
     ///
     /// Panics when there are not as many values as features.
     pub fn counterfactual(&self, station: &str, values: &[f64]) -> Option<Counterfactual> {
+        if self.work_of(values) > WORK_MAX {
+            return None;
+        }
         let search = Search {
             detector: self,
             baseline: self.baseline_of(station),

@@ -440,9 +440,20 @@ impl Detector {
         normalised(self.parts.baselines.as_ref(), events, values)
     }
 
+    /// Returns the approximate number of multiplications that judging a row takes. They are many where many of hundreds of
+    /// values are missing, since those are integrated out.
+    pub fn work_of(&self, values: &[f64]) -> usize {
+        /// Those of the forest.
+        const OF_FOREST: usize = 2_000;
+        let n_related = self.parts.judge.as_ref().map_or(0, Judge::n_related);
+        let n_missing = values.iter().filter(|value| value.is_nan()).count().min(n_related);
+        let n_given = n_related - n_missing;
+        OF_FOREST + n_related * n_related + n_missing * n_missing * (n_given + n_missing / 3)
+    }
+
     /// Returns `true` if values are compared with each other; of more than 512 features that vary they are not.
     pub fn relates_values(&self) -> bool {
-        self.parts.judge.as_ref().is_some_and(Judge::relates_values)
+        self.parts.judge.as_ref().is_some_and(|judge| judge.n_related() > 0)
     }
 
     /// Returns the forest.

@@ -209,9 +209,9 @@ impl Judge {
         Some((beyond / (highest - lowest)).clamp(-f64::MAX, f64::MAX))
     }
 
-    /// Returns `true` if values are compared with each other.
-    pub(crate) fn relates_values(&self) -> bool {
-        !self.relation.is_empty()
+    /// Returns the number of features whose values are compared with each other.
+    pub(crate) fn n_related(&self) -> usize {
+        self.relation.n_related()
     }
 
     /// Returns `true` if a value is rarer upwards than downwards.

@@ -161,7 +161,7 @@ impl Detector {
 }
 
 /// Reads a file of up to `len_max` bytes; `None` when there is none. Of one that does not begin with
-/// `kind`, no more than its first bytes are read.
+/// `kind`, no more than its first bytes are read, and of others a byte more than their header says.
 fn read(path: &Path, len_max: u64, kind: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
     let file = match fs::metadata(path) {
         Ok(file) => file,
@@ -183,8 +183,13 @@ fn read_bounded(path: &Path, len_max: u64, kind: &[u8]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     (&file).take(kind.len() as u64).read_to_end(&mut bytes)?;
     if bytes == kind {
-        // It may have grown meanwhile.
-        (&file).take(len_max - bytes.len() as u64).read_to_end(&mut bytes)?;
+        if !kind.is_empty() {
+            (&file).take((envelope::HEADER_LEN - kind.len()) as u64).read_to_end(&mut bytes)?;
+        }
+        let told = envelope::expected_len(&bytes).filter(|_| !kind.is_empty());
+        // One more, so that what follows is noticed. It may have grown meanwhile.
+        let len_max = told.map_or(len_max, |told| len_max.min(told.saturating_add(1)));
+        (&file).take(len_max.saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }
@@ -192,4 +197,22 @@ fn read_bounded(path: &Path, len_max: u64, kind: &[u8]) -> io::Result<Vec<u8>> {
 /// Returns the name of a file without its folder.
 fn name(path: &Path) -> std::path::Display<'_> {
     Path::new(path.file_name().unwrap_or(OsStr::new(""))).display()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seen to fail where files were read to their end before their length was compared with their header.
+    #[test]
+    fn no_more_of_an_artefact_is_read_than_its_header_says() {
+        let mut bytes = envelope::seal(DETECTOR_KIND, 2, &vec![7_u8; 100]);
+        let len = bytes.len();
+        bytes.resize(1_000_000, 0);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &bytes).unwrap();
+        let read = read_bounded(file.path(), ARTEFACT_LEN_MAX, &DETECTOR_KIND).unwrap();
+        assert_eq!(read.len(), len + 1);
+        assert_eq!(read_bounded(file.path(), META_LEN_MAX, &[]).unwrap().len(), 1_000_000);
+    }
 }

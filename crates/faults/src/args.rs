@@ -46,6 +46,8 @@ pub enum Fault {
     Diskfull,
     /// Asks for large answers, on many connections that do not read them: memory stays bounded
     Answers,
+    /// Asks for pages of a large floor on many connections: memory stays bounded, and events are stored
+    Pages,
     /// Takes its log away, fills it or leaves it unread: events are stored all the same
     Log,
     /// Stops it under load: it answers what it began, loses nothing, and keeps others away
@@ -103,6 +105,7 @@ impl Fault {
             Self::Diskfull,
             Self::Log,
             Self::Answers,
+            Self::Pages,
             Self::Sigterm { loops: few(50, 5) },
             Self::Reload { loops: few(100, 20) },
             Self::Model { mutations: few(10_000, 1_000) },
@@ -121,6 +124,7 @@ impl Fault {
             Self::Diskfull => "diskfull",
             Self::Log => "log",
             Self::Answers => "answers",
+            Self::Pages => "pages",
             Self::Sigterm { .. } => "sigterm",
             Self::Reload { .. } => "reload",
             Self::Model { .. } => "model",

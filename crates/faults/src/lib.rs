@@ -20,6 +20,7 @@ mod log;
 mod model;
 mod nthfail;
 mod open_files;
+mod pages;
 mod powercut;
 mod race;
 mod record;
@@ -92,6 +93,7 @@ fn cause(fault: &Fault, stage: &Stage) -> anyhow::Result<Verdict> {
         Fault::Race { rounds } => race::cause(stage, rounds),
         Fault::Log => log::cause(stage),
         Fault::Answers => answers::cause(stage),
+        Fault::Pages => pages::cause(stage),
         Fault::Slowloris { connections } => slowloris::cause(stage, connections),
         Fault::Chaos { schedules } => chaos::cause(stage, schedules),
         Fault::All { .. } => unreachable!("it was taken apart"),

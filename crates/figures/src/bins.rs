@@ -15,7 +15,13 @@ impl Bins {
     /// Panics when there is no bin.
     pub fn new(low: f64, high: f64, n: u32) -> Self {
         assert!(n > 0, "there is a bin");
-        let high = if high > low { high } else { low + f64::max(low.abs() * 1e-3, 1.0) };
+        let (low, high) = if high > low {
+            (low, high)
+        } else {
+            let room = f64::max(low.abs() * 1e-3, 1.0);
+            let high = (low + room).min(f64::MAX);
+            (low.min(high - room), high)
+        };
         let edge = |index: u32| {
             let share = f64::from(index) / f64::from(n);
             // Not by the difference of the ends, which may be too large to be a number.
@@ -63,7 +69,9 @@ mod tests {
 
     #[test]
     fn bins_have_room_and_ends_whatever_the_numbers() {
-        for (low, high) in [(5.0, 5.0), (-1e300, -1e300), (f64::MIN, f64::MAX), (0.0, 0.0)] {
+        for (low, high) in
+            [(5.0, 5.0), (-1e300, -1e300), (f64::MAX, f64::MAX), (f64::MIN, f64::MAX), (0.0, 0.0)]
+        {
             let bins = Bins::new(low, high, 3);
             assert!(bins.edges().is_sorted_by(|a, b| a < b), "{bins:?}");
             assert!(bins.edges().iter().all(|edge| edge.is_finite()), "{bins:?}");

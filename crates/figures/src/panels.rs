@@ -127,8 +127,10 @@ impl Panels<'_> {
             drawing.write(LEFT + 8.0, top + PANEL / 2.0, "note", "no values");
             return;
         }
-        let room = (high - low) * 0.06;
-        let y = Scale::new(low - room, high + room, (bottom, top));
+        // Not by the difference of the ends, which may be too large to be a number.
+        let room = high * 0.06 - low * 0.06;
+        let [low, high] = [low - room, high + room].map(|end| end.clamp(-f64::MAX, f64::MAX));
+        let y = Scale::new(low, high, (bottom, top));
         let place = |time_us: i64, value: f64| (x.place(self.seconds(time_us)), y.place(value));
         if let Some((low, high)) = panel.band {
             let (high, low) = (y.place(high), y.place(low));
@@ -199,6 +201,33 @@ fn time_text(time_us: i64, step_us: i64, has_years: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Seen to fail with the difference of the ends: it is no number.
+    #[test]
+    fn the_largest_numbers_have_a_place() {
+        let point = |second: i64, value| {
+            Some(Point { time_us: second * 1_000_000, min: value, max: value })
+        };
+        for most in [1.7e308, f64::MAX] {
+            let panel = Panel {
+                name: String::from("heat"),
+                points: vec![point(0, -most), point(1, most)],
+                band: Some((-most, most)),
+                thresholds: Vec::new(),
+                markers: vec![Marker { time_us: 1_000_000, value: most }],
+            };
+            let panels = [panel];
+            let drawn = Panels {
+                title: "all",
+                since_us: 0,
+                until_us: 2_000_000,
+                panels: &panels,
+                marks: &[],
+            };
+            let svg = drawn.svg();
+            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        }
+    }
 
     #[test]
     fn a_missing_value_interrupts_the_line() {

@@ -86,7 +86,8 @@ impl Scale {
             return Self { from, to, ends };
         }
         let room = if from == 0.0 { 1.0 } else { from.abs() * 0.05 };
-        Self { from: from - room, to: from + room, ends }
+        let [from, to] = [from - room, from + room].map(|end| end.clamp(-f64::MAX, f64::MAX));
+        Self { from, to, ends }
     }
 
     /// Returns the place of a number.

@@ -4,13 +4,14 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use pipeline::{Pipeline, Shutdown, Turns};
+use pipeline::{ClientShare, Pipeline, Shutdown, Turns};
 use prometheus_client::registry::Registry;
 use store::{ReadError, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answers::Answers;
 use crate::hosts::Hosts;
-use crate::limits::{BODIES_KIB_MAX, READ_TURN_TIMEOUT, STREAMS_MAX};
+use crate::limits::{BODIES_KIB_MAX, PAGES_MAX, READ_TURN_TIMEOUT, STREAMS_MAX};
 use crate::metrics::Metrics;
 use crate::routes::ModelText;
 use crate::shares::{Budget, Client, Shares};
@@ -39,6 +40,12 @@ pub struct Shared {
     reads: Shares,
     /// Turns to work that takes a processor.
     turns: Shares,
+    /// Places in the queue of the writer.
+    places: Shares,
+    n_places: u32,
+    /// Turns to pages: one for each client at a time, and some for all.
+    page_turns: Shares,
+    pages: Arc<Semaphore>,
     /// Places for clients that watch.
     pub(crate) streams: Budget,
     /// Ends the streams, which would not end otherwise.
@@ -55,6 +62,9 @@ impl Api {
         shutdown: Shutdown,
     ) -> Self {
         let metrics = Arc::new(Metrics::register(&mut registry));
+        // Three quarters, as of everything that clients share.
+        let n_places = (pipeline.store.queue_len_max() / 4 * 3).max(1);
+        let n_places = u32::try_from(n_places).unwrap_or(u32::MAX);
         Self(Arc::new(Shared {
             pipeline,
             registry,
@@ -65,6 +75,10 @@ impl Api {
             model_text: ModelText::default(),
             reads: Shares::new(1),
             turns: Shares::new(Turns::number()),
+            places: Shares::new(n_places as usize),
+            n_places,
+            page_turns: Shares::new(1),
+            pages: Arc::new(Semaphore::new(PAGES_MAX)),
             streams: Budget::new(STREAMS_MAX),
             shutdown,
         }))
@@ -94,6 +108,32 @@ impl Api {
     /// Returns the turns of a client to work that takes a processor.
     pub(crate) fn turns(&self, client: Client) -> Turns {
         Turns::of(self.turns.of(client))
+    }
+
+    /// Returns the parts of the pipeline that a client may have.
+    pub(crate) fn share(&self, client: Client) -> ClientShare {
+        ClientShare {
+            turns: self.turns(client),
+            places: self.places.of(client),
+            n_places: self.n_places,
+        }
+    }
+
+    /// Waits until a page may be made for a client. Each page holds a snapshot of all stations and what it reads.
+    ///
+    /// # Errors
+    ///
+    /// Fails when other pages of the client, or of all, take too long.
+    pub(crate) async fn page_turn(
+        &self,
+        client: Client,
+    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), ReadError> {
+        let turn = async {
+            let of_client = self.page_turns.take(client).await;
+            let of_all = Arc::clone(&self.pages).acquire_owned().await;
+            (of_client, of_all.expect("it is never closed"))
+        };
+        tokio::time::timeout(READ_TURN_TIMEOUT, turn).await.map_err(|_| ReadError::Busy)
     }
 
     /// Returns the metrics of this room.

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use wire::ProblemBody;
 
 use crate::api::Api;
-use crate::api_error::{Problem, take_problem};
+use crate::api_error::{ApiError, Problem, take_problem};
 use crate::framing;
 use crate::limits::IDLE_TIMEOUT_TOLD_S;
 use crate::shares::Client;
@@ -42,6 +42,23 @@ pub type PageOfRefusal = fn(&Asked, &ProblemBody) -> Option<Response>;
 /// makes of it, or a problem document.
 pub fn guarded(router: Router, api: Api, page_of_refusal: PageOfRefusal) -> Router {
     router.layer(from_fn_with_state(Gate { api, page_of_refusal }, pass))
+}
+
+/// Lets pages be made one at a time for each client, and some at a time for all.
+pub fn in_turn(pages: Router, api: Api) -> Router {
+    pages.layer(from_fn_with_state(api, wait_for_turn))
+}
+
+async fn wait_for_turn(
+    State(api): State<Api>,
+    client: Client,
+    request: Request,
+    next: Next,
+) -> Response {
+    match api.page_turn(client).await {
+        Ok(_turn) => next.run(request).await,
+        Err(error) => ApiError::from(error).into_response(),
+    }
 }
 
 #[derive(Clone)]

@@ -33,7 +33,7 @@ pub use api::Api;
 pub use api_error::{ApiError, HTML};
 pub use base_path::BasePath;
 pub use door::HttpDoor;
-pub use gate::{Asked, PageOfRefusal, guarded};
+pub use gate::{Asked, PageOfRefusal, guarded, in_turn};
 pub use hosts::{HostName, Hosts};
 pub use json::JsonLine;
 pub use listen::{ConnectionLimits, bind};

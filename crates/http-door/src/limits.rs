@@ -51,6 +51,8 @@ pub const LIST_LEN_MAX: u32 = 1_000;
 pub const SERIES_BUCKETS_MAX: u32 = 4_000;
 /// The longest wait of a client that reads already.
 pub const READ_TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages that are made at the same time; of one client, one.
+pub const PAGES_MAX: usize = 8;
 /// Streams of stations; of one client three quarters of it.
 pub const STREAMS_MAX: u32 = 64;
 /// Stations named in one message of a stream.

@@ -84,6 +84,12 @@ pub fn version(bytes: &[u8]) -> Option<u32> {
     bytes.get(8..12)?.try_into().ok().map(u32::from_le_bytes)
 }
 
+/// Returns the length that the header says the file has; `None` when there is no header.
+pub fn expected_len(header: &[u8]) -> Option<u64> {
+    let payload_len = header.get(12..20)?.try_into().ok().map(u64::from_le_bytes)?;
+    Some(payload_len.saturating_add(HEADER_LEN as u64))
+}
+
 /// Reads the payload of a file of format version `version` or lower.
 ///
 /// Nothing is decoded before the header, the length and the checksum have been found right, and

@@ -1,6 +1,6 @@
 //! The pages that people see in a browser: the state of the stations, and the reasons.
 //!
-//! [`router`] has the pages and their assets, and [`page_of_refusal`] makes a page of a refusal that
+//! [`router`] has the pages, [`assets()`] what they are shown with, and [`page_of_refusal`] makes a page of a refusal that
 //! a person would read. A page is complete before any script has run; scripts keep it up to
 //! date and make its charts interactive. Pages read snapshots of the fleet and the stored predictions,
 //! put them into words and figures, and hand both to a template, which escapes everything.
@@ -25,7 +25,12 @@ use pipeline::Pipeline;
 
 pub use refusal::page_of_refusal;
 
-/// Makes the routes of the pages and of their assets.
+/// Makes the routes of the assets.
+pub fn assets() -> Router {
+    Router::new().route("/assets/{digest}/{name}", get(assets::asset))
+}
+
+/// Makes the routes of the pages.
 pub fn router(pipeline: Pipeline) -> Router {
     Router::new()
         .route("/", get(overview::overview))
@@ -33,7 +38,6 @@ pub fn router(pipeline: Pipeline) -> Router {
         .route("/ui/anomalies/{id}", get(anomaly::anomaly))
         .route("/ui/model", get(model::model))
         .route("/ui/model/reload", post(model::reload))
-        .route("/assets/{digest}/{name}", get(assets::asset))
         .with_state(pipeline)
 }
 

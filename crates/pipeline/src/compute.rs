@@ -1,15 +1,43 @@
-//! Work that keeps a processor busy: at most one piece for each processor at a time.
+//! The parts of the server that clients share: processors, and places in the queue of the writer.
+//!
+//! Work that keeps a processor busy runs on at most one thread for each processor at a time, in pieces so short that
+//! others need not wait for long.
 //!
 //! More would not be faster, and every thread needs memory of its own.
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 
 /// The processors that such work takes turns on.
 #[derive(Debug, Clone)]
 pub struct Processors(Arc<Semaphore>);
+
+/// The parts of the pipeline that one client may have at a time: without them, one could have everything.
+#[derive(Debug, Clone)]
+pub struct ClientShare {
+    /// Turns to work that takes a processor.
+    pub turns: Turns,
+    /// Places for predictions that wait to be written, of the queue for all clients.
+    pub places: Arc<Semaphore>,
+    /// The number of these places when none is taken.
+    pub n_places: u32,
+}
+
+impl ClientShare {
+    /// Takes places, or all that the client may have where that is less; `None` when they are not free.
+    pub(crate) fn try_take(&self, n_places: u32) -> Option<OwnedSemaphorePermit> {
+        let n_places = n_places.min(self.n_places);
+        Arc::clone(&self.places).try_acquire_many_owned(n_places).ok()
+    }
+
+    /// Waits for places, or for all that the client may have where that is less.
+    pub(crate) async fn take(&self, n_places: u32) -> OwnedSemaphorePermit {
+        let places = Arc::clone(&self.places).acquire_many_owned(n_places.min(self.n_places));
+        places.await.expect("it is never closed")
+    }
+}
 
 /// The turns of one client, who may wait for as many processors as there are: others wait no longer than
 /// for that.
@@ -69,6 +97,25 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_client_gets_no_more_places_than_its_share() {
+        let share = ClientShare {
+            turns: Turns::default(),
+            places: Arc::new(Semaphore::new(6)),
+            n_places: 6,
+        };
+        let first = share.try_take(4).unwrap();
+        assert!(share.try_take(3).is_none());
+        let waiting = tokio::spawn({
+            let share = share.clone();
+            async move { share.take(1_000).await.num_permits() }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(first);
+        assert_eq!(waiting.await.unwrap(), 6, "all that it may have");
+    }
 
     /// Seen to fail without turns: the client waited for all that another had asked for.
     #[tokio::test]

@@ -26,9 +26,10 @@ mod retention;
 mod steady_time;
 mod submit;
 
-pub use compute::{Processors, Turns};
+pub use compute::{ClientShare, Processors, Turns};
 pub use door::{Door, Shutdown, StopSignal};
 pub use latency::LatencyNow;
+pub use limits::WORK_OF_PIECE;
 pub use live_fleet::LiveFleet;
 pub use model::{
     FeatureDifference, Model, ModelFiles, Models, Origin, OtherFeatures, ReloadError, UnusableModel,

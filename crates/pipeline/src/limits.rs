@@ -18,3 +18,11 @@ pub(crate) const REASON_LEN_MAX: usize = 300;
 pub(crate) const RECALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Stations with a series of their own; the others share one.
 pub(crate) const STATION_LABELS_MAX: usize = 1_000;
+/// Memory of a place in the queue of the writer, in bytes: predictions of many features take several.
+pub(crate) const PLACE_BYTES: usize = 8 << 10;
+/// The longest time that a batch waits for places of its client.
+pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(10);
+/// Multiplications that an event may take on a thread that answers everybody: about half a millisecond.
+pub(crate) const WORK_AT_ONCE_MAX: usize = 1_000_000;
+/// Multiplications after which a processor may go to another client: about 25 ms.
+pub const WORK_OF_PIECE: usize = 50_000_000;

@@ -24,7 +24,8 @@ pub(crate) async fn recall(store: &Store, fleet: &LiveFleet, now_us: i64) -> Res
     let since_us = Fleet::remembered_since_us(now_us);
     let mut after: Option<StationId> = None;
     let mut n_read = 0;
-    while n_read < Fleet::STATIONS_MAX && begun.elapsed() < RECALL_TIMEOUT {
+    // Of too many, the fleet keeps those that were heard of last.
+    while begun.elapsed() < RECALL_TIMEOUT {
         let page = StationQuery { limit: PAGE_LEN, after: after.take() };
         let found = store.glances(page, RECENT_LEN).await?;
         n_read += found.len();

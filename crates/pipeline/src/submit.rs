@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use sensor::{Attribution, Prediction, SensorEvent};
 use store::{KeepError, Kept, NewPrediction};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::compute::Turns;
+use crate::compute::ClientShare;
+use crate::limits::{PLACE_BYTES, PLACES_TIMEOUT, WORK_AT_ONCE_MAX, WORK_OF_PIECE};
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::pipeline::Pipeline;
@@ -73,16 +75,29 @@ impl Pipeline {
     ///
     /// Fails when the event is not valid, contradicts a stored one, or could not be stored. The
     /// refusal says whether it may have been stored all the same.
-    pub async fn submit(&self, json: &[u8], explain: Explain) -> Result<Receipt, Refusal> {
+    pub async fn submit(
+        &self,
+        json: &[u8],
+        explain: Explain,
+        share: &ClientShare,
+    ) -> Result<Receipt, Refusal> {
         let begun = Instant::now();
+        let model = self.models.current();
         // To refuse must cost less than to judge.
-        if self.store.is_full() {
+        let place = share.try_take(places_of(&model, 1)).filter(|_| !self.store.is_full());
+        let Some(place) = place else {
             self.metrics.not_kept(1);
             return Err(KeepError::Full.into());
-        }
-        let judge = self.judge(self.models.current(), explain)?;
-        let judged = judge.judge(json)?;
-        let mut receipts = self.keep(vec![judged], &judge.model).await?;
+        };
+        let judge = self.judge(Arc::clone(&model), explain)?;
+        let event = judge.check(json)?;
+        let judged = if judge.work_of(&event) <= WORK_AT_ONCE_MAX {
+            judge.judge(&event)
+        } else {
+            // Not for a thread that others wait for.
+            self.processors.run(&share.turns, move || judge.judge(&event)).await?
+        };
+        let mut receipts = self.keep(vec![judged], &model, place).await?;
         let receipt = receipts.pop().expect("there is an outcome for every event");
         self.answered(begun);
         receipt
@@ -100,14 +115,27 @@ impl Pipeline {
         events: Vec<T>,
         model: &Arc<Model>,
         explain: Explain,
-        turns: &Turns,
+        share: &ClientShare,
     ) -> Result<BatchReceipt, Refusal> {
-        let judge = self.judge(Arc::clone(model), explain)?;
-        // A batch takes milliseconds: not for a thread that others wait for.
-        let judge_all = move || -> Vec<Result<Judged, Refusal>> {
-            events.iter().map(|json| judge.judge(json.as_ref())).collect()
+        let mut judge = self.judge(Arc::clone(model), explain)?;
+        let places = share.take(places_of(model, events.len()));
+        let Ok(places) = tokio::time::timeout(PLACES_TIMEOUT, places).await else {
+            self.metrics.not_kept(events.len());
+            let outcomes = events.iter().map(|_| Err(KeepError::Full.into())).collect();
+            return Ok(BatchReceipt { outcomes, failure: Some(KeepError::Full) });
         };
-        let judged = self.processors.run(turns, judge_all).await?;
+        let mut judged = Vec::with_capacity(events.len());
+        let mut rest = events.into_iter();
+        while rest.len() > 0 {
+            // A batch takes milliseconds: not for a thread that others wait for.
+            let piece = move || {
+                let judged = judge.piece(&mut rest);
+                (judged, judge, rest)
+            };
+            let done;
+            (done, judge, rest) = self.processors.run(&share.turns, piece).await?;
+            judged.extend(done);
+        }
 
         let mut valid = Vec::with_capacity(judged.len());
         let mut refusals = Vec::with_capacity(judged.len());
@@ -120,7 +148,7 @@ impl Pipeline {
                 Err(refusal) => refusals.push(Some(refusal)),
             }
         }
-        let (mut kept, failure) = match self.keep(valid, model).await {
+        let (mut kept, failure) = match self.keep(valid, model, places).await {
             Ok(kept) => (kept.into_iter(), None),
             Err(error) => (Vec::new().into_iter(), Some(error)),
         };
@@ -155,9 +183,10 @@ impl Pipeline {
         &self,
         judged: Vec<Judged>,
         model: &Model,
+        places: OwnedSemaphorePermit,
     ) -> Result<Vec<Result<Receipt, Refusal>>, KeepError> {
         let news = judged.iter().map(|judged| Arc::clone(&judged.new));
-        let kept = self.store.keep_shared(news).await;
+        let kept = self.store.keep_shared(news, Some(places)).await;
         let kept = kept.inspect_err(|_| self.metrics.not_kept(judged.len()))?;
         let receipt = |(Judged { new, reasons }, kept): (Judged, Kept)| {
             self.metrics.predicted(&new.prediction, &kept);
@@ -181,6 +210,14 @@ impl Pipeline {
     }
 }
 
+/// Returns the number of places in the queue that as many events of a model take.
+fn places_of(model: &Model, n_events: usize) -> u32 {
+    /// Bytes of a feature in a prediction: its name and value, an attribution, perhaps an excess.
+    const FEATURE_LEN: usize = 256;
+    let each = (model.detector.schema().len() * FEATURE_LEN).div_ceil(PLACE_BYTES);
+    u32::try_from(n_events * each).unwrap_or(u32::MAX)
+}
+
 /// The context in which events are judged.
 struct Judge {
     model: Arc<Model>,
@@ -192,14 +229,40 @@ struct Judge {
 }
 
 impl Judge {
-    /// Checks an event.
+    /// Checks an event, and notes it if it is refused.
     fn check(&self, json: &[u8]) -> Result<SensorEvent, Refusal> {
         let schema = self.model.detector.schema();
         let len_max = schema.event_len_max();
-        if json.len() > len_max {
-            return Err(Refusal::TooLarge { len_max });
+        let event = if json.len() > len_max {
+            Err(Refusal::TooLarge { len_max })
+        } else {
+            schema.parse(json, self.received_us).map_err(Refusal::from)
+        };
+        event.inspect_err(|refusal| self.note_refusal(refusal))
+    }
+
+    /// Checks and judges events until a processor has worked for long enough that others may be waiting.
+    fn piece<T: AsRef<[u8]>>(
+        &self,
+        events: &mut impl Iterator<Item = T>,
+    ) -> Vec<Result<Judged, Refusal>> {
+        let mut n_work = 0;
+        let mut judged = Vec::new();
+        while n_work < WORK_OF_PIECE
+            && let Some(json) = events.next()
+        {
+            judged.push(self.check(json.as_ref()).map(|event| {
+                n_work += self.work_of(&event);
+                self.judge(&event)
+            }));
         }
-        Ok(schema.parse(json, self.received_us)?)
+        judged
+    }
+
+    /// Returns the approximate number of multiplications that an event takes.
+    fn work_of(&self, event: &SensorEvent) -> usize {
+        let work = self.model.detector.work_of(event.values());
+        if self.explain == Explain::All { 2 * work } else { work }
     }
 
     /// Notes that an event is refused.
@@ -212,10 +275,9 @@ impl Judge {
         self.refusals.note(refusal, station_id, self.received_us);
     }
 
-    /// Checks and judges an event.
-    fn judge(&self, json: &[u8]) -> Result<Judged, Refusal> {
+    /// Judges an event.
+    fn judge(&self, event: &SensorEvent) -> Judged {
         let detector = &self.model.detector;
-        let event = self.check(json).inspect_err(|refusal| self.note_refusal(refusal))?;
         if event.n_ignored_keys() > 0 {
             self.metrics.keys_ignored(event.n_ignored_keys());
             tracing::debug!(
@@ -224,15 +286,15 @@ impl Judge {
                 "an event has unknown keys"
             );
         }
-        let prediction = detector.assess(&event);
+        let prediction = detector.assess(event);
         let needs_reasons = self.explain == Explain::All && prediction.attributions.is_empty();
-        Ok(Judged {
-            reasons: if needs_reasons { detector.explain(&event) } else { Vec::new() },
+        Judged {
+            reasons: if needs_reasons { detector.explain(event) } else { Vec::new() },
             new: Arc::new(NewPrediction {
                 prediction,
-                event_hash: detector.schema().fingerprint(&event),
+                event_hash: detector.schema().fingerprint(event),
                 received_us: self.received_us,
             }),
-        })
+        }
     }
 }

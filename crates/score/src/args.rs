@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use detector::Engine;
+use detector::{AlarmRule, Engine};
 
 /// Scores the rows of a file with a trained model.
 ///
@@ -47,7 +47,7 @@ pub struct Args {
     pub skip_bad: bool,
 
     /// Share of normal events that may be called anomalous [default: that of the training]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = AlarmRule::parse_rate)]
     pub false_alarm_rate: Option<f64>,
 
     /// Number of threads [default: one for each core]

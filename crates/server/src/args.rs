@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
-use detector::Engine;
+use detector::{AlarmRule, Engine};
 use http_door::{BasePath, HostName};
 use pipeline::Retention;
 use store_sqlite::{OnCorrupt, SqliteParams};
@@ -132,7 +132,7 @@ pub struct ServeArgs {
     pub require_model: bool,
 
     /// Share of normal events that may be called anomalous [default: that of the training]
-    #[arg(long, value_name = "SHARE", env = "SERVER_FALSE_ALARM_RATE")]
+    #[arg(long, value_name = "SHARE", env = "SERVER_FALSE_ALARM_RATE", value_parser = AlarmRule::parse_rate)]
     pub false_alarm_rate: Option<f64>,
 
     /// Instructions to score with: auto, portable, avx2 or avx512; all give the same scores

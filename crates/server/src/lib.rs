@@ -39,6 +39,9 @@ pub use starter::load_or_train;
 /// 2026-01-01T00:00:00Z: this program is newer, so a clock that shows an earlier time is not set.
 pub const BUILT_US: i64 = 1_767_225_600_000_000;
 
+/// A clock that is further behind the newest stored event is worth a warning: an hour.
+const BEHIND_US_MAX: i64 = 3_600 * 1_000_000;
+
 /// The longest wait for the database to be closed at a stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(50);
 
@@ -81,6 +84,15 @@ impl Server {
             open_pipeline(parts, &database, &args.sqlite_params())
                 .context("cannot keep predictions; choose another folder with --data-dir")?;
         pipeline.recall().await;
+        let newest_us = pipeline.fleet.now().await.newest_us.unwrap_or_default();
+        let behind_us = newest_us.saturating_sub(clock());
+        if behind_us > BEHIND_US_MAX {
+            tracing::warn!(
+                hours = behind_us / 3_600_000_000,
+                "the clock is hours behind the newest stored event: if it was set back, set it right, since events of now \
+                 are refused as from the future"
+            );
+        }
         let listener = http_door::bind(args.addr).with_context(|| {
             format!(
                 "cannot listen on {}; stop the program that does, or choose another address with --addr",
@@ -189,6 +201,7 @@ fn open_pipeline(
 
 /// Makes the routes of the API and of the pages, behind the gate that every request passes.
 fn app(api: Api) -> Router {
-    let pages = pages::router(api.pipeline.for_pages());
-    http_door::guarded(http_door::router(api.clone()).merge(pages), api, pages::page_of_refusal)
+    let pages = http_door::in_turn(pages::router(api.pipeline.for_pages()), api.clone());
+    let router = http_door::router(api.clone()).merge(pages).merge(pages::assets());
+    http_door::guarded(router, api, pages::page_of_refusal)
 }

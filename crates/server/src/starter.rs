@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use detector::{ARTEFACT_FILE, Detector, Params};
-use pipeline::{Model, ModelFiles, Origin};
+use pipeline::{Model, ModelFiles, Origin, UnusableModel};
 use sensor::FeatureSchema;
 
 /// Loads the model of a folder, or trains a starter model when there is none.
@@ -12,11 +12,17 @@ use sensor::FeatureSchema;
 /// Fails when the files cannot be used, and when there is no model and one is required.
 pub fn load_or_train(files: &ModelFiles, is_required: bool, now_us: i64) -> anyhow::Result<Model> {
     let dir = files.dir.display();
-    let loaded = files.load(now_us).with_context(|| {
-        format!(
-            "the model in `{dir}` cannot be used; retrain with `train`, restore both files of one training, \
-             or choose another folder with --model-dir"
-        )
+    let loaded = files.load(now_us).map_err(|error| {
+        let advice = match error {
+            UnusableModel::FalseAlarmRate(_) => {
+                format!("the model in `{dir}` cannot tell this --false-alarm-rate")
+            }
+            _ => format!(
+                "the model in `{dir}` cannot be used; retrain with `train`, restore both files of one training, \
+                 or choose another folder with --model-dir"
+            ),
+        };
+        anyhow::Error::from(error).context(advice)
     })?;
     if let Some(model) = loaded {
         tracing::info!(

@@ -126,7 +126,9 @@ pub fn back_up(
     backup: &Path,
     progress: impl FnMut(u32, u32),
 ) -> Result<u64, BackupError> {
-    let companion = COMPANIONS.iter().any(|suffix| beside(database, suffix) == backup);
+    let (real_database, real_backup) =
+        (held_files::real_path(database), held_files::real_path(backup));
+    let companion = COMPANIONS.iter().any(|suffix| beside(&real_database, suffix) == real_backup);
     if companion {
         return Err(BackupError::Companion { path: backup.to_owned() });
     }
@@ -166,9 +168,13 @@ pub fn restore(
     progress: impl FnMut(u32, u32),
 ) -> Result<Restored, RestoreError> {
     // The file that a link leads to is replaced, and not the link.
-    let target = fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
+    let target = held_files::real_path(database);
     if !backup.exists() {
         return Err(RestoreError::Missing { path: backup.to_owned() });
+    }
+    if fs::metadata(backup).is_ok_and(|file| file.len() == 0) {
+        let problem = String::from("it is empty");
+        return Err(RestoreError::Damaged { path: backup.to_owned(), problem });
     }
     if is_same_file(backup, &target) {
         return Err(RestoreError::Same { path: database.to_owned() });

@@ -56,6 +56,16 @@ pub(crate) fn check_wal(database: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Returns the path of the file that a path leads to, which may be a link, and the file may be missing: what lies beside a
+/// database lies beside its file.
+pub(crate) fn real_path(path: &Path) -> PathBuf {
+    let target = std::fs::read_link(path).map(|target| files::parent(path).join(target));
+    let path = target.as_deref().unwrap_or(path);
+    let in_real_dir =
+        || Some(std::fs::canonicalize(files::parent(path)).ok()?.join(path.file_name()?));
+    std::fs::canonicalize(path).ok().or_else(in_real_dir).unwrap_or_else(|| path.to_owned())
+}
+
 #[cfg(unix)]
 fn n_names(file: &std::fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::nlink(file)

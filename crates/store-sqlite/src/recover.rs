@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use crate::backup::give_to;
 use crate::commit_mark::{CommitMark, Mark};
 use crate::error::{OpenError, code_of};
+use crate::held_files;
 use crate::prediction_row::INSERT;
 use crate::quarantine;
 use crate::salvage::{Pages, RawRow, Soundness};
@@ -79,7 +80,7 @@ pub fn recover(
 ) -> Result<Recovered, RecoverError> {
     let unreadable = |source| RecoverError::Read { path: damaged.to_owned(), source };
     // Its WAL and its mark lie beside the file that a link leads to.
-    let target = fs::canonicalize(damaged).unwrap_or_else(|_| damaged.to_owned());
+    let target = held_files::real_path(damaged);
     // A WAL that lies there would be read into the new database.
     if let Some(path) = quarantine::taken(new, &["-wal", "-shm", "-journal"]) {
         return Err(RecoverError::Exists { path });

@@ -167,7 +167,14 @@ fn give_space_back(connection: &Connection, path: &Path) -> Result<(), OpenError
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").map_err(sqlite_error)?;
     if n_pages > 0 {
         tracing::info!("rewriting `{}` once, so that it can give space back", path.display());
-        connection.execute_batch("VACUUM").map_err(sqlite_error)?;
+        match connection.execute_batch("VACUUM").map_err(sqlite_error) {
+            Err(OpenError::DiskFull { .. }) => tracing::warn!(
+                "`{}` cannot be rewritten, since the disk has no room for a second one; it does not give space back until \
+                 a start with more room",
+                path.display()
+            ),
+            rewritten => rewritten?,
+        }
     }
     Ok(())
 }

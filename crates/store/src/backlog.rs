@@ -19,6 +19,7 @@ pub(crate) struct Backlog {
 pub(crate) struct Room {
     _places: OwnedSemaphorePermit,
     _kib: OwnedSemaphorePermit,
+    _of_client: Option<OwnedSemaphorePermit>,
 }
 
 impl Backlog {
@@ -37,20 +38,31 @@ impl Backlog {
         self.n_places - self.places.available_permits()
     }
 
+    /// Returns the largest number of predictions that may wait.
+    pub(crate) fn len_max(&self) -> usize {
+        self.n_places
+    }
+
     /// Returns `true` if there is no room for one more.
     pub(crate) fn is_full(&self) -> bool {
         self.places.available_permits() == 0
     }
 
-    /// Takes room for `len` predictions of `bytes` in total; `None` when there is none. A job that
-    /// needs more than all the room gets all of it.
-    pub(crate) fn take(&self, len: usize, bytes: usize) -> Option<Room> {
+    /// Takes room for `len` predictions of `bytes` in total, which holds the part `of_client`, too; `None` when there is
+    /// none. A job that needs more than all the room gets all of it.
+    pub(crate) fn take(
+        &self,
+        len: usize,
+        bytes: usize,
+        of_client: Option<OwnedSemaphorePermit>,
+    ) -> Option<Room> {
         let places = u32::try_from(len.min(self.n_places)).unwrap_or(u32::MAX);
         let kib =
             u32::try_from(bytes.div_ceil(1024)).map_or(QUEUE_KIB_MAX, |kib| kib.min(QUEUE_KIB_MAX));
         Some(Room {
             _places: Arc::clone(&self.places).try_acquire_many_owned(places).ok()?,
             _kib: Arc::clone(&self.kib).try_acquire_many_owned(kib).ok()?,
+            _of_client: of_client,
         })
     }
 }
@@ -62,15 +74,15 @@ mod tests {
     #[test]
     fn room_is_bounded_and_comes_back() {
         let backlog = Backlog::new(10);
-        let first = backlog.take(6, 100).unwrap();
-        assert!(backlog.take(5, 100).is_none(), "4 places are left");
-        let second = backlog.take(4, 100).unwrap();
+        let first = backlog.take(6, 100, None).unwrap();
+        assert!(backlog.take(5, 100, None).is_none(), "4 places are left");
+        let second = backlog.take(4, 100, None).unwrap();
         assert_eq!((backlog.len(), backlog.is_full()), (10, true));
         drop((first, second));
         assert_eq!(backlog.len(), 0);
-        let large = backlog.take(1_000, 1 << 40).unwrap();
-        assert!(backlog.take(1, 1).is_none());
+        let large = backlog.take(1_000, 1 << 40, None).unwrap();
+        assert!(backlog.take(1, 1, None).is_none());
         drop(large);
-        assert!(backlog.take(1, 1).is_some());
+        assert!(backlog.take(1, 1, None).is_some());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sensor::{Glance, StationId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::backend::{Backend, Reader, Readers};
 use crate::backlog::Backlog;
@@ -95,10 +95,13 @@ impl Store {
         &self,
         news: impl IntoIterator<Item = &NewPrediction>,
     ) -> Result<Vec<Kept>, KeepError> {
-        self.keep_shared(news.into_iter().cloned().map(Arc::new)).await
+        self.keep_shared(news.into_iter().cloned().map(Arc::new), None).await
     }
 
     /// Stores predictions that the caller continues to use, like [`Store::keep_all`].
+    ///
+    /// `of_client` is what the client has taken of its share of the queue. It is given back when the predictions leave the
+    /// queue, also if the client has gone before.
     ///
     /// # Errors
     ///
@@ -110,15 +113,12 @@ impl Store {
     pub async fn keep_shared(
         &self,
         news: impl IntoIterator<Item = Arc<NewPrediction>>,
+        of_client: Option<OwnedSemaphorePermit>,
     ) -> Result<Vec<Kept>, KeepError> {
         let entries: Vec<Entry> = news.into_iter().map(Entry::new).collect();
         assert!(entries.len() <= Self::BATCH_LEN_MAX, "{} predictions at once", entries.len());
-        self.keep_entries(entries).await
-    }
-
-    async fn keep_entries(&self, entries: Vec<Entry>) -> Result<Vec<Kept>, KeepError> {
         let n_bytes = entries.iter().map(Entry::size).sum();
-        let room = self.backlog.take(entries.len(), n_bytes).ok_or(KeepError::Full)?;
+        let room = self.backlog.take(entries.len(), n_bytes, of_client).ok_or(KeepError::Full)?;
         self.ask(|answer| Job::Keep(KeepJob { entries, answer, room })).await
     }
 
@@ -239,6 +239,11 @@ impl Store {
         self.believed_us
     }
 
+    /// Returns the largest number of predictions that may wait to be written.
+    pub fn queue_len_max(&self) -> usize {
+        self.backlog.len_max()
+    }
+
     /// Returns the number of predictions that wait for the writer.
     pub fn queue_len(&self) -> usize {
         self.backlog.len()
@@ -283,7 +288,7 @@ impl Store {
         let _turn = self.probing.lock().await;
         // Another one may have proven it meanwhile.
         if !self.is_proven()? {
-            self.keep_entries(Vec::new()).await?;
+            self.keep_shared([], None).await?;
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ pub struct Args {
     pub seed: u64,
 
     /// Share of normal events that may be called anomalous
-    #[arg(long, value_name = "SHARE", default_value_t = default_false_alarm_rate(), conflicts_with = "contamination")]
+    #[arg(long, value_name = "SHARE", default_value_t = default_false_alarm_rate(), value_parser = AlarmRule::parse_rate, conflicts_with = "contamination")]
     pub false_alarm_rate: f64,
 
     /// Share of the training events that are anomalous themselves, as scikit-learn understands it

@@ -147,9 +147,9 @@ impl Relation {
         (&self.columns, upper.copied().collect())
     }
 
-    /// Returns `true` if no feature is related to others.
-    pub(super) fn is_empty(&self) -> bool {
-        self.columns.is_empty()
+    /// Returns the number of features that are related to others.
+    pub(super) fn n_related(&self) -> usize {
+        self.columns.len()
     }
 
     /// Hands the residuals of a row to `take`: for each value that is not missing, its feature and its residual.

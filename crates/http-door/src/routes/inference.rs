@@ -8,7 +8,8 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use pipeline::Model;
+use detector::{Detector, RowScore};
+use pipeline::{Model, WORK_OF_PIECE};
 use sensor::FeatureSchema;
 use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -300,19 +301,47 @@ fn metadata(model: &Model) -> ModelMetadata<'_> {
     }
 }
 
-/// Judges on a thread for work that takes a while.
+/// Judges on threads for work that takes a while, in pieces: others need not wait for a large request.
 async fn judge_aside(
     api: &Api,
     client: Client,
     model: Arc<Model>,
     body: Held,
 ) -> Result<Response, ApiError> {
-    api.pipeline.processors.run(&api.turns(client), move || judge(&model, &body.bytes)).await?
+    let turns = api.turns(client);
+    let processors = &api.pipeline.processors;
+    let of_model = Arc::clone(&model);
+    let read = move || read(&of_model, &body.bytes);
+    let (request, values) = processors.run(&turns, read).await??;
+    let values = Arc::new(values);
+    let n_rows = values.len() / model.detector.schema().len();
+    let mut scores = Vec::with_capacity(n_rows);
+    while scores.len() < n_rows {
+        let (model, values, first) = (Arc::clone(&model), Arc::clone(&values), scores.len());
+        let piece = move || judge_piece(&model.detector, &values, first);
+        scores.extend(processors.run(&turns, piece).await?);
+    }
+    processors.run(&turns, move || answer(&model, request, &scores)).await?
 }
 
-fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
+/// Judges rows from `first` on, until a processor has worked for long enough that others may be waiting.
+fn judge_piece(detector: &Detector, values: &[f64], first: usize) -> Vec<RowScore> {
+    let n_features = detector.schema().len();
+    let rest = &values[first * n_features..];
+    let mut n_work = 0;
+    let in_piece = rest.chunks_exact(n_features).take_while(|row| {
+        let is_in_piece = n_work < WORK_OF_PIECE;
+        n_work += detector.work_of(row);
+        is_in_piece
+    });
+    let n_rows = in_piece.count();
+    detector.judge_rows(&rest[..n_rows * n_features])
+}
+
+/// Reads a request, and the values of all its rows.
+fn read(model: &Model, body: &[u8]) -> Result<(InferenceRequest, Vec<f64>), ApiError> {
     let refuse = |reason: String| Err(ApiError::Inference(reason));
-    let request: InferenceRequest = match serde_json::from_slice(body) {
+    let mut request: InferenceRequest = match serde_json::from_slice(body) {
         Ok(request) => request,
         // What serde says may repeat what was sent; the place is enough.
         Err(error) => {
@@ -323,8 +352,16 @@ fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
     if request.id.as_ref().is_some_and(|id| id.len() > INFERENCE_ID_LEN_MAX) {
         return refuse(format!("an id has up to {INFERENCE_ID_LEN_MAX} bytes"));
     }
-    let values = rows(model, request.inputs)?;
-    let scores = model.detector.judge_rows(&values);
+    let values = rows(model, std::mem::take(&mut request.inputs))?;
+    Ok((request, values))
+}
+
+/// Answers a request whose rows got these scores.
+fn answer(
+    model: &Model,
+    request: InferenceRequest,
+    scores: &[RowScore],
+) -> Result<Response, ApiError> {
     let output =
         |name, datatype, data| OutputTensor { name, datatype, shape: [scores.len()], data };
     let mut outputs = vec![
@@ -353,9 +390,9 @@ fn judge(model: &Model, body: &[u8]) -> Result<Response, ApiError> {
         let is_known =
             |wanted: &RequestedOutput| outputs.iter().any(|known| known.name == wanted.name);
         if !request.outputs.iter().all(is_known) {
-            return refuse(String::from(
+            return Err(ApiError::Inference(String::from(
                 "the outputs are anomaly_score, p_value, is_anomaly and evidence",
-            ));
+            )));
         }
         outputs.retain(|known| request.outputs.iter().any(|wanted| wanted.name == known.name));
     }

@@ -10,6 +10,7 @@ use crate::api_error::ApiError;
 use crate::body::EventBody;
 use crate::json::JsonLine;
 use crate::query::{self, Query};
+use crate::shares::Client;
 
 /// Judges one event
 ///
@@ -33,13 +34,14 @@ use crate::query::{self, Query};
 )]
 pub(crate) async fn predict(
     State(api): State<Api>,
+    client: Client,
     mut query: Query,
     EventBody(body): EventBody,
 ) -> Result<Response, ApiError> {
     let explain = query.take("explain", query::explain).unwrap_or(Explain::Anomalies);
     query.finish()?;
 
-    let receipt = api.pipeline.submit(&body.bytes, explain).await?;
+    let receipt = api.pipeline.submit(&body.bytes, explain, &api.share(client)).await?;
     Ok(JsonLine(answer(&receipt)).into_response())
 }
 

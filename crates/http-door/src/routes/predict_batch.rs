@@ -165,8 +165,8 @@ impl Batch {
                 self.add(&mut text, &skipped);
             }
         } else {
-            let turns = self.api.turns(self.client);
-            let batch = self.api.pipeline.submit_batch(texts, &self.model, self.explain, &turns);
+            let share = self.api.share(self.client);
+            let batch = self.api.pipeline.submit_batch(texts, &self.model, self.explain, &share);
             let receipt = batch.await?;
             if let Some(error) = receipt.failure {
                 if self.n_answered == 0 {

@@ -228,6 +228,56 @@ async fn one_address_does_not_take_all_connections() {
     tokio::time::timeout(std::time::Duration::from_secs(10), taken).await.unwrap();
 }
 
+/// Seen to fail without shares: the queue was full of the events of one address, and those of others were refused.
+#[tokio::test]
+async fn one_address_does_not_take_the_whole_queue() {
+    const OF_ONE: usize = 6;
+    let dir = tempfile::tempdir().unwrap();
+    let args = args_with(dir.path(), "127.0.0.1:0", &["--queue-len-max", "8"]);
+    let server = start_at(&args, || NOW_US).await;
+    let addr = server.addr;
+    // The writer waits while another program holds the database, and so do events.
+    let holder = rusqlite::Connection::open(dir.path().join("events.db")).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let event = |sequence: usize| {
+        let body = GOOD.replace("\"sequence\":1,", &format!("\"sequence\":{sequence},"));
+        post(&format!("Content-Length: {}", body.len()), &body)
+    };
+    let mut waiting = Vec::new();
+    for sequence in 0..OF_ONE {
+        let request = event(sequence);
+        waiting.push(tokio::spawn(async move { talk(addr, &request).await }));
+    }
+    let is_refused = async {
+        // Until the others have arrived, this one waits, too.
+        let mut sequence = OF_ONE;
+        loop {
+            let request = event(sequence);
+            let talking = talk(addr, &request);
+            let answer = tokio::time::timeout(std::time::Duration::from_millis(100), talking).await;
+            sequence += 1;
+            if let Ok(answer) = answer {
+                break answer;
+            }
+        }
+    };
+    let refused =
+        tokio::time::timeout(std::time::Duration::from_secs(10), is_refused).await.unwrap();
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("overloaded"), "{refused}");
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(addr).await.unwrap();
+    other.write_all(event(1_000).as_bytes()).await.unwrap();
+    holder.execute_batch("COMMIT").unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for waiting in waiting {
+        assert!(waiting.await.unwrap().starts_with("HTTP/1.1 "));
+    }
+    server.stop().await;
+}
+
 /// The catalogue is a program of its own, which lies beside the project.
 #[tokio::test]
 async fn hostile_requests_get_the_answers_that_are_listed() {

@@ -310,6 +310,22 @@ async fn a_database_behind_a_link_is_recovered_with_its_wal() {
     assert!(used.unwrap_err().to_string().contains("in use by another server"));
 }
 
+/// Seen to fail where the link was taken for the file until that was there: the first start failed.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_to_a_database_that_is_not_there_yet_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("big")).unwrap();
+    let link = dir.path().join("events.db");
+    std::os::unix::fs::symlink("big/events.db", &link).unwrap();
+    let (store, writer) = open(&link).unwrap();
+    store.keep(&new_prediction(1, true)).await.unwrap();
+    drop(store);
+    writer.join().unwrap();
+    assert!(dir.path().join("big/events.db-mark").exists());
+    assert!(!files::beside(&link, "-mark").exists());
+}
+
 /// Seen to fail where ids continued after what was recovered.
 #[tokio::test]
 async fn ids_that_were_seen_are_not_used_again_after_a_recovery() {

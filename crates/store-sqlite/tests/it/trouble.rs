@@ -247,6 +247,10 @@ async fn a_refused_backup_or_restore_changes_nothing() {
         let refused = back_up(&path, &files::beside(&path, suffix), |_, _| ());
         assert!(matches!(refused, Err(BackupError::Companion { .. })), "{suffix}: {refused:?}");
     }
+    // In whatever way they are spelled.
+    let spelled = path.parent().unwrap().join("../data/events.db-wal");
+    let refused = back_up(&path, &spelled, |_, _| ());
+    assert!(matches!(refused, Err(BackupError::Companion { .. })), "{refused:?}");
     let stale = dir.path().join("new.db-wal");
     std::fs::write(&stale, "of another").unwrap();
     let refused = back_up(&path, &dir.path().join("new.db"), |_, _| ());
@@ -260,6 +264,10 @@ async fn a_refused_backup_or_restore_changes_nothing() {
         let refused = restore(same, &path, |_, _| ());
         assert!(matches!(refused, Err(RestoreError::Same { .. })), "{refused:?}");
     }
+    let empty = dir.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    let refused = restore(&empty, &path, |_, _| ());
+    assert!(matches!(refused, Err(RestoreError::Damaged { .. })), "{refused:?}");
     let missing = restore(&dir.path().join("none.db"), &path, |_, _| ());
     assert!(matches!(missing, Err(RestoreError::Missing { .. })), "{missing:?}");
 
