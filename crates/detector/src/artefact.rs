@@ -4,14 +4,16 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use isoforest::{DecodeError, IsolationForest, PathSum, envelope};
-use sensor::{Evidence, Feature, FeatureSchema, InvalidSchema};
+use sensor::{Baseline, Evidence, Feature, FeatureSchema, InvalidSchema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::artefact::ArtefactError::Inconsistent;
 use crate::baselines::{Baselines, Center, StationBaseline};
 use crate::calibration::{AlarmRule, Calibration};
+use crate::detector::RowScore;
 use crate::judge::{Column, Judge, Relation, Strangeness, Tail, TailParts};
+use crate::learning::samples;
 
 /// The first eight bytes of an `isoforest.bin`.
 pub const DETECTOR_KIND: [u8; 8] = *b"\x89IFD\r\n\x1a\n";
@@ -47,6 +49,8 @@ pub(crate) struct Parts {
     /// The views beside the forest; detectors of version 1 have none.
     pub(crate) judge: Option<Judge>,
     pub(crate) calibration: Calibration,
+    /// The calibration of rows that are judged by the baseline of the fleet: stations differ, so they are stranger.
+    pub(crate) of_fleet: Option<Calibration>,
 }
 
 /// The payload of version 1. Names and columns are borrowed from it: their length is checked
@@ -93,9 +97,13 @@ struct BaselinesV3<'a> {
     /// The names of the groups, ascending.
     #[serde(borrow)]
     groups: Vec<&'a str>,
-    /// For each feature of the fleet, then of each group: two `f64`, the middle and the scale, negative where the values
+    /// For each feature of the fleet, then of each group: two `f64`, the median and the scale, negative where the values
     /// were equal.
     centers: &'a [u8],
+    /// An `f64` a training row: how strange it is by the baseline of the fleet, descending.
+    normal: &'a [u8],
+    /// The strangeness that such a row exceeds as an anomaly; of contamination only.
+    limit: f64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -148,7 +156,7 @@ struct ColumnV2 {
 
 impl Parts {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let Self { schema, baselines, forest, sums, judge, calibration } = self;
+        let Self { schema, baselines, forest, sums, judge, calibration, of_fleet } = self;
         let features = schema.features().iter().map(FeatureV1::from);
         let rule = match calibration.rule() {
             AlarmRule::FalseAlarmRate(rate) => RuleV2::FalseAlarmRate { rate },
@@ -175,20 +183,22 @@ impl Parts {
         };
         let detector =
             DetectorV2 { features: features.collect(), rule, sums: &sums, forest: &forest, judge };
-        let Some(baselines) = baselines else {
+        let (Some(baselines), Some(of_fleet)) = (baselines, of_fleet) else {
             return envelope::seal(DETECTOR_KIND, self.version(), &detector);
         };
         let centers: Vec<f64> = baselines
             .centers()
             .iter()
-            .flat_map(|&Center { middle, scale, is_constant }| {
-                [middle, if is_constant { -scale } else { scale }]
+            .flat_map(|&Center { median, scale, is_constant }| {
+                [median, if is_constant { -scale } else { scale }]
             })
             .collect();
         let baselines = BaselinesV3 {
             group_by: baselines.group_by().as_str(),
             groups: baselines.groups().iter().map(|group| &**group).collect(),
             centers: &self::bytes(&centers),
+            normal: &self::bytes(of_fleet.normal()),
+            limit: of_fleet.limit(),
         };
         envelope::seal(DETECTOR_KIND, self.version(), &DetectorV3 { detector, baselines })
     }
@@ -223,7 +233,12 @@ impl Parts {
             }
         };
         let calibration = calibration(rule, by_sums(&sums), limit)?;
-        Ok(Self { schema, baselines: None, forest, sums, judge: None, calibration })
+        Ok(Self { schema, baselines: None, forest, sums, judge: None, calibration, of_fleet: None })
+    }
+
+    /// Returns the score above which the forest alone calls an event anomalous.
+    pub(crate) fn threshold(&self) -> f64 {
+        self.threshold_of(StationBaseline::fleet(None))
     }
 
     /// Returns the baseline of a station.
@@ -241,8 +256,55 @@ impl Parts {
         row: &'a [f64],
     ) -> Cow<'a, [f64]> {
         let Some(baselines) = &self.baselines else { return Cow::Borrowed(row) };
-        let centers = baselines.of(baseline).iter();
-        centers.zip(row).map(|(center, &value)| center.normalised(value)).collect()
+        baselines.normalised(baseline, row).collect()
+    }
+
+    /// Returns the calibration for a row that is judged by a baseline.
+    pub(crate) fn calibration_of(&self, baseline: StationBaseline) -> &Calibration {
+        match &self.of_fleet {
+            Some(of_fleet) if baseline.kind() == Some(Baseline::Fleet) => of_fleet,
+            _ => &self.calibration,
+        }
+    }
+
+    /// Judges measured rows in parallel, one after another, each by its baseline.
+    pub(crate) fn judge_rows(
+        &self,
+        schema: &FeatureSchema,
+        of_rows: &[StationBaseline],
+        values: &[f64],
+    ) -> Vec<RowScore> {
+        let Some(baselines) = &self.baselines else {
+            let one = StationBaseline::fleet(None);
+            return self.forest.map_path_sums(&samples(values, schema), |row, sum| {
+                self.row_score(one, sum, self.strangeness(row, sum))
+            });
+        };
+        let rows = baselines.normalised_rows(of_rows, values);
+        let judged = self
+            .forest
+            .map_path_sums(&samples(&rows, schema), |row, sum| (sum, self.strangeness(row, sum)));
+        let judged = of_rows.iter().zip(judged);
+        judged
+            .map(|(baseline, (sum, strangeness))| self.row_score(*baseline, sum, strangeness))
+            .collect()
+    }
+
+    /// Returns the score of a row that is judged by a baseline.
+    pub(crate) fn row_score(
+        &self,
+        baseline: StationBaseline,
+        sum: PathSum,
+        strangeness: Strangeness,
+    ) -> RowScore {
+        let Strangeness { value, evidence } = strangeness;
+        let calibration = self.calibration_of(baseline);
+        RowScore {
+            anomaly_score: self.forest.score(sum),
+            p_value: calibration.p_value(value),
+            is_anomaly: calibration.is_anomaly(value),
+            evidence,
+        }
     }
 
     /// Returns the format version that it is written in.
@@ -258,9 +320,9 @@ impl Parts {
         }
     }
 
-    /// Returns the score above which the forest alone calls an event anomalous.
-    pub(crate) fn threshold(&self) -> f64 {
-        let limit = self.calibration.limit();
+    /// Returns the score above which the forest alone calls an event anomalous that is judged by a baseline.
+    pub(crate) fn threshold_of(&self, baseline: StationBaseline) -> f64 {
+        let limit = self.calibration_of(baseline).limit();
         match &self.judge {
             Some(judge) => judge.forest_at(limit).exp2().clamp(f64::MIN_POSITIVE, 1.0),
             #[expect(
@@ -303,7 +365,6 @@ impl From<FeatureV1<'_>> for Feature {
 impl DetectorV2<'_> {
     fn decode(self, baselines: Option<BaselinesV3<'_>>) -> Result<Parts, ArtefactError> {
         let (schema, forest) = schema_and_forest(self.features, self.forest)?;
-        let baselines = baselines.map(|baselines| baselines.decode(schema.len())).transpose()?;
         let sums = path_sums(self.sums)?;
         let (rule, limit) = match self.rule {
             RuleV2::FalseAlarmRate { rate } => (AlarmRule::FalseAlarmRate(rate), 0.0),
@@ -317,26 +378,34 @@ impl DetectorV2<'_> {
             }
         };
         let calibration = calibration(rule, normal, limit)?;
-        Ok(Parts { schema, baselines, forest, sums, judge, calibration })
+        let baselines =
+            baselines.map(|baselines| baselines.decode(schema.len(), rule)).transpose()?;
+        let (baselines, of_fleet) = baselines.unzip();
+        Ok(Parts { schema, baselines, forest, sums, judge, calibration, of_fleet })
     }
 }
 
 impl BaselinesV3<'_> {
-    fn decode(self, n_features: usize) -> Result<Baselines, ArtefactError> {
+    fn decode(
+        self,
+        n_features: usize,
+        rule: AlarmRule,
+    ) -> Result<(Baselines, Calibration), ArtefactError> {
         let group_by = self.group_by.parse();
-        let group_by = group_by.map_err(|_| Inconsistent("stations are grouped by no pattern"))?;
+        let group_by = group_by.map_err(|_| Inconsistent("the pattern of groups is invalid"))?;
         let groups = self.groups.into_iter().map(Box::from).collect();
         let centers = numbers(self.centers)?;
         let (centers, []) = centers.as_chunks::<2>() else {
             return Err(Inconsistent("a baseline has no scale"));
         };
-        let centers = centers.iter().map(|&[middle, scale]| Center {
-            middle,
+        let centers = centers.iter().map(|&[median, scale]| Center {
+            median,
             scale: scale.abs(),
             is_constant: scale < 0.0,
         });
-        Baselines::from_parts(group_by, groups, centers.collect(), n_features)
-            .ok_or(Inconsistent("the baselines of stations are invalid"))
+        let baselines = Baselines::from_parts(group_by, groups, centers.collect(), n_features)
+            .ok_or(Inconsistent("the baselines of stations are invalid"))?;
+        Ok((baselines, calibration(rule, numbers(self.normal)?, self.limit)?))
     }
 }
 

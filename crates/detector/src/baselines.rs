@@ -1,22 +1,24 @@
 //! Baselines: what each station's values are compared with, where stations differ.
 //!
 //! Two machines of one kind can differ in what is normal for them: one runs at 60 °C, the other at 75.
-//! So the values of each station are normalised by its own middle and scale, and what is normal
+//! So the values of each station are normalised by its own median and scale, and what is normal
 //! around these is learnt from all stations together.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sensor::Baseline;
 
 use crate::column::{column, present, quantile};
 use crate::group_pattern::GroupPattern;
 use crate::judge::{LeftOutRow, rows_beyond_a_gap};
+use crate::learning::FitError;
 
-/// A group with fewer events has no baseline of its own.
-pub(crate) const GROUP_EVENTS_MIN: usize = 30;
-/// Groups times features: as many as fit the metadata.
-pub(crate) const GROUP_FEATURES_MAX: usize = 250_000;
+/// A group with fewer events has no baseline of its own: the scale of so few is so uncertain that new events would give
+/// several times the false alarms.
+pub(crate) const GROUP_EVENTS_MIN: usize = 100;
+/// Groups times one more than features: as many as fit the metadata.
+pub(crate) const GROUP_FEATURES_MAX: usize = 150_000;
 
 /// The median distance from the median is this share of the standard deviation of normal values.
 const DEVIATIONS_PER_MAD: f64 = 1.4826;
@@ -54,10 +56,10 @@ impl StationBaseline {
     }
 }
 
-/// The middle and scale of a feature.
+/// The median and scale of a feature.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Center {
-    pub(crate) middle: f64,
+    pub(crate) median: f64,
     /// In the unit of the feature, positive.
     pub(crate) scale: f64,
     /// `true` if all values were equal.
@@ -86,36 +88,35 @@ pub(crate) struct LearntBaselines {
 
 impl Baselines {
     /// Learns from the values of one row after another, NaN for a missing one, and the station of each row.
-    /// Rows that no tail of their group explains are left out, unless all are to be kept. `None` when no
-    /// group has enough rows.
+    /// Rows that no tail of their group explains are left out, unless all are to be kept.
     pub(crate) fn learn(
         group_by: &GroupPattern,
         stations: &[&str],
         values: &[f64],
         keep_all_rows: bool,
-    ) -> Option<LearntBaselines> {
+    ) -> Result<LearntBaselines, FitError> {
         let n_features = values.len() / stations.len();
         let mut groups: BTreeMap<Cow<'_, str>, Vec<usize>> = BTreeMap::new();
         for (row, station) in stations.iter().enumerate() {
             groups.entry(group_by.group_of(station)).or_default().push(row);
         }
-        let (groups, small): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            groups.into_iter().partition(|(_, rows)| rows.len() >= GROUP_EVENTS_MIN);
+        groups.retain(|_, rows| rows.len() >= GROUP_EVENTS_MIN);
         if groups.is_empty() {
-            return None;
+            return Err(FitError::SmallGroups { group_by: group_by.clone() });
+        }
+        if groups.len() * (n_features + 1) > GROUP_FEATURES_MAX {
+            return Err(FitError::TooManyGroups { n_groups: groups.len(), n_features });
         }
 
         let mut left_out = Vec::new();
         if !keep_all_rows {
-            let small: Vec<usize> = small.into_values().flatten().collect();
-            for rows in groups.values().chain([&small]) {
-                let outliers = rows_beyond_a_gap(&rows_of(values, n_features, rows), n_features);
-                left_out.extend(
-                    outliers
-                        .into_iter()
-                        .map(|outlier| LeftOutRow { row: rows[outlier.row], ..outlier }),
-                );
-            }
+            let is_in_group: HashSet<usize> = groups.values().flatten().copied().collect();
+            let outliers = groups.values().flat_map(|rows| beyond_a_gap(rows, values, n_features));
+            left_out.extend(outliers);
+            // Rows of small groups are too few to tell, so they are looked at beside all others.
+            let all: Vec<usize> = (0..stations.len()).collect();
+            let outliers = beyond_a_gap(&all, values, n_features);
+            left_out.extend(outliers.filter(|outlier| !is_in_group.contains(&outlier.row)));
             left_out.sort_unstable_by_key(|outlier| outlier.row);
         }
         let is_kept =
@@ -132,13 +133,13 @@ impl Baselines {
         for feature in 0..n_features {
             let of_feature =
                 learnt.iter().map(|rows| Center::of(&column(rows, n_features, feature)));
-            for (baseline, center) in filled(of_feature.collect()).into_iter().enumerate() {
+            for (baseline, center) in with_fallbacks(of_feature.collect()).into_iter().enumerate() {
                 centers[baseline * n_features + feature] = center;
             }
         }
         let groups = groups.into_keys().map(|name| name.into_owned().into_boxed_str()).collect();
         let baselines = Self::new(group_by.clone(), groups, centers, n_features);
-        Some(LearntBaselines { baselines, left_out })
+        Ok(LearntBaselines { baselines, left_out })
     }
 
     fn new(
@@ -161,7 +162,7 @@ impl Baselines {
         let is_valid = groups.is_sorted_by(|a, b| a < b)
             && centers.len() == (groups.len() + 1) * n_features
             && centers.iter().all(|center| {
-                center.middle.is_finite() && center.scale.is_finite() && center.scale > 0.0
+                center.median.is_finite() && center.scale.is_finite() && center.scale > 0.0
             });
         is_valid.then(|| Self::new(group_by, groups, centers, n_features))
     }
@@ -192,7 +193,22 @@ impl Baselines {
         }
     }
 
-    /// Returns the middles and scales of a baseline, in the order of the features.
+    /// Returns measured rows, one after another, each in scales from the medians of its baseline.
+    pub(crate) fn normalised_rows(&self, of_rows: &[StationBaseline], values: &[f64]) -> Vec<f64> {
+        let rows = of_rows.iter().zip(values.chunks_exact(self.n_features));
+        rows.flat_map(|(baseline, row)| self.normalised(*baseline, row)).collect()
+    }
+
+    /// Returns measured values in scales from the medians of a baseline.
+    pub(crate) fn normalised<'a>(
+        &'a self,
+        baseline: StationBaseline,
+        values: &'a [f64],
+    ) -> impl Iterator<Item = f64> + 'a {
+        self.of(baseline).iter().zip(values).map(|(center, &value)| center.normalised(value))
+    }
+
+    /// Returns the medians and scales of a baseline, in the order of the features.
     pub(crate) fn of(&self, baseline: StationBaseline) -> &[Center] {
         &self.centers[baseline.index * self.n_features..][..self.n_features]
     }
@@ -200,54 +216,64 @@ impl Baselines {
 
 impl Center {
     /// Of a feature that was always missing.
-    const UNKNOWN: Self = Self { middle: 0.0, scale: 1.0, is_constant: false };
+    const UNKNOWN: Self = Self { median: 0.0, scale: 1.0, is_constant: false };
 
     /// Learns from the values of a column, NaN for a missing one; `None` when all are missing. The scale of
     /// equal values is 0.
     fn of(column: &[f64]) -> Option<Self> {
         let sorted = present(column);
-        let middle = quantile(&sorted, 0.5)?;
+        let median = quantile(&sorted, 0.5)?;
         if sorted.first() == sorted.last() {
-            return Some(Self { middle, scale: 0.0, is_constant: true });
+            return Some(Self { median, scale: 0.0, is_constant: true });
         }
         let n = sorted.len() as f64;
         let mean = sorted.iter().map(|x| x / n).sum::<f64>();
         let deviation = sorted.iter().map(|x| (x - mean).powi(2) / n).sum::<f64>().sqrt();
-        let distances: Vec<f64> = sorted.iter().map(|x| (x - middle).abs()).collect();
+        let distances: Vec<f64> = sorted.iter().map(|x| (x - median).abs()).collect();
         let distance = quantile(&present(&distances), 0.5)?;
         let scale = f64::max(DEVIATIONS_PER_MAD * distance, DEVIATION_SHARE_MIN * deviation);
-        Some(Self { middle, scale, is_constant: false })
+        Some(Self { median, scale, is_constant: false })
     }
 
-    /// Returns a value as its distance from the middle, in scales.
+    /// Returns a value as its distance from the median, in scales.
     pub(crate) fn normalised(self, value: f64) -> f64 {
         // A sender that rounds to 32 bits has not moved.
         #[expect(clippy::cast_possible_truncation, reason = "that is what such a sender does")]
-        if self.is_constant && value as f32 == self.middle as f32 {
+        if self.is_constant && value == f64::from(self.median as f32) {
             return 0.0;
         }
-        ((value - self.middle) / self.scale).clamp(-f64::MAX, f64::MAX)
+        ((value - self.median) / self.scale).clamp(-f64::MAX, f64::MAX)
     }
 
-    /// Returns the value at a distance from the middle.
+    /// Returns the value at a distance from the median.
     pub(crate) fn value_at(self, normalised: f64) -> f64 {
-        (self.middle + normalised * self.scale).clamp(-f64::MAX, f64::MAX)
+        (self.median + normalised * self.scale).clamp(-f64::MAX, f64::MAX)
     }
 }
 
-/// Gives centers to those that have none in their own values: the fleet's to groups in which a feature is always
-/// missing, and to constants the usual scale of other groups.
-fn filled(centers: Vec<Option<Center>>) -> Vec<Center> {
+/// Fills gaps: a group without values of a feature gets the fleet's center, and a constant gets the median scale of the
+/// other groups.
+fn with_fallbacks(centers: Vec<Option<Center>>) -> Vec<Center> {
     let fleet = centers[0].unwrap_or(Center::UNKNOWN);
     let scales = centers.iter().skip(1).flatten().map(|center| center.scale);
     let scales = present(&scales.filter(|scale| *scale > 0.0).collect::<Vec<_>>());
     let candidates = [quantile(&scales, 0.5).unwrap_or(0.0), fleet.scale, 1.0];
     let usual = candidates.into_iter().find(|scale| *scale > 0.0).unwrap_or(1.0);
-    let filled = centers.into_iter().map(|center| match center.unwrap_or(fleet) {
+    let centers = centers.into_iter().map(|center| match center.unwrap_or(fleet) {
         center if center.scale > 0.0 => center,
         center => Center { scale: usual, ..center },
     });
-    filled.collect()
+    centers.collect()
+}
+
+/// Returns those of some rows that have a value beyond a gap among them.
+fn beyond_a_gap(
+    rows: &[usize],
+    values: &[f64],
+    n_features: usize,
+) -> impl Iterator<Item = LeftOutRow> {
+    let outliers = rows_beyond_a_gap(&rows_of(values, n_features, rows), n_features);
+    outliers.into_iter().map(|outlier| LeftOutRow { row: rows[outlier.row], ..outlier })
 }
 
 fn rows_of(values: &[f64], n_features: usize, rows: &[usize]) -> Vec<f64> {

@@ -101,7 +101,7 @@ impl Search<'_> {
                 changes.push(change);
                 return Some(Counterfactual { changes });
             }
-            let percentiles = self.features[feature].percentiles.as_ref()?;
+            let percentiles = self.percentiles(feature)?;
             let median = *percentiles.get(percentiles.len() / 2)?;
             changed[feature] = median;
             changes.push(Change { feature: self.name(feature), low: median, high: median });
@@ -111,7 +111,7 @@ impl Search<'_> {
 
     /// Returns the values of one feature that make an event normal: those around the usual ones.
     fn normal_change(&self, values: &[f64], feature: usize) -> Option<Change> {
-        let percentiles = self.features[feature].percentiles.as_ref()?;
+        let percentiles = self.percentiles(feature)?;
         // The percentiles, and what lies half-way between them.
         let grid: Vec<f64> = percentiles
             .windows(2)
@@ -121,7 +121,7 @@ impl Search<'_> {
         let mut changed = values.to_vec();
         let mut is_normal = |value: f64| {
             changed[feature] = value;
-            !self.detector.judge_row_of(self.baseline, &changed).is_anomaly
+            !self.detector.judge_row_by(self.baseline, &changed).is_anomaly
         };
         let normal: Vec<bool> = grid.iter().map(|&value| is_normal(value)).collect();
         let middle = grid.len() / 2;
@@ -146,6 +146,18 @@ impl Search<'_> {
             low: edge(grid[first], below),
             high: edge(grid[last], grid.get(last + 1)),
         })
+    }
+
+    /// Returns the percentiles of a feature: of a group of stations, as its quantiles tell them.
+    fn percentiles(&self, feature: usize) -> Option<Cow<'_, [f64]>> {
+        let feature = &self.features[feature];
+        match &feature.percentiles {
+            Some(percentiles) => Some(Cow::Borrowed(percentiles)),
+            None if self.baseline.group().is_some() => {
+                feature.quantiles.as_ref().map(|quantiles| Cow::Owned(quantiles.percentiles()))
+            }
+            None => None,
+        }
     }
 
     fn name(&self, feature: usize) -> Arc<str> {

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use isoforest::{Engine, EngineError, IsolationForest, PathSum};
 use sensor::{
-    Attribution, Direction, Evidence, Excess, FeatureSchema, FeatureValues, Prediction, SensorEvent,
+    Attribution, Baseline, Direction, Evidence, Excess, FeatureSchema, FeatureValues, Prediction,
+    SensorEvent,
 };
 
 use crate::artefact::{ArtefactError, Parts, sha256_hex};
-use crate::baselines::StationBaseline;
-use crate::calibration::AlarmRule;
+use crate::baselines::{GROUP_EVENTS_MIN, StationBaseline};
+use crate::calibration::{AlarmRule, Calibration};
 use crate::judge::{Judge, Strangeness};
-use crate::learning::{FitError, Learnt, normalised, row_major, samples, too_small};
+use crate::learning::{FitError, Learnt, row_major, samples, too_small};
 use crate::meta::{BaselinesMeta, FeatureMeta, ModelMeta, Training};
 use crate::params::Params;
-use crate::summary::FeatureSummary;
+use crate::summary::{FeatureSummary, Quantiles};
 
 /// The judgement of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -36,6 +37,8 @@ pub struct Detector {
     parts: Parts,
     /// The score above which the forest alone calls an event anomalous.
     threshold: f64,
+    /// The same for events that are judged by the baseline of the fleet.
+    threshold_of_fleet: f64,
     meta: ModelMeta,
     /// The artefact, where `fit` has just encoded it for its checksum.
     artefact: Option<Arc<[u8]>>,
@@ -44,6 +47,8 @@ pub struct Detector {
 impl Detector {
     /// Fewer events cannot be learnt from.
     pub const N_EVENTS_MIN: usize = 4;
+    /// A group with fewer events has no baseline of its own.
+    pub const BASELINE_EVENTS_MIN: usize = GROUP_EVENTS_MIN;
     /// Larger values are not learnt: their spread would be no number.
     pub const VALUE_MAX: f64 = 1e150;
     /// More events are not taken: each leaves its path sum in the file.
@@ -107,20 +112,22 @@ impl Detector {
         judged: &[&SensorEvent],
     ) -> Result<usize, FitError> {
         let detector = Learnt::from_events(schema, learnt, params)?.parts;
-        let values = normalised(
-            detector.baselines.as_ref(),
-            judged,
-            row_major(schema, judged.iter().copied()),
-        );
-        let is_alarm = |row: &[f64], sum| {
-            detector.calibration.is_anomaly(detector.strangeness(row, sum).value)
-        };
-        let alarms = detector.forest.map_path_sums(&samples(&values, schema), is_alarm);
-        Ok(alarms.into_iter().filter(|is_alarm| *is_alarm).count())
+        let baselines: Vec<StationBaseline> =
+            judged.iter().map(|event| detector.baseline_of(event.station_id().as_str())).collect();
+        let values = row_major(schema, judged.iter().copied());
+        let judged = detector.judge_rows(schema, &baselines, &values);
+        Ok(judged.into_iter().filter(|row| row.is_anomaly).count())
     }
 
     fn new(parts: Parts, meta: ModelMeta) -> Self {
-        Self { threshold: parts.threshold(), parts, meta, artefact: None }
+        let fleet = StationBaseline::fleet(parts.baselines.as_ref());
+        Self {
+            threshold: parts.threshold(),
+            threshold_of_fleet: parts.threshold_of(fleet),
+            parts,
+            meta,
+            artefact: None,
+        }
     }
 
     /// Returns the content of `isoforest.bin`. Equal detectors give equal bytes.
@@ -159,6 +166,14 @@ impl Detector {
         self.threshold
     }
 
+    /// Returns this score for events that are judged by a baseline: by that of the fleet, it is another.
+    fn threshold_of(&self, baseline: StationBaseline) -> f64 {
+        match baseline.kind() {
+            Some(Baseline::Fleet) => self.threshold_of_fleet,
+            _ => self.threshold,
+        }
+    }
+
     /// Returns the same detector with another false-alarm rate; nothing is learnt again.
     ///
     /// # Errors
@@ -168,9 +183,12 @@ impl Detector {
         if !AlarmRule::FalseAlarmRate(rate).is_valid() {
             return Err(FitError::FalseAlarmRate { rate });
         }
-        let old = &self.parts.calibration;
-        let calibration = old.with_rate(rate).ok_or_else(|| too_small(rate, old.normal().len()))?;
-        Ok(Self::new(Parts { calibration, ..self.parts }, self.meta))
+        let with_rate = |old: &Calibration| {
+            old.with_rate(rate).ok_or_else(|| too_small(rate, old.normal().len()))
+        };
+        let calibration = with_rate(&self.parts.calibration)?;
+        let of_fleet = self.parts.of_fleet.as_ref().map(with_rate).transpose()?;
+        Ok(Self::new(Parts { calibration, of_fleet, ..self.parts }, self.meta))
     }
 
     /// Judges one event; explains it when it is an anomaly.
@@ -183,18 +201,19 @@ impl Detector {
         let row = &*self.parts.normalised(baseline, event.values());
         let sum = self.parts.forest.path_sum(row);
         let Strangeness { value, evidence } = self.parts.strangeness(row, sum);
-        let is_anomaly = self.parts.calibration.is_anomaly(value);
+        let calibration = self.parts.calibration_of(baseline);
+        let is_anomaly = calibration.is_anomaly(value);
         Prediction {
             station_id: event.station_id().clone(),
             sequence: event.sequence(),
             timestamp_us: event.timestamp_us(),
             features: self.schema().feature_values(event),
             anomaly_score: self.parts.forest.score(sum),
-            threshold: self.threshold,
+            threshold: self.threshold_of(baseline),
             is_anomaly,
-            p_value: self.parts.calibration.p_value(value),
+            p_value: calibration.p_value(value),
             evidence: Some(evidence),
-            outside: self.outside(row),
+            outside: self.outside(event, row),
             baseline: baseline.kind(),
             model_version: self.meta.model_version.clone(),
             attributions: if is_anomaly {
@@ -234,6 +253,16 @@ impl Detector {
         }
     }
 
+    /// Returns how the values of a feature were distributed in training where a baseline was learnt.
+    fn quantiles_of(&self, baseline: StationBaseline, feature: usize) -> Option<&Quantiles> {
+        match baseline.group().zip(self.meta.baselines.as_ref()) {
+            None => self.meta.features[feature].quantiles.as_ref(),
+            Some((group, of_groups)) => {
+                of_groups.groups[group].features[feature].quantiles.as_ref()
+            }
+        }
+    }
+
     /// Returns `true` if the metadata describes the baselines that events are judged by.
     pub(crate) fn has_baselines_of_meta(&self) -> bool {
         match (&self.meta.baselines, &self.parts.baselines) {
@@ -243,20 +272,26 @@ impl Detector {
         }
     }
 
-    /// Returns the values of a row that lie outside of what training has seen.
-    fn outside(&self, row: &[f64]) -> Vec<Excess> {
+    /// Returns the values of an event that lie outside of what training has seen; `row` is how the forest sees them.
+    fn outside(&self, event: &SensorEvent, row: &[f64]) -> Vec<Excess> {
         let Some(judge) = &self.parts.judge else { return Vec::new() };
-        let named = self.schema().names().iter().zip(row).enumerate();
-        named
-            .filter_map(|(feature, (name, &value))| {
+        let baseline = self.baseline_of(event.station_id().as_str());
+        let named = self.schema().names().iter().zip(event.values()).zip(row).enumerate();
+        let excess =
+            |(feature, ((name, &measured), &value)): (usize, ((&Arc<str>, &f64), &f64))| {
                 let by_ranges = judge.by_ranges(feature, value)?;
+                let by_ranges = match &self.parts.baselines {
+                    None => by_ranges,
+                    // In the ranges of the station itself, as everything that people read.
+                    Some(_) => self.quantiles_of(baseline, feature)?.by_ranges(measured)?,
+                };
                 Some(Excess {
                     feature: Arc::clone(name),
                     side: if by_ranges > 0.0 { Direction::High } else { Direction::Low },
                     by_ranges: by_ranges.is_finite().then_some(by_ranges.abs()),
                 })
-            })
-            .collect()
+            };
+        named.filter_map(excess).collect()
     }
 
     /// Returns the attributions of an event, the largest towards anomalous first.
@@ -349,7 +384,12 @@ impl Detector {
     /// Panics when an event is of another schema.
     pub fn importance(&self, events: &[&SensorEvent]) -> Vec<f64> {
         let mut moved = vec![0.0; self.schema().len()];
-        for row in samples(&self.rows_of(events), self.schema()).rows() {
+        let values = row_major(self.schema(), events.iter().copied());
+        let rows = match &self.parts.baselines {
+            None => values,
+            Some(baselines) => baselines.normalised_rows(&self.baselines_of(events), &values),
+        };
+        for row in samples(&rows, self.schema()).rows() {
             for (moved, contribution) in moved.iter_mut().zip(self.parts.forest.contributions(row))
             {
                 *moved += contribution.abs();
@@ -370,7 +410,8 @@ impl Detector {
     ///
     /// Panics when an event is of another schema.
     pub fn judge_events(&self, events: &[&SensorEvent]) -> Vec<RowScore> {
-        self.judge_normalised(&self.rows_of(events))
+        let values = row_major(self.schema(), events.iter().copied());
+        self.judge_rows_by(&self.baselines_of(events), &values)
     }
 
     /// Judges rows of bare values in parallel, each as [`Detector::assess`] judges an event of a station that it does
@@ -383,11 +424,9 @@ impl Detector {
     ///
     /// Panics when the last row is not whole.
     pub fn judge_rows(&self, values: &[f64]) -> Vec<RowScore> {
-        if !self.has_baselines() {
-            return self.judge_normalised(values);
-        }
-        let n_rows = values.len() / self.schema().len();
-        self.judge_rows_of(&vec![self.baseline_of_fleet(); n_rows], values)
+        let n_rows = if self.has_baselines() { values.len() / self.schema().len() } else { 0 };
+        let fleet = vec![self.baseline_of_fleet(); n_rows];
+        self.parts.judge_rows(self.schema(), &fleet, values)
     }
 
     /// Judges rows of bare values in parallel, as [`Detector::judge_rows`] does, each by its
@@ -396,12 +435,9 @@ impl Detector {
     /// # Panics
     ///
     /// Panics when there are not as many rows as baselines, or a baseline is of another detector.
-    pub fn judge_rows_of(&self, baselines: &[StationBaseline], values: &[f64]) -> Vec<RowScore> {
-        let n_features = self.schema().len();
-        assert_eq!(values.len(), baselines.len() * n_features, "each row has a baseline");
-        let rows = baselines.iter().zip(values.chunks_exact(n_features));
-        let rows = rows.map(|(baseline, row)| self.parts.normalised(*baseline, row));
-        self.judge_normalised(&rows.collect::<Vec<_>>().concat())
+    pub fn judge_rows_by(&self, baselines: &[StationBaseline], values: &[f64]) -> Vec<RowScore> {
+        assert_eq!(values.len(), baselines.len() * self.schema().len(), "each row has a baseline");
+        self.parts.judge_rows(self.schema(), baselines, values)
     }
 
     /// Judges one row of bare values, as [`Detector::judge_rows`] does.
@@ -410,34 +446,17 @@ impl Detector {
     ///
     /// Panics when there are not as many values as features.
     pub fn judge_row(&self, values: &[f64]) -> RowScore {
-        self.judge_row_of(self.baseline_of_fleet(), values)
+        self.judge_row_by(self.baseline_of_fleet(), values)
     }
 
-    pub(crate) fn judge_row_of(&self, baseline: StationBaseline, values: &[f64]) -> RowScore {
+    pub(crate) fn judge_row_by(&self, baseline: StationBaseline, values: &[f64]) -> RowScore {
         let row = self.parts.normalised(baseline, values);
-        self.row_score(&row, self.parts.forest.path_sum(&row))
+        let sum = self.parts.forest.path_sum(&row);
+        self.parts.row_score(baseline, sum, self.parts.strangeness(&row, sum))
     }
 
-    /// Judges rows as the forest sees them.
-    fn judge_normalised(&self, rows: &[f64]) -> Vec<RowScore> {
-        let samples = samples(rows, self.schema());
-        self.parts.forest.map_path_sums(&samples, |row, sum| self.row_score(row, sum))
-    }
-
-    fn row_score(&self, row: &[f64], sum: PathSum) -> RowScore {
-        let Strangeness { value, evidence } = self.parts.strangeness(row, sum);
-        RowScore {
-            anomaly_score: self.parts.forest.score(sum),
-            p_value: self.parts.calibration.p_value(value),
-            is_anomaly: self.parts.calibration.is_anomaly(value),
-            evidence,
-        }
-    }
-
-    /// Returns the rows of events as the forest sees them.
-    fn rows_of(&self, events: &[&SensorEvent]) -> Vec<f64> {
-        let values = row_major(self.schema(), events.iter().copied());
-        normalised(self.parts.baselines.as_ref(), events, values)
+    fn baselines_of(&self, events: &[&SensorEvent]) -> Vec<StationBaseline> {
+        events.iter().map(|event| self.baseline_of(event.station_id().as_str())).collect()
     }
 
     /// Returns the approximate number of multiplications that judging a row takes. They are many where many of hundreds of

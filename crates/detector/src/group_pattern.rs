@@ -7,13 +7,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Characters between the parts of a name.
-const SEPARATORS: &str = "._:-/";
+const SEPARATORS: &str = "._:-";
+/// In a pattern, any of them.
+const ANY: char = '/';
 
-/// A pattern of station names, which says what stations have a baseline in common: those that differ only
-/// in the parts for which it has a `*`.
+/// Groups stations by name: stations share a baseline if their names differ only where the pattern has `*`.
 ///
-/// `site.line.*` puts all stations of a line into one group, such as `berlin.line_3.*`. Words stand for any text; the
-/// last part takes all that is left. A name with fewer parts is a group of its own.
+/// `site.line.*` puts all stations of a line into one group, such as `berlin.line_3.*`. Words stand for any text, `/` for any
+/// separator, and the last part takes all that is left. A name with fewer parts is a group of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GroupPattern {
@@ -25,15 +26,15 @@ pub struct GroupPattern {
 struct Part {
     /// `false` for a `*`.
     is_kept: bool,
-    /// `None` at the end.
+    /// The separator behind it, which may be [`ANY`]; `None` at the end.
     separator: Option<char>,
 }
 
 /// The reason why a text is not a pattern of station names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a pattern of station names: it has words and `*`, with one of . _ : - / between them, and at least \
-     one word, as in `site.line.*`"
+    "`{0}` is not a pattern of station names: it has words and `*`, with one of . _ : - between them, or / for any of \
+     these, and at least one word, as in `site.line.*`"
 )]
 pub struct InvalidGroupPattern(String);
 
@@ -57,18 +58,22 @@ impl GroupPattern {
         let mut group = String::with_capacity(station.len());
         let mut rest = station;
         for Part { is_kept, separator } in &self.parts {
-            let part = match separator {
-                None => rest,
-                Some(separator) => {
-                    let Some((part, others)) = rest.split_once(*separator) else {
-                        return Cow::Borrowed(station);
-                    };
-                    rest = others;
-                    part
-                }
+            let is_end = |letter: char| match separator {
+                None => false,
+                Some(ANY) => SEPARATORS.contains(letter),
+                Some(separator) => letter == *separator,
+            };
+            let (part, others) = match separator {
+                None => (rest, ""),
+                Some(_) => match rest.find(is_end).and_then(|end| rest.split_at_checked(end)) {
+                    Some(split) => split,
+                    None => return Cow::Borrowed(station),
+                },
             };
             group.push_str(if *is_kept { part } else { "*" });
-            group.extend(separator);
+            let mut others = others.chars();
+            group.extend(others.next());
+            rest = others.as_str();
         }
         Cow::Owned(group)
     }
@@ -79,20 +84,25 @@ impl GroupPattern {
     }
 }
 
+/// Returns `true` if a character ends a part of a pattern.
+fn is_separator(letter: char) -> bool {
+    letter == ANY || SEPARATORS.contains(letter)
+}
+
 impl FromStr for GroupPattern {
     type Err = InvalidGroupPattern;
 
     fn from_str(text: &str) -> Result<Self, InvalidGroupPattern> {
         let mut parts = Vec::new();
-        for part in text.split_inclusive(|letter| SEPARATORS.contains(letter)) {
-            let word = part.trim_end_matches(|letter| SEPARATORS.contains(letter));
+        for part in text.split_inclusive(is_separator) {
+            let word = part.trim_end_matches(is_separator);
             let is_kept = word != "*";
             if word.is_empty()
                 || (is_kept && !word.bytes().all(|byte| byte.is_ascii_alphanumeric()))
             {
                 return Err(InvalidGroupPattern(text.into()));
             }
-            let separator = part.chars().last().filter(|letter| SEPARATORS.contains(*letter));
+            let separator = part.chars().last().filter(|letter| is_separator(*letter));
             parts.push(Part { is_kept, separator });
         }
         let is_whole = parts.last().is_some_and(|part| part.separator.is_none());
@@ -132,7 +142,9 @@ mod tests {
         let group = |pattern: &str, station: &str| {
             GroupPattern::from_str(pattern).unwrap().group_of(station).into_owned()
         };
-        assert_eq!(group("site/line/*", "berlin/3/press/7"), "berlin/3/*");
+        assert_eq!(group("site/line/*", "berlin.3:press_7"), "berlin.3:*");
+        assert_eq!(group("site/line/*", "berlin_3-press"), "berlin_3-*");
+        assert_eq!(group("site/line/*", "berlin.3"), "berlin.3");
         assert_eq!(group("*-kind-*", "berlin-press-7"), "*-press-*");
         assert_eq!(group("*-kind", "berlin-press-7"), "*-press-7");
         assert_eq!(group("kind_*", "press_7"), "press_*");

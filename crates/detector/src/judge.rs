@@ -47,7 +47,7 @@ pub(crate) struct Judge {
 }
 
 /// The strangeness of a row.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Strangeness {
     /// Compared with the limit of the calibration.
     pub(crate) value: f64,

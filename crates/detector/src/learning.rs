@@ -1,12 +1,15 @@
 //! Learning what is normal.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use isoforest::{IsolationForest, PathSum, Samples};
 use sensor::{FeatureSchema, SensorEvent};
 
 use crate::artefact::Parts;
-use crate::baselines::{Baselines, GROUP_EVENTS_MIN, GROUP_FEATURES_MAX, LearntBaselines};
+use crate::baselines::{
+    Baselines, GROUP_EVENTS_MIN, GROUP_FEATURES_MAX, LearntBaselines, StationBaseline,
+};
 use crate::calibration::{AlarmRule, Calibration};
 use crate::detector::Detector;
 use crate::group_pattern::GroupPattern;
@@ -84,8 +87,8 @@ pub enum FitError {
     },
     /// The baselines would not fit the metadata.
     #[error(
-        "{n_groups} groups of stations with {n_features} features are too many: their product may be up to \
-         {GROUP_FEATURES_MAX}; group more stations together, or learn fewer features"
+        "{n_groups} groups of stations with {n_features} features are too many: groups times one more than features may be \
+         up to {GROUP_FEATURES_MAX}; group more stations together, or learn fewer features"
     )]
     TooManyGroups {
         /// Number of groups.
@@ -119,26 +122,39 @@ impl Learnt {
     ) -> Result<Self, FitError> {
         let n_features = schema.len();
         check(params, events.len())?;
-        let all = row_major(schema, events.iter().copied());
-        if let Some(index) = all.iter().position(|value| value.abs() > Detector::VALUE_MAX) {
+        let measured = row_major(schema, events.iter().copied());
+        if let Some(index) = measured.iter().position(|value| value.abs() > Detector::VALUE_MAX) {
             let feature = String::from(&*schema.features()[index % n_features].name);
-            return Err(FitError::ValueTooLarge { feature, value: all[index] });
+            return Err(FitError::ValueTooLarge { feature, value: measured[index] });
         }
         let (baselines, left_out) = match &params.group_by {
             Some(group_by) => {
+                let stations: Vec<&str> =
+                    events.iter().map(|event| event.station_id().as_str()).collect();
                 let LearntBaselines { baselines, left_out } =
-                    self::baselines(group_by, events, &all, params.keep_all_rows)?;
+                    Baselines::learn(group_by, &stations, &measured, params.keep_all_rows)?;
                 (Some(baselines), left_out)
             }
             None if params.keep_all_rows => (None, Vec::new()),
-            None => (None, rows_beyond_a_gap(&all, n_features)),
+            None => (None, rows_beyond_a_gap(&measured, n_features)),
         };
         let kept = without(events.len(), &left_out);
         check(params, kept.len())?;
-        // From here on, values are as the forest and the views see them.
-        let all = normalised(baselines.as_ref(), events, all);
-        let values: Vec<f64> =
-            kept.iter().flat_map(|row| &all[row * n_features..][..n_features]).copied().collect();
+        let kept_of = |all: &[f64]| -> Vec<f64> {
+            kept.iter().flat_map(|row| &all[row * n_features..][..n_features]).copied().collect()
+        };
+        // As the forest and the views see them.
+        let all = match &baselines {
+            None => Cow::Borrowed(&measured),
+            Some(baselines) => {
+                let of_events: Vec<StationBaseline> = events
+                    .iter()
+                    .map(|event| baselines.of_station(event.station_id().as_str()))
+                    .collect();
+                Cow::Owned(baselines.normalised_rows(&of_events, &measured))
+            }
+        };
+        let values = kept_of(&all);
 
         let samples = samples(&values, schema);
         // At most half of the rows, so that every row has trees that did not draw it.
@@ -150,55 +166,43 @@ impl Learnt {
         let exponent = |sum: &Option<PathSum>| sum.map_or(f64::NAN, |sum| forest.exponent(sum));
         let of_forest: Vec<f64> = sums.iter().map(exponent).collect();
         let (judge, normal) = Judge::learn(&values, n_features, &of_forest);
-        let n_events = normal.len();
-        let calibration = match params.alarms {
-            AlarmRule::FalseAlarmRate(rate) => {
-                Calibration::for_rate(normal, rate).ok_or_else(|| too_small(rate, n_events))?
-            }
-            AlarmRule::Contamination(share) => {
-                let judged = forest.map_path_sums(&self::samples(&all, schema), |row, sum| {
-                    judge.strangeness(row, forest.exponent(sum)).value
-                });
-                Calibration::for_contamination(normal, share, judged)
+        let strangeness = |rows: &[f64]| {
+            forest.map_path_sums(&self::samples(rows, schema), |row, sum| {
+                judge.strangeness(row, forest.exponent(sum)).value
+            })
+        };
+        let calibration = calibration(params.alarms, normal, || strangeness(&all))?;
+        // As a station would be judged that the training did not have.
+        let of_fleet = match &baselines {
+            None => None,
+            Some(baselines) => {
+                let fleet = vec![StationBaseline::fleet(Some(baselines)); kept.len()];
+                let normal = strangeness(&baselines.normalised_rows(&fleet, &kept_of(&measured)));
+                Some(self::calibration(params.alarms, normal.clone(), || normal)?)
             }
         };
         let mut sums: Vec<PathSum> = sums.into_iter().flatten().collect();
         sums.sort_unstable();
         let schema = schema.clone();
-        let parts = Parts { schema, baselines, forest, sums, judge: Some(judge), calibration };
+        let judge = Some(judge);
+        let parts = Parts { schema, baselines, forest, sums, judge, calibration, of_fleet };
         Ok(Self { parts, kept, left_out, sample_size })
     }
 }
 
-/// Learns a baseline for each group of stations.
-fn baselines(
-    group_by: &GroupPattern,
-    events: &[&SensorEvent],
-    values: &[f64],
-    keep_all_rows: bool,
-) -> Result<LearntBaselines, FitError> {
-    let stations: Vec<&str> = events.iter().map(|event| event.station_id().as_str()).collect();
-    let learnt = Baselines::learn(group_by, &stations, values, keep_all_rows);
-    let learnt = learnt.ok_or_else(|| FitError::SmallGroups { group_by: group_by.clone() })?;
-    let (n_groups, n_features) = (learnt.baselines.groups().len(), values.len() / events.len());
-    if n_groups * n_features > GROUP_FEATURES_MAX {
-        return Err(FitError::TooManyGroups { n_groups, n_features });
+/// Calibrates by what normal rows got. `all` says what all rows of the training got, where that matters.
+fn calibration(
+    alarms: AlarmRule,
+    normal: Vec<f64>,
+    all: impl FnOnce() -> Vec<f64>,
+) -> Result<Calibration, FitError> {
+    match alarms {
+        AlarmRule::FalseAlarmRate(rate) => {
+            let n_events = normal.len();
+            Calibration::for_rate(normal, rate).ok_or_else(|| too_small(rate, n_events))
+        }
+        AlarmRule::Contamination(share) => Ok(Calibration::for_contamination(normal, share, all())),
     }
-    Ok(learnt)
-}
-
-/// Returns the values of all events, normalised by the baselines of their stations.
-pub(crate) fn normalised(
-    baselines: Option<&Baselines>,
-    events: &[&SensorEvent],
-    values: Vec<f64>,
-) -> Vec<f64> {
-    let Some(baselines) = baselines else { return values };
-    let rows = events.iter().flat_map(|event| {
-        let centers = baselines.of(baselines.of_station(event.station_id().as_str()));
-        centers.iter().zip(event.values()).map(|(center, &value)| center.normalised(value))
-    });
-    rows.collect()
 }
 
 /// Returns all rows but some.

@@ -87,7 +87,7 @@ pub struct GroupMeta {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupFeatureMeta {
     /// The median in training, which values are compared with.
-    pub middle: f64,
+    pub median: f64,
     /// The unit of their distance from it.
     pub scale: f64,
     /// Quantiles in training; null when all values were missing.
@@ -208,7 +208,7 @@ impl BaselinesMeta {
             }
         }
         let feature = |rows: &[&[f64]], index: usize, center: &Center| GroupFeatureMeta {
-            middle: center.middle,
+            median: center.median,
             scale: center.scale,
             quantiles: FeatureSummary::of(rows.iter().map(|row| row[index]))
                 .map(|summary| summary.quantiles),
@@ -231,19 +231,31 @@ impl BaselinesMeta {
     pub fn in_words(&self) -> String {
         let n_groups = self.groups.len() as u64;
         if self.group_by.is_per_station() {
-            format!("{}, each with its own", counted(n_groups, "station"))
+            format!("one for each of {}", counted(n_groups, "station"))
         } else {
-            format!("{} of stations, by {}", counted(n_groups, "group"), self.group_by)
+            format!(
+                "one for each of {} of stations, by {}",
+                counted(n_groups, "group"),
+                self.group_by
+            )
         }
     }
 
     /// Returns `true` if these are the baselines of the same groups.
     pub(crate) fn is_of(&self, baselines: &Baselines) -> bool {
+        /// Numbers are written to the last bit.
+        const TOLERANCE: f64 = 1e-12;
+        let is_near = |told: f64, found: f64| (told - found).abs() <= TOLERANCE * found.abs();
         let names = self.groups.iter().map(|group| &*group.name);
         let n_features = baselines.centers().len() / (baselines.groups().len() + 1);
+        let told = self.groups.iter().flat_map(|group| &group.features);
+        let found = baselines.centers().iter().skip(n_features);
         self.group_by == *baselines.group_by()
             && names.eq(baselines.groups().iter().map(|name| &**name))
             && self.groups.iter().all(|group| group.features.len() == n_features)
+            && told.zip(found).all(|(told, found)| {
+                is_near(told.median, found.median) && is_near(told.scale, found.scale)
+            })
     }
 }
 
@@ -262,13 +274,9 @@ impl FeatureMeta {
         }
     }
 
-    /// Describes the feature as it is in a group of stations.
+    /// Describes the feature as it is in a group of stations, of which only quantiles are known.
     pub(crate) fn in_group(&self, of_group: &GroupFeatureMeta) -> Self {
-        Self {
-            quantiles: of_group.quantiles.clone(),
-            percentiles: of_group.quantiles.as_ref().map(Quantiles::percentiles),
-            ..self.without_summary()
-        }
+        Self { quantiles: of_group.quantiles.clone(), ..self.without_summary() }
     }
 
     /// Describes a feature without the values of its training.

@@ -36,6 +36,21 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
+    /// Returns how far a value lies outside of all others, in widths of their range: negative below, positive above,
+    /// infinite beside a constant; `None` within, and for a missing value.
+    pub(crate) fn by_ranges(&self, value: f64) -> Option<f64> {
+        let Self { min, max, .. } = *self;
+        let beyond = value - value.clamp(min, max);
+        if beyond.is_nan() || beyond == 0.0 {
+            return None;
+        }
+        Some(if max > min {
+            (beyond / (max - min)).clamp(-f64::MAX, f64::MAX)
+        } else {
+            beyond.signum() * f64::INFINITY
+        })
+    }
+
     /// Returns 101 values from the lowest to the highest, between quantiles on a straight line.
     pub(crate) fn percentiles(&self) -> Vec<f64> {
         let Self { min, p01, p25, p50, p75, p99, max } = *self;

@@ -40,9 +40,11 @@ pub struct Shared {
     reads: Shares,
     /// Turns to work that takes a processor.
     turns: Shares,
-    /// Places in the queue of the writer.
-    places: Shares,
-    n_places: u32,
+    /// Places in the queue of the writer, for single events and for batches.
+    places: (Shares, Shares),
+    n_places: (u32, u32),
+    /// Places for inference requests that are being worked on: their values take more memory than their texts.
+    pub(crate) inferences: Budget,
     /// Turns to pages: one for each client at a time, and some for all.
     page_turns: Shares,
     pages: Arc<Semaphore>,
@@ -62,9 +64,9 @@ impl Api {
         shutdown: Shutdown,
     ) -> Self {
         let metrics = Arc::new(Metrics::register(&mut registry));
-        // Three quarters, as of everything that clients share.
-        let n_places = (pipeline.store.queue_len_max() / 4 * 3).max(1);
-        let n_places = u32::try_from(n_places).unwrap_or(u32::MAX);
+        // Three quarters, as of everything that clients share: one for single events, two for batches.
+        let quarter = u32::try_from(pipeline.store.queue_len_max() / 4).unwrap_or(u32::MAX / 2);
+        let n_places = (quarter.max(1), (2 * quarter).max(1));
         Self(Arc::new(Shared {
             pipeline,
             registry,
@@ -75,8 +77,9 @@ impl Api {
             model_text: ModelText::default(),
             reads: Shares::new(1),
             turns: Shares::new(Turns::number()),
-            places: Shares::new(n_places as usize),
+            places: (Shares::new(n_places.0 as usize), Shares::new(n_places.1 as usize)),
             n_places,
+            inferences: Budget::new(u32::try_from(2 * Turns::number()).unwrap_or(u32::MAX)),
             page_turns: Shares::new(1),
             pages: Arc::new(Semaphore::new(PAGES_MAX)),
             streams: Budget::new(STREAMS_MAX),
@@ -114,7 +117,8 @@ impl Api {
     pub(crate) fn share(&self, client: Client) -> ClientShare {
         ClientShare {
             turns: self.turns(client),
-            places: self.places.of(client),
+            places: self.places.0.of(client),
+            batch_places: self.places.1.of(client),
             n_places: self.n_places,
         }
     }

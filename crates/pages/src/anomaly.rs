@@ -181,7 +181,7 @@ fn baseline_words(baseline: Baseline) -> &'static str {
         Baseline::Station => "what is normal for this station",
         Baseline::Group => "what is normal for its group of stations",
         Baseline::Fleet => {
-            "what is normal for all stations together: the model was not trained with this one"
+            "what is normal for all stations together: the model has no baseline for this one"
         }
     }
 }

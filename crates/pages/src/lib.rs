@@ -1,6 +1,6 @@
 //! The pages that people see in a browser: the state of the stations, and the reasons.
 //!
-//! [`router`] has the pages, [`assets()`] what they are shown with, and [`page_of_refusal`] makes a page of a refusal that
+//! [`router`] has the pages, [`forms`] what they send, [`assets()`] what they are shown with, and [`page_of_refusal`] makes a page of a refusal that
 //! a person would read. A page is complete before any script has run; scripts keep it up to
 //! date and make its charts interactive. Pages read snapshots of the fleet and the stored predictions,
 //! put them into words and figures, and hand both to a template, which escapes everything.
@@ -30,6 +30,11 @@ pub fn assets() -> Router {
     Router::new().route("/assets/{digest}/{name}", get(assets::asset))
 }
 
+/// Makes the routes of the forms on the pages.
+pub fn forms(pipeline: Pipeline) -> Router {
+    Router::new().route("/ui/model/reload", post(model::reload)).with_state(pipeline)
+}
+
 /// Makes the routes of the pages.
 pub fn router(pipeline: Pipeline) -> Router {
     Router::new()
@@ -37,7 +42,6 @@ pub fn router(pipeline: Pipeline) -> Router {
         .route("/ui/stations/{station_id}", get(station::station))
         .route("/ui/anomalies/{id}", get(anomaly::anomaly))
         .route("/ui/model", get(model::model))
-        .route("/ui/model/reload", post(model::reload))
         .with_state(pipeline)
 }
 

@@ -19,22 +19,26 @@ pub struct Processors(Arc<Semaphore>);
 pub struct ClientShare {
     /// Turns to work that takes a processor.
     pub turns: Turns,
-    /// Places for predictions that wait to be written, of the queue for all clients.
+    /// Places for single events that wait to be written, of the queue for all clients.
     pub places: Arc<Semaphore>,
-    /// The number of these places when none is taken.
-    pub n_places: u32,
+    /// Places for batches: they wait for them, and single events must not wait behind them.
+    pub batch_places: Arc<Semaphore>,
+    /// The number of each kind of places when none is taken.
+    pub n_places: (u32, u32),
 }
 
 impl ClientShare {
-    /// Takes places, or all that the client may have where that is less; `None` when they are not free.
+    /// Takes places for a single event, or all that the client may have where that is less; `None` when they are not
+    /// free.
     pub(crate) fn try_take(&self, n_places: u32) -> Option<OwnedSemaphorePermit> {
-        let n_places = n_places.min(self.n_places);
+        let n_places = n_places.min(self.n_places.0);
         Arc::clone(&self.places).try_acquire_many_owned(n_places).ok()
     }
 
-    /// Waits for places, or for all that the client may have where that is less.
+    /// Waits for places for a batch, or for all that the client may have where that is less.
     pub(crate) async fn take(&self, n_places: u32) -> OwnedSemaphorePermit {
-        let places = Arc::clone(&self.places).acquire_many_owned(n_places.min(self.n_places));
+        let n_places = n_places.min(self.n_places.1);
+        let places = Arc::clone(&self.batch_places).acquire_many_owned(n_places);
         places.await.expect("it is never closed")
     }
 }
@@ -102,17 +106,20 @@ mod tests {
     async fn a_client_gets_no_more_places_than_its_share() {
         let share = ClientShare {
             turns: Turns::default(),
-            places: Arc::new(Semaphore::new(6)),
-            n_places: 6,
+            places: Arc::new(Semaphore::new(3)),
+            batch_places: Arc::new(Semaphore::new(6)),
+            n_places: (3, 6),
         };
-        let first = share.try_take(4).unwrap();
-        assert!(share.try_take(3).is_none());
+        let _single = share.try_take(2).unwrap();
+        assert!(share.try_take(2).is_none());
+        let first = share.take(4).await;
         let waiting = tokio::spawn({
             let share = share.clone();
             async move { share.take(1_000).await.num_permits() }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
+        assert!(share.try_take(1).is_some(), "single events do not wait behind batches");
         drop(first);
         assert_eq!(waiting.await.unwrap(), 6, "all that it may have");
     }

@@ -54,7 +54,8 @@ pub fn run(
     }
     let input = Input::open(args, &detector, stdin)?;
     if args.append
-        && let Some(name) = input.columns().into_iter().find(|name| output::is_ours(name))
+        && let Some(name) =
+            input.columns().into_iter().find(|name| output::is_ours(name, &detector))
     {
         bail!(
             "`{}` has a column `{name}`, as the scores have: leave out --append",

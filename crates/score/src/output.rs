@@ -16,8 +16,9 @@ const COLUMNS: [&str; 5] = ["row", "anomaly_score", "p_value", "is_anomaly", "ev
 const BASELINE: &str = "baseline";
 
 /// Returns `true` if a column is called as one of ours.
-pub(crate) fn is_ours(name: &str) -> bool {
-    COLUMNS.iter().chain([&BASELINE]).any(|column| column.eq_ignore_ascii_case(name))
+pub(crate) fn is_ours(name: &str, detector: &Detector) -> bool {
+    let baseline = detector.has_baselines().then_some(&BASELINE);
+    COLUMNS.iter().chain(baseline).any(|column| column.eq_ignore_ascii_case(name))
 }
 
 /// Writes the names of the columns: those that are repeated, and ours.
@@ -35,7 +36,7 @@ pub(crate) fn write_header(
 /// Scores a block and puts it into words, on all cores.
 pub(crate) fn score(detector: &Detector, block: &Block) -> io::Result<Vec<Vec<u8>>> {
     let scores = if detector.has_baselines() {
-        detector.judge_rows_of(&block.baselines, &block.values)
+        detector.judge_rows_by(&block.baselines, &block.values)
     } else {
         detector.judge_rows(&block.values)
     };

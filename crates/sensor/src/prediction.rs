@@ -86,7 +86,7 @@ pub enum Baseline {
     Station = 0,
     /// Those of its group of stations.
     Group = 1,
-    /// Those of all stations together: the model was not trained with this one.
+    /// Those of all stations together: the model has no baseline for this one.
     Fleet = 2,
 }
 

@@ -201,7 +201,9 @@ fn open_pipeline(
 
 /// Makes the routes of the API and of the pages, behind the gate that every request passes.
 fn app(api: Api) -> Router {
-    let pages = http_door::in_turn(pages::router(api.pipeline.for_pages()), api.clone());
-    let router = http_door::router(api.clone()).merge(pages).merge(pages::assets());
+    let of_pages = api.pipeline.for_pages();
+    let pages = http_door::in_turn(pages::router(of_pages.clone()), api.clone());
+    let pages = pages.merge(pages::forms(of_pages)).merge(pages::assets());
+    let router = http_door::router(api.clone()).merge(pages);
     http_door::guarded(router, api, pages::page_of_refusal)
 }

@@ -176,9 +176,9 @@ fn one_of<T: Copy>(
     known.map(Some).ok_or_else(|| conversion_error(column, UnknownNumber))
 }
 
-/// A number that stands for nothing.
+/// A number that no kind has.
 #[derive(Debug, thiserror::Error)]
-#[error("the number stands for nothing")]
+#[error("unknown number")]
 struct UnknownNumber;
 
 /// Reads a time that an event can have: in a damaged row, it may be any number.

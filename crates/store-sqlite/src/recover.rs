@@ -158,7 +158,7 @@ fn counted(database: &Path) -> Option<Ledger> {
 }
 
 /// Inserts a row, unless one with its key or id is there. Returns `true` if it did, and `None` if the table cannot hold
-/// such a row: a number that is none is stored as nothing.
+/// such a row: SQLite stores NaN as NULL.
 fn insert(connection: &Connection, row: &RawRow) -> rusqlite::Result<Option<bool>> {
     let inserted = connection.prepare_cached(INSERT)?.execute(params![
         row.id,

@@ -1,9 +1,10 @@
 //! Stations whose values hardly overlap: what is normal for one hides what is wrong with another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use detector::GroupPattern;
 use sensor::SensorEvent;
-use wording::{counted, readable};
+use wording::{counted, listed, readable};
 
 use crate::data::TrainingData;
 
@@ -57,6 +58,21 @@ impl TrainingData {
             span(widest.low),
             span(widest.high),
         ))
+    }
+}
+
+impl TrainingData {
+    /// Returns the warning that names of stations do not have the parts of the pattern that groups them, if any do not.
+    pub(crate) fn ungrouped_warning(&self, group_by: Option<&GroupPattern>) -> Option<String> {
+        let group_by = group_by.filter(|group_by| !group_by.is_per_station())?;
+        let stations: BTreeSet<&str> =
+            self.events.iter().map(|event| event.station_id().as_str()).collect();
+        let others: Vec<&str> =
+            stations.into_iter().filter(|station| group_by.group_of(station) == *station).collect();
+        let named = listed(&others);
+        (!others.is_empty()).then(|| {
+            format!("these names of stations do not have the parts of `{group_by}`, so that each is a group of its own: {named}")
+        })
     }
 }
 

@@ -74,7 +74,7 @@ pub struct Args {
     /// Learn a baseline for each station: what is normal for it, in its own ranges
     ///
     /// Use it where stations differ, such as two machines that run at 60 and at 75 °C. The values of each are then
-    /// compared with its own median and spread. A station needs 30 events for that; others, and those that the model
+    /// compared with its own median and spread. A station needs 100 events for that; others, and those that the model
     /// does not know, are compared with all stations together.
     #[arg(long, conflicts_with = "group_by")]
     pub per_station: bool,
@@ -82,8 +82,9 @@ pub struct Args {
     /// Learn a baseline for each group of stations, by a pattern of their names such as site.line.*
     ///
     /// Words stand for any text, and stations that differ only where the pattern has a * have a baseline in common:
-    /// with site.line.*, berlin.3.press and berlin.3.saw have that of berlin.3.*. Parts end with . _ : - or /, as the
-    /// pattern says; the last takes all that is left, and a name with fewer parts is a group of its own.
+    /// with site.line.*, berlin.3.press and berlin.3.saw have that of berlin.3.*. Parts end with . _ : or - as
+    /// the pattern says, and with any of these where it has a /; the last takes all that is left, and a name with fewer
+    /// parts is a group of its own.
     #[arg(long, value_name = "PATTERN")]
     pub group_by: Option<GroupPattern>,
 

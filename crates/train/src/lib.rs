@@ -93,14 +93,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         progress.suspend(|| teller.warn(&warning))?;
         data.warnings.push(warning);
     }
-    if let Some(baselines) = &detector.meta().baselines
-        && !baselines.group_by.is_per_station()
-        && !baselines.groups.iter().any(|group| group.name.contains('*'))
-    {
-        let warning = format!(
-            "no name of a station has the parts of `{}`, so that each has its own baseline",
-            baselines.group_by
-        );
+    if let Some(warning) = data.ungrouped_warning(args.group_by.as_ref()) {
         progress.suspend(|| teller.warn(&warning))?;
         data.warnings.push(warning);
     }

@@ -133,7 +133,7 @@ impl Summary<'_> {
         report.heading("Baselines");
         let n_groups = baselines.groups.len();
         report.paragraph(&format!(
-            "{}. Values are compared with the middle of their own baseline, in its scale; what is normal around it was learnt \
+            "{}. Values are compared with the median of their own baseline, in its scale; what is normal around it was learnt \
              from all together.{}",
             self.baselines(baselines),
             if n_groups > BASELINES_LISTED { " The first are listed." } else { "" }
@@ -149,14 +149,14 @@ impl Summary<'_> {
                     group.name.clone(),
                     grouped(group.training_rows as f64),
                     feature.title(),
-                    significant(of_group.middle),
+                    significant(of_group.median),
                     significant(of_group.scale),
                     number(quantiles.map(|quantiles| quantiles.min)),
                     number(quantiles.map(|quantiles| quantiles.max)),
                 ]
             })
         });
-        let titles = ["baseline", "events", "feature", "middle", "scale", "lowest", "highest"];
+        let titles = ["baseline", "events", "feature", "median", "scale", "lowest", "highest"];
         report.table(&titles, listed);
     }
 

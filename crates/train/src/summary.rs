@@ -123,8 +123,10 @@ impl Summary<'_> {
         match n_others {
             0 => learnt,
             _ => format!(
-                "{learnt}; {} of others, which are too few, by that of the fleet",
-                counted(n_others as u64, "event")
+                "{learnt}; {} of stations with fewer than {} {} that of the fleet",
+                counted(n_others as u64, "event"),
+                Detector::BASELINE_EVENTS_MIN,
+                if n_others == 1 { "uses" } else { "use" },
             ),
         }
     }
@@ -186,7 +188,7 @@ impl Summary<'_> {
         let Some(trial) = self.trial else {
             return writeln!(
                 out,
-                "stability    not measured: too few rows to set a fifth of them aside"
+                "stability    not measured: too few rows, or too few of each station, to set a fifth of them aside"
             );
         };
         let (measured, asked) = (percent(trial.measured()), percent(trial.asked));

@@ -44,7 +44,7 @@ pub struct PredictionBody<'a> {
     #[serde(default)]
     pub n_missing: usize,
     /// The events that the values were compared with: those of this `station`, of its `group` of stations, or of the whole
-    /// `fleet`, since the model was not trained with this station. Absent when all stations share one baseline.
+    /// `fleet`, since the model has no baseline for this station. Absent when all stations share one baseline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BaselineBody>)]
     pub baseline: Option<Baseline>,

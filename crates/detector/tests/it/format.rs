@@ -14,8 +14,31 @@ fn golden_detector(version: u32) -> Detector {
     let forest =
         ForestParams { n_trees: 5, sample_size: 32, seed: 2_008, ..ForestParams::default() };
     let alarms = AlarmRule::FalseAlarmRate(0.02);
-    let group_by = (version == 3).then(GroupPattern::per_station);
-    fit(&events(200, 6), &Params { forest, alarms, group_by, ..Params::default() })
+    if version < 3 {
+        return fit(&events(200, 6), &Params { forest, alarms, ..Params::default() });
+    }
+    let group_by = Some(GroupPattern::per_station());
+    fit(&of_stations(&events(350, 6)), &Params { forest, alarms, group_by, ..Params::default() })
+}
+
+/// Spreads events over three stations: one at which a sensor stands still, and one with few events.
+fn of_stations(events: &[SensorEvent]) -> Vec<SensorEvent> {
+    let schema = sensor::FeatureSchema::default();
+    let moved = events.iter().enumerate().map(|(index, event)| {
+        let mut values = event.values().to_vec();
+        let station = match index % 7 {
+            0..3 => "station_001",
+            3..6 => {
+                values[0] += 20.0;
+                values[1] = 45.1;
+                "station_002"
+            }
+            _ => "station_003",
+        };
+        let station = sensor::StationId::parse(station).unwrap();
+        schema.event(station, event.sequence(), NOW_US, &values).unwrap()
+    });
+    moved.collect()
 }
 
 fn golden_dir(version: u32) -> PathBuf {
@@ -46,7 +69,7 @@ fn the_versions_of_today_are_written_to_the_byte() {
 fn every_version_is_still_read() {
     for version in 1..=DETECTOR_VERSION {
         let loaded = Detector::load(&golden_dir(version)).unwrap().unwrap();
-        let new_events = events(500, 8);
+        let new_events = if version < 3 { events(500, 8) } else { of_stations(&events(500, 8)) };
         let new_events: Vec<&SensorEvent> = new_events.iter().collect();
         let expected = golden_detector(version).judge_events(&new_events);
         let found = loaded.judge_events(&new_events);

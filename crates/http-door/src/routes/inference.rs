@@ -308,11 +308,14 @@ async fn judge_aside(
     model: Arc<Model>,
     body: Held,
 ) -> Result<Response, ApiError> {
+    // Their turns come in the order of their pieces, so that all that are read hold their values.
+    let _place = api.inferences.take(client, 1).await;
     let turns = api.turns(client);
     let processors = &api.pipeline.processors;
     let of_model = Arc::clone(&model);
-    let read = move || read(&of_model, &body.bytes);
-    let (request, values) = processors.run(&turns, read).await??;
+    let bytes = body.bytes.clone();
+    let (request, values) = processors.run(&turns, move || read(&of_model, &bytes)).await??;
+    drop(body);
     let values = Arc::new(values);
     let n_rows = values.len() / model.detector.schema().len();
     let mut scores = Vec::with_capacity(n_rows);

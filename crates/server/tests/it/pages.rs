@@ -519,12 +519,19 @@ async fn pages_speak_of_a_station_in_its_own_ranges() {
     let overview = page(&app, "/").await.text;
     let known = page(&app, &link(&overview, "/ui/stations/station_002")).await.text;
     let unknown = page(&app, &link(&overview, "/ui/stations/unknown")).await.text;
-    let notice = "The model was not trained with this station";
+    let notice = "The model has no baseline for this station";
     assert!(unknown.contains(notice) && !known.contains(notice), "{unknown}");
     let anomaly = page(&app, &link(&known, "/ui/anomalies/")).await.text;
     assert!(anomaly.contains("what is normal for this station"), "{anomaly}");
+    // It is 20 degrees hotter than the others.
+    let model = model_per_station();
+    let seen = model.detector.features_of("station_002")[0].quantiles.clone().unwrap();
+    assert!(seen.p01 > 80.0, "{seen:?}");
+    let range = format!("normally {:.1} to", seen.p01);
+    assert!(anomaly.contains(&range), "{anomaly}");
+    assert!(known.contains(&seen.p01.to_string()), "{known}");
     let anomaly = page(&app, &link(&unknown, "/ui/anomalies/")).await.text;
     assert!(anomaly.contains("what is normal for all stations together"), "{anomaly}");
     let model = page(&app, "/ui/model").await.text;
-    assert!(model.contains("stations, each with its own"), "{model}");
+    assert!(model.contains("one for each of"), "{model}");
 }

@@ -221,7 +221,7 @@ fn impossible_arguments_are_explained() {
         assert!(error.contains(expected), "{args:?}: {error}");
     };
     check(&["--false-alarm-rate", "0.1", "--contamination", "0.1"], "cannot be used with");
-    check(&["--false-alarm-rate", "1.5"], "a false-alarm rate must be between 0 and 1, not 1.5");
+    check(&["--false-alarm-rate", "1.5"], "must be a number between 0 and 1, such as 0.01");
     check(&["--contamination", "0.9"], "a contamination must be above 0 and up to 0.5, not 0.9");
     check(&["--trees", "0"], "the number of trees must be 1 to 100000, not 0");
     check(&["--max-features", "4"], "a tree can be limited to 1 to 3 features, not 4");
@@ -370,7 +370,7 @@ fn stations_get_baselines_of_their_own_where_that_is_asked_for() {
     let workshop = Workshop::new();
     let csv = workshop.write("apart.csv", &(rows_at([50, 50, 90]) + "few,70,5\n"));
     let said = workshop.train(&["--input", &csv, "--per-station"]).unwrap();
-    let baselines = "baselines    3 stations, each with its own; 1 event of others, which are too few, by that of the fleet";
+    let baselines = "baselines    one for each of 3 stations; 1 event of stations with fewer than 100 uses that of the fleet";
     assert!(said.contains(baselines) && !said.contains("overlap"), "{said}");
     let detector = workshop.detector();
     let groups = &detector.meta().baselines.as_ref().unwrap().groups;
@@ -378,19 +378,22 @@ fn stations_get_baselines_of_their_own_where_that_is_asked_for() {
         groups.iter().map(|group| &*group.name).collect::<Vec<_>>(),
         ["press_0", "press_1", "press_2"]
     );
-    assert!((groups[2].features[0].middle - 95.0).abs() < 0.5, "{groups:?}");
+    assert!((groups[2].features[0].median - 95.0).abs() < 0.5, "{groups:?}");
     let report = fs::read_to_string(workshop.path("models/report.html")).unwrap();
     assert!(report.contains("Baselines") && report.contains("<td>press_2</td>"), "{report}");
     assert!(report.contains("--per-station"), "{report}");
 
     let said = workshop.train(&["--input", &csv, "--group-by", "kind_*"]).unwrap();
-    assert!(said.contains("baselines    1 group of stations, by kind_*;"), "{said}");
+    assert!(
+        said.contains("baselines    one for each of 1 group of stations, by kind_*;"),
+        "{said}"
+    );
     let said = workshop.train(&["--input", &csv, "--group-by", "site.line.*"]).unwrap();
-    assert!(said.contains("no name of a station has the parts of `site.line.*`"), "{said}");
+    assert!(said.contains("do not have the parts of `site.line.*`, so that each is a group of its own: few, press_0, press_1"), "{said}");
     let few = workshop
         .write("few.csv", &rows_at([50, 50, 90]).lines().take(60).collect::<Vec<_>>().join("\n"));
     let error = workshop.train(&["--input", &few, "--per-station"]).unwrap_err();
-    assert!(error.contains("no station or group of stations has 30 events"), "{error}");
+    assert!(error.contains("no station or group of stations has 100 events"), "{error}");
 }
 
 #[test]
