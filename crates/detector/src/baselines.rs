@@ -18,7 +18,7 @@ use crate::learning::FitError;
 /// several times the false alarms.
 pub(crate) const GROUP_EVENTS_MIN: usize = 100;
 /// Groups times one more than features: as many as fit the metadata.
-pub(crate) const GROUP_FEATURES_MAX: usize = 150_000;
+pub(crate) const GROUP_FEATURES_MAX: usize = 100_000;
 
 /// The median distance from the median is this share of the standard deviation of normal values.
 const DEVIATIONS_PER_MAD: f64 = 1.4826;

@@ -12,7 +12,7 @@ use sensor::{
 use crate::artefact::{ArtefactError, Parts, sha256_hex};
 use crate::baselines::{GROUP_EVENTS_MIN, StationBaseline};
 use crate::calibration::{AlarmRule, Calibration};
-use crate::judge::{Judge, Strangeness};
+use crate::judge::{Judge, RELATED_MAX, Strangeness};
 use crate::learning::{FitError, Learnt, row_major, samples, too_small};
 use crate::meta::{BaselinesMeta, FeatureMeta, ModelMeta, Training};
 use crate::params::Params;
@@ -47,6 +47,8 @@ pub struct Detector {
 impl Detector {
     /// Fewer events cannot be learnt from.
     pub const N_EVENTS_MIN: usize = 4;
+    /// Of more features that vary, the values are not compared with each other.
+    pub const RELATED_MAX: usize = RELATED_MAX;
     /// A group with fewer events has no baseline of its own.
     pub const BASELINE_EVENTS_MIN: usize = GROUP_EVENTS_MIN;
     /// Larger values are not learnt: their spread would be no number.

@@ -22,7 +22,7 @@ mod tests;
 use sensor::Evidence;
 
 use self::relation::Residual;
-pub(crate) use self::relation::{Column, Relation};
+pub(crate) use self::relation::{Column, RELATED_MAX, Relation};
 pub(crate) use self::screening::{LeftOutRow, rows_beyond_a_gap};
 use self::tail::{CALM_NATS, LearntTail, TailSet, Tails};
 pub(crate) use self::tail::{Tail, TailParts};

@@ -29,7 +29,10 @@ pub enum FitError {
         n_events: usize,
     },
     /// The calibration would not fit its file.
-    #[error("a detector learns from up to {} events, not {n_events}", Detector::N_EVENTS_MAX)]
+    #[error(
+        "a detector learns from up to {} events, and there are {n_events} or more: give a part of them",
+        Detector::N_EVENTS_MAX
+    )]
     TooManyEvents {
         /// Number of events given.
         n_events: usize,

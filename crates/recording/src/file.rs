@@ -90,6 +90,11 @@ impl Recording {
         self.columns.telling(Role::Timestamp).is_some()
     }
 
+    /// Returns `true` if the rows name their stations.
+    pub fn has_stations(&self) -> bool {
+        self.columns.telling(Role::StationId).is_some()
+    }
+
     /// Returns the feature columns that hold a number somewhere; what else they hold is a fault of its row.
     ///
     /// This reads the file, as far as it has to.

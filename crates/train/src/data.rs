@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use detector::{LeftOutMeta, ModelMeta};
+use detector::{Detector, FitError, LeftOutMeta, ModelMeta};
 use indicatif::ProgressBar;
 use recording::Recording;
 use sensor::{Feature, FeatureSchema, SensorEvent};
@@ -64,6 +64,13 @@ impl TrainingData {
 
     fn from_file(path: &Path, args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
         let recording = Recording::open(path)?;
+        if (args.per_station || args.group_by.is_some()) && !recording.has_stations() {
+            bail!(
+                "`{}` does not name the stations, so none can have its own baseline: call the column that does station_id, \
+                 station, device_id, machine_id or sensor_id",
+                path.display()
+            );
+        }
         let (schema, warnings) = schema(&recording, args)?;
         let mut bad_rows = Vec::new();
         let mut n_labelled = 0;
@@ -89,6 +96,9 @@ impl TrainingData {
                         bad_rows.push(bad_row.to_string());
                     }
                 }
+            }
+            if data.events.len() > Detector::N_EVENTS_MAX {
+                bail!(FitError::TooManyEvents { n_events: data.events.len() });
             }
             progress.inc(1);
         }

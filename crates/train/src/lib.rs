@@ -97,7 +97,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         progress.suspend(|| teller.warn(&warning))?;
         data.warnings.push(warning);
     }
-    if !detector.relates_values() {
+    if !detector.relates_values() && data.schema.len() > Detector::RELATED_MAX {
         let warning = String::from(
             "so many features vary that they are not compared with each other: a value that is usual and does not fit \
              the others is not found; name those that belong together with --features",

@@ -1,5 +1,7 @@
 //! Does what is normal stay normal? A trial on the last fifth of the data.
 
+use std::collections::BTreeMap;
+
 use detector::{Detector, Params};
 use sensor::SensorEvent;
 use wording::percent;
@@ -23,10 +25,8 @@ pub struct StabilityTrial {
 impl StabilityTrial {
     /// Runs the trial; `None` when there are too few events.
     pub fn measure(data: &TrainingData, params: &Params) -> Option<Self> {
-        let mut in_time: Vec<&SensorEvent> = data.events.iter().collect();
-        in_time.sort_by_key(|event| event.timestamp_us());
-        let (learnt, judged) = in_time.split_at(in_time.len() / 5 * 4);
-        let n_alarms = Detector::alarms_after(&data.schema, params, learnt, judged).ok()?;
+        let (learnt, judged) = split(&data.events, params.group_by.is_some());
+        let n_alarms = Detector::alarms_after(&data.schema, params, &learnt, &judged).ok()?;
         Some(Self {
             n_learnt: learnt.len(),
             n_judged: judged.len(),
@@ -57,4 +57,22 @@ impl StabilityTrial {
     pub fn is_unstable(&self) -> bool {
         self.measured() > 3.0 * self.asked
     }
+}
+
+/// Splits events in order of time into the first four fifths and the rest: those of each station, where each has
+/// to be learnt.
+fn split(events: &[SensorEvent], is_by_station: bool) -> (Vec<&SensorEvent>, Vec<&SensorEvent>) {
+    let mut groups: BTreeMap<Option<&str>, Vec<&SensorEvent>> = BTreeMap::new();
+    for event in events {
+        let group = is_by_station.then(|| event.station_id().as_str());
+        groups.entry(group).or_default().push(event);
+    }
+    let (mut learnt, mut judged) = (Vec::new(), Vec::new());
+    for mut in_time in groups.into_values() {
+        in_time.sort_by_key(|event| event.timestamp_us());
+        let (first, rest) = in_time.split_at(in_time.len() / 5 * 4);
+        learnt.extend(first);
+        judged.extend(rest);
+    }
+    (learnt, judged)
 }

@@ -210,6 +210,8 @@ pub(crate) async fn version_ready(Named(_model): Named) -> Response {
 }
 
 /// Judges rows; nothing is stored
+///
+/// Rows have no station: a model with several baselines judges them by that of the fleet.
 #[utoipa::path(
     post,
     path = "/v2/models/{name}/infer",
@@ -236,6 +238,8 @@ pub(crate) async fn infer(
 }
 
 /// Judges rows by a version of the model; nothing is stored
+///
+/// Rows have no station: a model with several baselines judges them by that of the fleet.
 #[utoipa::path(
     post,
     path = "/v2/models/{name}/versions/{version}/infer",

@@ -1,20 +1,21 @@
 //! `GET /model` and `POST /model/reload`: the model that events are judged by.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use detector::{AlarmRule, ModelMeta};
-use pipeline::{Model, OtherFeatures};
+use pipeline::{Model, OtherFeatures, Turns};
 use sensor::timestamp;
 use serde::Serialize;
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 use wire::{ProblemBody, line};
 
 use crate::api::Api;
 use crate::api_error::ApiError;
-use crate::json::{JsonLine, shared_json};
+use crate::json::json_text;
 use crate::query::{self, NoQuery, Query};
 
 /// The model in use.
@@ -55,27 +56,36 @@ impl<'a> ModelBody<'a> {
 
 /// The model in use
 #[utoipa::path(get, path = "/model", tag = "model", responses((status = 200, description = "The model and its metadata", body = ModelBody<'static>)))]
-pub(crate) async fn model(State(api): State<Api>, _: NoQuery) -> Response {
+pub(crate) async fn model(State(api): State<Api>, _: NoQuery) -> Result<Response, ApiError> {
     let model = api.pipeline.models.current();
-    shared_json(api.model_text.of(&model, || line(&ModelBody::of(&model))))
+    described(&api, model).await
 }
 
-/// The description of the model in use, made once: of many features, it takes a millisecond.
+/// Describes a model.
+async fn described(api: &Api, model: Arc<Model>) -> Result<Response, ApiError> {
+    Ok(json_text(api.model_text.of(api, model).await?))
+}
+
+/// The description of the model in use, made once: of many stations, it takes much time and memory.
 #[derive(Debug, Default)]
 pub(crate) struct ModelText(Mutex<Option<(Arc<Model>, Bytes)>>);
 
 impl ModelText {
-    /// Returns the text of a model, which all clients share.
-    fn of(&self, model: &Arc<Model>, describe: impl FnOnce() -> String) -> Bytes {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some((known, text)) if Arc::ptr_eq(known, model) => text.clone(),
-            _ => {
-                let text = Bytes::from(describe());
-                *kept = Some((Arc::clone(model), text.clone()));
-                text
-            }
+    /// Returns the text of a model, which those share who ask for it while it is in use. It still takes room until it is
+    /// sent, since there is another one after each reload.
+    async fn of(&self, api: &Api, model: Arc<Model>) -> Result<Bytes, ApiError> {
+        let mut kept = self.0.lock().await;
+        if let Some((known, text)) = &*kept
+            && Arc::ptr_eq(known, &model)
+        {
+            return Ok(text.clone());
         }
+        let described = Arc::clone(&model);
+        let describe = move || Bytes::from(line(&ModelBody::of(&described)));
+        // Not a turn of the client: others wait for this text, too.
+        let text = api.pipeline.processors.run(&Turns::default(), describe).await?;
+        *kept = Some((model, text.clone()));
+        Ok(text)
     }
 }
 
@@ -98,5 +108,5 @@ pub(crate) async fn reload(State(api): State<Api>, mut query: Query) -> Result<R
     query.finish()?;
     let other_features = if force { OtherFeatures::Accept } else { OtherFeatures::Refuse };
     let model = api.pipeline.models.reload(other_features).await?;
-    Ok(JsonLine(ModelBody::of(&model)).into_response())
+    described(&api, model).await
 }

@@ -390,6 +390,9 @@ fn stations_get_baselines_of_their_own_where_that_is_asked_for() {
     );
     let said = workshop.train(&["--input", &csv, "--group-by", "site.line.*"]).unwrap();
     assert!(said.contains("do not have the parts of `site.line.*`, so that each is a group of its own: few, press_0, press_1"), "{said}");
+    let nameless = workshop.write("nameless.csv", &rows(300));
+    let error = workshop.train(&["--input", &nameless, "--per-station"]).unwrap_err();
+    assert!(error.contains("does not name the stations"), "{error}");
     let few = workshop
         .write("few.csv", &rows_at([50, 50, 90]).lines().take(60).collect::<Vec<_>>().join("\n"));
     let error = workshop.train(&["--input", &few, "--per-station"]).unwrap_err();
