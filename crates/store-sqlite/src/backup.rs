@@ -266,7 +266,11 @@ fn put_back(previous: Option<PathBuf>, database: &Path) -> PathBuf {
         // It has kept its own name, too, and a database with two is refused at the start.
         Some(previous) if is_same_file(&previous, database) => {
             if let Err(error) = fs::remove_file(&previous) {
-                tracing::warn!(%error, "cannot remove `{}`, a second name of the database", previous.display());
+                tracing::warn!(
+                    %error,
+                    path = %previous.display(),
+                    "the database has a second name that cannot be removed; remove it before the next start"
+                );
             }
             database.to_owned()
         }
