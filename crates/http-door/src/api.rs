@@ -40,7 +40,7 @@ pub struct Shared {
     reads: Shares,
     /// Turns to work that takes a processor.
     turns: Shares,
-    /// Places in the queue of the writer, for single events and for batches.
+    /// Places in the queue of the writer, and those of them that batches may have.
     places: (Shares, Shares),
     n_places: (u32, u32),
     /// Places for inference requests that are being worked on: their values take more memory than their texts.
@@ -64,9 +64,10 @@ impl Api {
         shutdown: Shutdown,
     ) -> Self {
         let metrics = Arc::new(Metrics::register(&mut registry));
-        // Three quarters, as of everything that clients share: one for single events, two for batches.
-        let quarter = u32::try_from(pipeline.store.queue_len_max() / 4).unwrap_or(u32::MAX / 2);
-        let n_places = (quarter.max(1), (2 * quarter).max(1));
+        // Three quarters, as of everything that clients share, and batches half.
+        let quarter = u32::try_from(pipeline.store.queue_len_max() / 4).unwrap_or(u32::MAX / 3);
+        let n_places = (3 * quarter.min(u32::MAX / 3)).max(1);
+        let n_places = (n_places, (n_places / 3 * 2).max(1));
         Self(Arc::new(Shared {
             pipeline,
             registry,

@@ -19,27 +19,40 @@ pub struct Processors(Arc<Semaphore>);
 pub struct ClientShare {
     /// Turns to work that takes a processor.
     pub turns: Turns,
-    /// Places for single events that wait to be written, of the queue for all clients.
+    /// Places for predictions that wait to be written, of the queue for all clients.
     pub places: Arc<Semaphore>,
-    /// Places for batches: they wait for them, and single events must not wait behind them.
+    /// The part of these places that batches may have: they wait for it, and single events must not wait behind them.
     pub batch_places: Arc<Semaphore>,
     /// The number of each kind of places when none is taken.
     pub n_places: (u32, u32),
 }
 
+/// Places in the queue that a client has taken. They are free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Places {
+    _places: OwnedSemaphorePermit,
+    _of_batches: Option<OwnedSemaphorePermit>,
+}
+
 impl ClientShare {
     /// Takes places for a single event, or all that the client may have where that is less; `None` when they are not
     /// free.
-    pub(crate) fn try_take(&self, n_places: u32) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn try_take(&self, n_places: u32) -> Option<Places> {
         let n_places = n_places.min(self.n_places.0);
-        Arc::clone(&self.places).try_acquire_many_owned(n_places).ok()
+        let places = Arc::clone(&self.places).try_acquire_many_owned(n_places).ok()?;
+        Some(Places { _places: places, _of_batches: None })
     }
 
     /// Waits for places for a batch, or for all that the client may have where that is less.
-    pub(crate) async fn take(&self, n_places: u32) -> OwnedSemaphorePermit {
+    pub(crate) async fn take(&self, n_places: u32) -> Places {
         let n_places = n_places.min(self.n_places.1);
-        let places = Arc::clone(&self.batch_places).acquire_many_owned(n_places);
-        places.await.expect("it is never closed")
+        let of_batches = Arc::clone(&self.batch_places).acquire_many_owned(n_places).await;
+        let places = Arc::clone(&self.places).acquire_many_owned(n_places).await;
+        let never_closed = "it is never closed";
+        Places {
+            _places: places.expect(never_closed),
+            _of_batches: Some(of_batches.expect(never_closed)),
+        }
     }
 }
 
@@ -106,22 +119,22 @@ mod tests {
     async fn a_client_gets_no_more_places_than_its_share() {
         let share = ClientShare {
             turns: Turns::default(),
-            places: Arc::new(Semaphore::new(3)),
-            batch_places: Arc::new(Semaphore::new(6)),
-            n_places: (3, 6),
+            places: Arc::new(Semaphore::new(6)),
+            batch_places: Arc::new(Semaphore::new(4)),
+            n_places: (6, 4),
         };
-        let _single = share.try_take(2).unwrap();
-        assert!(share.try_take(2).is_none());
-        let first = share.take(4).await;
+        let batch = share.take(3).await;
         let waiting = tokio::spawn({
             let share = share.clone();
-            async move { share.take(1_000).await.num_permits() }
+            async move { share.take(1_000).await }
         });
         tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        assert!(share.try_take(1).is_some(), "single events do not wait behind batches");
-        drop(first);
-        assert_eq!(waiting.await.unwrap(), 6, "all that it may have");
+        assert!(!waiting.is_finished(), "batches have four places");
+        let single = share.try_take(3).expect("single events do not wait behind batches");
+        assert!(share.try_take(1).is_none());
+        drop((batch, single));
+        drop(waiting.await.unwrap());
+        assert!(share.try_take(1_000).is_some(), "all that it may have");
     }
 
     /// Seen to fail without turns: the client waited for all that another had asked for.

@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use sensor::{Attribution, Prediction, SensorEvent};
 use store::{KeepError, Kept, NewPrediction};
-use tokio::sync::OwnedSemaphorePermit;
 
-use crate::compute::ClientShare;
+use crate::compute::{ClientShare, Places};
 use crate::limits::{PLACE_BYTES, PLACES_TIMEOUT, WORK_AT_ONCE_MAX, WORK_OF_PIECE};
 use crate::metrics::Metrics;
 use crate::model::Model;
@@ -183,10 +182,10 @@ impl Pipeline {
         &self,
         judged: Vec<Judged>,
         model: &Model,
-        places: OwnedSemaphorePermit,
+        places: Places,
     ) -> Result<Vec<Result<Receipt, Refusal>>, KeepError> {
         let news = judged.iter().map(|judged| Arc::clone(&judged.new));
-        let kept = self.store.keep_shared(news, Some(places)).await;
+        let kept = self.store.keep_shared(news, Some(Box::new(places))).await;
         let kept = kept.inspect_err(|_| self.metrics.not_kept(judged.len()))?;
         let receipt = |(Judged { new, reasons }, kept): (Judged, Kept)| {
             self.metrics.predicted(&new.prediction, &kept);

@@ -1,5 +1,6 @@
 //! The limit on predictions that wait for the writer.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,8 +20,11 @@ pub(crate) struct Backlog {
 pub(crate) struct Room {
     _places: OwnedSemaphorePermit,
     _kib: OwnedSemaphorePermit,
-    _of_client: Option<OwnedSemaphorePermit>,
+    _of_client: Option<OfClient>,
 }
+
+/// What the client holds as long as its predictions wait.
+pub type OfClient = Box<dyn Any + Send>;
 
 impl Backlog {
     /// Makes room for `len_max` predictions.
@@ -54,7 +58,7 @@ impl Backlog {
         &self,
         len: usize,
         bytes: usize,
-        of_client: Option<OwnedSemaphorePermit>,
+        of_client: Option<OfClient>,
     ) -> Option<Room> {
         let places = u32::try_from(len.min(self.n_places)).unwrap_or(u32::MAX);
         let kib =

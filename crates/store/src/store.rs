@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use sensor::{Glance, StationId};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Backend, Reader, Readers};
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, OfClient};
 use crate::entry::Entry;
 use crate::error::{KeepError, ReadError, Trouble};
 use crate::health::Health;
@@ -113,7 +113,7 @@ impl Store {
     pub async fn keep_shared(
         &self,
         news: impl IntoIterator<Item = Arc<NewPrediction>>,
-        of_client: Option<OwnedSemaphorePermit>,
+        of_client: Option<OfClient>,
     ) -> Result<Vec<Kept>, KeepError> {
         let entries: Vec<Entry> = news.into_iter().map(Entry::new).collect();
         assert!(entries.len() <= Self::BATCH_LEN_MAX, "{} predictions at once", entries.len());

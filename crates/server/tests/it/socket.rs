@@ -231,7 +231,7 @@ async fn one_address_does_not_take_all_connections() {
 /// Seen to fail without shares: the queue was full of the events of one address, and those of others were refused.
 #[tokio::test]
 async fn one_address_does_not_take_the_whole_queue() {
-    const OF_ONE: usize = 2;
+    const OF_ONE: usize = 6;
     let dir = tempfile::tempdir().unwrap();
     let args = args_with(dir.path(), "127.0.0.1:0", &["--queue-len-max", "8"]);
     let server = start_at(&args, || NOW_US).await;
