@@ -23,7 +23,7 @@ pub(crate) struct Room {
     _of_client: Option<OfClient>,
 }
 
-/// What the client holds as long as its predictions wait.
+/// The share of a client, which is held as long as its predictions wait.
 pub type OfClient = Box<dyn Any + Send>;
 
 impl Backlog {
