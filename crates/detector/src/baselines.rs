@@ -108,27 +108,20 @@ impl Baselines {
             return Err(FitError::TooManyGroups { n_groups: groups.len(), n_features });
         }
 
-        let mut left_out = Vec::new();
-        if !keep_all_rows {
-            let is_in_group: HashSet<usize> = groups.values().flatten().copied().collect();
-            let outliers = groups.values().flat_map(|rows| beyond_a_gap(rows, values, n_features));
-            left_out.extend(outliers);
-            // Rows of small groups are too few to tell, so they are looked at beside all others.
-            let all: Vec<usize> = (0..stations.len()).collect();
-            let outliers = beyond_a_gap(&all, values, n_features);
-            left_out.extend(outliers.filter(|outlier| !is_in_group.contains(&outlier.row)));
-            left_out.sort_unstable_by_key(|outlier| outlier.row);
-        }
-        let is_kept =
-            |row: &usize| left_out.binary_search_by_key(row, |outlier| outlier.row).is_err();
-        let kept = |rows: &[usize]| -> Vec<usize> {
-            rows.iter().copied().filter(|row| is_kept(row)).collect()
-        };
-
         let all: Vec<usize> = (0..stations.len()).collect();
-        let learnt = std::iter::once(&all).chain(groups.values());
-        let learnt = learnt.map(|rows| rows_of(values, n_features, &kept(rows)));
-        let learnt: Vec<Vec<f64>> = learnt.collect();
+        let left_out = if keep_all_rows {
+            Vec::new()
+        } else {
+            beyond_gaps(&groups.values().collect::<Vec<_>>(), &all, values, n_features)
+        };
+        let is_kept =
+            |row: &&usize| left_out.binary_search_by_key(*row, |outlier| outlier.row).is_err();
+        let kept = |rows: &Vec<usize>| {
+            let kept: Vec<usize> = rows.iter().filter(is_kept).copied().collect();
+            rows_of(values, n_features, &kept)
+        };
+        let learnt: Vec<Vec<f64>> =
+            std::iter::once(&all).chain(groups.values()).map(kept).collect();
         let mut centers = vec![Center::UNKNOWN; learnt.len() * n_features];
         for feature in 0..n_features {
             let of_feature =
@@ -264,6 +257,23 @@ fn with_fallbacks(centers: Vec<Option<Center>>) -> Vec<Center> {
         center => Center { scale: usual, ..center },
     });
     centers.collect()
+}
+
+/// Returns the rows that have a value beyond a gap in their group, in their order. Rows of small groups are too few to
+/// tell, so they are looked at beside all others.
+fn beyond_gaps(
+    groups: &[&Vec<usize>],
+    all: &[usize],
+    values: &[f64],
+    n_features: usize,
+) -> Vec<LeftOutRow> {
+    let in_groups: HashSet<usize> = groups.iter().copied().flatten().copied().collect();
+    let of_others =
+        beyond_a_gap(all, values, n_features).filter(|outlier| !in_groups.contains(&outlier.row));
+    let of_groups = groups.iter().flat_map(|rows| beyond_a_gap(rows, values, n_features));
+    let mut outliers: Vec<LeftOutRow> = of_groups.chain(of_others).collect();
+    outliers.sort_unstable_by_key(|outlier| outlier.row);
+    outliers
 }
 
 /// Returns those of some rows that have a value beyond a gap among them.
