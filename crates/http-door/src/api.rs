@@ -4,7 +4,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use pipeline::{ClientShare, Pipeline, Shutdown, Turns};
+use pipeline::{ClientShare, PLACES_MAX, Pipeline, Shutdown, Turns};
 use prometheus_client::registry::Registry;
 use store::{ReadError, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -65,8 +65,8 @@ impl Api {
     ) -> Self {
         let metrics = Arc::new(Metrics::register(&mut registry));
         // Three quarters, as of everything that clients share, and batches half.
-        let quarter = u32::try_from(pipeline.store.queue_len_max() / 4).unwrap_or(u32::MAX / 3);
-        let n_places = (3 * quarter.min(u32::MAX / 3)).max(1);
+        let quarter = u32::try_from(pipeline.store.queue_len_max().min(PLACES_MAX) / 4);
+        let n_places = (3 * quarter.expect("places are few")).max(1);
         let n_places = (n_places, (n_places / 3 * 2).max(1));
         Self(Arc::new(Shared {
             pipeline,

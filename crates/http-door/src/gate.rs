@@ -55,10 +55,17 @@ async fn wait_for_turn(
     request: Request,
     next: Next,
 ) -> Response {
-    match api.page_turn(client).await {
-        Ok(_turn) => next.run(request).await,
-        Err(error) => ApiError::from(error).into_response(),
-    }
+    let turn = match api.page_turn(client).await {
+        Ok(turn) => turn,
+        Err(error) => return ApiError::from(error).into_response(),
+    };
+    // What the page reads is read to its end after the client has gone, and keeps the turn.
+    let page = tokio::spawn(async move {
+        let page = next.run(request).await;
+        drop(turn);
+        page
+    });
+    page.await.unwrap_or_else(|panic| ApiError::from(panic).into_response())
 }
 
 #[derive(Clone)]

@@ -29,7 +29,7 @@ mod submit;
 pub use compute::{ClientShare, Processors, Turns};
 pub use door::{Door, Shutdown, StopSignal};
 pub use latency::LatencyNow;
-pub use limits::WORK_OF_PIECE;
+pub use limits::{PLACES_MAX, WORK_OF_PIECE};
 pub use live_fleet::LiveFleet;
 pub use model::{
     FeatureDifference, Model, ModelFiles, Models, Origin, OtherFeatures, ReloadError, UnusableModel,

@@ -20,6 +20,8 @@ pub(crate) const RECALL_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const STATION_LABELS_MAX: usize = 1_000;
 /// Memory of a place in the queue of the writer, in bytes: predictions of many features take several.
 pub(crate) const PLACE_BYTES: usize = 8 << 10;
+/// Places of all clients: as many as the memory of the queue has, whatever the number of predictions that may wait.
+pub const PLACES_MAX: usize = (32 << 20) / PLACE_BYTES;
 /// The longest time that a batch waits for places of its client.
 pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Multiplications that an event may take on a thread that answers everybody: about half a millisecond.

@@ -211,9 +211,11 @@ impl Pipeline {
 
 /// Returns the number of places in the queue that as many events of a model take.
 fn places_of(model: &Model, n_events: usize) -> u32 {
-    /// Bytes of a feature in a prediction: its name and value, an attribution, perhaps an excess.
-    const FEATURE_LEN: usize = 256;
-    let each = (model.detector.schema().len() * FEATURE_LEN).div_ceil(PLACE_BYTES);
+    /// Bytes of a feature in a prediction besides its name: a value, an attribution, perhaps an excess.
+    const FEATURE_LEN: usize = 192;
+    let names = model.detector.schema().names().iter();
+    let n_bytes: usize = names.map(|name| 3 * name.len() + FEATURE_LEN).sum();
+    let each = n_bytes.div_ceil(PLACE_BYTES);
     u32::try_from(n_events * each).unwrap_or(u32::MAX)
 }
 

@@ -27,14 +27,14 @@ pub(crate) fn anomalies(
     let sql = format!(
         "SELECT {COLUMNS} FROM predictions INDEXED BY {index}
          WHERE is_anomaly AND id < :before_id AND {of_station} AND timestamp_us >= :since_us
-         ORDER BY id DESC LIMIT :limit"
+         ORDER BY id DESC"
     );
+    // Not limited here: damaged rows are left out, and the list continues behind them.
     let mut statement = connection.prepare_cached(&sql)?;
     let parameters = named_params! {
         ":before_id": query.before_id.unwrap_or(i64::MAX),
         ":station_id": query.station_id.as_ref().map(StationId::as_str),
         ":since_us": query.since_us.unwrap_or(i64::MIN),
-        ":limit": listing.n_wanted(),
     };
     let rows = statement.query_map(parameters, prediction_row::read)?;
     connection.take_while(rows, |stored| add(&mut listing, stored))?;
@@ -158,7 +158,7 @@ pub(crate) fn events(
         (None, None) => connection.or_nothing(next_station(connection, ""))?,
     };
     while let Some(station_id) = station
-        && listing.n_wanted() > 0
+        && !listing.is_full()
     {
         events_of(connection, query, &station_id, &mut listing)?;
         station = match query.station_id {
@@ -180,7 +180,7 @@ fn events_of(
         "SELECT {COLUMNS} FROM predictions
          WHERE station_id = ?1 AND (timestamp_us, sequence) < (?2, ?3)
            AND timestamp_us >= ?4 AND timestamp_us < ?5 AND (?6 IS NULL OR is_anomaly = ?6)
-         ORDER BY timestamp_us DESC, sequence DESC LIMIT ?7"
+         ORDER BY timestamp_us DESC, sequence DESC"
     );
     let after = query.after.as_ref().filter(|after| after.station_id.as_str() == station_id);
     let parameters = params![
@@ -190,7 +190,6 @@ fn events_of(
         query.since_us.unwrap_or(i64::MIN),
         query.until_us.unwrap_or(i64::MAX),
         query.is_anomaly,
-        listing.n_wanted(),
     ];
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(parameters, prediction_row::read)?;
@@ -204,7 +203,7 @@ pub(crate) fn stations(
 ) -> Result<Listed<Station>, QueryError> {
     let mut listing = Listing::new(query.limit);
     let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
-    while listing.n_wanted() > 0
+    while !listing.is_full()
         && let Some(name) = connection.or_nothing(next_station(connection, &last))?
     {
         if let Some(station) = station(connection, &name)? {

@@ -91,9 +91,9 @@ impl<T> Listing<T> {
         Self { listed, limit: limit as usize, n_bytes: 0 }
     }
 
-    /// Returns how many more entries to read: one more than fit tells whether there are more.
-    pub fn n_wanted(&self) -> usize {
-        if self.listed.has_more { 0 } else { self.limit + 1 - self.listed.entries.len() }
+    /// Returns `true` if no more entries are needed.
+    pub fn is_full(&self) -> bool {
+        self.listed.has_more
     }
 
     /// Adds an entry of about `n_bytes`, or notes that there are more than fit. Returns `true` if it was added.

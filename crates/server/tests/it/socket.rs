@@ -228,6 +228,22 @@ async fn one_address_does_not_take_all_connections() {
     tokio::time::timeout(std::time::Duration::from_secs(10), taken).await.unwrap();
 }
 
+/// Seen to fail where each reload made another model: requests that hang held as many copies as there were reloads.
+#[tokio::test]
+async fn a_reload_of_the_same_files_makes_no_second_model() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::model(42).detector.save(dir.path()).unwrap();
+    let server = Server::bind(&args(dir.path(), "127.0.0.1:0"), || NOW_US).await.unwrap();
+    let models = server.models();
+    let before = models.current();
+    let reloaded = models.reload(pipeline::OtherFeatures::Refuse).await.unwrap();
+    assert!(std::sync::Arc::ptr_eq(&before, &reloaded));
+    crate::model(43).detector.save(dir.path()).unwrap();
+    let other = models.reload(pipeline::OtherFeatures::Refuse).await.unwrap();
+    assert_ne!(before.version(), other.version());
+    assert!(std::sync::Arc::ptr_eq(&other, &models.current()));
+}
+
 /// Seen to fail without shares: the queue was full of the events of one address, and those of others were refused.
 #[tokio::test]
 async fn one_address_does_not_take_the_whole_queue() {

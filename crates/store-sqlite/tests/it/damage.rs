@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sensor::Glance;
 use store::contract::{new_prediction, newest};
-use store::{EventQuery, KeepError, Kept, StationQuery, Store, Trouble};
+use store::{AnomalyQuery, EventKey, EventQuery, KeepError, Kept, StationQuery, Store, Trouble};
 use store_sqlite::{
     OnCorrupt, OpenError, Recovered, SqliteParams, back_up, recover, restore, verify,
 };
@@ -266,6 +266,46 @@ async fn a_wal_without_its_database_is_put_aside_and_can_be_recovered() {
         std::fs::copy(files::beside(&aside, "-wal"), files::beside(&stale, "-wal")).unwrap();
         assert!(recover(&aside, &stale, |_, _| ()).is_err());
     }
+}
+
+/// Seen to fail where damaged rows counted as rows of the page: the list ended, or went on with the next station.
+#[tokio::test]
+async fn a_list_continues_behind_damaged_rows() {
+    let test = TestStore::new();
+    let news: Vec<_> = (0..40).map(|sequence| new_prediction(sequence, true)).collect();
+    test.store.keep_all(&news).await.unwrap();
+    execute(
+        &test.path(),
+        "UPDATE predictions SET p_value = 0.5 WHERE sequence IN (30, 31, 36, 38)",
+    );
+    let (mut events, mut after) = (Vec::new(), None);
+    let (mut anomalies, mut before_id) = (Vec::new(), None);
+    loop {
+        let query = EventQuery { limit: 3, after, ..all() };
+        let page = test.store.events(query).await.unwrap();
+        events.extend(page.entries.iter().map(|stored| stored.prediction.sequence));
+        after = page.entries.last().map(|last| EventKey {
+            station_id: last.prediction.station_id.clone(),
+            timestamp_us: last.prediction.timestamp_us,
+            sequence: last.prediction.sequence,
+        });
+        if !page.has_more {
+            break;
+        }
+    }
+    loop {
+        let query = AnomalyQuery { before_id, ..newest(3) };
+        let page = test.store.latest_anomalies(query).await.unwrap();
+        anomalies.extend(page.entries.iter().map(|stored| stored.prediction.sequence));
+        before_id = page.entries.last().map(|last| last.id);
+        if !page.has_more {
+            break;
+        }
+    }
+    events.sort_unstable();
+    anomalies.reverse();
+    let sound: Vec<u64> = (0..40).filter(|sequence| ![30, 31, 36, 38].contains(sequence)).collect();
+    assert_eq!((events, anomalies), (sound.clone(), sound));
 }
 
 /// Seen to fail without the look at the WAL before a file is read: even a reader's connection deleted it.
