@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use isoforest::{DecodeError, IsolationForest, PathSum, envelope};
-use sensor::{Baseline, Evidence, Feature, FeatureSchema, InvalidSchema};
+use sensor::{Baseline, Evidence, Feature, FeatureSchema, InvalidSchema, SensorEvent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +13,7 @@ use crate::baselines::{Baselines, Center, StationBaseline};
 use crate::calibration::{AlarmRule, Calibration};
 use crate::detector::RowScore;
 use crate::judge::{Column, Judge, Relation, Strangeness, Tail, TailParts};
-use crate::learning::samples;
+use crate::learning::{row_major, samples};
 
 /// The first eight bytes of an `isoforest.bin`.
 pub const DETECTOR_KIND: [u8; 8] = *b"\x89IFD\r\n\x1a\n";
@@ -267,23 +267,25 @@ impl Parts {
         }
     }
 
-    /// Judges measured rows in parallel, one after another, each by its baseline.
-    pub(crate) fn judge_rows(
-        &self,
-        schema: &FeatureSchema,
-        of_rows: &[StationBaseline],
-        values: &[f64],
-    ) -> Vec<RowScore> {
+    /// Judges events in parallel.
+    pub(crate) fn judge_events(&self, events: &[&SensorEvent]) -> Vec<RowScore> {
+        let of_events = self.baselines.as_ref().map(|baselines| baselines.of_events(events));
+        let values = row_major(&self.schema, events.iter().copied());
+        self.judge_rows(&of_events.unwrap_or_default(), &values)
+    }
+
+    /// Judges measured rows in parallel, one after another, each by its baseline; where all share one, none need be named.
+    pub(crate) fn judge_rows(&self, of_rows: &[StationBaseline], values: &[f64]) -> Vec<RowScore> {
         let Some(baselines) = &self.baselines else {
             let one = StationBaseline::fleet(None);
-            return self.forest.map_path_sums(&samples(values, schema), |row, sum| {
+            return self.forest.map_path_sums(&samples(values, &self.schema), |row, sum| {
                 self.row_score(one, sum, self.strangeness(row, sum))
             });
         };
         let rows = baselines.normalised_rows(of_rows, values);
-        let judged = self
-            .forest
-            .map_path_sums(&samples(&rows, schema), |row, sum| (sum, self.strangeness(row, sum)));
+        let judged = self.forest.map_path_sums(&samples(&rows, &self.schema), |row, sum| {
+            (sum, self.strangeness(row, sum))
+        });
         let judged = of_rows.iter().zip(judged);
         judged
             .map(|(baseline, (sum, strangeness))| self.row_score(*baseline, sum, strangeness))

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sensor::Baseline;
+use sensor::{Baseline, SensorEvent};
 
 use crate::column::{column, present, quantile};
 use crate::group_pattern::GroupPattern;
@@ -184,6 +184,11 @@ impl Baselines {
             }
             None => StationBaseline::fleet(Some(self)),
         }
+    }
+
+    /// Returns the baselines of the stations of events.
+    pub(crate) fn of_events(&self, events: &[&SensorEvent]) -> Vec<StationBaseline> {
+        events.iter().map(|event| self.of_station(event.station_id().as_str())).collect()
     }
 
     /// Returns measured rows, one after another, each in scales from the medians of its baseline.

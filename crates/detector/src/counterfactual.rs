@@ -40,7 +40,8 @@ impl Detector {
     /// the training has never seen are changed in any case, and then those that pushed the score most:
     /// one alone where that is enough, otherwise several. Only values within what the training has
     /// seen are considered. `None` when nothing was found, when too much would have to change to
-    /// explain anything, when many of hundreds of values are missing, so that a search would take seconds, and when the metadata does not say how the values of the training were
+    /// explain anything, when many of hundreds of values are missing, so that a search would take seconds,
+    /// and when the metadata does not say how the values of the training were
     /// distributed.
     ///
     /// # Panics

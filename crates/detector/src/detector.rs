@@ -114,10 +114,7 @@ impl Detector {
         judged: &[&SensorEvent],
     ) -> Result<usize, FitError> {
         let detector = Learnt::from_events(schema, learnt, params)?.parts;
-        let baselines: Vec<StationBaseline> =
-            judged.iter().map(|event| detector.baseline_of(event.station_id().as_str())).collect();
-        let values = row_major(schema, judged.iter().copied());
-        let judged = detector.judge_rows(schema, &baselines, &values);
+        let judged = detector.judge_events(judged);
         Ok(judged.into_iter().filter(|row| row.is_anomaly).count())
     }
 
@@ -215,7 +212,7 @@ impl Detector {
             is_anomaly,
             p_value: calibration.p_value(value),
             evidence: Some(evidence),
-            outside: self.outside(event, row),
+            outside: self.outside(baseline, event.values(), row),
             baseline: baseline.kind(),
             model_version: self.meta.model_version.clone(),
             attributions: if is_anomaly {
@@ -274,11 +271,10 @@ impl Detector {
         }
     }
 
-    /// Returns the values of an event that lie outside of what training has seen; `row` is how the forest sees them.
-    fn outside(&self, event: &SensorEvent, row: &[f64]) -> Vec<Excess> {
+    /// Returns the values that lie outside of what training has seen; `row` is how the forest sees them.
+    fn outside(&self, baseline: StationBaseline, values: &[f64], row: &[f64]) -> Vec<Excess> {
         let Some(judge) = &self.parts.judge else { return Vec::new() };
-        let baseline = self.baseline_of(event.station_id().as_str());
-        let named = self.schema().names().iter().zip(event.values()).zip(row).enumerate();
+        let named = self.schema().names().iter().zip(values).zip(row).enumerate();
         let excess =
             |(feature, ((name, &measured), &value)): (usize, ((&Arc<str>, &f64), &f64))| {
                 let by_ranges = judge.by_ranges(feature, value)?;
@@ -389,7 +385,7 @@ impl Detector {
         let values = row_major(self.schema(), events.iter().copied());
         let rows = match &self.parts.baselines {
             None => values,
-            Some(baselines) => baselines.normalised_rows(&self.baselines_of(events), &values),
+            Some(baselines) => baselines.normalised_rows(&baselines.of_events(events), &values),
         };
         for row in samples(&rows, self.schema()).rows() {
             for (moved, contribution) in moved.iter_mut().zip(self.parts.forest.contributions(row))
@@ -412,8 +408,7 @@ impl Detector {
     ///
     /// Panics when an event is of another schema.
     pub fn judge_events(&self, events: &[&SensorEvent]) -> Vec<RowScore> {
-        let values = row_major(self.schema(), events.iter().copied());
-        self.judge_rows_by(&self.baselines_of(events), &values)
+        self.parts.judge_events(events)
     }
 
     /// Judges rows of bare values in parallel, each as [`Detector::assess`] judges an event of a station that it does
@@ -428,7 +423,7 @@ impl Detector {
     pub fn judge_rows(&self, values: &[f64]) -> Vec<RowScore> {
         let n_rows = if self.has_baselines() { values.len() / self.schema().len() } else { 0 };
         let fleet = vec![self.baseline_of_fleet(); n_rows];
-        self.parts.judge_rows(self.schema(), &fleet, values)
+        self.parts.judge_rows(&fleet, values)
     }
 
     /// Judges rows of bare values in parallel, as [`Detector::judge_rows`] does, each by its
@@ -439,7 +434,7 @@ impl Detector {
     /// Panics when there are not as many rows as baselines, or a baseline is of another detector.
     pub fn judge_rows_by(&self, baselines: &[StationBaseline], values: &[f64]) -> Vec<RowScore> {
         assert_eq!(values.len(), baselines.len() * self.schema().len(), "each row has a baseline");
-        self.parts.judge_rows(self.schema(), baselines, values)
+        self.parts.judge_rows(baselines, values)
     }
 
     /// Judges one row of bare values, as [`Detector::judge_rows`] does.
@@ -455,10 +450,6 @@ impl Detector {
         let row = self.parts.normalised(baseline, values);
         let sum = self.parts.forest.path_sum(&row);
         self.parts.row_score(baseline, sum, self.parts.strangeness(&row, sum))
-    }
-
-    fn baselines_of(&self, events: &[&SensorEvent]) -> Vec<StationBaseline> {
-        events.iter().map(|event| self.baseline_of(event.station_id().as_str())).collect()
     }
 
     /// Returns the approximate number of multiplications that judging a row takes. They are many where many of hundreds of

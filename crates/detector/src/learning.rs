@@ -150,11 +150,7 @@ impl Learnt {
         let all = match &baselines {
             None => Cow::Borrowed(&measured),
             Some(baselines) => {
-                let of_events: Vec<StationBaseline> = events
-                    .iter()
-                    .map(|event| baselines.of_station(event.station_id().as_str()))
-                    .collect();
-                Cow::Owned(baselines.normalised_rows(&of_events, &measured))
+                Cow::Owned(baselines.normalised_rows(&baselines.of_events(events), &measured))
             }
         };
         let values = kept_of(&all);

@@ -154,8 +154,17 @@ pub(crate) struct Training<'a> {
 
 impl ModelMeta {
     pub(crate) fn new(training: Training<'_>, sha256: String, trained_at_us: i64) -> Self {
-        let Training { schema, summaries, n_rows, left_out, baselines, format, .. } = training;
-        let Training { params, sample_size, threshold, .. } = training;
+        let Training {
+            schema,
+            summaries,
+            n_rows,
+            left_out,
+            baselines,
+            format,
+            params,
+            sample_size,
+            threshold,
+        } = training;
         let left_out_meta = |row: &LeftOutRow| LeftOutMeta {
             row: row.row + 1,
             feature: String::from(&*schema.features()[row.feature].name),
@@ -190,7 +199,7 @@ impl ModelMeta {
 
     /// Returns a feature by its name.
     pub fn feature(&self, name: &str) -> Option<&FeatureMeta> {
-        self.features.iter().find(|feature| feature.name == name)
+        FeatureMeta::named(&self.features, name)
     }
 }
 
@@ -260,6 +269,11 @@ impl BaselinesMeta {
 }
 
 impl FeatureMeta {
+    /// Returns that of some features which has a name.
+    pub fn named<'a>(features: &'a [Self], name: &str) -> Option<&'a Self> {
+        features.iter().find(|feature| feature.name == name)
+    }
+
     pub(crate) fn new(feature: &Feature, summary: Option<FeatureSummary>) -> Self {
         Self {
             name: String::from(&*feature.name),

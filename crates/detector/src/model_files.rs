@@ -112,11 +112,11 @@ impl Detector {
     /// Fails when a file cannot be read, is damaged, or is not of the same training as the other.
     pub fn load(dir: &Path) -> Result<Option<Self>, LoadError> {
         let path = dir.join(ARTEFACT_FILE);
-        let Some(bytes) = read(&path, ARTEFACT_LEN_MAX, &DETECTOR_KIND)? else {
+        let Some(bytes) = read(&path, ARTEFACT_LEN_MAX, Some(&DETECTOR_KIND))? else {
             return Ok(None);
         };
         let meta_path = dir.join(META_FILE);
-        let Some(meta) = read(&meta_path, META_LEN_MAX, &[])? else {
+        let Some(meta) = read(&meta_path, META_LEN_MAX, None)? else {
             return Err(LoadError::NoMeta { path });
         };
         let meta: ModelMeta = serde_json::from_slice(&meta)
@@ -160,9 +160,9 @@ impl Detector {
     }
 }
 
-/// Reads a file of up to `len_max` bytes; `None` when there is none. Of one that does not begin with
-/// `kind`, no more than its first bytes are read, and of others a byte more than their header says.
-fn read(path: &Path, len_max: u64, kind: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
+/// Reads a file of up to `len_max` bytes; `None` when there is none. Where it should be of a kind, its header is read
+/// first: of another kind, nothing more is, and of this one a byte more than the header says.
+fn read(path: &Path, len_max: u64, kind: Option<&[u8]>) -> Result<Option<Vec<u8>>, LoadError> {
     let file = match fs::metadata(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -178,19 +178,21 @@ fn read(path: &Path, len_max: u64, kind: &[u8]) -> Result<Option<Vec<u8>>, LoadE
     bytes.map(Some).map_err(|source| LoadError::Read { path: path.to_owned(), source })
 }
 
-fn read_bounded(path: &Path, len_max: u64, kind: &[u8]) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, len_max: u64, kind: Option<&[u8]>) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
-    (&file).take(kind.len() as u64).read_to_end(&mut bytes)?;
-    if bytes == kind {
-        if !kind.is_empty() {
-            (&file).take((envelope::HEADER_LEN - kind.len()) as u64).read_to_end(&mut bytes)?;
+    let mut len_max = len_max;
+    if let Some(kind) = kind {
+        (&file).take(envelope::HEADER_LEN as u64).read_to_end(&mut bytes)?;
+        if !bytes.starts_with(kind) {
+            return Ok(bytes);
         }
-        let told = envelope::expected_len(&bytes).filter(|_| !kind.is_empty());
-        // One more, so that what follows is noticed. It may have grown meanwhile.
-        let len_max = told.map_or(len_max, |told| len_max.min(told.saturating_add(1)));
-        (&file).take(len_max.saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
+        // One more, so that what follows is noticed.
+        let told = envelope::expected_len(&bytes).map(|told| told.saturating_add(1));
+        len_max = told.map_or(len_max, |told| len_max.min(told));
     }
+    // It may have grown meanwhile.
+    (&file).take(len_max.saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -211,8 +213,8 @@ mod tests {
         bytes.resize(1_000_000, 0);
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), &bytes).unwrap();
-        let read = read_bounded(file.path(), ARTEFACT_LEN_MAX, &DETECTOR_KIND).unwrap();
+        let read = read_bounded(file.path(), ARTEFACT_LEN_MAX, Some(&DETECTOR_KIND)).unwrap();
         assert_eq!(read.len(), len + 1);
-        assert_eq!(read_bounded(file.path(), META_LEN_MAX, &[]).unwrap().len(), 1_000_000);
+        assert_eq!(read_bounded(file.path(), META_LEN_MAX, None).unwrap().len(), 1_000_000);
     }
 }

@@ -82,8 +82,7 @@ fn unusual_values(
 ) -> String {
     let (mut unusual, mut usual) = (Vec::new(), Vec::new());
     for attribution in &prediction.attributions {
-        let is_named = |feature: &&FeatureMeta| feature.name == *attribution.feature;
-        let Some(feature) = features.iter().find(is_named) else { continue };
+        let Some(feature) = FeatureMeta::named(features, &attribution.feature) else { continue };
         let is_of_it = |excess: &&Excess| excess.feature == attribution.feature;
         match prediction.outside.iter().find(is_of_it) {
             _ if described == Some(&*attribution.feature) => {}

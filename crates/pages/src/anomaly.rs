@@ -92,9 +92,7 @@ pub(crate) async fn anomaly(
     let meta = detector.meta();
     let is_present_model = meta.model_version.judges_like(&prediction.model_version);
     let features = detector.features_of(prediction.station_id.as_str());
-    let known = |name: &str| {
-        features.iter().find(|feature| feature.name == name).filter(|_| is_present_model)
-    };
+    let known = |name: &str| FeatureMeta::named(&features, name).filter(|_| is_present_model);
 
     let shown = prediction.attributions.iter().take(ATTRIBUTIONS_SHOWN);
     let bars: Vec<Bar> = shown.clone().map(|pushed| bar(pushed, known(&pushed.feature))).collect();
@@ -251,7 +249,7 @@ impl NeighbourRow {
 /// Writes the values that would have been normal, a sentence for each change.
 fn sentences(features: &[FeatureMeta], found: &Counterfactual) -> Vec<String> {
     let sentence = |change: &Change| {
-        let feature = features.iter().find(|feature| feature.name == *change.feature)?;
+        let feature = FeatureMeta::named(features, &change.feature)?;
         let name = feature.plain_name();
         let unit = feature.unit.as_deref().map_or(String::new(), |unit| format!(" {unit}"));
         let (low, high) = feature.range_within(change.low, change.high);

@@ -1,8 +1,8 @@
 //! The pages that people see in a browser: the state of the stations, and the reasons.
 //!
-//! [`router`] has the pages, [`forms`] what they send, [`assets()`] what they are shown with, and [`page_of_refusal`] makes a page of a refusal that
-//! a person would read. A page is complete before any script has run; scripts keep it up to
-//! date and make its charts interactive. Pages read snapshots of the fleet and the stored predictions,
+//! [`router`] has the pages, [`forms`] what they send and [`assets()`] what they are shown with;
+//! [`page_of_refusal`] makes a page of a refusal that a person would read. A page is complete before any
+//! script has run; scripts keep it up to date and make its charts interactive. Pages read snapshots of the fleet and the stored predictions,
 //! put them into words and figures, and hand both to a template, which escapes everything.
 //!
 //! It changes nothing but the model, and holds no lock that the writer needs.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use store::QUEUE_KIB_MAX;
+
 /// Arrivals in the inbox beyond which more are dropped: they are stored, but not shown.
 pub(crate) const INBOX_LEN_MAX: usize = 262_144;
 /// Requests that may wait for the thread.
@@ -21,7 +23,7 @@ pub(crate) const STATION_LABELS_MAX: usize = 1_000;
 /// Memory of a place in the queue of the writer, in bytes: predictions of many features take several.
 pub(crate) const PLACE_BYTES: usize = 8 << 10;
 /// Places of all clients: as many as the memory of the queue has, whatever the number of predictions that may wait.
-pub const PLACES_MAX: usize = (32 << 20) / PLACE_BYTES;
+pub const PLACES_MAX: usize = QUEUE_KIB_MAX as usize * 1024 / PLACE_BYTES;
 /// The longest time that a batch waits for places of its client.
 pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Multiplications that an event may take on a thread that answers everybody: about half a millisecond.

@@ -12,7 +12,8 @@ use crate::file::{Recording, unpacked};
 use crate::row::{Row, line, made_up_station};
 use crate::rows::Rows;
 
-/// The values of the rows of a recording, for callers that need not know when they were measured. It is read once, so that it may come from a pipe.
+/// The values of the rows of a recording, for callers that need not know when they were measured. It is
+/// read once, so that it may come from a pipe.
 pub struct ValueRows<'s> {
     recording: Recording,
     schema: &'s FeatureSchema,

@@ -40,7 +40,7 @@ pub(crate) struct Block {
     pub(crate) is_good: Vec<bool>,
     /// The fault of the first bad row.
     pub(crate) first_bad: Option<BadRow>,
-    /// The baselines of the good rows, where the model has several.
+    /// The baselines of the good rows.
     pub(crate) baselines: Vec<StationBaseline>,
     /// For every row its cells, where they are to be repeated.
     pub(crate) cells: Vec<csv::ByteRecord>,
@@ -97,7 +97,7 @@ impl<'a> Input<'a> {
                     bail!("{bad_row}; --skip-bad leaves the scores of bad rows empty");
                 }
                 Some(row) => {
-                    if row.is_ok() && self.detector.has_baselines() {
+                    if row.is_ok() {
                         block.baselines.push(self.baseline());
                     }
                     block.is_good.push(row.is_ok());
@@ -115,8 +115,10 @@ impl<'a> Input<'a> {
     /// Returns the baseline for the row that was read last.
     fn baseline(&self) -> StationBaseline {
         match &self.rows {
-            Rows::Table(rows) => self.detector.baseline_of(rows.station()),
-            Rows::Matrix(_) => self.detector.baseline_of_fleet(),
+            Rows::Table(rows) if self.detector.has_baselines() => {
+                self.detector.baseline_of(rows.station())
+            }
+            Rows::Table(_) | Rows::Matrix(_) => self.detector.baseline_of_fleet(),
         }
     }
 

@@ -35,14 +35,9 @@ pub(crate) fn write_header(
 
 /// Scores a block and puts it into words, on all cores.
 pub(crate) fn score(detector: &Detector, block: &Block) -> io::Result<Vec<Vec<u8>>> {
-    let scores = if detector.has_baselines() {
-        detector.judge_rows_by(&block.baselines, &block.values)
-    } else {
-        detector.judge_rows(&block.values)
-    };
-    let baselines = block.baselines.iter().copied().map(Some);
-    let mut scores = scores.into_iter().zip(baselines.chain(std::iter::repeat(None)));
-    let scores: Vec<Option<(RowScore, Option<StationBaseline>)>> =
+    let scores = detector.judge_rows_by(&block.baselines, &block.values);
+    let mut scores = scores.into_iter().zip(&block.baselines);
+    let scores: Vec<Option<(RowScore, &StationBaseline)>> =
         block.is_good.iter().map(|&is_good| if is_good { scores.next() } else { None }).collect();
     scores
         .par_chunks(ROWS_PER_TASK)
@@ -67,7 +62,7 @@ pub(crate) fn score(detector: &Detector, block: &Block) -> io::Result<Vec<Vec<u8
                     ],
                 };
                 let ours = [row.to_string(), anomaly_score, p_value, is_anomaly, evidence];
-                let baseline = score.as_ref().and_then(|(_, baseline)| baseline.as_ref()?.name());
+                let baseline = score.as_ref().and_then(|(_, baseline)| baseline.name());
                 let baseline = detector.has_baselines().then_some(baseline.unwrap_or_default());
                 writer.write_record(ours.iter().map(String::as_str).chain(baseline))?;
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, ffi};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, ffi};
 use store::{Totals, Trouble};
 
 use crate::commit_mark::Mark;
@@ -258,36 +258,27 @@ impl Ledger {
     pub(crate) fn count(connection: &Connection) -> rusqlite::Result<Self> {
         let sql =
             "SELECT coalesce(max(id), 0), count(*), coalesce(sum(is_anomaly), 0) FROM predictions";
-        connection.query_row(sql, [], |row| {
-            Ok(Self {
-                last_id: row.get(0)?,
-                totals: Totals { events: row.get(1)?, anomalies: row.get(2)? },
-                believed_us: None,
-            })
-        })
+        connection.query_row(sql, [], Self::of_row)
     }
 
     /// Reads what databases of all versions have counted.
     pub(crate) fn read_counts(connection: &Connection) -> rusqlite::Result<Self> {
-        connection.query_row("SELECT last_id, events, anomalies FROM totals", [], |row| {
-            Ok(Self {
-                last_id: row.get(0)?,
-                totals: Totals { events: row.get(1)?, anomalies: row.get(2)? },
-                believed_us: None,
-            })
-        })
+        connection.query_row("SELECT last_id, events, anomalies FROM totals", [], Self::of_row)
     }
 
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         connection
             .prepare_cached("SELECT last_id, events, anomalies, believed_us FROM totals")?
-            .query_row([], |row| {
-                Ok(Self {
-                    last_id: row.get(0)?,
-                    totals: Totals { events: row.get(1)?, anomalies: row.get(2)? },
-                    believed_us: row.get(3)?,
-                })
-            })
+            .query_row([], |row| Ok(Self { believed_us: row.get(3)?, ..Self::of_row(row)? }))
+    }
+
+    /// Reads a row that begins with the last id, and the numbers of events and of anomalies.
+    fn of_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            last_id: row.get(0)?,
+            totals: Totals { events: row.get(1)?, anomalies: row.get(2)? },
+            believed_us: None,
+        })
     }
 
     /// Makes ids continue after `last_id`, too.

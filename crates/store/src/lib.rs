@@ -34,7 +34,7 @@ pub use backend::{Backend, Failure, Reader, Readers, Reading};
 pub use backlog::OfClient;
 pub use entry::{Entry, RowContent, RowHash};
 pub use error::{KeepError, ReadError, Trouble};
-pub use limits::LIST_BYTES_MAX;
+pub use limits::{LIST_BYTES_MAX, QUEUE_KIB_MAX};
 pub use prediction::{CommitReport, Kept, NewPrediction, Observer, StoredPrediction, Totals};
 pub use query::{
     AnomalyQuery, EventKey, EventQuery, Listed, Listing, Neighbours, Station, StationQuery,

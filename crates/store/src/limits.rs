@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Memory for all waiting predictions, in KiB.
-pub(crate) const QUEUE_KIB_MAX: u32 = 32 * 1024;
+pub const QUEUE_KIB_MAX: u32 = 32 * 1024;
 /// Predictions of one transaction. More would make the first wait for too long.
 pub(crate) const BATCH_LEN_MAX: usize = 1_024;
 /// Bytes of one transaction.

@@ -130,6 +130,12 @@ pub struct Args {
 }
 
 impl Args {
+    /// Returns the groups of stations that get a baseline of their own; `None` when all share one.
+    pub(crate) fn grouping(&self) -> Option<GroupPattern> {
+        let per_station = self.per_station.then(GroupPattern::per_station);
+        per_station.or_else(|| self.group_by.clone())
+    }
+
     /// Returns a command that repeats the training.
     pub(crate) fn command_line(&self) -> String {
         let mut words = vec![String::from("train")];

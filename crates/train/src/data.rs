@@ -64,7 +64,7 @@ impl TrainingData {
 
     fn from_file(path: &Path, args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
         let recording = Recording::open(path)?;
-        if (args.per_station || args.group_by.is_some()) && !recording.has_stations() {
+        if args.grouping().is_some() && !recording.has_stations() {
             bail!(
                 "`{}` does not name the stations, so none can have its own baseline: call the column that does station_id, \
                  station, device_id, machine_id or sensor_id",

@@ -21,7 +21,7 @@ use std::time::Instant;
 use std::{fs, io};
 
 use anyhow::Context as _;
-use detector::{AlarmRule, Detector, ForestParams, GroupPattern, Params};
+use detector::{AlarmRule, Detector, ForestParams, Params};
 use files::write_atomically;
 use indicatif::ProgressBar;
 use sensor::timestamp;
@@ -64,7 +64,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let progress = if args.quiet { ProgressBar::hidden() } else { terminal::spinner("rows") };
     progress.set_message("reading the data");
     let mut data = TrainingData::read(args, &progress)?;
-    if !args.per_station && args.group_by.is_none() {
+    if args.grouping().is_none() {
         data.warnings.extend(data.apart_warning());
     }
     data.warnings.extend(data.sentinel_warnings());
@@ -151,8 +151,7 @@ fn params(args: &Args) -> Params {
         max_features: args.max_features,
         seed: args.seed,
     };
-    let per_station = args.per_station.then(GroupPattern::per_station);
-    let group_by = per_station.or_else(|| args.group_by.clone());
+    let group_by = args.grouping();
     Params { forest, alarms, keep_all_rows: args.keep_all_rows, group_by }
 }
 

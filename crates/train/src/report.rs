@@ -143,8 +143,6 @@ impl Summary<'_> {
             let named = features.iter().take(BASELINE_FEATURES).zip(&group.features);
             named.map(|(feature, of_group)| {
                 let quantiles = of_group.quantiles.as_ref();
-                let number =
-                    |value: Option<f64>| value.map_or(String::from("\u{2013}"), significant);
                 vec![
                     group.name.clone(),
                     grouped(group.training_rows as f64),
@@ -201,7 +199,6 @@ impl Summary<'_> {
     }
 
     fn row(&self, index: usize, feature: &FeatureMeta) -> Vec<String> {
-        let number = |value: Option<f64>| value.map_or(String::from("\u{2013}"), significant);
         let quantiles = feature.quantiles.as_ref();
         let n_missing = column(self.data, index).filter(|value| value.is_nan()).count();
         vec![
@@ -244,6 +241,11 @@ impl Summary<'_> {
         };
         pairs.iter().map(scatter).collect()
     }
+}
+
+/// Writes a number, or a dash where there is none.
+fn number(value: Option<f64>) -> String {
+    value.map_or(String::from("\u{2013}"), significant)
 }
 
 /// Values of a feature, in the order of the events.

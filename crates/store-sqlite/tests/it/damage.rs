@@ -9,7 +9,7 @@ use store_sqlite::{
     OnCorrupt, OpenError, Recovered, SqliteParams, back_up, recover, restore, verify,
 };
 
-use crate::{TestStore, open};
+use crate::{TestStore, open, three_events};
 
 const PAGE_LEN: usize = 4_096;
 
@@ -49,10 +49,7 @@ fn execute(path: &Path, sql: &str) {
 #[tokio::test]
 async fn an_altered_row_is_never_shown() {
     for column in ["anomaly_score", "p_value", "threshold", "received_us", "timestamp_us", "id"] {
-        let test = TestStore::new();
-        for sequence in 1..=3 {
-            test.store.keep(&new_prediction(sequence, true)).await.unwrap();
-        }
+        let test = three_events().await;
         let sql = format!("UPDATE predictions SET {column} = {column} + 70 WHERE sequence = 2");
         execute(&test.path(), &sql);
         assert_eq!(
@@ -157,10 +154,7 @@ async fn counts_that_cannot_be_right_are_counted_again() {
 #[cfg(unix)]
 #[tokio::test]
 async fn nothing_is_acknowledged_after_the_wal_was_truncated() {
-    let test = TestStore::new();
-    for sequence in 1..=3 {
-        test.store.keep(&new_prediction(sequence, true)).await.unwrap();
-    }
+    let test = three_events().await;
     let wal = files::beside(&test.path(), "-wal");
     // Another program may checkpoint: then nothing is lost.
     let other = rusqlite::Connection::open(test.path()).unwrap();
@@ -241,10 +235,7 @@ async fn every_intact_row_of_a_damaged_database_is_recovered() {
 #[tokio::test]
 async fn a_wal_without_its_database_is_put_aside_and_can_be_recovered() {
     for is_missing in [true, false] {
-        let test = TestStore::new();
-        for sequence in 1..=3 {
-            test.store.keep(&new_prediction(sequence, true)).await.unwrap();
-        }
+        let test = three_events().await;
         let (path, dir) = (test.path(), tempfile::tempdir().unwrap());
         let copy = dir.path().join("events.db");
         std::fs::copy(files::beside(&path, "-wal"), files::beside(&copy, "-wal")).unwrap();
@@ -311,10 +302,7 @@ async fn a_list_continues_behind_damaged_rows() {
 /// Seen to fail without the look at the WAL before a file is read: even a reader's connection deleted it.
 #[tokio::test]
 async fn looking_at_an_empty_file_keeps_its_wal() {
-    let test = TestStore::new();
-    for sequence in 1..=3 {
-        test.store.keep(&new_prediction(sequence, true)).await.unwrap();
-    }
+    let test = three_events().await;
     let dir = tempfile::tempdir().unwrap();
     let (path, backup) = (dir.path().join("events.db"), dir.path().join("backup.db"));
     back_up(&test.path(), &backup, |_, _| ()).unwrap();
@@ -369,10 +357,7 @@ async fn a_link_to_a_database_that_is_not_there_yet_is_followed() {
 /// Seen to fail where ids continued after what was recovered.
 #[tokio::test]
 async fn ids_that_were_seen_are_not_used_again_after_a_recovery() {
-    let test = TestStore::new();
-    for sequence in 1..=3 {
-        test.store.keep(&new_prediction(sequence, true)).await.unwrap();
-    }
+    let test = three_events().await;
     let path = test.path();
     let dir = test.close();
     execute(&path, "DELETE FROM predictions WHERE id = 3");
@@ -386,10 +371,7 @@ async fn ids_that_were_seen_are_not_used_again_after_a_recovery() {
 /// Seen to fail where the first such row ended the recovery.
 #[tokio::test]
 async fn a_row_that_no_table_can_hold_is_counted_as_altered() {
-    let test = TestStore::new();
-    for sequence in 1..=3 {
-        test.store.keep(&new_prediction(sequence, true)).await.unwrap();
-    }
+    let test = three_events().await;
     let path = test.path();
     let dir = test.close();
     execute(

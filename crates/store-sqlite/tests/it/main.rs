@@ -41,6 +41,14 @@ fn open(path: &Path) -> Result<(Store, Writer), OpenError> {
     store_sqlite::open(path, &SqliteParams::default(), Box::new(|_| ()))
 }
 
+async fn three_events() -> TestStore {
+    let test = TestStore::new();
+    for sequence in 1..=3 {
+        test.store.keep(&new_prediction(sequence, true)).await.unwrap();
+    }
+    test
+}
+
 /// A database in a folder of its own.
 struct InFolder(TempDir);
 

@@ -11,7 +11,7 @@ use store_sqlite::{
     verify,
 };
 
-use crate::{TestStore, open};
+use crate::{TestStore, open, three_events};
 
 /// Runs `act` and gives what it logs.
 fn logged<T>(act: impl FnOnce() -> T) -> (T, String) {
@@ -32,14 +32,6 @@ fn logged<T>(act: impl FnOnce() -> T) -> (T, String) {
     let done = tracing::subscriber::with_default(subscriber, act);
     let bytes = lines.0.lock().unwrap().clone();
     (done, String::from_utf8(bytes).unwrap())
-}
-
-async fn three_events() -> TestStore {
-    let test = TestStore::new();
-    for sequence in 1..=3 {
-        test.store.keep(&new_prediction(sequence, true)).await.unwrap();
-    }
-    test
 }
 
 #[tokio::test]
