@@ -98,8 +98,7 @@ pub async fn run(
         let client = Arc::clone(&client);
         deliveries.spawn(async move {
             let result = client.deliver(&message.body(timestamp_us)).await;
-            drop(permit);
-            Delivered { message, result, took: sent.elapsed() }
+            Delivered { message, result, took: sent.elapsed(), permit }
         });
     }
 

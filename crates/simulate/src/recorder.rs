@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use sensor::timestamp;
 use terminal::style::ANOMALY;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::args::{Args, View};
 use crate::client::{Delivery, Outcome, Undelivered};
@@ -23,6 +24,9 @@ pub(crate) struct Delivered {
     pub(crate) result: Result<Delivery, Undelivered>,
     /// Time from when it was sent, or due.
     pub(crate) took: Duration,
+    /// Its place among the events under way, free when it has been noted: those that are under
+    /// way one at a time are noted in their order.
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
 pub(crate) struct Recorder<'a> {
@@ -105,7 +109,7 @@ impl<'a> Recorder<'a> {
     }
 
     pub(crate) fn note(&mut self, delivered: Delivered) -> anyhow::Result<()> {
-        let Delivered { message, result, took } = delivered;
+        let Delivered { message, result, took, permit: _until_noted } = delivered;
         match &result {
             Ok(delivery) => {
                 self.took_us.push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));

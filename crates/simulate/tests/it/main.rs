@@ -188,6 +188,20 @@ async fn events_of_the_past_are_sent_at_once_with_their_times() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 16)]
+async fn events_under_way_one_at_a_time_are_shown_in_the_order_in_which_they_were_sent() {
+    let url = fake_server(|_| Some(("200 OK", String::from(NORMAL)))).await;
+    let args = ["--url", &url, "--interval", "0", "--count", "2000", "--stations", "2000"];
+    let (report, said) = simulate(&args).await;
+    assert_eq!(report.unwrap().stored, 2000);
+    let stations: Vec<u32> = said
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("station_")?.parse().ok())
+        .collect();
+    assert_eq!(stations.len(), 2000);
+    assert!(stations.is_sorted(), "{said}");
+}
+
 #[tokio::test]
 async fn the_report_as_a_file_shows_truth_and_detection() {
     let url = fake_server(|n| {
