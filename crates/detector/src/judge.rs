@@ -12,6 +12,7 @@
     reason = "ranks are indices, and rows and features are counted in 32 bits"
 )]
 
+mod bounds;
 mod relation;
 mod screening;
 mod symmetric;
@@ -138,6 +139,12 @@ impl Judge {
         let is_calm_enough = |scale: &Tail| scale.nats(CALM_NATS) - HANDICAP <= forest;
         let values = row.iter().copied().enumerate();
         let outside = self.tails.rarest(values, is_calm_enough(of_outside));
+        let others = combined(forest, of_outside.nats(outside), f64::NEG_INFINITY);
+        // Most rows fit so well that bounds are enough to know it.
+        let at_most = self.relation.bounds(row).map(|bounds| self.residuals.rarest_at_most(bounds));
+        if at_most.is_some_and(|nats| of_relation.nats(nats) - HANDICAP <= others.value) {
+            return others;
+        }
         let is_beyond_training = of_outside.highest().is_some_and(|highest| outside > highest);
         self.relation.residuals(row, |residuals| {
             let values =

@@ -1,5 +1,6 @@
 //! The relation view: the values of a row that do not fit the others.
 
+use super::bounds::ResidualBounds;
 use super::symmetric::{Cholesky, Symmetric};
 use crate::column::{column, present, quantile};
 
@@ -12,6 +13,8 @@ const QUARTILES: f64 = 1.349;
 const NINE_TENTHS: f64 = 4.93;
 /// With more features that vary, values are not compared with each other: the cost is the square of their number.
 pub(crate) const RELATED_MAX: usize = 512;
+/// With no more features that vary, nothing is allocated, and residuals take no longer than their bounds.
+const FEW: usize = 16;
 /// A row weighs no more than this in what it is judged by.
 const WEIGHT_MAX: f64 = 0.9;
 /// Rows whose products are added up before these are added to the sum.
@@ -29,6 +32,8 @@ pub(crate) struct Relation {
     precision: Symmetric,
     /// The roots of its diagonal.
     roots: Vec<f64>,
+    /// With more than a few features.
+    pub(super) bounds: Option<ResidualBounds>,
 }
 
 /// A feature that varies, and its standardisation.
@@ -103,8 +108,13 @@ impl Relation {
     }
 
     fn new(columns: Vec<Column>, precision: Symmetric) -> Self {
-        let roots = precision.diagonal().map(f64::sqrt).collect();
-        Self { columns, precision, roots }
+        let roots: Vec<f64> = precision.diagonal().map(f64::sqrt).collect();
+        let bounds = if columns.len() > FEW {
+            ResidualBounds::new(&columns, &precision, &roots)
+        } else {
+            None
+        };
+        Self { columns, precision, roots, bounds }
     }
 
     /// Takes over a relation that was written down; `None` if the parts are inconsistent. `precision` has the upper triangle
@@ -158,13 +168,11 @@ impl Relation {
         row: &[f64],
         take: impl FnOnce(&[(usize, Residual)]) -> T,
     ) -> T {
-        /// With no more features, nothing is allocated.
-        const ON_STACK: usize = 16;
         let n = self.columns.len();
-        if n <= ON_STACK {
-            let mut room = [0.0; 2 * ON_STACK];
-            let (z, product) = room.split_at_mut(ON_STACK);
-            let mut residuals = [(0, Residual::default()); ON_STACK];
+        if n <= FEW {
+            let mut room = [0.0; 2 * FEW];
+            let (z, product) = room.split_at_mut(FEW);
+            let mut residuals = [(0, Residual::default()); FEW];
             let n = self.write_residuals(row, &mut z[..n], &mut product[..n], &mut residuals);
             return take(&residuals[..n]);
         }
@@ -172,6 +180,14 @@ impl Relation {
         let mut residuals = vec![(0, Residual::default()); n];
         let n = self.write_residuals(row, &mut z, &mut product, &mut residuals);
         take(&residuals[..n])
+    }
+
+    /// Returns features, and the lowest and the highest residual that each can have; `None` where only the residuals
+    /// themselves tell.
+    pub(super) fn bounds(&self, row: &[f64]) -> Option<impl Iterator<Item = (usize, (f64, f64))>> {
+        let features = self.columns.iter().map(|column| column.feature as usize);
+        let bounds = self.bounds.as_ref()?.of(features.clone().map(|feature| row[feature]))?;
+        Some(features.zip(bounds))
     }
 
     /// Writes the residuals and returns their number.

@@ -232,6 +232,15 @@ impl Tails {
         self.upper.nats(x).max(self.lower.nats(-x))
     }
 
+    /// Returns nats that no value between two exceeds.
+    fn nats_at_most(&self, lowest: f64, highest: f64) -> f64 {
+        if self.upper.is_constant() {
+            // One of the values might be the constant as a sender rounds it.
+            return NATS_MAX;
+        }
+        self.upper.nats(highest).max(self.lower.nats(-lowest))
+    }
+
     /// Returns `true` if there was one value, and this is what a sender that rounds to `f32` makes of it.
     pub(super) fn is_rounded_constant(&self, x: f64) -> bool {
         self.upper.is_constant() && self.upper.is_rounded(x)
@@ -280,6 +289,19 @@ impl TailSet {
             return rarest;
         }
         values.map(|(column, x)| self.tails[column].nats(x)).fold(rarest, f64::max)
+    }
+
+    /// Returns nats that the rarest value of a row does not exceed, with the columns of the values and
+    /// the lowest and the highest that each can be.
+    pub(super) fn rarest_at_most(&self, bounds: impl Iterator<Item = (usize, (f64, f64))>) -> f64 {
+        let mut rarest = CALM_NATS;
+        for (column, (lowest, highest)) in bounds {
+            let (low, high) = self.calm[column];
+            if highest > high || lowest < low {
+                rarest = rarest.max(self.tails[column].nats_at_most(lowest, highest));
+            }
+        }
+        rarest
     }
 }
 

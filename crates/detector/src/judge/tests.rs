@@ -121,6 +121,53 @@ fn check(name: &str, train: &Table, query: &Table, out: &Table) {
     }
 }
 
+/// Rows of two causes and noise, one of them sometimes far off.
+fn plant(n_features: usize, n_rows: usize) -> Vec<f64> {
+    let mut state = n_features as u64;
+    let mut gaussian = || -> f64 {
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            f64::from((state >> 32) as u32) / f64::from(u32::MAX)
+        };
+        (0..12).map(|_| uniform()).sum::<f64>() - 6.0
+    };
+    let weights: Vec<[f64; 2]> = (0..n_features).map(|_| [gaussian(), gaussian()]).collect();
+    let mut values = Vec::with_capacity(n_rows * n_features);
+    for row in 0..n_rows {
+        let [a, b] = [gaussian(), gaussian()];
+        for (feature, weights) in weights.iter().enumerate() {
+            let off =
+                if row % 9 == 0 && row % n_features == feature { 2.0 * gaussian() } else { 0.0 };
+            values.push(100.0 + a * weights[0] + b * weights[1] + 0.5 * gaussian() + off);
+        }
+    }
+    values
+}
+
+#[test]
+fn residuals_lie_within_their_bounds_which_change_no_judgement() {
+    for n_features in [17, 40, 131] {
+        let values = plant(n_features, 1_500);
+        let forest: Vec<f64> = (0..1_500).map(|row| f64::from(row % 700)).collect();
+        let (judge, _) = Judge::learn(&values, n_features, &forest);
+        let mut without = judge.clone();
+        without.relation.bounds = None;
+        let mut n_decided = 0;
+        for (row, &forest) in values.chunks_exact(n_features).zip(&forest) {
+            let residuals = judge.residuals_of(row);
+            let bounds = judge.relation.bounds(row);
+            n_decided += usize::from(bounds.is_some());
+            for (feature, (lowest, highest)) in bounds.into_iter().flatten() {
+                let residual = residuals[feature].deviations;
+                assert!((lowest..=highest).contains(&residual), "{lowest} {residual} {highest}");
+                assert!(highest - lowest < 0.5, "{lowest} {highest}");
+            }
+            assert_eq!(judge.strangeness(row, forest), without.strangeness(row, forest));
+        }
+        assert!(n_decided > 1_200, "{n_features}: {n_decided}");
+    }
+}
+
 fn golden_dir() -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
     let shared = std::env::var("SHARED_DIR").map_or_else(
