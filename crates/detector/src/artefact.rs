@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use isoforest::{DecodeError, IsolationForest, PathSum, envelope};
-use sensor::{Baseline, Evidence, Feature, FeatureSchema, InvalidSchema, SensorEvent};
+use sensor::{Feature, FeatureSchema, InvalidSchema, SensorEvent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,8 +12,9 @@ use crate::artefact::ArtefactError::Inconsistent;
 use crate::baselines::{Baselines, Center, StationBaseline};
 use crate::calibration::{AlarmRule, Calibration};
 use crate::detector::RowScore;
-use crate::judge::{Column, Judge, Relation, Strangeness, Tail, TailParts};
+use crate::judge::{Column, Judge, Relation, Tail, TailParts};
 use crate::learning::{row_major, samples};
+use crate::scorer::{Scorer, by_forest};
 
 /// The first eight bytes of an `isoforest.bin`.
 pub const DETECTOR_KIND: [u8; 8] = *b"\x89IFD\r\n\x1a\n";
@@ -41,16 +42,17 @@ pub enum ArtefactError {
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
     pub(crate) schema: FeatureSchema,
-    /// The baselines that values are normalised by; `None` where the forest and the views see them as they are.
-    pub(crate) baselines: Option<Baselines>,
-    pub(crate) forest: IsolationForest,
-    /// Out-of-bag path sums, ascending: the most anomalous first.
-    pub(crate) sums: Vec<PathSum>,
-    /// The views beside the forest; detectors of version 1 have none.
-    pub(crate) judge: Option<Judge>,
-    pub(crate) calibration: Calibration,
-    /// The calibration of rows that are judged by the baseline of the fleet: stations differ, so they are stranger.
-    pub(crate) of_fleet: Option<Calibration>,
+    /// Judges values as they were measured.
+    pub(crate) scorer: Scorer,
+    /// Judges the values of stations that have a baseline; `None` where none has.
+    pub(crate) of_stations: Option<OfStations>,
+}
+
+/// Baselines, and what judges the values that they normalise.
+#[derive(Debug, Clone)]
+pub(crate) struct OfStations {
+    pub(crate) baselines: Baselines,
+    pub(crate) scorer: Scorer,
 }
 
 /// The payload of version 1. Names and columns are borrowed from it: their length is checked
@@ -72,38 +74,41 @@ struct DetectorV2<'a> {
     #[serde(borrow)]
     features: Vec<FeatureV1<'a>>,
     rule: RuleV2,
-    /// A `u64` an out-of-bag path sum, ascending.
-    sums: &'a [u8],
-    /// A forest in its own envelope.
-    forest: &'a [u8],
     #[serde(borrow)]
-    judge: Option<JudgeV2<'a>>,
+    scorer: ScorerV2<'a>,
 }
 
-/// The payload of version 3.
+/// The payload of version 3: what judges values as they were measured, then what judges those of stations with a
+/// baseline.
 #[derive(Serialize, Deserialize)]
 struct DetectorV3<'a> {
     #[serde(borrow)]
     detector: DetectorV2<'a>,
-    #[serde(borrow)]
-    baselines: BaselinesV3<'a>,
-}
-
-/// Baselines of stations.
-#[derive(Serialize, Deserialize)]
-struct BaselinesV3<'a> {
     /// The pattern of station names.
     group_by: &'a str,
     /// The names of the groups, ascending.
     #[serde(borrow)]
     groups: Vec<&'a str>,
-    /// For each feature of the fleet, then of each group: two `f64`, the median and the scale, negative where the values
-    /// were equal.
-    centers: &'a [u8],
-    /// An `f64` a training row: how strange it is by the baseline of the fleet, descending.
-    normal: &'a [u8],
-    /// The strangeness that such a row exceeds as an anomaly; of contamination only.
+    /// For each feature of each group: two `f64`, the median and the scale, negative where the values were equal.
+    #[serde(borrow)]
+    centers: Cow<'a, [u8]>,
+    /// The strangeness that an anomaly exceeds; of contamination only.
     limit: f64,
+    #[serde(borrow)]
+    scorer: ScorerV2<'a>,
+}
+
+/// A scorer.
+#[derive(Serialize, Deserialize)]
+struct ScorerV2<'a> {
+    /// A `u64` an out-of-bag path sum, ascending.
+    #[serde(borrow)]
+    sums: Cow<'a, [u8]>,
+    /// A forest in its own envelope.
+    #[serde(borrow)]
+    forest: Cow<'a, [u8]>,
+    #[serde(borrow)]
+    judge: Option<JudgeV2<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -135,9 +140,11 @@ struct JudgeV2<'a> {
     /// The features that vary.
     columns: Vec<ColumnV2>,
     /// An `f64` a value of the upper triangle of the inverse of their correlations, row after row.
-    precision: &'a [u8],
+    #[serde(borrow)]
+    precision: Cow<'a, [u8]>,
     /// An `f64` a training row: how strange it is, descending.
-    normal: &'a [u8],
+    #[serde(borrow)]
+    normal: Cow<'a, [u8]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -156,68 +163,46 @@ struct ColumnV2 {
 
 impl Parts {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let Self { schema, baselines, forest, sums, judge, calibration, of_fleet } = self;
-        let features = schema.features().iter().map(FeatureV1::from);
-        let rule = match calibration.rule() {
-            AlarmRule::FalseAlarmRate(rate) => RuleV2::FalseAlarmRate { rate },
-            AlarmRule::Contamination(share) => {
-                RuleV2::Contamination { share, limit: calibration.limit() }
-            }
+        let Self { schema, scorer, of_stations } = self;
+        let limit = scorer.calibration.limit();
+        let detector = DetectorV2 {
+            features: schema.features().iter().map(FeatureV1::from).collect(),
+            rule: match scorer.calibration.rule() {
+                AlarmRule::FalseAlarmRate(rate) => RuleV2::FalseAlarmRate { rate },
+                AlarmRule::Contamination(share) => RuleV2::Contamination { share, limit },
+            },
+            scorer: ScorerV2::from(scorer),
         };
-        let sums: Vec<u8> = sums.iter().flat_map(|sum| sum.to_bits().to_le_bytes()).collect();
-        let forest = forest.encode();
-        let (precision, normal);
-        let judge = match judge {
-            None => None,
-            Some(judge) => {
-                let (columns, upper) = judge.relation.to_parts();
-                precision = bytes(&upper);
-                normal = bytes(calibration.normal());
-                Some(JudgeV2 {
-                    tails: judge.all_tails().map(|tail| TailV2::from(tail.to_parts())).collect(),
-                    columns: columns.iter().map(ColumnV2::from).collect(),
-                    precision: &precision,
-                    normal: &normal,
-                })
-            }
-        };
-        let detector =
-            DetectorV2 { features: features.collect(), rule, sums: &sums, forest: &forest, judge };
-        let (Some(baselines), Some(of_fleet)) = (baselines, of_fleet) else {
+        let Some(OfStations { baselines, scorer }) = of_stations else {
             return envelope::seal(DETECTOR_KIND, self.version(), &detector);
         };
-        let centers: Vec<f64> = baselines
-            .centers()
-            .iter()
-            .flat_map(|&Center { median, scale, is_constant }| {
-                [median, if is_constant { -scale } else { scale }]
-            })
-            .collect();
-        let baselines = BaselinesV3 {
+        let center = |&Center { median, scale, is_constant }: &Center| {
+            [median, if is_constant { -scale } else { scale }]
+        };
+        let centers: Vec<f64> = baselines.centers().iter().flat_map(center).collect();
+        let with_baselines = DetectorV3 {
+            detector,
             group_by: baselines.group_by().as_str(),
             groups: baselines.groups().iter().map(|group| &**group).collect(),
-            centers: &self::bytes(&centers),
-            normal: &self::bytes(of_fleet.normal()),
-            limit: of_fleet.limit(),
+            centers: bytes(&centers),
+            limit: scorer.calibration.limit(),
+            scorer: ScorerV2::from(scorer),
         };
-        envelope::seal(DETECTOR_KIND, self.version(), &DetectorV3 { detector, baselines })
+        envelope::seal(DETECTOR_KIND, self.version(), &with_baselines)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ArtefactError> {
         match envelope::version(bytes) {
             Some(1) => Self::decode_v1(bytes),
-            Some(2) => envelope::open::<DetectorV2<'_>>(DETECTOR_KIND, 2, bytes)?.decode(None),
-            _ => {
-                let DetectorV3 { detector, baselines } =
-                    envelope::open(DETECTOR_KIND, DETECTOR_VERSION, bytes)?;
-                detector.decode(Some(baselines))
-            }
+            Some(2) => envelope::open::<DetectorV2<'_>>(DETECTOR_KIND, 2, bytes)?.decode(),
+            _ => envelope::open::<DetectorV3<'_>>(DETECTOR_KIND, DETECTOR_VERSION, bytes)?.decode(),
         }
     }
 
     fn decode_v1(bytes: &[u8]) -> Result<Self, ArtefactError> {
         let detector: DetectorV1<'_> = envelope::open(DETECTOR_KIND, 1, bytes)?;
-        let (schema, forest) = schema_and_forest(detector.features, detector.forest)?;
+        let schema = schema(detector.features)?;
+        let forest = forest(detector.forest, schema.len())?;
         let sums = path_sums(detector.sums)?;
         let (rule, limit) = match detector.cut {
             CutV1::FalseAlarmRate { rate } => (AlarmRule::FalseAlarmRate(rate), 0.0),
@@ -233,110 +218,98 @@ impl Parts {
             }
         };
         let calibration = calibration(rule, by_sums(&sums), limit)?;
-        Ok(Self { schema, baselines: None, forest, sums, judge: None, calibration, of_fleet: None })
+        let scorer = Scorer { forest, sums, judge: None, calibration };
+        Ok(Self { schema, scorer, of_stations: None })
     }
 
-    /// Returns the score above which the forest alone calls an event anomalous.
-    pub(crate) fn threshold(&self) -> f64 {
-        self.threshold_of(StationBaseline::fleet(None))
+    /// Returns the format version that it is written in.
+    pub(crate) fn version(&self) -> u32 {
+        if self.of_stations.is_some() { 3 } else { 2 }
+    }
+
+    pub(crate) fn baselines(&self) -> Option<&Baselines> {
+        self.of_stations.as_ref().map(|of_stations| &of_stations.baselines)
     }
 
     /// Returns the baseline of a station.
     pub(crate) fn baseline_of(&self, station: &str) -> StationBaseline {
-        match &self.baselines {
-            Some(baselines) => baselines.of_station(station),
-            None => StationBaseline::fleet(None),
+        self.baselines()
+            .map_or(StationBaseline::ONE_FOR_ALL, |baselines| baselines.of_station(station))
+    }
+
+    /// Returns the baseline of rows whose station is not known.
+    pub(crate) fn baseline_of_fleet(&self) -> StationBaseline {
+        self.baselines().map_or(StationBaseline::ONE_FOR_ALL, |_| StationBaseline::FLEET)
+    }
+
+    /// Returns what judges most rows: those of stations with a baseline, where there are such.
+    pub(crate) fn main_scorer(&self) -> &Scorer {
+        self.of_stations.as_ref().map_or(&self.scorer, |of_stations| &of_stations.scorer)
+    }
+
+    /// Returns what judges rows by a baseline.
+    pub(crate) fn scorer_of(&self, baseline: StationBaseline) -> &Scorer {
+        match self.of_stations.as_ref().zip(baseline.group()) {
+            None => &self.scorer,
+            Some((of_stations, _)) => &of_stations.scorer,
         }
     }
 
-    /// Returns measured values as the forest and the views see them.
-    pub(crate) fn normalised<'a>(
+    /// Returns what judges rows by a baseline, and a row as it sees it.
+    pub(crate) fn seen<'a>(
         &self,
         baseline: StationBaseline,
         row: &'a [f64],
-    ) -> Cow<'a, [f64]> {
-        let Some(baselines) = &self.baselines else { return Cow::Borrowed(row) };
-        baselines.normalised(baseline, row).collect()
-    }
-
-    /// Returns the calibration for a row that is judged by a baseline.
-    pub(crate) fn calibration_of(&self, baseline: StationBaseline) -> &Calibration {
-        match &self.of_fleet {
-            Some(of_fleet) if baseline.kind() == Some(Baseline::Fleet) => of_fleet,
-            _ => &self.calibration,
-        }
+    ) -> (&Scorer, Cow<'a, [f64]>) {
+        let row = match self.baselines().zip(baseline.group()) {
+            None => Cow::Borrowed(row),
+            Some((baselines, group)) => baselines.normalised(group, row).collect(),
+        };
+        (self.scorer_of(baseline), row)
     }
 
     /// Judges events in parallel.
     pub(crate) fn judge_events(&self, events: &[&SensorEvent]) -> Vec<RowScore> {
-        let of_events = self.baselines.as_ref().map(|baselines| baselines.of_events(events));
+        let of_events = self.baselines().map(|baselines| baselines.of_events(events));
         let values = row_major(&self.schema, events.iter().copied());
         self.judge_rows(&of_events.unwrap_or_default(), &values)
     }
 
     /// Judges measured rows in parallel, one after another, each by its baseline; where all share one, none need be named.
     pub(crate) fn judge_rows(&self, of_rows: &[StationBaseline], values: &[f64]) -> Vec<RowScore> {
-        let Some(baselines) = &self.baselines else {
-            let one = StationBaseline::fleet(None);
-            return self.forest.map_path_sums(&samples(values, &self.schema), |row, sum| {
-                self.row_score(one, sum, self.strangeness(row, sum))
-            });
+        let Some(OfStations { baselines, scorer }) = &self.of_stations else {
+            return self.scorer.judge_rows(&samples(values, &self.schema));
         };
-        let rows = baselines.normalised_rows(of_rows, values);
-        let judged = self.forest.map_path_sums(&samples(&rows, &self.schema), |row, sum| {
-            (sum, self.strangeness(row, sum))
+        let (mut measured, mut normalised) = (Vec::new(), Vec::new());
+        for (baseline, row) in of_rows.iter().zip(values.chunks_exact(self.schema.len())) {
+            match baseline.group() {
+                None => measured.extend_from_slice(row),
+                Some(group) => normalised.extend(baselines.normalised(group, row)),
+            }
+        }
+        let mut of_fleet = self.scorer.judge_rows(&samples(&measured, &self.schema)).into_iter();
+        let mut of_groups = scorer.judge_rows(&samples(&normalised, &self.schema)).into_iter();
+        let in_order = of_rows.iter().map_while(|baseline| match baseline.group() {
+            None => of_fleet.next(),
+            Some(_) => of_groups.next(),
         });
-        let judged = of_rows.iter().zip(judged);
-        judged
-            .map(|(baseline, (sum, strangeness))| self.row_score(*baseline, sum, strangeness))
-            .collect()
+        in_order.collect()
     }
+}
 
-    /// Returns the score of a row that is judged by a baseline.
-    pub(crate) fn row_score(
-        &self,
-        baseline: StationBaseline,
-        sum: PathSum,
-        strangeness: Strangeness,
-    ) -> RowScore {
-        let Strangeness { value, evidence } = strangeness;
-        let calibration = self.calibration_of(baseline);
-        RowScore {
-            anomaly_score: self.forest.score(sum),
-            p_value: calibration.p_value(value),
-            is_anomaly: calibration.is_anomaly(value),
-            evidence,
-        }
-    }
-
-    /// Returns the format version that it is written in.
-    pub(crate) fn version(&self) -> u32 {
-        if self.baselines.is_some() { 3 } else { 2 }
-    }
-
-    /// Says how strange a row with this path sum is, both as the forest sees them.
-    pub(crate) fn strangeness(&self, row: &[f64], sum: PathSum) -> Strangeness {
-        match &self.judge {
-            Some(judge) => judge.strangeness(row, self.forest.exponent(sum)),
-            None => Strangeness { value: by_forest(sum), evidence: Evidence::Forest },
-        }
-    }
-
-    /// Returns the score above which the forest alone calls an event anomalous that is judged by a baseline.
-    pub(crate) fn threshold_of(&self, baseline: StationBaseline) -> f64 {
-        let limit = self.calibration_of(baseline).limit();
-        match &self.judge {
-            Some(judge) => judge.forest_at(limit).exp2().clamp(f64::MIN_POSITIVE, 1.0),
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "saturation is what is wanted"
-            )]
-            None => match (-limit) as u64 {
-                0 => 1.0,
-                below => self.forest.score(PathSum::from_bits(below - 1)),
-            },
-        }
+impl<'a> From<&'a Scorer> for ScorerV2<'a> {
+    fn from(scorer: &'a Scorer) -> Self {
+        let sums = scorer.sums.iter().flat_map(|sum| sum.to_bits().to_le_bytes());
+        let judge = scorer.judge.as_ref().map(|judge| {
+            let (columns, upper) = judge.relation.to_parts();
+            JudgeV2 {
+                tails: judge.all_tails().map(|tail| TailV2::from(tail.to_parts())).collect(),
+                columns: columns.iter().map(ColumnV2::from).collect(),
+                precision: bytes(&upper),
+                normal: bytes(scorer.calibration.normal()),
+            }
+        });
+        Self { sums: sums.collect(), forest: scorer.forest.encode().into(), judge }
     }
 }
 
@@ -365,38 +338,25 @@ impl From<FeatureV1<'_>> for Feature {
 }
 
 impl DetectorV2<'_> {
-    fn decode(self, baselines: Option<BaselinesV3<'_>>) -> Result<Parts, ArtefactError> {
-        let (schema, forest) = schema_and_forest(self.features, self.forest)?;
-        let sums = path_sums(self.sums)?;
+    fn decode(self) -> Result<Parts, ArtefactError> {
+        let schema = schema(self.features)?;
         let (rule, limit) = match self.rule {
             RuleV2::FalseAlarmRate { rate } => (AlarmRule::FalseAlarmRate(rate), 0.0),
             RuleV2::Contamination { share, limit } => (AlarmRule::Contamination(share), limit),
         };
-        let (judge, normal) = match self.judge {
-            None => (None, by_sums(&sums)),
-            Some(judge) => {
-                let normal = numbers(judge.normal)?;
-                (Some(judge.decode(schema.len())?), normal)
-            }
-        };
-        let calibration = calibration(rule, normal, limit)?;
-        let baselines =
-            baselines.map(|baselines| baselines.decode(schema.len(), rule)).transpose()?;
-        let (baselines, of_fleet) = baselines.unzip();
-        Ok(Parts { schema, baselines, forest, sums, judge, calibration, of_fleet })
+        let scorer = self.scorer.decode(schema.len(), rule, limit)?;
+        Ok(Parts { schema, scorer, of_stations: None })
     }
 }
 
-impl BaselinesV3<'_> {
-    fn decode(
-        self,
-        n_features: usize,
-        rule: AlarmRule,
-    ) -> Result<(Baselines, Calibration), ArtefactError> {
+impl DetectorV3<'_> {
+    fn decode(self) -> Result<Parts, ArtefactError> {
+        let parts = self.detector.decode()?;
+        let n_features = parts.schema.len();
         let group_by = self.group_by.parse();
         let group_by = group_by.map_err(|_| Inconsistent("the pattern of groups is invalid"))?;
         let groups = self.groups.into_iter().map(Box::from).collect();
-        let centers = numbers(self.centers)?;
+        let centers = numbers(&self.centers)?;
         let (centers, []) = centers.as_chunks::<2>() else {
             return Err(Inconsistent("a baseline has no scale"));
         };
@@ -407,7 +367,29 @@ impl BaselinesV3<'_> {
         });
         let baselines = Baselines::from_parts(group_by, groups, centers.collect(), n_features)
             .ok_or(Inconsistent("the baselines of stations are invalid"))?;
-        Ok((baselines, calibration(rule, numbers(self.normal)?, self.limit)?))
+        let rule = parts.scorer.calibration.rule();
+        let scorer = self.scorer.decode(n_features, rule, self.limit)?;
+        Ok(Parts { of_stations: Some(OfStations { baselines, scorer }), ..parts })
+    }
+}
+
+impl ScorerV2<'_> {
+    fn decode(
+        self,
+        n_features: usize,
+        rule: AlarmRule,
+        limit: f64,
+    ) -> Result<Scorer, ArtefactError> {
+        let forest = forest(&self.forest, n_features)?;
+        let sums = path_sums(&self.sums)?;
+        let (judge, normal) = match self.judge {
+            None => (None, by_sums(&sums)),
+            Some(judge) => {
+                let normal = numbers(&judge.normal)?;
+                (Some(judge.decode(n_features)?), normal)
+            }
+        };
+        Ok(Scorer { calibration: calibration(rule, normal, limit)?, forest, sums, judge })
     }
 }
 
@@ -422,7 +404,7 @@ impl JudgeV2<'_> {
             scale,
         });
         let relation =
-            Relation::from_parts(columns.collect(), &numbers(self.precision)?, n_features);
+            Relation::from_parts(columns.collect(), &numbers(&self.precision)?, n_features);
         let relation =
             relation.ok_or(Inconsistent("the matrix of feature relations is invalid"))?;
         Judge::from_parts(tails.collect::<Result<_, _>>()?, relation, n_features)
@@ -442,16 +424,16 @@ impl From<&Column> for ColumnV2 {
     }
 }
 
-fn schema_and_forest(
-    features: Vec<FeatureV1<'_>>,
-    forest: &[u8],
-) -> Result<(FeatureSchema, IsolationForest), ArtefactError> {
-    let schema = FeatureSchema::new(features.into_iter().map(Feature::from).collect())?;
-    let forest = IsolationForest::decode(forest)?;
-    if forest.conventions().n_features != schema.len() {
+fn schema(features: Vec<FeatureV1<'_>>) -> Result<FeatureSchema, ArtefactError> {
+    Ok(FeatureSchema::new(features.into_iter().map(Feature::from).collect())?)
+}
+
+fn forest(bytes: &[u8], n_features: usize) -> Result<IsolationForest, ArtefactError> {
+    let forest = IsolationForest::decode(bytes)?;
+    if forest.conventions().n_features != n_features {
         return Err(Inconsistent("the forest has another number of features than the schema"));
     }
-    Ok((schema, forest))
+    Ok(forest)
 }
 
 fn calibration(
@@ -461,11 +443,6 @@ fn calibration(
 ) -> Result<Calibration, ArtefactError> {
     let calibration = Calibration::from_parts(rule, normal, limit);
     calibration.ok_or(Inconsistent("the alarm rule asks for more than the calibration can tell"))
-}
-
-/// Returns how strange the forest alone finds a row, rising with strangeness.
-fn by_forest(sum: PathSum) -> f64 {
-    -(sum.to_bits() as f64)
 }
 
 fn by_sums(sums: &[PathSum]) -> Vec<f64> {
@@ -484,7 +461,7 @@ fn path_sums(bytes: &[u8]) -> Result<Vec<PathSum>, ArtefactError> {
     Ok(sums)
 }
 
-fn bytes(numbers: &[f64]) -> Vec<u8> {
+fn bytes(numbers: &[f64]) -> Cow<'static, [u8]> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Two machines of one kind can differ in what is normal for them: one runs at 60 °C, the other at 75.
 //! So the values of each station are normalised by its own median and scale, and what is normal
-//! around these is learnt from all stations together.
+//! around these is learnt from all stations together. A station that has no baseline is judged by
+//! its values as they were measured, beside those of all stations.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -29,20 +30,25 @@ const DEVIATION_SHARE_MIN: f64 = 0.3;
 /// returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StationBaseline {
-    /// Number of the baseline; the fleet's comes first.
-    index: usize,
+    /// The number of the group; `None` for the fleet.
+    group: Option<usize>,
     kind: Option<Baseline>,
 }
 
 impl StationBaseline {
-    /// The baseline of rows whose station is not known, and of all rows where there is only one.
-    pub(crate) fn fleet(baselines: Option<&Baselines>) -> Self {
-        Self { index: 0, kind: baselines.map(|_| Baseline::Fleet) }
-    }
+    /// The baseline of rows whose station has none of its own.
+    pub(crate) const FLEET: Self = Self { group: None, kind: Some(Baseline::Fleet) };
+    /// The baseline of all rows where stations have none.
+    pub(crate) const ONE_FOR_ALL: Self = Self { group: None, kind: None };
 
     /// Returns the number of the group; `None` for the fleet.
     pub(crate) fn group(self) -> Option<usize> {
-        self.index.checked_sub(1)
+        self.group
+    }
+
+    /// Returns `true` if the station has none, where others have one.
+    pub fn is_of_fleet(self) -> bool {
+        self.kind == Some(Baseline::Fleet)
     }
 
     /// Returns the name of its kind on the wire; `None` where all stations share one.
@@ -66,15 +72,15 @@ pub(crate) struct Center {
     pub(crate) is_constant: bool,
 }
 
-/// The baselines of the fleet and of groups of stations.
+/// The baselines of groups of stations.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Baselines {
     group_by: GroupPattern,
-    /// The number of each group's baseline.
+    /// The number of each group.
     indices: HashMap<Box<str>, usize>,
     /// Ascending.
     groups: Vec<Box<str>>,
-    /// Of each feature for the fleet, then for the first group, and so on.
+    /// Of each feature for the first group, then for the second, and so on.
     centers: Vec<Center>,
     n_features: usize,
 }
@@ -120,14 +126,15 @@ impl Baselines {
             let kept: Vec<usize> = rows.iter().filter(is_kept).copied().collect();
             rows_of(values, n_features, &kept)
         };
-        let learnt: Vec<Vec<f64>> =
-            std::iter::once(&all).chain(groups.values()).map(kept).collect();
+        let fleet = kept(&all);
+        let learnt: Vec<Vec<f64>> = groups.values().map(kept).collect();
         let mut centers = vec![Center::UNKNOWN; learnt.len() * n_features];
         for feature in 0..n_features {
-            let of_feature =
-                learnt.iter().map(|rows| Center::of(&column(rows, n_features, feature)));
-            for (baseline, center) in with_fallbacks(of_feature.collect()).into_iter().enumerate() {
-                centers[baseline * n_features + feature] = center;
+            let of_feature = |rows: &Vec<f64>| Center::of(&column(rows, n_features, feature));
+            let of_groups = learnt.iter().map(of_feature).collect();
+            let of_groups = with_fallbacks(of_feature(&fleet), of_groups);
+            for (group, center) in of_groups.into_iter().enumerate() {
+                centers[group * n_features + feature] = center;
             }
         }
         let groups = groups.into_keys().map(|name| name.into_owned().into_boxed_str()).collect();
@@ -141,7 +148,7 @@ impl Baselines {
         centers: Vec<Center>,
         n_features: usize,
     ) -> Self {
-        let indices = groups.iter().enumerate().map(|(index, group)| (group.clone(), index + 1));
+        let indices = groups.iter().enumerate().map(|(index, group)| (group.clone(), index));
         Self { group_by, indices: indices.collect(), groups, centers, n_features }
     }
 
@@ -153,7 +160,7 @@ impl Baselines {
         n_features: usize,
     ) -> Option<Self> {
         let is_valid = groups.is_sorted_by(|a, b| a < b)
-            && centers.len() == (groups.len() + 1) * n_features
+            && centers.len() == groups.len() * n_features
             && centers.iter().all(|center| {
                 center.median.is_finite() && center.scale.is_finite() && center.scale > 0.0
             });
@@ -180,9 +187,9 @@ impl Baselines {
         match self.indices.get(&*group) {
             Some(&index) => {
                 let kind = if group == station { Baseline::Station } else { Baseline::Group };
-                StationBaseline { index, kind: Some(kind) }
+                StationBaseline { group: Some(index), kind: Some(kind) }
             }
-            None => StationBaseline::fleet(Some(self)),
+            None => StationBaseline::FLEET,
         }
     }
 
@@ -191,24 +198,18 @@ impl Baselines {
         events.iter().map(|event| self.of_station(event.station_id().as_str())).collect()
     }
 
-    /// Returns measured rows, one after another, each in scales from the medians of its baseline.
-    pub(crate) fn normalised_rows(&self, of_rows: &[StationBaseline], values: &[f64]) -> Vec<f64> {
-        let rows = of_rows.iter().zip(values.chunks_exact(self.n_features));
-        rows.flat_map(|(baseline, row)| self.normalised(*baseline, row)).collect()
-    }
-
-    /// Returns measured values in scales from the medians of a baseline.
+    /// Returns measured values in scales from the medians of a group.
     pub(crate) fn normalised<'a>(
         &'a self,
-        baseline: StationBaseline,
+        group: usize,
         values: &'a [f64],
     ) -> impl Iterator<Item = f64> + 'a {
-        self.of(baseline).iter().zip(values).map(|(center, &value)| center.normalised(value))
+        self.of_group(group).iter().zip(values).map(|(center, &value)| center.normalised(value))
     }
 
-    /// Returns the medians and scales of a baseline, in the order of the features.
-    pub(crate) fn of(&self, baseline: StationBaseline) -> &[Center] {
-        &self.centers[baseline.index * self.n_features..][..self.n_features]
+    /// Returns the medians and scales of a group, in the order of the features.
+    pub(crate) fn of_group(&self, group: usize) -> &[Center] {
+        &self.centers[group * self.n_features..][..self.n_features]
     }
 }
 
@@ -249,15 +250,15 @@ impl Center {
     }
 }
 
-/// Fills gaps: a group without values of a feature gets the fleet's center, and a constant gets the median scale of the
-/// other groups.
-fn with_fallbacks(centers: Vec<Option<Center>>) -> Vec<Center> {
-    let fleet = centers[0].unwrap_or(Center::UNKNOWN);
-    let scales = centers.iter().skip(1).flatten().map(|center| center.scale);
+/// Fills gaps: a group without values of a feature gets the center of all rows, and a constant gets the median scale of
+/// the other groups.
+fn with_fallbacks(fleet: Option<Center>, of_groups: Vec<Option<Center>>) -> Vec<Center> {
+    let fleet = fleet.unwrap_or(Center::UNKNOWN);
+    let scales = of_groups.iter().flatten().map(|center| center.scale);
     let scales = present(&scales.filter(|scale| *scale > 0.0).collect::<Vec<_>>());
     let candidates = [quantile(&scales, 0.5).unwrap_or(0.0), fleet.scale, 1.0];
     let usual = candidates.into_iter().find(|scale| *scale > 0.0).unwrap_or(1.0);
-    let centers = centers.into_iter().map(|center| match center.unwrap_or(fleet) {
+    let centers = of_groups.into_iter().map(|center| match center.unwrap_or(fleet) {
         center if center.scale > 0.0 => center,
         center => Center { scale: usual, ..center },
     });
@@ -291,6 +292,7 @@ fn beyond_a_gap(
     outliers.into_iter().map(|outlier| LeftOutRow { row: rows[outlier.row], ..outlier })
 }
 
-fn rows_of(values: &[f64], n_features: usize, rows: &[usize]) -> Vec<f64> {
+/// Returns some of the rows, one after another.
+pub(crate) fn rows_of(values: &[f64], n_features: usize, rows: &[usize]) -> Vec<f64> {
     rows.iter().flat_map(|row| &values[row * n_features..][..n_features]).copied().collect()
 }

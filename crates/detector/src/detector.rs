@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use isoforest::{Engine, EngineError, IsolationForest, PathSum};
 use sensor::{
-    Attribution, Baseline, Direction, Evidence, Excess, FeatureSchema, FeatureValues, Prediction,
-    SensorEvent,
+    Attribution, Direction, Evidence, Excess, FeatureSchema, FeatureValues, Prediction, SensorEvent,
 };
 
-use crate::artefact::{ArtefactError, Parts, sha256_hex};
+use crate::artefact::{ArtefactError, OfStations, Parts, sha256_hex};
 use crate::baselines::{GROUP_EVENTS_MIN, StationBaseline};
-use crate::calibration::{AlarmRule, Calibration};
-use crate::judge::{Judge, RELATED_MAX, Strangeness};
-use crate::learning::{FitError, Learnt, row_major, samples, too_small};
+use crate::calibration::AlarmRule;
+use crate::judge::{Judge, RELATED_MAX};
+use crate::learning::{FitError, Learnt, too_small};
 use crate::meta::{BaselinesMeta, FeatureMeta, ModelMeta, Training};
 use crate::params::Params;
+use crate::scorer::Scorer;
 use crate::summary::{FeatureSummary, Quantiles};
 
 /// The judgement of a row.
@@ -35,10 +35,6 @@ pub struct RowScore {
 #[derive(Debug, Clone)]
 pub struct Detector {
     parts: Parts,
-    /// The score above which the forest alone calls an event anomalous.
-    threshold: f64,
-    /// The same for events that are judged by the baseline of the fleet.
-    threshold_of_fleet: f64,
     meta: ModelMeta,
     /// The artefact, where `fit` has just encoded it for its checksum.
     artefact: Option<Arc<[u8]>>,
@@ -76,10 +72,10 @@ impl Detector {
     ) -> Result<Self, FitError> {
         let events: Vec<&SensorEvent> = events.iter().collect();
         let learnt = Learnt::from_events(schema, &events, params)?;
-        let Learnt { parts, kept, left_out, sample_size } = learnt;
+        let Learnt { parts, kept, left_out } = learnt;
         let kept = kept.into_iter().map(|index| events[index]);
         let column = |index: usize| kept.clone().map(move |event| event.values()[index]);
-        let baselines = parts.baselines.as_ref();
+        let baselines = parts.baselines();
         let training = Training {
             schema,
             summaries: (0..schema.len()).map(|index| FeatureSummary::of(column(index))).collect(),
@@ -89,8 +85,8 @@ impl Detector {
                 .map(|baselines| BaselinesMeta::new(baselines, schema.len(), kept.clone())),
             format: parts.version(),
             params,
-            sample_size,
-            threshold: parts.threshold(),
+            sample_size: parts.main_scorer().forest.conventions().sample_size,
+            threshold: parts.main_scorer().threshold(),
         };
         let artefact: Arc<[u8]> = parts.encode().into();
         let meta = ModelMeta::new(training, sha256_hex(&artefact), trained_at_us);
@@ -119,14 +115,7 @@ impl Detector {
     }
 
     fn new(parts: Parts, meta: ModelMeta) -> Self {
-        let fleet = StationBaseline::fleet(parts.baselines.as_ref());
-        Self {
-            threshold: parts.threshold(),
-            threshold_of_fleet: parts.threshold_of(fleet),
-            parts,
-            meta,
-            artefact: None,
-        }
+        Self { parts, meta, artefact: None }
     }
 
     /// Returns the content of `isoforest.bin`. Equal detectors give equal bytes.
@@ -151,26 +140,23 @@ impl Detector {
 
     /// Returns the rule by which an event is called anomalous.
     pub fn alarm_rule(&self) -> AlarmRule {
-        self.parts.calibration.rule()
+        self.parts.scorer.calibration.rule()
     }
 
     /// Returns the number of trees, and of the samples of each.
     pub(crate) fn forest_size(&self) -> (usize, usize) {
-        (self.parts.forest.n_trees(), self.parts.forest.conventions().sample_size)
+        (self.forest().n_trees(), self.forest().conventions().sample_size)
     }
 
-    /// Returns the score above which the forest alone calls an event anomalous. The other evidence can do so below
-    /// it.
+    /// Returns the score above which the forest alone calls an event anomalous; of stations with a baseline, where
+    /// there are such. The other evidence can do so below it.
     pub fn threshold(&self) -> f64 {
-        self.threshold
+        self.parts.main_scorer().threshold()
     }
 
-    /// Returns this score for events that are judged by a baseline: by that of the fleet, it is another.
-    fn threshold_of(&self, baseline: StationBaseline) -> f64 {
-        match baseline.kind() {
-            Some(Baseline::Fleet) => self.threshold_of_fleet,
-            _ => self.threshold,
-        }
+    /// Returns this score for the events of a station.
+    pub fn threshold_of(&self, station: &str) -> f64 {
+        self.parts.scorer_of(self.baseline_of(station)).threshold()
     }
 
     /// Returns the same detector with another false-alarm rate; nothing is learnt again.
@@ -182,12 +168,19 @@ impl Detector {
         if !AlarmRule::FalseAlarmRate(rate).is_valid() {
             return Err(FitError::FalseAlarmRate { rate });
         }
-        let with_rate = |old: &Calibration| {
-            old.with_rate(rate).ok_or_else(|| too_small(rate, old.normal().len()))
+        let with_rate = |scorer: Scorer| {
+            let calibration = scorer.calibration.with_rate(rate);
+            let n_events = scorer.calibration.normal().len();
+            let calibration = calibration.ok_or_else(|| too_small(rate, n_events))?;
+            Ok::<_, FitError>(Scorer { calibration, ..scorer })
         };
-        let calibration = with_rate(&self.parts.calibration)?;
-        let of_fleet = self.parts.of_fleet.as_ref().map(with_rate).transpose()?;
-        Ok(Self::new(Parts { calibration, of_fleet, ..self.parts }, self.meta))
+        let Parts { schema, scorer, of_stations } = self.parts;
+        let of_stations = of_stations.map(|OfStations { baselines, scorer }| {
+            Ok::<_, FitError>(OfStations { baselines, scorer: with_rate(scorer)? })
+        });
+        let parts =
+            Parts { schema, scorer: with_rate(scorer)?, of_stations: of_stations.transpose()? };
+        Ok(Self::new(parts, self.meta))
     }
 
     /// Judges one event; explains it when it is an anomaly.
@@ -197,26 +190,23 @@ impl Detector {
     /// Panics when the event is of another schema.
     pub fn assess(&self, event: &SensorEvent) -> Prediction {
         let baseline = self.baseline_of(event.station_id().as_str());
-        let row = &*self.parts.normalised(baseline, event.values());
-        let sum = self.parts.forest.path_sum(row);
-        let Strangeness { value, evidence } = self.parts.strangeness(row, sum);
-        let calibration = self.parts.calibration_of(baseline);
-        let is_anomaly = calibration.is_anomaly(value);
+        let (scorer, row) = self.parts.seen(baseline, event.values());
+        let RowScore { anomaly_score, p_value, is_anomaly, evidence } = scorer.judge_row(&row);
         Prediction {
             station_id: event.station_id().clone(),
             sequence: event.sequence(),
             timestamp_us: event.timestamp_us(),
             features: self.schema().feature_values(event),
-            anomaly_score: self.parts.forest.score(sum),
-            threshold: self.threshold_of(baseline),
+            anomaly_score,
+            threshold: scorer.threshold(),
             is_anomaly,
-            p_value: calibration.p_value(value),
+            p_value,
             evidence: Some(evidence),
-            outside: self.outside(baseline, event.values(), row),
+            outside: self.outside(baseline, event.values()),
             baseline: baseline.kind(),
             model_version: self.meta.model_version.clone(),
             attributions: if is_anomaly {
-                self.attributions(event.values(), row, evidence)
+                self.attributions(event.values(), scorer.pushes(&row, evidence))
             } else {
                 Vec::new()
             },
@@ -230,12 +220,12 @@ impl Detector {
 
     /// Returns the baseline for rows whose station is not known.
     pub fn baseline_of_fleet(&self) -> StationBaseline {
-        StationBaseline::fleet(self.parts.baselines.as_ref())
+        self.parts.baseline_of_fleet()
     }
 
     /// Returns `true` if groups of stations have baselines of their own.
     pub fn has_baselines(&self) -> bool {
-        self.parts.baselines.is_some()
+        self.parts.of_stations.is_some()
     }
 
     /// Returns the features, and how their values were distributed in training: at this station, where it has a baseline,
@@ -264,32 +254,28 @@ impl Detector {
 
     /// Returns `true` if the metadata describes the baselines that events are judged by.
     pub(crate) fn has_baselines_of_meta(&self) -> bool {
-        match (&self.meta.baselines, &self.parts.baselines) {
+        match (&self.meta.baselines, self.parts.baselines()) {
             (None, None) => true,
             (Some(described), Some(baselines)) => described.is_of(baselines),
             _ => false,
         }
     }
 
-    /// Returns the values that lie outside of what training has seen; `row` is how the forest sees them.
-    fn outside(&self, baseline: StationBaseline, values: &[f64], row: &[f64]) -> Vec<Excess> {
-        let Some(judge) = &self.parts.judge else { return Vec::new() };
-        let named = self.schema().names().iter().zip(values).zip(row).enumerate();
-        let excess =
-            |(feature, ((name, &measured), &value)): (usize, ((&Arc<str>, &f64), &f64))| {
-                let by_ranges = judge.by_ranges(feature, value)?;
-                let by_ranges = match &self.parts.baselines {
-                    None => by_ranges,
-                    // In the ranges of the station itself, as everything that people read.
-                    Some(_) => self.quantiles_of(baseline, feature)?.by_ranges(measured)?,
-                };
-                Some(Excess {
-                    feature: Arc::clone(name),
-                    side: if by_ranges > 0.0 { Direction::High } else { Direction::Low },
-                    by_ranges: by_ranges.is_finite().then_some(by_ranges.abs()),
-                })
+    /// Returns the values that lie outside of what training has seen: of the station, where it has a baseline.
+    fn outside(&self, baseline: StationBaseline, values: &[f64]) -> Vec<Excess> {
+        let Some(judge) = &self.parts.scorer.judge else { return Vec::new() };
+        let excess = |(feature, (name, &value)): (usize, (&Arc<str>, &f64))| {
+            let by_ranges = match baseline.group() {
+                None => judge.by_ranges(feature, value)?,
+                Some(_) => self.quantiles_of(baseline, feature)?.by_ranges(value)?,
             };
-        named.filter_map(excess).collect()
+            Some(Excess {
+                feature: Arc::clone(name),
+                side: if by_ranges > 0.0 { Direction::High } else { Direction::Low },
+                by_ranges: by_ranges.is_finite().then_some(by_ranges.abs()),
+            })
+        };
+        self.schema().names().iter().zip(values).enumerate().filter_map(excess).collect()
     }
 
     /// Returns the attributions of an event, the largest towards anomalous first.
@@ -298,19 +284,18 @@ impl Detector {
     ///
     /// Panics when the event is of another schema.
     pub fn explain(&self, event: &SensorEvent) -> Vec<Attribution> {
-        let baseline = self.baseline_of(event.station_id().as_str());
-        let row = self.parts.normalised(baseline, event.values());
-        self.attributions(event.values(), &row, self.evidence(&row))
+        let (scorer, row) =
+            self.parts.seen(self.baseline_of(event.station_id().as_str()), event.values());
+        let evidence = scorer.judge_row(&row).evidence;
+        self.attributions(event.values(), scorer.pushes(&row, evidence))
     }
 
-    /// Names the evidence for a row as the forest sees it.
-    fn evidence(&self, row: &[f64]) -> Evidence {
-        self.parts.strangeness(row, self.parts.forest.path_sum(row)).evidence
-    }
-
-    /// Returns the attributions of measured values, `row` as the forest sees them.
-    fn attributions(&self, values: &[f64], row: &[f64], evidence: Evidence) -> Vec<Attribution> {
-        let pushes = self.pushes(row, evidence);
+    /// Returns the attributions of measured values by how much each pushes.
+    fn attributions(
+        &self,
+        values: &[f64],
+        pushes: Vec<(f64, Option<Direction>)>,
+    ) -> Vec<Attribution> {
         let named = self.schema().names().iter().zip(values);
         let mut attributions: Vec<Attribution> = named
             .zip(pushes)
@@ -325,30 +310,6 @@ impl Detector {
         attributions
     }
 
-    /// Returns how much each value of a row pushes it towards anomalous in the eyes of this evidence, and in which
-    /// direction it lies.
-    fn pushes(&self, row: &[f64], evidence: Evidence) -> Vec<(f64, Option<Direction>)> {
-        let Some(judge) = &self.parts.judge else {
-            let contributions = self.parts.forest.contributions(row);
-            return contributions.into_iter().map(|contribution| (contribution, None)).collect();
-        };
-        let sides =
-            || row.iter().enumerate().map(|(feature, &x)| judge.is_high(feature, x)).collect();
-        let (pushes, is_high): (Vec<f64>, Vec<bool>) = match evidence {
-            Evidence::Forest => (self.parts.forest.contributions(row), sides()),
-            Evidence::Outside => (judge.nats_of(row), sides()),
-            Evidence::Relation => {
-                let deviations =
-                    judge.residuals_of(row).into_iter().map(|residual| residual.deviations);
-                deviations.map(|deviations| (deviations.abs(), deviations > 0.0)).unzip()
-            }
-        };
-        let direction = |is_high: bool| if is_high { Direction::High } else { Direction::Low };
-        let directions =
-            row.iter().zip(is_high).map(|(x, is_high)| (!x.is_nan()).then(|| direction(is_high)));
-        pushes.into_iter().zip(directions).collect()
-    }
-
     /// Returns the range in which the other values of a row say that this one lies.
     pub(crate) fn expected(
         &self,
@@ -356,12 +317,12 @@ impl Detector {
         values: &[f64],
         feature: usize,
     ) -> Option<(f64, f64)> {
-        let row = self.parts.normalised(baseline, values);
-        let (low, high) = self.parts.judge.as_ref()?.expected(&row, feature)?;
-        Some(match &self.parts.baselines {
+        let (scorer, row) = self.parts.seen(baseline, values);
+        let (low, high) = scorer.judge.as_ref()?.expected(&row, feature)?;
+        Some(match self.parts.baselines().zip(baseline.group()) {
             None => (low, high),
-            Some(baselines) => {
-                let center = baselines.of(baseline)[feature];
+            Some((baselines, group)) => {
+                let center = baselines.of_group(group)[feature];
                 (center.value_at(low), center.value_at(high))
             }
         })
@@ -369,8 +330,8 @@ impl Detector {
 
     /// Returns how much each value of a row pushes it towards anomalous.
     pub(crate) fn contributions(&self, baseline: StationBaseline, values: &[f64]) -> Vec<f64> {
-        let row = self.parts.normalised(baseline, values);
-        let pushes = self.pushes(&row, self.evidence(&row));
+        let (scorer, row) = self.parts.seen(baseline, values);
+        let pushes = scorer.pushes(&row, scorer.judge_row(&row).evidence);
         pushes.into_iter().map(|(push, _)| push).collect()
     }
 
@@ -382,14 +343,10 @@ impl Detector {
     /// Panics when an event is of another schema.
     pub fn importance(&self, events: &[&SensorEvent]) -> Vec<f64> {
         let mut moved = vec![0.0; self.schema().len()];
-        let values = row_major(self.schema(), events.iter().copied());
-        let rows = match &self.parts.baselines {
-            None => values,
-            Some(baselines) => baselines.normalised_rows(&baselines.of_events(events), &values),
-        };
-        for row in samples(&rows, self.schema()).rows() {
-            for (moved, contribution) in moved.iter_mut().zip(self.parts.forest.contributions(row))
-            {
+        for event in events {
+            let baseline = self.baseline_of(event.station_id().as_str());
+            let (scorer, row) = self.parts.seen(baseline, event.values());
+            for (moved, contribution) in moved.iter_mut().zip(scorer.forest.contributions(&row)) {
                 *moved += contribution.abs();
             }
         }
@@ -447,9 +404,8 @@ impl Detector {
     }
 
     pub(crate) fn judge_row_by(&self, baseline: StationBaseline, values: &[f64]) -> RowScore {
-        let row = self.parts.normalised(baseline, values);
-        let sum = self.parts.forest.path_sum(&row);
-        self.parts.row_score(baseline, sum, self.parts.strangeness(&row, sum))
+        let (scorer, row) = self.parts.seen(baseline, values);
+        scorer.judge_row(&row)
     }
 
     /// Returns the approximate number of multiplications that judging a row takes. They are many where many of hundreds of
@@ -457,7 +413,7 @@ impl Detector {
     pub fn work_of(&self, values: &[f64]) -> usize {
         /// Those of the forest.
         const OF_FOREST: usize = 2_000;
-        let n_related = self.parts.judge.as_ref().map_or(0, Judge::n_related);
+        let n_related = self.parts.scorer.judge.as_ref().map_or(0, Judge::n_related);
         let n_missing = values.iter().filter(|value| value.is_nan()).count().min(n_related);
         let n_given = n_related - n_missing;
         OF_FOREST + n_related * n_related + n_missing * n_missing * (n_given + n_missing / 3)
@@ -465,12 +421,12 @@ impl Detector {
 
     /// Returns `true` if values are compared with each other; of more than 512 features that vary they are not.
     pub fn relates_values(&self) -> bool {
-        self.parts.judge.as_ref().is_some_and(|judge| judge.n_related() > 0)
+        self.parts.scorer.judge.as_ref().is_some_and(|judge| judge.n_related() > 0)
     }
 
-    /// Returns the forest.
+    /// Returns the forest: that of stations with a baseline, where there are such.
     pub fn forest(&self) -> &IsolationForest {
-        &self.parts.forest
+        &self.parts.main_scorer().forest
     }
 
     /// Returns the values that a prediction of this detector was made from, in the order of the features, NaN
@@ -482,19 +438,20 @@ impl Detector {
 
     /// Returns the scores of the training events as if they had not been learnt.
     pub fn calibration(&self) -> CalibrationScores<'_> {
-        CalibrationScores { forest: &self.parts.forest, sums: &self.parts.sums }
+        let Scorer { forest, sums, .. } = self.parts.main_scorer();
+        CalibrationScores { forest, sums }
     }
 
     /// Returns the engine that scores.
     pub fn engine(&self) -> Engine {
-        self.parts.forest.engine()
+        self.forest().engine()
     }
 
     /// Returns the names of the features that take longer to score, since 32 bits do not tell their values
     /// apart.
     pub fn wide_features(&self) -> Vec<&str> {
         let features = self.schema().features();
-        let wide = self.parts.forest.wide_features().into_iter();
+        let wide = self.forest().wide_features().into_iter();
         wide.map(|feature| &*features[feature].name).collect()
     }
 
@@ -504,8 +461,15 @@ impl Detector {
     ///
     /// Fails when this machine cannot run the engine.
     pub fn with_engine(self, engine: Engine) -> Result<Self, EngineError> {
-        let forest = self.parts.forest.with_engine(engine)?;
-        Ok(Self { parts: Parts { forest, ..self.parts }, ..self })
+        let with_engine =
+            |scorer: Scorer| Ok(Scorer { forest: scorer.forest.with_engine(engine)?, ..scorer });
+        let Parts { schema, scorer, of_stations } = self.parts;
+        let of_stations = of_stations.map(|OfStations { baselines, scorer }| {
+            Ok(OfStations { baselines, scorer: with_engine(scorer)? })
+        });
+        let parts =
+            Parts { schema, scorer: with_engine(scorer)?, of_stations: of_stations.transpose()? };
+        Ok(Self { parts, ..self })
     }
 }
 

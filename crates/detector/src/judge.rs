@@ -43,8 +43,19 @@ pub(crate) struct Judge {
     pub(crate) relation: Relation,
     /// Of the residuals of each feature.
     residuals: TailSet,
-    /// The raw values of the views in nats of normal rows: forest, outside, relation.
+    /// The raw values of the views in nats of normal rows.
     scales: [Tail; 3],
+}
+
+/// The raw values of the views of a row, each rising with strangeness: forest, outside, relation. That of the forest is NaN
+/// where every tree has drawn the row.
+pub(crate) type RawViews = [f64; 3];
+
+/// The views beside the forest before they are on one scale.
+pub(crate) struct UnscaledJudge {
+    tails: TailSet,
+    relation: Relation,
+    residuals: TailSet,
 }
 
 /// The strangeness of a row.
@@ -56,19 +67,22 @@ pub(crate) struct Strangeness {
     pub(crate) evidence: Evidence,
 }
 
-impl Judge {
+impl UnscaledJudge {
     /// Learns from the values of one row after another, NaN for a missing one. `forest` says of each row how
-    /// strange the trees find it that have not drawn it, rising with strangeness, and NaN where every
-    /// tree has.
+    /// strange the trees find it that have not drawn it.
     ///
-    /// Also returns how strange each row is to what was learnt without it, where that can be said.
-    pub(crate) fn learn(values: &[f64], n_features: usize, forest: &[f64]) -> (Self, Vec<f64>) {
+    /// Also returns the raw values of each row by what was learnt without it.
+    pub(crate) fn learn(
+        values: &[f64],
+        n_features: usize,
+        forest: &[f64],
+    ) -> (Self, Vec<RawViews>) {
         let n_rows = forest.len();
-        let mut outside = vec![0.0_f64; n_rows];
+        let mut raw: Vec<RawViews> = forest.iter().map(|&forest| [forest, 0.0, 0.0]).collect();
         let mut tails = Vec::with_capacity(n_features);
         for feature in 0..n_features {
             let column = column(values, n_features, feature);
-            tails.push(Tails::learn(&column, |row, nats| outside[row] = outside[row].max(nats)));
+            tails.push(Tails::learn(&column, |row, nats| raw[row][1] = raw[row][1].max(nats)));
         }
 
         let relation = Relation::learn(values, n_features);
@@ -78,34 +92,51 @@ impl Judge {
                 by_feature[feature * n_rows + index] = residual;
             });
         }
-        let mut unrelated = vec![0.0_f64; n_rows];
-        let residuals = by_feature.chunks_exact(n_rows).map(|column| {
-            Tails::learn(column, |row, nats| unrelated[row] = unrelated[row].max(nats))
-        });
-        let residuals = residuals.collect();
+        let residuals = by_feature
+            .chunks_exact(n_rows)
+            .map(|column| Tails::learn(column, |row, nats| raw[row][2] = raw[row][2].max(nats)));
+        let residuals = TailSet::new(residuals.collect());
+        (Self { tails: TailSet::new(tails), relation, residuals }, raw)
+    }
 
-        let raw = [forest, &outside, &unrelated];
-        let scales = raw.map(|raw| LearntTail::learn(&present(raw)));
-        let strangeness = (0..n_rows).filter(|&row| !forest[row].is_nan()).map(|row| {
+    /// Makes a part of the rows of another speak of distances beyond its values as that does, so that a row left out
+    /// of the part is never stranger than one as far beyond the values of all.
+    pub(crate) fn measure_as(&mut self, all: &Self) {
+        self.tails = self.tails.no_steeper_than(&all.tails);
+    }
+
+    /// Returns the raw values of a row that was not learnt, of which the forest says `forest`.
+    pub(crate) fn raw(&self, row: &[f64], forest: f64) -> RawViews {
+        let outside = self.tails.rarest(row.iter().copied().enumerate(), false);
+        let relation = self.relation.residuals(row, |residuals| {
+            let values =
+                residuals.iter().map(|(feature, residual)| (*feature, residual.deviations));
+            self.residuals.rarest(values, false)
+        });
+        [forest, outside, relation]
+    }
+
+    /// Puts the views on one scale by the raw values of normal rows.
+    ///
+    /// Also returns how strange each of these is to what the others say, where the forest speaks.
+    pub(crate) fn scaled(self, raw: &[RawViews]) -> (Judge, Vec<f64>) {
+        let scales = std::array::from_fn(|view| {
+            LearntTail::learn(&present(&raw.iter().map(|raw| raw[view]).collect::<Vec<_>>()))
+        });
+        let scales: [LearntTail; 3] = scales;
+        let strangeness = raw.iter().filter(|[forest, ..]| !forest.is_nan()).map(|raw| {
             let [forest, outside, relation] =
-                std::array::from_fn(|view| scales[view].left_out(raw[view][row]));
+                std::array::from_fn(|view| scales[view].left_out(raw[view]));
             combined(forest, outside, relation).value
         });
         let strangeness = strangeness.collect();
+        let Self { tails, relation, residuals } = self;
         let scales = scales.map(|scale| scale.tail);
-        (Self::new(tails, relation, residuals, scales), strangeness)
+        (Judge { tails, relation, residuals, scales }, strangeness)
     }
+}
 
-    fn new(
-        tails: Vec<Tails>,
-        relation: Relation,
-        residuals: Vec<Tails>,
-        scales: [Tail; 3],
-    ) -> Self {
-        let (tails, residuals) = (TailSet::new(tails), TailSet::new(residuals));
-        Self { tails, relation, residuals, scales }
-    }
-
+impl Judge {
     /// Takes over what was written down; `None` when there are more or fewer tails than the features need.
     pub(crate) fn from_parts(
         tails: Vec<Tail>,
@@ -122,7 +153,8 @@ impl Judge {
         };
         let (of_values, of_residuals) = (pairs(n_features)?, pairs(n_features)?);
         let scales = [tails.next()?, tails.next()?, tails.next()?];
-        Some(Self::new(of_values, relation, of_residuals, scales))
+        let (tails, residuals) = (TailSet::new(of_values), TailSet::new(of_residuals));
+        Some(Self { tails, relation, residuals, scales })
     }
 
     /// Returns all tails as [`Judge::from_parts`] takes them.

@@ -1,20 +1,18 @@
 //! Learning what is normal.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
-use isoforest::{IsolationForest, PathSum, Samples};
+use isoforest::Samples;
 use sensor::{FeatureSchema, SensorEvent};
 
-use crate::artefact::Parts;
-use crate::baselines::{
-    Baselines, GROUP_EVENTS_MIN, GROUP_FEATURES_MAX, LearntBaselines, StationBaseline,
-};
-use crate::calibration::{AlarmRule, Calibration};
+use crate::artefact::{OfStations, Parts};
+use crate::baselines::{Baselines, GROUP_EVENTS_MIN, GROUP_FEATURES_MAX, LearntBaselines, rows_of};
+use crate::calibration::AlarmRule;
 use crate::detector::Detector;
 use crate::group_pattern::GroupPattern;
-use crate::judge::{Judge, LeftOutRow, rows_beyond_a_gap};
+use crate::judge::{LeftOutRow, rows_beyond_a_gap};
 use crate::params::Params;
+use crate::scorer::{Scorer, Uncalibrated};
 
 /// An error that occurs when a detector is fitted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -111,13 +109,11 @@ pub(crate) struct Learnt {
     pub(crate) kept: Vec<usize>,
     /// The rows that were left out, in their order.
     pub(crate) left_out: Vec<LeftOutRow>,
-    /// Number of samples of each tree.
-    pub(crate) sample_size: usize,
 }
 
 impl Learnt {
-    /// Learns from events: leaves out what no tail explains, normalises values where stations have baselines of
-    /// their own, grows a forest, learns the views beside it, and calibrates all three.
+    /// Learns from events: leaves out what no tail explains, and learns what to judge all others by; where stations have
+    /// baselines of their own, once more from the normalised values of those that have one.
     pub(crate) fn from_events(
         schema: &FeatureSchema,
         events: &[&SensorEvent],
@@ -143,65 +139,67 @@ impl Learnt {
         };
         let kept = without(events.len(), &left_out);
         check(params, kept.len())?;
-        let kept_of = |all: &[f64]| -> Vec<f64> {
-            kept.iter().flat_map(|row| &all[row * n_features..][..n_features]).copied().collect()
+        let values = rows_of(&measured, n_features, &kept);
+        let Some(baselines) = baselines else {
+            let (rows, all) = (samples(&values, schema), samples(&measured, schema));
+            let scorer = Scorer::learn(&rows, &all, params)?;
+            let parts = Parts { schema: schema.clone(), scorer, of_stations: None };
+            return Ok(Self { parts, kept, left_out });
         };
-        // As the forest and the views see them.
-        let all = match &baselines {
-            None => Cow::Borrowed(&measured),
-            Some(baselines) => {
-                Cow::Owned(baselines.normalised_rows(&baselines.of_events(events), &measured))
-            }
+        let stations: Vec<&str> =
+            kept.iter().map(|&row| events[row].station_id().as_str()).collect();
+        let scorer = of_fleet(schema, &values, &stations, &baselines, params)?;
+        let normalised = |rows: &mut dyn Iterator<Item = usize>| -> Vec<f64> {
+            let group =
+                |row: usize| baselines.of_station(events[row].station_id().as_str()).group();
+            let of_groups = rows.filter_map(|row| Some((row, group(row)?)));
+            let row = |row: usize| &measured[row * n_features..][..n_features];
+            of_groups.flat_map(|(index, group)| baselines.normalised(group, row(index))).collect()
         };
-        let values = kept_of(&all);
-
-        let samples = samples(&values, schema);
-        // At most half of the rows, so that every row has trees that did not draw it.
-        let sample_size = params.forest.sample_size.min(samples.len() / 2);
-        let forest_params = isoforest::Params { sample_size, ..params.forest };
-        let fit = IsolationForest::fit(&samples, &forest_params)?;
-        let sums = fit.training_path_sums(&samples).out_of_bag;
-        let forest = fit.forest;
-        let exponent = |sum: &Option<PathSum>| sum.map_or(f64::NAN, |sum| forest.exponent(sum));
-        let of_forest: Vec<f64> = sums.iter().map(exponent).collect();
-        let (judge, normal) = Judge::learn(&values, n_features, &of_forest);
-        let strangeness = |rows: &[f64]| {
-            forest.map_path_sums(&self::samples(rows, schema), |row, sum| {
-                judge.strangeness(row, forest.exponent(sum)).value
-            })
+        let learnt = normalised(&mut kept.iter().copied());
+        let all = normalised(&mut (0..events.len()));
+        let of_stations = OfStations {
+            scorer: Scorer::learn(&samples(&learnt, schema), &samples(&all, schema), params)?,
+            baselines,
         };
-        let calibration = calibration(params.alarms, normal, || strangeness(&all))?;
-        // As a station would be judged that the training did not have.
-        let of_fleet = match &baselines {
-            None => None,
-            Some(baselines) => {
-                let fleet = vec![StationBaseline::fleet(Some(baselines)); kept.len()];
-                let normal = strangeness(&baselines.normalised_rows(&fleet, &kept_of(&measured)));
-                Some(self::calibration(params.alarms, normal.clone(), || normal)?)
-            }
-        };
-        let mut sums: Vec<PathSum> = sums.into_iter().flatten().collect();
-        sums.sort_unstable();
-        let schema = schema.clone();
-        let judge = Some(judge);
-        let parts = Parts { schema, baselines, forest, sums, judge, calibration, of_fleet };
-        Ok(Self { parts, kept, left_out, sample_size })
+        let parts = Parts { schema: schema.clone(), scorer, of_stations: Some(of_stations) };
+        Ok(Self { parts, kept, left_out })
     }
 }
 
-/// Calibrates by what normal rows got. `all` says what all rows of the training got, where that matters.
-fn calibration(
-    alarms: AlarmRule,
-    normal: Vec<f64>,
-    all: impl FnOnce() -> Vec<f64>,
-) -> Result<Calibration, FitError> {
-    match alarms {
-        AlarmRule::FalseAlarmRate(rate) => {
-            let n_events = normal.len();
-            Calibration::for_rate(normal, rate).ok_or_else(|| too_small(rate, n_events))
+/// Learns to judge stations that have no baseline, by the measured values of all.
+///
+/// Stations differ, so that a new one looks stranger than those that were learnt. So for the calibration, the rows of
+/// each group are judged by what was learnt without it, and without some others.
+fn of_fleet(
+    schema: &FeatureSchema,
+    values: &[f64],
+    stations: &[&str],
+    baselines: &Baselines,
+    params: &Params,
+) -> Result<Scorer, FitError> {
+    /// Parts of the groups, each judged by what was learnt from the others.
+    const N_FOLDS: usize = 5;
+    let n_folds = baselines.groups().len().min(N_FOLDS);
+    let learnt = Uncalibrated::learn(&samples(values, schema), &params.forest)?;
+    let raw = if n_folds < 2 {
+        learnt.raw.clone()
+    } else {
+        let group = |station: &&str| baselines.of_station(station).group();
+        let folds: Vec<Option<usize>> =
+            stations.iter().map(|station| group(station).map(|group| group % n_folds)).collect();
+        let mut raw = Vec::with_capacity(stations.len());
+        for fold in 0..n_folds {
+            let (judged, others): (Vec<usize>, Vec<usize>) =
+                (0..stations.len()).partition(|&row| folds[row] == Some(fold));
+            let [judged, others] =
+                [judged, others].map(|rows| rows_of(values, schema.len(), &rows));
+            let [judged, others] = [&judged, &others].map(|values| samples(values, schema));
+            raw.extend(learnt.raw_without(&others, &judged, &params.forest)?);
         }
-        AlarmRule::Contamination(share) => Ok(Calibration::for_contamination(normal, share, all())),
-    }
+        raw
+    };
+    learnt.calibrated(params.alarms, &raw, None)
 }
 
 /// Returns all rows but some.

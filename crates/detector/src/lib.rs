@@ -30,6 +30,7 @@ mod meta;
 mod model_files;
 mod params;
 mod reasons;
+mod scorer;
 mod summary;
 
 pub use artefact::{ArtefactError, DETECTOR_KIND, DETECTOR_VERSION};

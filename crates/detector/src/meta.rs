@@ -223,7 +223,7 @@ impl BaselinesMeta {
                 .map(|summary| summary.quantiles),
         };
         let groups = baselines.groups().iter().zip(&rows);
-        let centers = baselines.centers().chunks_exact(n_features).skip(1);
+        let centers = baselines.centers().chunks_exact(n_features);
         let groups = groups.zip(centers).map(|((name, rows), centers)| GroupMeta {
             name: name.to_string(),
             training_rows: rows.len(),
@@ -239,14 +239,28 @@ impl BaselinesMeta {
     /// Says whose baselines these are.
     pub fn in_words(&self) -> String {
         let n_groups = self.groups.len() as u64;
-        if self.group_by.is_per_station() {
-            format!("one for each of {}", counted(n_groups, "station"))
-        } else {
-            format!(
-                "one for each of {} of stations, by {}",
-                counted(n_groups, "group"),
-                self.group_by
-            )
+        match (&*self.groups, self.group_by.is_per_station()) {
+            ([one], true) => format!("one, for the station {}", one.name),
+            ([one], false) => format!("one, for the stations {}, by {}", one.name, self.group_by),
+            (_, true) => format!("one for each of {}", counted(n_groups, "station")),
+            (_, false) => {
+                format!(
+                    "one for each of {} of stations, by {}",
+                    counted(n_groups, "group"),
+                    self.group_by
+                )
+            }
+        }
+    }
+
+    /// Says beyond what a value lies of an event that was left out.
+    pub fn beyond_in_words(baselines: Option<&Self>) -> &'static str {
+        match baselines {
+            None => "far beyond all others",
+            Some(baselines) if baselines.group_by.is_per_station() => {
+                "far beyond all others of its station"
+            }
+            Some(_) => "far beyond all others of its group of stations",
         }
     }
 
@@ -256,9 +270,9 @@ impl BaselinesMeta {
         const TOLERANCE: f64 = 1e-12;
         let is_near = |told: f64, found: f64| (told - found).abs() <= TOLERANCE * found.abs();
         let names = self.groups.iter().map(|group| &*group.name);
-        let n_features = baselines.centers().len() / (baselines.groups().len() + 1);
+        let n_features = baselines.centers().len() / baselines.groups().len().max(1);
         let told = self.groups.iter().flat_map(|group| &group.features);
-        let found = baselines.centers().iter().skip(n_features);
+        let found = baselines.centers().iter();
         self.group_by == *baselines.group_by()
             && names.eq(baselines.groups().iter().map(|name| &**name))
             && self.groups.iter().all(|group| group.features.len() == n_features)

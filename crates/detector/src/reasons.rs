@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use sensor::{Attribution, Direction, Evidence, Excess, Prediction};
+use sensor::{Attribution, Baseline, Direction, Evidence, Excess, Prediction};
 use wording::{places_of, readable, rounded};
 
 use crate::detector::Detector;
@@ -14,6 +14,8 @@ const UNUSUAL_NAMED: usize = 4;
 const USUAL_NAMED: usize = 3;
 /// Values that another model names have this share of the largest push.
 const NAMED_FROM: f64 = 0.5;
+/// Of two that do not fit, either could be the one if the second is this share as far from what it should be.
+const AS_FAR_FROM: f64 = 0.9;
 /// Distances below this are not worth a number, in ranges.
 const TENTH_OF_RANGE: f64 = 0.05;
 
@@ -22,9 +24,12 @@ impl Detector {
     ///
     /// - `sound 91.2 dB is 2.1 ranges above anything in training, normally 58 to 74; temperature as usual`,
     /// - `pressure 3.9 bar does not fit the other sensors: expected 3.1 to 3.4 bar`,
+    /// - `temperature 116.1 °C and current 79 A do not fit together: expected temperature 103 to 106 °C or current
+    ///   88 to 91 A`,
     /// - `sound 73.5 dB, normally 58 to 72; temperature as usual`.
     ///
-    /// Normal is what 98 of 100 values in training were. A prediction of another model gets its
+    /// Normal is what 98 of 100 values in training were, at the station or in its group where these have a baseline of
+    /// their own. A prediction of another model gets its
     /// values only, since what was normal for that one is not known here.
     pub fn reasons(&self, prediction: &Prediction) -> String {
         let meta = self.meta();
@@ -35,26 +40,44 @@ impl Detector {
         match prediction.evidence {
             Some(Evidence::Relation) => {
                 let misfit = self.misfit(&features, prediction);
-                misfit.unwrap_or_else(|| unusual_values(&features, prediction, None))
+                misfit.unwrap_or_else(|| unusual_values(&features, prediction, &[]))
             }
-            _ => unusual_values(&features, prediction, None),
+            _ => unusual_values(&features, prediction, &[]),
         }
     }
 
-    /// Describes the value that fits the others least.
+    /// Describes the value that fits the others least, or two where either could be the one.
     fn misfit(&self, features: &[FeatureMeta], prediction: &Prediction) -> Option<String> {
-        let first = prediction.attributions.first()?;
         let row = self.row(&prediction.features)?;
-        let index = self.schema().names().iter().position(|name| *name == first.feature)?;
         let baseline = self.baseline_of(prediction.station_id.as_str());
-        let (low, high) = self.expected(baseline, &row, index)?;
-        let feature = &features[index];
-        let measured = feature.with_value(first.value);
-        let [low, high] = feature.range_text(low, high, first.value);
-        let unit = feature.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
-        let misfit =
-            format!("{measured} does not fit the other sensors: expected {low} to {high}{unit}");
-        let others = unusual_values(features, prediction, Some(&first.feature));
+        let described = |pushed: &Attribution| {
+            let index = self.schema().names().iter().position(|name| *name == pushed.feature)?;
+            let (low, high) = self.expected(baseline, &row, index)?;
+            let feature = &features[index];
+            let [low, high] = feature.range_text(low, high, pushed.value);
+            let unit = feature.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+            Some((feature, feature.with_value(pushed.value), format!("{low} to {high}{unit}")))
+        };
+        let (first, rest) = prediction.attributions.split_first()?;
+        let is_as_far =
+            |second: &&Attribution| second.contribution >= first.contribution * AS_FAR_FROM;
+        let second = rest.first().filter(is_as_far);
+        let (feature, measured, expected) = described(first)?;
+        let (misfit, named) = match second.and_then(described).zip(second) {
+            None => (
+                format!("{measured} does not fit the other sensors: expected {expected}"),
+                vec![&*first.feature],
+            ),
+            Some(((other, other_measured, other_expected), second)) => {
+                let [feature, other] = [feature, other].map(FeatureMeta::plain_name);
+                let misfit = format!(
+                    "{measured} and {other_measured} do not fit together: expected {feature} {expected} \
+                     or {other} {other_expected}"
+                );
+                (misfit, vec![&*first.feature, &*second.feature])
+            }
+        };
+        let others = unusual_values(features, prediction, &named);
         Some(if others.is_empty() { misfit } else { format!("{misfit}; {others}") })
     }
 }
@@ -74,24 +97,30 @@ impl ModelMeta {
     }
 }
 
+/// Says where in the training the values were that a prediction compares with.
+fn place_of(baseline: Option<Baseline>) -> &'static str {
+    match baseline {
+        None | Some(Baseline::Fleet) => "in training",
+        Some(Baseline::Station) => "at this station in training",
+        Some(Baseline::Group) => "in its group in training",
+    }
+}
+
 /// Describes which values are not as in training, and which are. `described` was described already.
-fn unusual_values(
-    features: &[FeatureMeta],
-    prediction: &Prediction,
-    described: Option<&str>,
-) -> String {
+fn unusual_values(features: &[FeatureMeta], prediction: &Prediction, described: &[&str]) -> String {
+    let place = place_of(prediction.baseline);
     let (mut unusual, mut usual) = (Vec::new(), Vec::new());
     for attribution in &prediction.attributions {
         let Some(feature) = FeatureMeta::named(features, &attribution.feature) else { continue };
         let is_of_it = |excess: &&Excess| excess.feature == attribution.feature;
         match prediction.outside.iter().find(is_of_it) {
-            _ if described == Some(&*attribution.feature) => {}
-            Some(excess) => unusual.push(feature.outside(attribution.value, excess)),
+            _ if described.contains(&&*attribution.feature) => {}
+            Some(excess) => unusual.push(feature.outside(attribution.value, excess, place)),
             None if feature.is_usual(attribution) => usual.push((feature, attribution)),
-            None => unusual.push(feature.unusual(attribution.value)),
+            None => unusual.push(feature.unusual(attribution.value, place)),
         }
     }
-    if unusual.is_empty() && described.is_none() {
+    if unusual.is_empty() && described.is_empty() {
         let together = usual.iter().take(2);
         let together = together.map(|(feature, pushed)| feature.with_value(pushed.value)).collect();
         return format!("every value is usual, but not all at once: {}", listed(together));
@@ -124,11 +153,11 @@ impl FeatureMeta {
     /// Returns the name as a person says it: `sound` for `sound_db`, whose unit is dB. Without a unit, it stays as
     /// it is: its end may tell the unit.
     pub fn plain_name(&self) -> Cow<'_, str> {
-        let plain = match (&self.unit, self.name.rsplit_once('_')) {
-            (None, _) => return Cow::from(&self.name),
-            (Some(unit), Some((front, last))) if is_written_as(unit, last) => front,
-            (Some(_), _) => &self.name,
-        };
+        let Some(unit) = &self.unit else { return Cow::from(&self.name) };
+        let splits = self.name.match_indices('_').map(|(at, _)| self.name.split_at(at));
+        let front =
+            splits.filter(|(_, end)| is_written_as(unit, end)).map(|(front, _)| front).next();
+        let plain = front.unwrap_or(&self.name);
         if plain.contains('_') { plain.replace('_', " ").into() } else { plain.into() }
     }
 
@@ -221,7 +250,7 @@ impl FeatureMeta {
     }
 
     /// Describes a value outside of what training has seen.
-    fn outside(&self, value: Option<f64>, excess: &Excess) -> String {
+    fn outside(&self, value: Option<f64>, excess: &Excess, place: &str) -> String {
         let measured = self.with_value(value);
         let side = match excess.side {
             Direction::High => "above",
@@ -236,7 +265,7 @@ impl FeatureMeta {
                 let n_places = (self.n_places()..MANY_PLACES).find(differ).unwrap_or(MANY_PLACES);
                 let unit = self.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
                 let [value, constant] = [value, seen.min].map(|value| text(value, n_places));
-                format!("{} {value}{unit}, constant at {constant} in training", self.plain_name())
+                format!("{} {value}{unit}, constant at {constant} {place}", self.plain_name())
             }
             Some(by_ranges) => {
                 let far = if by_ranges < TENTH_OF_RANGE {
@@ -245,27 +274,28 @@ impl FeatureMeta {
                     format!("{} ranges ", rounded(by_ranges, usize::from(by_ranges < 100.0)))
                 };
                 let [low, high] = self.range_text(seen.p01, seen.p99, value);
-                format!("{measured} is {far}{side} anything in training, normally {low} to {high}")
+                format!("{measured} is {far}{side} anything {place}, normally {low} to {high}")
             }
         }
     }
 
-    fn unusual(&self, value: Option<f64>) -> String {
+    fn unusual(&self, value: Option<f64>, place: &str) -> String {
         let measured = self.with_value(value);
         match self.normal_range() {
             Some((low, high)) => {
                 let [low, high] = self.range_text(low, high, value);
                 format!("{measured}, normally {low} to {high}")
             }
-            None => format!("{measured}, always missing in training"),
+            None => format!("{measured}, always missing {place}"),
         }
     }
 }
 
-/// Returns `true` if the end of a name is how its unit is written in names: `c` for °C, `pct` for %.
+/// Returns `true` if the end of a name is how its unit is written in names: `_c` for °C, `_pct` for %, `_mm_s` for mm/s.
 fn is_written_as(unit: &str, end: &str) -> bool {
     let letters: String = unit.chars().filter(char::is_ascii_alphanumeric).collect();
-    end.eq_ignore_ascii_case(&letters) || (unit == "%" && ["pct", "percent"].contains(&end))
+    let end = end.replace('_', "");
+    end.eq_ignore_ascii_case(&letters) || (unit == "%" && ["pct", "percent"].contains(&&*end))
 }
 
 fn value_of(name: &str, value: Option<f64>) -> String {
@@ -300,6 +330,7 @@ mod tests {
         assert_eq!(feature("flow_rate", Some("l/min")), "flow rate");
         assert_eq!(feature("Current", None), "Current");
         assert_eq!(feature("vibration_mm_s", None), "vibration_mm_s");
+        assert_eq!(feature("vibration_mm_s", Some("mm/s")), "vibration");
     }
 
     #[test]
@@ -308,15 +339,24 @@ mod tests {
         let mut feature =
             FeatureMeta::new(&sensor::Feature::named("sound_db"), FeatureSummary::of(values));
         feature.unit = Some(String::from("dB"));
-        assert_eq!(feature.unusual(Some(91.234)), "sound 91.2 dB, normally 58 to 74");
-        assert_eq!(feature.unusual(None), "sound missing, normally 58 to 74");
-        assert_eq!(feature.unusual(Some(73.9)), "sound 73.9 dB, normally 58.2 to 73.8");
-        assert_eq!(feature.unusual(Some(1e300)), "sound 1e300 dB, normally 58 to 74");
+        assert_eq!(
+            feature.unusual(Some(91.234), "in training"),
+            "sound 91.2 dB, normally 58 to 74"
+        );
+        assert_eq!(feature.unusual(None, "in training"), "sound missing, normally 58 to 74");
+        assert_eq!(
+            feature.unusual(Some(73.9), "in training"),
+            "sound 73.9 dB, normally 58.2 to 73.8"
+        );
+        assert_eq!(
+            feature.unusual(Some(1e300), "in training"),
+            "sound 1e300 dB, normally 58 to 74"
+        );
         // Nearly constant: what tells values apart is far behind the point.
         let values = (0..=1_000).map(|i| 5.0 + f64::from(i) * 1e-8);
         let constant =
             FeatureMeta::new(&sensor::Feature::named("supply"), FeatureSummary::of(values));
-        let said = constant.unusual(Some(5.000_02));
+        let said = constant.unusual(Some(5.000_02), "in training");
         assert_eq!(said, "supply 5.00002, normally 5.0000001 to 5.0000099");
         let is_usual = |value: Option<f64>, contribution: f64| {
             feature.is_usual(&Attribution {

@@ -13,7 +13,7 @@ use pipeline::{LatencyNow, Model, Origin, Pipeline, RefusedEvent, RefusedEvents}
 use sensor::{StationId, timestamp};
 use stations::{Counts, STRIP_US, Snapshot, StationNow, StationState};
 use store::{KeepError, StoredPrediction, Totals, Trouble};
-use wording::{bytes, counted, grouped, rounded};
+use wording::{bytes, counted, grouped, listed, rounded};
 
 use crate::anomaly_rows::{self, AnomalyRow};
 use crate::assets::Links;
@@ -44,6 +44,8 @@ struct Overview {
     links: &'static Links,
     headline: Headline,
     is_starter: bool,
+    /// The stations without a baseline, where others have one.
+    without_baseline: String,
     cards: Vec<Card>,
     tiles: Vec<Tile>,
     filter: Filter,
@@ -274,9 +276,15 @@ impl Overview {
         let mut found: Vec<&StationNow> =
             fleet.stations.iter().filter(|station| filter.finds(station)).collect();
         found.sort_by_key(|station| needs_a_look(station));
-        let threshold = model.detector.threshold();
+        let detector = &model.detector;
+        let is_without =
+            |station: &&StationNow| detector.baseline_of(station.station_id.as_str()).is_of_fleet();
+        let without_baseline = fleet.stations.iter().filter(is_without);
+        let without_baseline: Vec<&str> =
+            without_baseline.map(|station| station.station_id.as_str()).collect();
         let rows = found.iter().take(filter.limit as usize).map(|station| {
             let cells = station.strip.before(strip_until_us);
+            let threshold = detector.threshold_of(station.station_id.as_str());
             Row::new(station, strip::drawn(&cells, threshold), now_us)
         });
         let is_recent = |refused: &&RefusedEvent| refused.received_us > now_us - REFUSED_SHOWN_US;
@@ -289,6 +297,7 @@ impl Overview {
                 None => Headline::new(fleet, &sick),
             },
             is_starter: model.origin == Origin::Starter,
+            without_baseline: listed(&without_baseline),
             cards: cards.collect(),
             tiles: tiles(seen),
             rows: rows.collect(),

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
 use detector::FeatureMeta;
 use figures::{Mark, Marker, Panel, Panels, Point, Threshold};
-use sensor::{Baseline, StationId, timestamp};
+use sensor::{StationId, timestamp};
 use serde::Serialize;
 use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
 use wording::rounded;
@@ -50,7 +50,7 @@ struct StationPage {
     chart: String,
     drawing: String,
     more_features: Vec<FeatureLink>,
-    is_unknown_to_model: bool,
+    has_no_baseline: bool,
     is_of_other_model: bool,
     anomalies: Vec<AnomalyRow>,
     features: Vec<String>,
@@ -191,7 +191,7 @@ pub(crate) async fn station(
         // Whole milliseconds are what scripts have, and the last event lies before this.
         until_ms: until_us.div_euclid(1_000) + 1,
         is_live,
-        threshold: detector.threshold(),
+        threshold: detector.threshold_of(station_id.as_str()),
         features: shown.iter().map(ChartFeature::new).collect(),
     };
     let title = format!("Values and scores of {station_id}");
@@ -211,8 +211,7 @@ pub(crate) async fn station(
             chart: serde_json::to_string(&chart).expect("names and numbers are JSON"),
             drawing: if is_drawn { drawing.svg() } else { String::new() },
             first,
-            is_unknown_to_model: detector.baseline_of(station_id.as_str()).kind()
-                == Some(Baseline::Fleet),
+            has_no_baseline: detector.baseline_of(station_id.as_str()).is_of_fleet(),
             is_of_other_model: !model.version().judges_like(&newest.prediction.model_version),
             more_features: feature_links(&all, first),
             anomalies: anomaly_rows::by_time(&anomalies, &model, ANOMALIES_SHOWN),

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use sensor::FeatureSchema;
+use sensor::{FeatureSchema, StationId};
 
 use crate::error::{BadRow, ReadError};
 use crate::file::Recording;
+use crate::row::made_up_station;
 
 /// The number format of a raw matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub struct Matrix<'s> {
     row: Vec<u8>,
     /// Rows read so far.
     n_rows: u64,
+    made_up_station: StationId,
 }
 
 impl<'s> Matrix<'s> {
@@ -57,7 +59,13 @@ impl<'s> Matrix<'s> {
             element,
             row: vec![0; schema.len() * element.len()],
             n_rows: 0,
+            made_up_station: made_up_station(path),
         }
+    }
+
+    /// Returns the station of all rows: made up of the file's name.
+    pub fn station(&self) -> &str {
+        self.made_up_station.as_str()
     }
 
     /// Reads a row and appends its values; a bad row appends none. `None` is the end.

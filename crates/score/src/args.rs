@@ -16,8 +16,8 @@ use detector::{AlarmRule, Engine};
 /// anomalous), its p-value (the share of normal events that are as strange), whether it is an anomaly,
 /// and the evidence that speaks most for one: forest, outside or relation. With a model of several
 /// baselines, a last column says which a row was judged by: that of its station, of its group of
-/// stations, or of the fleet; the station is found in a column such as station_id, otherwise it is the
-/// name of the file.
+/// stations, or the values of the fleet, for a station that has none; the station is found in a column such as
+/// station_id, otherwise it is the name of the file.
 #[derive(Debug, Clone, Parser)]
 #[command(version, allow_negative_numbers = true)]
 pub struct Args {

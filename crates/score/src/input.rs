@@ -29,6 +29,16 @@ enum Rows<'a> {
     Matrix(Matrix<'a>),
 }
 
+impl Rows<'_> {
+    /// Returns the station of the row that was read last.
+    fn station(&self) -> &str {
+        match self {
+            Rows::Table(rows) => rows.station(),
+            Rows::Matrix(matrix) => matrix.station(),
+        }
+    }
+}
+
 /// Some rows.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
@@ -42,6 +52,10 @@ pub(crate) struct Block {
     pub(crate) first_bad: Option<BadRow>,
     /// The baselines of the good rows.
     pub(crate) baselines: Vec<StationBaseline>,
+    /// The number of good rows of stations that have none, where others have one.
+    pub(crate) n_without_baseline: u64,
+    /// The first such station.
+    pub(crate) without_baseline: Option<String>,
     /// For every row its cells, where they are to be repeated.
     pub(crate) cells: Vec<csv::ByteRecord>,
 }
@@ -98,7 +112,13 @@ impl<'a> Input<'a> {
                 }
                 Some(row) => {
                     if row.is_ok() {
-                        block.baselines.push(self.baseline());
+                        let baseline = self.baseline();
+                        if baseline.is_of_fleet() {
+                            block.n_without_baseline += 1;
+                            let station = || String::from(self.rows.station());
+                            block.without_baseline.get_or_insert_with(station);
+                        }
+                        block.baselines.push(baseline);
                     }
                     block.is_good.push(row.is_ok());
                     block.first_bad = block.first_bad.or(row.err());
@@ -114,12 +134,10 @@ impl<'a> Input<'a> {
 
     /// Returns the baseline for the row that was read last.
     fn baseline(&self) -> StationBaseline {
-        match &self.rows {
-            Rows::Table(rows) if self.detector.has_baselines() => {
-                self.detector.baseline_of(rows.station())
-            }
-            Rows::Table(_) | Rows::Matrix(_) => self.detector.baseline_of_fleet(),
+        if !self.detector.has_baselines() {
+            return self.detector.baseline_of_fleet();
         }
+        self.detector.baseline_of(self.rows.station())
     }
 
     /// Returns the cells of the row that was read last.

@@ -70,7 +70,10 @@ pub fn run(
     let wide = detector.wide_features();
     if !wide.is_empty() {
         let names = listed(&wide);
-        writeln!(stderr, "note: compared in 64 bits, which takes longer: {names}")?;
+        writeln!(
+            stderr,
+            "note: 32 bits do not tell the values of these apart, so that scoring takes longer: {names}"
+        )?;
     }
     // One for each core is what 0 asks for.
     let n_threads = args.threads.unwrap_or(u16::from(args.one));
@@ -121,12 +124,19 @@ fn score(
         file.with_context(|| cannot_write(args))?.commit()?;
         counts
     };
-    let Counts { n_scored, n_bad, first_bad } = counts;
+    let Counts { n_scored, n_bad, first_bad, n_without_baseline, without_baseline } = counts;
     let seconds = started.elapsed().as_secs_f64();
     if let Some(first_bad) = first_bad {
         writeln!(
             stderr,
             "note: bad rows, which have no scores: {n_bad}; the first is {first_bad}"
+        )?;
+    }
+    if let Some(station) = without_baseline {
+        writeln!(
+            stderr,
+            "note: rows of stations without a baseline, which are judged by the values of all stations: \
+             {n_without_baseline}; the first is of `{station}`"
         )?;
     }
     writeln!(
@@ -146,10 +156,14 @@ fn cannot_write(args: &Args) -> String {
 }
 
 /// Numbers of rows.
+#[derive(Default)]
 struct Counts {
     n_scored: u64,
     n_bad: u64,
     first_bad: Option<BadRow>,
+    /// Those of stations without a baseline, where others have one, and the first of these.
+    n_without_baseline: u64,
+    without_baseline: Option<String>,
 }
 
 /// Reads, scores and writes all blocks, and returns the number of rows.
@@ -177,7 +191,7 @@ fn pump(
                 }
             }
         });
-        let mut counts = Counts { n_scored: 0, n_bad: 0, first_bad: None };
+        let mut counts = Counts::default();
         for block in blocks {
             let mut block = block?;
             for text in output::score(detector, &block).with_context(|| cannot_write(args))? {
@@ -187,6 +201,9 @@ fn pump(
             counts.n_scored += n_good as u64;
             counts.n_bad += (block.is_good.len() - n_good) as u64;
             counts.first_bad = counts.first_bad.or_else(|| block.first_bad.take());
+            counts.n_without_baseline += block.n_without_baseline;
+            counts.without_baseline =
+                counts.without_baseline.or_else(|| block.without_baseline.take());
             progress.set_position(counts.n_scored + counts.n_bad);
         }
         progress.finish_and_clear();

@@ -29,7 +29,8 @@ pub struct Prediction {
     pub p_value: f64,
     /// The evidence that speaks most for an anomaly; `None` in predictions of earlier versions.
     pub evidence: Option<Evidence>,
-    /// The values outside of what training has seen, in the order of the features.
+    /// The values outside of what training has seen, in the order of the features: of the station or its group,
+    /// where it has a baseline.
     pub outside: Vec<Excess>,
     /// Whose baseline the values were compared with; `None` of a model that has one for all stations.
     pub baseline: Option<Baseline>,

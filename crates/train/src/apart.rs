@@ -1,5 +1,6 @@
 //! Stations whose values hardly overlap: what is normal for one hides what is wrong with another.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use detector::GroupPattern;
@@ -31,17 +32,28 @@ struct Span<'a> {
 }
 
 impl TrainingData {
-    /// Returns the warning that stations hardly overlap, if any do.
-    pub(crate) fn apart_warning(&self) -> Option<String> {
-        let mut stations: BTreeMap<&str, Vec<&SensorEvent>> = BTreeMap::new();
+    /// Returns the warning that stations with one baseline hardly overlap, if any do.
+    pub(crate) fn apart_warning(&self, group_by: Option<&GroupPattern>) -> Option<String> {
+        let mut groups: BTreeMap<Cow<'_, str>, BTreeMap<&str, Vec<&SensorEvent>>> = BTreeMap::new();
         for event in &self.events {
-            stations.entry(event.station_id().as_str()).or_default().push(event);
+            let station = event.station_id().as_str();
+            let group = group_by.map_or(Cow::default(), |group_by| group_by.group_of(station));
+            groups.entry(group).or_default().entry(station).or_default().push(event);
         }
-        stations.retain(|_, events| events.len() >= EVENTS_MIN);
-        let names = self.schema.features().iter().map(|feature| &*feature.name).enumerate();
-        let gaps: Vec<Gap<'_>> =
-            names.filter_map(|(index, name)| gap(&stations, index, name)).collect();
+        let all = groups.iter_mut().filter_map(|(group, stations)| {
+            stations.retain(|_, events| events.len() >= EVENTS_MIN);
+            let names = self.schema.features().iter().map(|feature| &*feature.name).enumerate();
+            let gaps = names.filter_map(|(index, name)| gap(stations, index, name));
+            let gaps: Vec<Gap<'_>> = gaps.collect();
+            let widest = gaps.iter().max_by(|a, b| a.by_widths.total_cmp(&b.by_widths));
+            Some((widest?.by_widths, group, gaps))
+        });
+        let (_, group, gaps) = all.max_by(|a, b| a.0.total_cmp(&b.0))?;
         let widest = gaps.iter().max_by(|a, b| a.by_widths.total_cmp(&b.by_widths))?;
+        let (of_group, remedy) = match group_by {
+            None => (String::new(), "or groups of them with --group-by"),
+            Some(_) => (format!(" of the group `{group}`"), "or group them by another pattern"),
+        };
         let span = |span: Span<'_>| {
             let [from, to] = [span.from, span.to].map(|end| readable(end, N_PLACES));
             format!("`{}` has {from} to {to}", span.station)
@@ -51,9 +63,9 @@ impl TrainingData {
             n_others => format!(", as in {}", counted(n_others as u64, "other feature")),
         };
         Some(format!(
-            "stations hardly overlap: in `{}`, {} and {} (nine of ten values){others}. One model for both takes the normal \
-             values of either as normal for the other, and does not see a station that behaves like another: let each have its own \
-             baseline with --per-station, or groups of them with --group-by",
+            "stations{of_group} hardly overlap: in `{}`, {} and {} (nine of ten values){others}. One baseline for both takes the \
+             normal values of either as normal for the other, and does not see a station that behaves like another: let each have its \
+             own baseline with --per-station, {remedy}",
             widest.feature,
             span(widest.low),
             span(widest.high),
@@ -62,9 +74,15 @@ impl TrainingData {
 }
 
 impl TrainingData {
-    /// Returns the warning that names of stations do not have the parts of the pattern that groups them, if any do not.
+    /// Returns the warning that a pattern groups no stations, or not all, if that is so.
     pub(crate) fn ungrouped_warning(&self, group_by: Option<&GroupPattern>) -> Option<String> {
-        let group_by = group_by.filter(|group_by| !group_by.is_per_station())?;
+        let group_by = group_by?;
+        if group_by.is_per_station() {
+            return Some(format!(
+                "`{group_by}` has no *, so that each station has its own baseline, as with --per-station; a * stands for the part \
+                 of the name in which the stations of a group differ, as in site.line.*"
+            ));
+        }
         let stations: BTreeSet<&str> =
             self.events.iter().map(|event| event.station_id().as_str()).collect();
         let others: Vec<&str> =

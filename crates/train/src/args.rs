@@ -75,7 +75,7 @@ pub struct Args {
     ///
     /// Use it where stations differ, such as two machines that run at 60 and at 75 °C. The values of each are then
     /// compared with its own median and spread. A station needs 100 events for that; others, and those that the model
-    /// does not know, are compared with all stations together.
+    /// does not know, are judged by the values of all stations, and only what would be strange at any of them is found.
     #[arg(long, conflicts_with = "group_by")]
     pub per_station: bool,
 

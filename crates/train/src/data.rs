@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use detector::{Detector, FitError, LeftOutMeta, ModelMeta};
+use detector::{BaselinesMeta, Detector, FitError, LeftOutMeta, ModelMeta};
 use indicatif::ProgressBar;
 use recording::Recording;
 use sensor::{Feature, FeatureSchema, SensorEvent};
@@ -218,9 +218,10 @@ impl TrainingData {
         let n_left_out = meta.left_out_rows;
         (n_left_out > 0).then(|| {
             format!(
-                "left out: {} with a value far beyond all others: {}; clear cells that hold no measurement, or learn \
-                 from these rows too with --keep-all-rows",
+                "left out: {} with a value {}: {}; clear cells that hold no measurement, or learn from these rows too \
+                 with --keep-all-rows",
                 counted(n_left_out as u64, "row"),
+                BaselinesMeta::beyond_in_words(meta.baselines.as_ref()),
                 listed(&named)
             )
         })

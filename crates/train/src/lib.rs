@@ -64,9 +64,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let progress = if args.quiet { ProgressBar::hidden() } else { terminal::spinner("rows") };
     progress.set_message("reading the data");
     let mut data = TrainingData::read(args, &progress)?;
-    if args.grouping().is_none() {
-        data.warnings.extend(data.apart_warning());
-    }
+    data.warnings.extend(data.apart_warning(args.grouping().as_ref()));
     data.warnings.extend(data.sentinel_warnings());
     let mut teller = Teller::new(args, out);
     for warning in &data.warnings {

@@ -97,8 +97,9 @@ impl Summary<'_> {
         if meta.left_out_rows > 0 {
             report.heading("Rows left out");
             report.paragraph(&format!(
-                "{} with a value far beyond all others; the first are listed.",
-                counted(meta.left_out_rows as u64, "row")
+                "{} with a value {}; the first are listed.",
+                counted(meta.left_out_rows as u64, "row"),
+                BaselinesMeta::beyond_in_words(meta.baselines.as_ref())
             ));
             let listed = meta.left_out.iter().take(LEFT_OUT_LISTED).map(|row| {
                 vec![self.data.place(row.row), row.feature.clone(), significant(row.value)]
@@ -134,9 +135,14 @@ impl Summary<'_> {
         let n_groups = baselines.groups.len();
         report.paragraph(&format!(
             "{}. Values are compared with the median of their own baseline, in its scale; what is normal around it was learnt \
-             from all together.{}",
+             from all together. Where all values of a feature were equal, its scale is what is usual for the others. Stations \
+             without a baseline are judged by the values of all, as they were measured.{}",
             self.baselines(baselines),
-            if n_groups > BASELINES_LISTED { " The first are listed." } else { "" }
+            if n_groups > BASELINES_LISTED {
+                format!(" The first {BASELINES_LISTED} are listed.")
+            } else {
+                String::new()
+            }
         ));
         let features = &self.detector.meta().features;
         let listed = baselines.groups.iter().take(BASELINES_LISTED).flat_map(|group| {

@@ -1,11 +1,12 @@
 //! The summary of a training for people.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use detector::{ARTEFACT_FILE, AlarmRule, BaselinesMeta, Detector, FeatureMeta, META_FILE};
 use sensor::timestamp;
-use wording::{bytes, counted, grouped, percent, rounded, significant};
+use wording::{bytes, grouped, listed, percent, rounded, significant};
 
 use crate::args::Args;
 use crate::data::TrainingData;
@@ -118,17 +119,15 @@ impl Summary<'_> {
     /// Describes whose baselines there are.
     pub(crate) fn baselines(&self, baselines: &BaselinesMeta) -> String {
         let learnt = baselines.in_words();
-        let n_in_groups: usize = baselines.groups.iter().map(|group| group.training_rows).sum();
-        let n_others = self.detector.meta().training_rows - n_in_groups;
-        match n_others {
-            0 => learnt,
-            _ => format!(
-                "{learnt}; {} of stations with fewer than {} {} that of the fleet",
-                counted(n_others as u64, "event"),
-                Detector::BASELINE_EVENTS_MIN,
-                if n_others == 1 { "uses" } else { "use" },
-            ),
+        let stations = self.data.events.iter().map(|event| event.station_id().as_str());
+        let stations: BTreeSet<&str> = stations.collect();
+        let is_without = |station: &&str| self.detector.baseline_of(station).is_of_fleet();
+        let without: Vec<&str> = stations.into_iter().filter(is_without).collect();
+        if without.is_empty() {
+            return learnt;
         }
+        let n_least = Detector::BASELINE_EVENTS_MIN;
+        format!("{learnt}; none for {}, with fewer than {n_least} events", listed(&without))
     }
 
     /// Describes the threshold and the expected false alarms.

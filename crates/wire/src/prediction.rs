@@ -36,7 +36,7 @@ pub struct PredictionBody<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<EvidenceBody>)]
     pub evidence: Option<Evidence>,
-    /// The values outside of what training has seen.
+    /// The values outside of what training has seen: at this station or in its group, where it has a baseline.
     #[serde(default, skip_serializing_if = "<[Excess]>::is_empty")]
     #[schema(value_type = Vec<ExcessBody>)]
     pub outside: Cow<'a, [Excess]>,

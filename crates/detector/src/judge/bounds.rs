@@ -21,7 +21,7 @@ const LANES: usize = 8;
 /// Rows that are multiplied at once, so that the vector is loaded less often.
 const ROWS: usize = 4;
 
-/// What bounds the residuals of rows.
+/// Bounds the residuals of rows.
 ///
 /// The residual of feature j is the sum of `w_jk z_k`, with `w_jk = P_jk / sqrt(P_jj)`. Values and weights
 /// are rounded to steps `z_k = (q_k + e_k) / STEPS` and `w_jk = (v_jk + f_jk) s_j` with `|e|, |f| <= 1/2`, so

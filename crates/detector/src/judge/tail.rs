@@ -138,6 +138,12 @@ impl Tail {
         TailParts { n: self.n, knots: knots.collect(), step: self.step }
     }
 
+    /// Returns the same tail, beyond its knots no steeper than another.
+    fn no_steeper_than(&self, other: &Self) -> Self {
+        let TailParts { n, knots, step } = self.to_parts();
+        Self::new(n, &knots, step.max(other.step))
+    }
+
     /// Returns the nats of a value; 0 for a missing one, and where nothing was learnt.
     pub(super) fn nats(&self, x: f64) -> f64 {
         if self.is_constant() {
@@ -269,6 +275,16 @@ impl TailSet {
             (-lower.calm_up_to(CALM_NATS), upper.calm_up_to(CALM_NATS))
         });
         Self { calm: calm.collect(), tails }
+    }
+
+    /// Returns the same tails, each beyond its knots no steeper than that of the same column among others.
+    pub(super) fn no_steeper_than(&self, others: &Self) -> Self {
+        let pairs = self.tails.iter().zip(&others.tails);
+        let tails = pairs.map(|(tails, others)| Tails {
+            upper: tails.upper.no_steeper_than(&others.upper),
+            lower: tails.lower.no_steeper_than(&others.lower),
+        });
+        Self::new(tails.collect())
     }
 
     /// Returns the nats of the rarest value of a row, with the columns of the values. Where it has no more than

@@ -46,6 +46,11 @@ impl Table {
     }
 }
 
+fn learn(values: &[f64], n_features: usize, forest: &[f64]) -> (Judge, Vec<f64>) {
+    let (judge, raw) = UnscaledJudge::learn(values, n_features, forest);
+    judge.scaled(&raw)
+}
+
 #[track_caller]
 fn assert_near(found: f64, expected: f64, place: &str) {
     let difference = (found - expected).abs() / expected.abs().max(1.0);
@@ -78,7 +83,7 @@ fn check(name: &str, train: &Table, query: &Table, out: &Table) {
     let values: Vec<f64> =
         kept.iter().flat_map(|&row| &rows[row * n_features..][..n_features]).copied().collect();
     let forest: Vec<f64> = kept.iter().map(|&row| train.number(row, of_forest)).collect();
-    let (judge, mut normal) = Judge::learn(&values, n_features, &forest);
+    let (judge, mut normal) = learn(&values, n_features, &forest);
     normal.sort_unstable_by(f64::total_cmp);
 
     let (queries, _) = query.numbers("x");
@@ -149,7 +154,7 @@ fn residuals_lie_within_their_bounds_which_change_no_judgement() {
     for n_features in [17, 40, 131] {
         let values = plant(n_features, 1_500);
         let forest: Vec<f64> = (0..1_500).map(|row| f64::from(row % 700)).collect();
-        let (judge, _) = Judge::learn(&values, n_features, &forest);
+        let (judge, _) = learn(&values, n_features, &forest);
         let mut without = judge.clone();
         without.relation.bounds = None;
         let mut n_decided = 0;

@@ -211,7 +211,7 @@ pub(crate) async fn version_ready(Named(_model): Named) -> Response {
 
 /// Judges rows; nothing is stored
 ///
-/// Rows have no station: a model with several baselines judges them by that of the fleet.
+/// Rows have no station: a model with several baselines judges them as those of a station that it does not know.
 #[utoipa::path(
     post,
     path = "/v2/models/{name}/infer",
@@ -239,7 +239,7 @@ pub(crate) async fn infer(
 
 /// Judges rows by a version of the model; nothing is stored
 ///
-/// Rows have no station: a model with several baselines judges them by that of the fleet.
+/// Rows have no station: a model with several baselines judges them as those of a station that it does not know.
 #[utoipa::path(
     post,
     path = "/v2/models/{name}/versions/{version}/infer",

@@ -308,7 +308,7 @@ fn features_that_need_64_bits_are_listed() {
     let expected = detector.judge_row(&[1_760_000_001.5]).anomaly_score;
     assert!(printed.starts_with(&format!("{HEADER}1,{expected},")), "{printed}");
     assert!(
-        told.starts_with("note: compared in 64 bits, which takes longer: seconds_since_1970\n"),
+        told.starts_with("note: 32 bits do not tell the values of these apart, so that scoring takes longer: seconds_since_1970\n"),
         "{told}"
     );
 }
@@ -363,6 +363,7 @@ fn the_baseline_of_each_row_is_that_of_its_station() {
     place.write("pump.csv", b"pressure,flow\n3,1\n");
     place.write("named.csv", b"pressure,flow,station\n3,1,pump\n3,1,new\nbad,1,pump\n3,1, pump\n");
     place.write("raw.f64", &[3.0_f64, 1.0].map(f64::to_le_bytes).concat());
+    place.write("pump.f64", &[3.0_f64, 1.0].map(f64::to_le_bytes).concat());
     let baselines = |input: &str| -> Vec<String> {
         let (out, _) = place.score(input, &["--skip-bad"]).unwrap();
         let cells = out.lines().map(|line| line.rsplit(',').next().unwrap());
@@ -371,6 +372,12 @@ fn the_baseline_of_each_row_is_that_of_its_station() {
     assert_eq!(baselines("pump.csv"), ["baseline", "station"]);
     assert_eq!(baselines("named.csv"), ["baseline", "station", "fleet", "", "station"]);
     assert_eq!(baselines("raw.f64"), ["baseline", "fleet"]);
+    assert_eq!(baselines("pump.f64"), ["baseline", "station"]);
+    let (_, told) = place.score("named.csv", &["--skip-bad"]).unwrap();
+    let note = "rows of stations without a baseline, which are judged by the values of all stations: 1; \
+                the first is of `new`";
+    assert!(told.contains(note), "{told}");
+    assert!(!place.score("pump.csv", &[]).unwrap().1.contains("without a baseline"));
     let expected = place.line(0, &[3.0, 1.0]);
     assert_eq!(
         place.score("pump.csv", &[]).unwrap().0.lines().nth(1).unwrap(),

@@ -517,6 +517,7 @@ async fn pages_speak_of_a_station_in_its_own_ranges() {
         assert_eq!(app.predict(&event).await.body["is_anomaly"], true);
     }
     let overview = page(&app, "/").await.text;
+    assert!(overview.contains("The model has no baseline for unknown: "), "{overview}");
     let known = page(&app, &link(&overview, "/ui/stations/station_002")).await.text;
     let unknown = page(&app, &link(&overview, "/ui/stations/unknown")).await.text;
     let notice = "The model has no baseline for this station";

@@ -370,7 +370,8 @@ fn stations_get_baselines_of_their_own_where_that_is_asked_for() {
     let workshop = Workshop::new();
     let csv = workshop.write("apart.csv", &(rows_at([50, 50, 90]) + "few,70,5\n"));
     let said = workshop.train(&["--input", &csv, "--per-station"]).unwrap();
-    let baselines = "baselines    one for each of 3 stations; 1 event of stations with fewer than 100 uses that of the fleet";
+    let baselines =
+        "baselines    one for each of 3 stations; none for few, with fewer than 100 events";
     assert!(said.contains(baselines) && !said.contains("overlap"), "{said}");
     let detector = workshop.detector();
     let groups = &detector.meta().baselines.as_ref().unwrap().groups;
@@ -384,10 +385,11 @@ fn stations_get_baselines_of_their_own_where_that_is_asked_for() {
     assert!(report.contains("--per-station"), "{report}");
 
     let said = workshop.train(&["--input", &csv, "--group-by", "kind_*"]).unwrap();
-    assert!(
-        said.contains("baselines    one for each of 1 group of stations, by kind_*;"),
-        "{said}"
-    );
+    let one = "baselines    one, for the stations press_*, by kind_*; none for few,";
+    assert!(said.contains(one), "{said}");
+    assert!(said.contains("stations of the group `press_*` hardly overlap: in `temp"), "{said}");
+    let said = workshop.train(&["--input", &csv, "--group-by", "kind"]).unwrap();
+    assert!(said.contains("`kind` has no *, so that each station has its own baseline"), "{said}");
     let said = workshop.train(&["--input", &csv, "--group-by", "site.line.*"]).unwrap();
     assert!(said.contains("do not have the parts of `site.line.*`, so that each is a group of its own: few, press_0, press_1"), "{said}");
     let nameless = workshop.write("nameless.csv", &rows(300));
