@@ -1,8 +1,9 @@
 //! Explanations of an anomaly: reasons, and values that would have been normal.
 
 use detector::{Detector, Params};
-use sensor::{FeatureSchema, Prediction, SensorEvent, StationId};
+use sensor::{Feature, FeatureSchema, Prediction, SensorEvent, StationId};
 
+use crate::machine::Draws;
 use crate::{NOW_US, events, fit};
 
 const STATION: &str = "press";
@@ -39,6 +40,35 @@ fn a_reason_names_what_is_unusual_and_what_is_not() {
         together,
         "temperature 73.1 °C does not fit the other sensors: expected 65.1 to 70.9 °C; humidity and sound as usual"
     );
+}
+
+/// Current follows temperature, and either could be the one that is wrong.
+#[test]
+fn of_two_values_that_do_not_fit_together_both_are_named() {
+    let schema = FeatureSchema::new(
+        [("temperature_c", "°C"), ("current_a", "A"), ("flow", "l/min")]
+            .map(|(name, unit)| Feature { unit: Some(unit.into()), ..Feature::named(name) })
+            .into(),
+    )
+    .unwrap();
+    let mut draws = Draws::new(5);
+    let mut row = |noise: f64| {
+        let cause = draws.gaussian();
+        let [a, b, c] = [(); 3].map(|()| draws.gaussian());
+        [70.0 + 5.0 * cause + noise * a, 40.0 + 2.0 * cause + noise * b, 9.0 + c]
+    };
+    let station = StationId::parse(STATION).unwrap();
+    let event = |row: &[f64]| schema.event(station.clone(), 1, NOW_US, row).unwrap();
+    let events: Vec<SensorEvent> = (0..3_000).map(|_| event(&row(0.1))).collect();
+    let detector = Detector::fit(&schema, &events, &Params::default(), NOW_US).unwrap();
+    let prediction = detector.assess(&event(&[75.0, 39.0, 9.0]));
+    let reasons = detector.reasons(&prediction);
+    let parts: Vec<&str> = reasons.split([':', ';']).collect();
+    let [first, expected, rest] = parts[..] else { panic!("{reasons}") };
+    assert!(first.contains("temperature 75 °C") && first.contains("current 39 A"), "{reasons}");
+    assert!(first.ends_with(" do not fit together"), "{reasons}");
+    assert!(expected.contains("temperature 6") && expected.contains("current 4"), "{reasons}");
+    assert_eq!(rest, " flow as usual");
 }
 
 #[test]
