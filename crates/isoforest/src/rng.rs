@@ -35,8 +35,7 @@ impl TreeRng {
 
     /// Returns a uniform draw from [0, 1), a multiple of 2^-53.
     pub(crate) fn unit(&mut self) -> f64 {
-        const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
-        (self.next_u64() >> 11) as f64 * STEP
+        unit(self.next_u64())
     }
 
     /// Returns a uniform draw from `0..bound`, without bias (Lemire, 2019).
@@ -104,10 +103,34 @@ impl NumberSet {
     }
 }
 
+/// Returns a number of [0, 1), a multiple of 2^-53.
+fn unit(drawn: u64) -> f64 {
+    const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
+    (drawn >> 11) as f64 * STEP
+}
+
 /// `SplitMix64` (Steele, Lea and Flood, 2014): turns any seed into a well mixed state.
-struct SplitMix64(u64);
+#[derive(Debug)]
+pub(crate) struct SplitMix64(pub(crate) u64);
 
 impl SplitMix64 {
+    /// Returns a uniform draw from [0, 1), a multiple of 2^-53.
+    pub(crate) fn unit(&mut self) -> f64 {
+        unit(self.next())
+    }
+
+    /// Draws `count` distinct numbers of `0..n`, in the order drawn.
+    pub(crate) fn distinct(&mut self, count: usize, n: usize) -> Vec<u32> {
+        let mut all: Vec<u32> = (0..n as u32).collect();
+        for index in 0..count {
+            #[expect(clippy::cast_sign_loss, reason = "a draw is not negative")]
+            let other = index + (self.unit() * (n - index) as f64) as usize;
+            all.swap(index, other);
+        }
+        all.truncate(count);
+        all
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;

@@ -1,0 +1,242 @@
+//! Learning from a warm-up.
+
+use isoforest::{RandomCutForest, RandomCutParams, Samples};
+
+use crate::scaling::Scaling;
+use crate::shapes::{SHAPE_ROWS, Shapes};
+use crate::statistics::{DEVIATION_SHARE_MIN, DEVIATIONS_PER_MAD, mean_and_deviation, median};
+use crate::tail::Tail;
+use crate::threshold::Budgeted;
+use crate::watch::{FEATURES_EACH, LONG_ROWS, RESIDUAL_MAX, Watch, largest, surprise};
+
+/// Fewer rows cannot be learnt from.
+const ROWS_MIN: usize = 160;
+/// Rows at the beginning that nothing is learnt from but scales, at most.
+const UNSETTLED_ROWS: usize = 60;
+/// Features and residuals with a smaller deviation do not move.
+const DEVIATION_MIN: f64 = 1e-9;
+const RESIDUAL_SCALE_MIN: f64 = 1e-6;
+/// Sensors whose shapes are looked at, the first that move.
+const SHAPE_SENSORS: usize = 8;
+/// The least mean excess of the views, and that of shapes, which are in excesses themselves.
+const EXCESS_MIN: f64 = 1e-3;
+const SHAPE_EXCESS_MIN: f64 = 0.3;
+
+/// The choices of a user.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Params {
+    /// Alarms that may open for each row, above 0 and below 1: 1e-4 is 8.6 a day at a row a second.
+    pub budget: f64,
+    /// Seed of the forest: equal rows, parameters and seed give an equal model.
+    pub seed: u64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { budget: 1e-4, seed: 0 }
+    }
+}
+
+/// The reason why a warm-up cannot be learnt from.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum WarmUpError {
+    /// There are too few rows.
+    #[error(
+        "{n_rows} rows are too few to learn from: at least {ROWS_MIN} are needed, and 400 and more are much better"
+    )]
+    TooFewRows {
+        /// Number of rows given.
+        n_rows: usize,
+    },
+    /// Nothing moves.
+    #[error("no sensor moves in the {n_rows} rows to learn from")]
+    NothingMoves {
+        /// Number of rows given.
+        n_rows: usize,
+    },
+    /// The budget must lie between 0 and 1.
+    #[error("a budget of alarms must be above 0 and below 1 for each row, not {budget}")]
+    Budget {
+        /// As given.
+        budget: f64,
+    },
+}
+
+/// The usual behaviour, learnt from a warm-up. It never changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    pub(crate) scaling: Scaling,
+    /// Of each sensor that moves.
+    pub(crate) residual_scales: Vec<f64>,
+    /// The features that move, and their means and deviations.
+    pub(crate) used: Vec<usize>,
+    pub(crate) centers: Vec<(f64, f64)>,
+    /// `None` where no feature moves.
+    pub(crate) forest: Option<RandomCutForest>,
+    pub(crate) shapes: Vec<Shapes>,
+    /// Of each view.
+    pub(crate) tails: [Tail; 4],
+}
+
+/// All rows of a warm-up as the views see them, one after another.
+#[derive(Default)]
+struct WarmUp {
+    scaled: Vec<f64>,
+    residuals: Vec<f64>,
+    features: Vec<f64>,
+}
+
+impl Model {
+    /// Learns from the rows of a warm-up, one after another, of so many sensors, NaN for a missing value. Also
+    /// returns the watch over the station that they are from.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there are too few rows, when no sensor moves, and when the budget is none.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the last row is not whole.
+    pub fn learn(
+        rows: &[f64],
+        n_sensors: usize,
+        params: &Params,
+    ) -> Result<(Self, Watch), WarmUpError> {
+        let &Params { budget, seed } = params;
+        let n_rows = rows.len() / n_sensors;
+        assert_eq!(rows.len(), n_rows * n_sensors, "rows are whole");
+        if !(budget > 0.0 && budget < 1.0) {
+            return Err(WarmUpError::Budget { budget });
+        }
+        if n_rows < ROWS_MIN {
+            return Err(WarmUpError::TooFewRows { n_rows });
+        }
+        let (scaling, levels) = Scaling::learn(rows, n_sensors);
+        let n_moving = levels.len();
+        if n_moving == 0 {
+            return Err(WarmUpError::NothingMoves { n_rows });
+        }
+        let tails = [Tail::learn(&[], 1.0); 4];
+        let mut model = Self {
+            scaling,
+            residual_scales: vec![1.0; n_moving],
+            used: Vec::new(),
+            centers: Vec::new(),
+            forest: None,
+            shapes: Vec::new(),
+            tails,
+        };
+        let mut watch = Watch::new(levels);
+        let mut warm_up = WarmUp::default();
+        for row in rows.chunks_exact(n_sensors) {
+            watch.warm_up(&model, row, |scaled, residuals, features| {
+                warm_up.scaled.extend(scaled);
+                warm_up.residuals.extend(residuals);
+                warm_up.features.extend(features);
+            });
+        }
+
+        let start = (SHAPE_ROWS - 1).max(UNSETTLED_ROWS.min(n_rows / 5));
+        model.learn_forest(&warm_up.features[start * FEATURES_EACH * n_moving..], n_moving, seed);
+        model.scale_residuals(&mut warm_up.residuals, n_moving);
+        let shape = model.learn_shapes(&warm_up.scaled, n_moving, start);
+
+        let mut views = [const { Vec::new() }; 4];
+        let rows = |values: &'_ [f64], end: usize| {
+            values[(end + 1 - LONG_ROWS) * n_moving..(end + 1) * n_moving].to_vec()
+        };
+        let mut standardised = Vec::new();
+        for (end, shape) in (start..n_rows).zip(shape) {
+            let features = &warm_up.features[end * FEATURES_EACH * n_moving..];
+            let features = &features[..FEATURES_EACH * n_moving];
+            let residuals = rows(&warm_up.residuals, end);
+            let column = |sensor| residuals.iter().skip(sensor).step_by(n_moving);
+            let mean = |sensor| column(sensor).sum::<f64>() / LONG_ROWS as f64;
+            let scaled = rows(&warm_up.scaled, end);
+            let level = scaled.chunks_exact(n_moving).map(largest_size).sum::<f64>();
+            let raw = [
+                model.joint(features, &mut standardised).value,
+                largest((0..n_moving).map(|sensor| mean(sensor).abs())).value,
+                level / LONG_ROWS as f64,
+                shape,
+            ];
+            views.iter_mut().zip(raw).for_each(|(view, value)| view.push(value));
+        }
+        let least = [EXCESS_MIN, EXCESS_MIN, EXCESS_MIN, SHAPE_EXCESS_MIN];
+        model.tails = std::array::from_fn(|view| Tail::learn(&views[view], least[view]));
+        let surprises: Vec<f64> = (0..views[0].len())
+            .map(|row| {
+                surprise(std::array::from_fn(|view| model.tails[view].nats(views[view][row])))
+            })
+            .collect();
+        watch.threshold = Budgeted::new(budget, &surprises);
+        for end in n_rows - LONG_ROWS..n_rows {
+            let of_row = end * n_moving..(end + 1) * n_moving;
+            watch.residuals.push(&warm_up.residuals[of_row.clone()]);
+            watch.largest.push(&[largest_size(&warm_up.scaled[of_row])]);
+        }
+        Ok((model, watch))
+    }
+
+    /// Grows the forest from the features of one row after another.
+    fn learn_forest(&mut self, features: &[f64], n_moving: usize, seed: u64) {
+        let n_features = FEATURES_EACH * n_moving;
+        let center = |feature: usize| {
+            mean_and_deviation(features.iter().skip(feature).step_by(n_features).copied())
+        };
+        let all = (0..n_features).map(|feature| (feature, center(feature)));
+        let moving = all.filter(|(_, (_, deviation))| *deviation > DEVIATION_MIN);
+        (self.used, self.centers) = moving.unzip();
+        let centers = || self.used.iter().zip(&self.centers);
+        let points = features.chunks_exact(n_features).flat_map(|row| {
+            centers().map(|(&feature, (mean, deviation))| (row[feature] - mean) / deviation)
+        });
+        let points: Vec<f64> = points.collect();
+        let params = RandomCutParams { seed, ..RandomCutParams::default() };
+        let samples = Samples::new(&points, self.used.len()).ok();
+        self.forest = samples.map(|samples| RandomCutForest::fit(&samples, &params));
+    }
+
+    /// Learns the scales of residuals from all rows but the first quarter, in which there was little to foretell from, and
+    /// scales all.
+    fn scale_residuals(&mut self, residuals: &mut [f64], n_moving: usize) {
+        let late = residuals.len() / n_moving / 4 * n_moving;
+        for sensor in 0..n_moving {
+            let column = residuals[late..].iter().skip(sensor).step_by(n_moving).copied();
+            let distance = median(column.clone().map(f64::abs)).unwrap_or(0.0);
+            let (_, deviation) = mean_and_deviation(column);
+            let scale = (DEVIATIONS_PER_MAD * distance).max(DEVIATION_SHARE_MIN * deviation);
+            self.residual_scales[sensor] = if scale < RESIDUAL_SCALE_MIN { 1.0 } else { scale };
+        }
+        for row in residuals.chunks_exact_mut(n_moving) {
+            for (residual, scale) in row.iter_mut().zip(&self.residual_scales) {
+                *residual = (*residual / scale).clamp(-RESIDUAL_MAX, RESIDUAL_MAX);
+            }
+        }
+    }
+
+    /// Learns the shapes of the first sensors; returns the largest distance of each row from `start` on.
+    fn learn_shapes(&mut self, scaled: &[f64], n_moving: usize, start: usize) -> Vec<f64> {
+        let n_rows = scaled.len() / n_moving;
+        let mut furthest = vec![f64::NEG_INFINITY; n_rows - start];
+        for sensor in 0..n_moving {
+            let column: Vec<f64> = scaled.iter().skip(sensor).step_by(n_moving).copied().collect();
+            let Some((shapes, distances)) = Shapes::learn(sensor, &column, start) else { continue };
+            self.shapes.push(shapes);
+            for (furthest, distance) in furthest.iter_mut().zip(distances) {
+                *furthest = furthest.max(distance);
+            }
+            if self.shapes.len() == SHAPE_SENSORS {
+                break;
+            }
+        }
+        if self.shapes.is_empty() {
+            furthest.fill(0.0);
+        }
+        furthest
+    }
+}
+
+fn largest_size(row: &[f64]) -> f64 {
+    row.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()))
+}

@@ -1,0 +1,46 @@
+//! The last rows of a stream.
+
+/// The last rows, of which each new one takes the place of the oldest.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Ring {
+    width: usize,
+    /// Rows in order from the oldest, which is at `oldest`, and around the end.
+    values: Vec<f64>,
+    oldest: usize,
+}
+
+impl Ring {
+    /// Makes a ring of `n_rows` rows of zeros.
+    pub(crate) fn zeros(n_rows: usize, width: usize) -> Self {
+        Self { width, values: vec![0.0; n_rows * width], oldest: 0 }
+    }
+
+    /// Returns the number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Replaces the oldest row.
+    pub(crate) fn push(&mut self, row: &[f64]) {
+        self.values[self.oldest * self.width..][..self.width].copy_from_slice(row);
+        self.oldest = (self.oldest + 1) % self.len();
+    }
+
+    /// Returns a row by its age, 0 for the newest.
+    pub(crate) fn row(&self, age: usize) -> &[f64] {
+        let index = (self.oldest + self.len() - 1 - age) % self.len();
+        &self.values[index * self.width..][..self.width]
+    }
+
+    /// Returns a column, the oldest value first.
+    pub(crate) fn column(&self, column: usize) -> impl Iterator<Item = f64> + Clone {
+        let (after, before) = self.values.split_at(self.oldest * self.width);
+        let values = before.iter().skip(column).step_by(self.width);
+        values.chain(after.iter().skip(column).step_by(self.width)).copied()
+    }
+
+    /// Returns a column over its newest rows, the oldest of them first.
+    pub(crate) fn newest(&self, n_rows: usize, column: usize) -> impl Iterator<Item = f64> + Clone {
+        self.column(column).skip(self.len() - n_rows)
+    }
+}

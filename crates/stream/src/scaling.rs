@@ -1,0 +1,67 @@
+//! Measured values in scales from a level that follows slowly.
+
+use crate::statistics::{DEVIATION_SHARE_MIN, DEVIATIONS_PER_MAD, mean_and_deviation, median};
+
+/// Rows in which a level forgets half of where it was.
+const HALF_LIFE_ROWS: f64 = 1_000.0;
+/// A level follows a value that is further away as if it were this many scales away.
+const PULL_MAX: f64 = 2.0;
+/// Scaled values are held to this.
+const REACH: f64 = 10.0;
+/// A sensor with a smaller standard deviation does not move.
+const DEVIATION_MIN: f64 = 1e-9;
+
+/// The sensors that moved in the warm-up, and their scales.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scaling {
+    /// The number of each sensor in a row.
+    pub(crate) sensors: Vec<usize>,
+    /// In the units of the sensors, positive.
+    scales: Vec<f64>,
+    /// The share of the way to a value that a level goes with each row.
+    pull: f64,
+}
+
+impl Scaling {
+    /// Learns from the rows of a warm-up; also returns the levels to begin with.
+    pub(crate) fn learn(rows: &[f64], n_sensors: usize) -> (Self, Vec<f64>) {
+        let (mut sensors, mut scales, mut levels) = (Vec::new(), Vec::new(), Vec::new());
+        for sensor in 0..n_sensors {
+            let all = rows.iter().skip(sensor).step_by(n_sensors);
+            let values = all.copied().filter(|value| !value.is_nan());
+            let Some(middle) = median(values.clone()) else { continue };
+            let (_, deviation) = mean_and_deviation(values.clone());
+            if deviation <= DEVIATION_MIN {
+                continue;
+            }
+            let distance = median(values.map(|value| (value - middle).abs())).unwrap_or(0.0);
+            sensors.push(sensor);
+            scales.push((DEVIATIONS_PER_MAD * distance).max(DEVIATION_SHARE_MIN * deviation));
+            levels.push(middle);
+        }
+        let pull = 1.0 - libm::exp2(-1.0 / HALF_LIFE_ROWS);
+        (Self { sensors, scales, pull }, levels)
+    }
+
+    /// Writes the scaled values of a row and moves the levels. A missing value stays as it was in `before`, and moves
+    /// nothing.
+    pub(crate) fn scale(
+        &self,
+        row: &[f64],
+        before: &[f64],
+        levels: &mut [f64],
+        scaled: &mut [f64],
+        is_missing: &mut [bool],
+    ) {
+        for (index, (&sensor, &scale)) in self.sensors.iter().zip(&self.scales).enumerate() {
+            let distance = (row[sensor] - levels[index]) / scale;
+            is_missing[index] = row[sensor].is_nan();
+            if is_missing[index] {
+                scaled[index] = before[index];
+                continue;
+            }
+            scaled[index] = distance.clamp(-REACH, REACH);
+            levels[index] += self.pull * scale * distance.clamp(-PULL_MAX, PULL_MAX);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The threshold of alarms, which learns what is usual for a station and keeps a budget.
+
+use crate::statistics::median;
+
+/// Rows of a block, whose largest surprise counts.
+const BLOCK_ROWS: u32 = 20;
+/// The middle of block maxima moves by this share of their spread.
+const MIDDLE_STEP: f64 = 0.02;
+/// The spread moves by this share towards each excess.
+const SPREAD_STEP: f64 = 0.01;
+/// The least spread, in nats.
+const SPREAD_MIN: f64 = 1.0;
+/// An excess counts as no more spreads.
+const EXCESS_MAX: f64 = 6.0;
+/// Blocks below the middle before it falls faster.
+const GRACE_BLOCKS: u32 = 4;
+/// Block maxima above the middle that make the tail no lighter if there are more.
+const SEEN_MAX: f64 = 200.0;
+/// Every opening raises the pressure by this.
+const PRESSURE_STEP: f64 = 0.3;
+/// The pressure counts up to this.
+const PRESSURE_MAX: f64 = 40.0;
+/// An alarm opens when so many of the last rows are above the threshold.
+const OPEN_OF: u32 = 3;
+const OPEN_IN: u32 = 5;
+/// An alarm closes after so many rows below.
+const CLOSE_ROWS: u32 = 5;
+/// An alarm is accepted as the new state after this share of all rows, within bounds.
+const ACCEPTED_AFTER: f64 = 0.05;
+const ACCEPTED_AFTER_MIN: f64 = 30.0;
+const ACCEPTED_AFTER_MAX: f64 = 400.0;
+/// The least surprise, and the least middle of block maxima.
+const SURPRISE_MIN: f64 = -1.0;
+
+/// A threshold and an alarm: it learns from maxima of blocks, and is driven by its own openings.
+///
+/// With the middle m of the block maxima and their mean excess s over it, the threshold is that of an exponential
+/// tail whose slope was estimated from k excesses: `m + s k (exp(pressure / k) - 1)`. Every alarm that opens
+/// raises the pressure, every row without one lowers it, and so a budget is kept:
+///
+/// openings in N rows <= (1 + budget N + (39 - pressure at the start) / 0.3) / (1 - budget)
+///
+/// for any surprises up to 38: the threshold is at least the pressure less 1, so that nothing opens at a pressure
+/// of 39.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Budgeted {
+    /// Openings for each row.
+    budget: f64,
+    middle: f64,
+    spread: f64,
+    n_seen: f64,
+    pressure: f64,
+    /// The largest surprise of the block so far, and its rows.
+    peak: f64,
+    n_filled: u32,
+    /// Blocks below the middle, one after another.
+    n_quiet: u32,
+    /// A bit for each of the last rows, 1 for one above the threshold, the newest in the lowest.
+    above: u32,
+    is_alarm: bool,
+    /// Rows of the alarm, and rows below since the last above.
+    age: u32,
+    n_calm: u32,
+}
+
+impl Budgeted {
+    /// Begins with the surprises of a warm-up.
+    pub fn new(budget: f64, warm_up: &[f64]) -> Self {
+        let maximum = |block: &[f64]| block.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let blocks = warm_up.rchunks_exact(BLOCK_ROWS as usize).map(maximum);
+        let middle = median(blocks.clone()).unwrap_or(SURPRISE_MIN);
+        let excesses = blocks.filter(|maximum| *maximum > middle).map(|maximum| maximum - middle);
+        let n_seen = excesses.clone().count().max(1) as f64;
+        Self {
+            budget,
+            middle,
+            spread: SPREAD_MIN.max(excesses.sum::<f64>() / n_seen),
+            n_seen,
+            pressure: least_pressure(budget),
+            peak: SURPRISE_MIN,
+            n_filled: 0,
+            n_quiet: 0,
+            above: 0,
+            is_alarm: false,
+            age: 0,
+            n_calm: 0,
+        }
+    }
+
+    /// Takes the surprise of the next row, after `n_rows` others of the station. Returns the threshold that it was
+    /// compared with, and whether an alarm is open.
+    pub fn advance(&mut self, surprise: f64, n_rows: u64) -> (f64, bool) {
+        let threshold = self.threshold();
+        let is_above = surprise > threshold;
+        self.above = (self.above << 1 | u32::from(is_above)) & ((1 << OPEN_IN) - 1);
+        let mut is_opened = false;
+        if self.is_alarm {
+            self.age += 1;
+            self.n_calm = if is_above { 0 } else { self.n_calm + 1 };
+            if self.n_calm >= CLOSE_ROWS {
+                self.close();
+            }
+        } else if self.above.count_ones() >= OPEN_OF {
+            (self.is_alarm, is_opened) = (true, true);
+            (self.age, self.n_calm) = (0, 0);
+        }
+        let is_alarm = self.is_alarm;
+        if is_opened {
+            self.pressure += PRESSURE_STEP * (1.0 - self.budget);
+            self.begin_block();
+        } else if is_alarm {
+            let accepted_after =
+                (ACCEPTED_AFTER * n_rows as f64).clamp(ACCEPTED_AFTER_MIN, ACCEPTED_AFTER_MAX);
+            if f64::from(self.age) > accepted_after {
+                self.middle = self.middle.max(surprise);
+                self.close();
+                self.begin_block();
+            }
+        } else {
+            self.pressure =
+                least_pressure(self.budget).max(self.pressure - PRESSURE_STEP * self.budget);
+            self.fill_block(surprise);
+        }
+        (threshold, is_alarm)
+    }
+
+    fn threshold(&self) -> f64 {
+        let n_seen = self.n_seen.min(SEEN_MAX);
+        let pressure = self.pressure.min(PRESSURE_MAX);
+        self.middle + self.spread * n_seen * (libm::exp(pressure / n_seen) - 1.0)
+    }
+
+    fn close(&mut self) {
+        self.is_alarm = false;
+        self.above = 0;
+    }
+
+    fn begin_block(&mut self) {
+        (self.peak, self.n_filled) = (SURPRISE_MIN, 0);
+    }
+
+    fn fill_block(&mut self, surprise: f64) {
+        self.peak = self.peak.max(surprise);
+        self.n_filled += 1;
+        if self.n_filled < BLOCK_ROWS {
+            return;
+        }
+        if self.peak > self.middle {
+            self.n_quiet = 0;
+            self.n_seen += 1.0;
+            let excess = (self.peak - self.middle).min(EXCESS_MAX * self.spread);
+            self.spread = SPREAD_MIN.max(self.spread + SPREAD_STEP * (excess - self.spread));
+            self.middle += MIDDLE_STEP * self.spread;
+        } else {
+            self.n_quiet = self.n_quiet.saturating_add(1);
+            let faster = f64::from(self.n_quiet.saturating_sub(GRACE_BLOCKS).max(1));
+            self.middle = SURPRISE_MIN.max(self.middle - MIDDLE_STEP * self.spread * faster);
+        }
+        self.begin_block();
+    }
+}
+
+/// Returns the pressure at which half of the blocks that reach the middle are as rare as the budget allows.
+fn least_pressure(budget: f64) -> f64 {
+    libm::log(0.5 / (budget * f64::from(BLOCK_ROWS)))
+}

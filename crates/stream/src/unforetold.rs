@@ -1,0 +1,100 @@
+//! The part of each row that the rows before did not foretell.
+
+use crate::ring::Ring;
+
+/// The weight of a row is multiplied by this with each row that follows.
+const FORGET: f64 = 0.999;
+/// A residual teaches as if it were no larger.
+const LESSON_MAX: f64 = 3.0;
+/// The uncertainty to begin with, on the diagonal.
+const UNCERTAIN: f64 = 10.0;
+/// More uncertainty in all is halved: without news it would grow without bound.
+const UNCERTAIN_MAX: f64 = 1e6;
+
+/// Foretells all values from those of the rows before, by recursive least squares.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Foreteller {
+    /// Rows that are looked back on.
+    n_lags: usize,
+    n_values: usize,
+    /// For each input a weight of each value.
+    weights: Vec<f64>,
+    /// The inverse of the weighted products of inputs.
+    inverse: Vec<f64>,
+    /// Room for one row: the inputs, and what they gain.
+    inputs: Vec<f64>,
+    gains: Vec<f64>,
+}
+
+impl Foreteller {
+    pub(crate) fn new(n_values: usize) -> Self {
+        let n_lags = match n_values {
+            1 => 4,
+            2 | 3 => 2,
+            _ => 1,
+        };
+        let n_inputs = 1 + n_lags * n_values;
+        let mut inverse = vec![0.0; n_inputs * n_inputs];
+        inverse.iter_mut().step_by(n_inputs + 1).for_each(|value| *value = UNCERTAIN);
+        Self {
+            n_lags,
+            n_values,
+            weights: vec![0.0; n_inputs * n_values],
+            inverse,
+            inputs: vec![0.0; n_inputs],
+            gains: vec![0.0; n_inputs],
+        }
+    }
+
+    /// Returns the number of rows before the first that is foretold.
+    pub(crate) fn n_lags(&self) -> usize {
+        self.n_lags
+    }
+
+    /// Writes the part of a row that `before` did not foretell, 0 for a missing value, and learns from it.
+    pub(crate) fn residuals(
+        &mut self,
+        before: &Ring,
+        row: &[f64],
+        is_missing: &[bool],
+        residuals: &mut [f64],
+    ) {
+        let n_inputs = self.inputs.len();
+        self.inputs[0] = 1.0;
+        for lag in 0..self.n_lags {
+            self.inputs[1 + lag * self.n_values..][..self.n_values]
+                .copy_from_slice(before.row(lag));
+        }
+        for (gain, row) in self.gains.iter_mut().zip(self.inverse.chunks_exact(n_inputs)) {
+            *gain = dot(row, &self.inputs);
+        }
+        let all = FORGET + dot(&self.inputs, &self.gains);
+        residuals.copy_from_slice(row);
+        for (&input, weights) in self.inputs.iter().zip(self.weights.chunks_exact(self.n_values)) {
+            for (residual, weight) in residuals.iter_mut().zip(weights) {
+                *residual -= input * weight;
+            }
+        }
+        for (residual, &is_missing) in residuals.iter_mut().zip(is_missing) {
+            *residual = if is_missing { 0.0 } else { *residual };
+        }
+        for (gain, weights) in self.gains.iter().zip(self.weights.chunks_exact_mut(self.n_values)) {
+            for (weight, residual) in weights.iter_mut().zip(&*residuals) {
+                *weight += gain / all * residual.clamp(-LESSON_MAX, LESSON_MAX);
+            }
+        }
+        for (&gain, row) in self.gains.iter().zip(self.inverse.chunks_exact_mut(n_inputs)) {
+            for (value, other) in row.iter_mut().zip(&self.gains) {
+                *value = (*value - gain * other / all) / FORGET;
+            }
+        }
+        let uncertain: f64 = self.inverse.iter().step_by(n_inputs + 1).sum();
+        if uncertain > UNCERTAIN_MAX {
+            self.inverse.iter_mut().for_each(|value| *value *= 0.5);
+        }
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

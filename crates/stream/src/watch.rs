@@ -1,0 +1,258 @@
+//! A station that is watched.
+
+use crate::learning::Model;
+use crate::ring::Ring;
+use crate::shapes::SHAPE_ROWS;
+use crate::tail::NATS_MIN;
+use crate::threshold::Budgeted;
+use crate::unforetold::Foreteller;
+
+/// Rows over which the forest sees mean and deviation.
+const SHORT_ROWS: usize = 8;
+/// Rows over which residuals and levels are averaged.
+pub(crate) const LONG_ROWS: usize = 16;
+/// Features of each sensor that the forest sees: value, mean, deviation, change.
+pub(crate) const FEATURES_EACH: usize = 4;
+/// Residuals are held to this.
+pub(crate) const RESIDUAL_MAX: f64 = 10.0;
+/// The share of the other views in the surprise.
+const OTHERS: f64 = 0.3;
+/// The relative depth in the forest is no less.
+const DEPTH_MIN: f64 = 1e-4;
+
+/// A view of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Values and their changes together, by an isolation forest.
+    Joint,
+    /// The difference between a row and what the rows before foretold.
+    Relation,
+    /// The distance from the usual level.
+    Level,
+    /// The shape of the last rows.
+    Shape,
+}
+
+impl View {
+    /// All views, in the order of [`Step::views`].
+    pub const ALL: [Self; 4] = [Self::Joint, Self::Relation, Self::Level, Self::Shape];
+
+    /// Returns the name, as files and programs write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Joint => "joint",
+            Self::Relation => "relation",
+            Self::Level => "level",
+            Self::Shape => "shape",
+        }
+    }
+}
+
+/// The answer to a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// In nats, from -1 to 38.
+    pub surprise: f64,
+    /// The surprise from which on a row counts towards an alarm.
+    pub threshold: f64,
+    /// `true` while an alarm is open.
+    pub is_alarm: bool,
+    /// The nats of each view, from -1 to 20, in the order of [`View::ALL`].
+    pub views: [f64; 4],
+    /// The view that says most.
+    pub view: View,
+    /// The sensor that this view finds strangest, by its place in a row.
+    pub sensor: usize,
+}
+
+/// Everything that a station carries from row to row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Watch {
+    n_rows: u64,
+    pub(crate) levels: Vec<f64>,
+    /// The last rows of scaled values.
+    pub(crate) scaled: Ring,
+    /// The last rows of what was not foretold, in scales.
+    pub(crate) residuals: Ring,
+    /// The largest scaled value of each of the last rows, in either direction.
+    pub(crate) largest: Ring,
+    pub(crate) foreteller: Foreteller,
+    pub(crate) threshold: Budgeted,
+    room: Room,
+}
+
+/// Room for one row.
+#[derive(Debug, Clone, PartialEq)]
+struct Room {
+    row: Vec<f64>,
+    residuals: Vec<f64>,
+    is_missing: Vec<bool>,
+    features: Vec<f64>,
+    standardised: Vec<f64>,
+}
+
+/// The raw value of a view, and the sensor that it finds strangest, among those that move.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) value: f64,
+    pub(crate) sensor: usize,
+}
+
+impl Watch {
+    /// Makes a station of so many sensors that move, without rows.
+    pub(crate) fn new(levels: Vec<f64>) -> Self {
+        let n_sensors = levels.len();
+        let room = Room {
+            row: vec![0.0; n_sensors],
+            residuals: vec![0.0; n_sensors],
+            is_missing: vec![false; n_sensors],
+            features: vec![0.0; FEATURES_EACH * n_sensors],
+            standardised: Vec::with_capacity(FEATURES_EACH * n_sensors),
+        };
+        Self {
+            n_rows: 0,
+            levels,
+            scaled: Ring::zeros(SHAPE_ROWS, n_sensors),
+            residuals: Ring::zeros(LONG_ROWS, n_sensors),
+            largest: Ring::zeros(LONG_ROWS, 1),
+            foreteller: Foreteller::new(n_sensors),
+            threshold: Budgeted::new(1.0, &[]),
+            room,
+        }
+    }
+
+    /// Takes the next row: a value for each sensor, NaN for a missing one.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the row has fewer values than the rows of the warm-up.
+    pub fn advance(&mut self, model: &Model, row: &[f64]) -> Step {
+        let residuals = self.take(model, row);
+        debug_assert_eq!(residuals, self.room.residuals.len());
+        let scales = model.residual_scales.iter();
+        for (residual, scale) in self.room.residuals.iter_mut().zip(scales) {
+            *residual = (*residual / scale).clamp(-RESIDUAL_MAX, RESIDUAL_MAX);
+        }
+        self.residuals.push(&self.room.residuals);
+        let largest = self.room.row.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+        self.largest.push(&[largest]);
+
+        let seen = [self.joint(model), self.relation(), self.level(), self.shape(model)];
+        let views: [f64; 4] = std::array::from_fn(|view| model.tails[view].nats(seen[view].value));
+        let surprise = surprise(views);
+        let (threshold, is_alarm) = self.threshold.advance(surprise, self.n_rows);
+        self.n_rows += 1;
+        let most = (1..views.len())
+            .fold(0, |most, view| if views[view] > views[most] { view } else { most });
+        Step {
+            surprise,
+            threshold,
+            is_alarm,
+            views,
+            view: View::ALL[most],
+            sensor: model.scaling.sensors[seen[most].sensor],
+        }
+    }
+
+    /// Scales a row and foretells it by the rows before; returns the number of residuals, which are not scaled.
+    fn take(&mut self, model: &Model, row: &[f64]) -> usize {
+        let Room { row: scaled, residuals, is_missing, .. } = &mut self.room;
+        model.scaling.scale(row, self.scaled.row(0), &mut self.levels, scaled, is_missing);
+        if self.n_rows >= self.foreteller.n_lags() as u64 {
+            self.foreteller.residuals(&self.scaled, scaled, is_missing, residuals);
+        } else {
+            residuals.fill(0.0);
+        }
+        self.scaled.push(scaled);
+        residuals.len()
+    }
+
+    /// Takes a row of the warm-up; hands the scaled values, the residuals without scale, and the features of the
+    /// forest to `tell`.
+    pub(crate) fn warm_up(
+        &mut self,
+        model: &Model,
+        row: &[f64],
+        tell: impl FnOnce(&[f64], &[f64], &[f64]),
+    ) {
+        self.take(model, row);
+        self.n_rows += 1;
+        self.describe();
+        tell(&self.room.row, &self.room.residuals, &self.room.features);
+    }
+
+    /// Writes what the forest sees: of all sensors the value, then the mean, the deviation and the change.
+    fn describe(&mut self) {
+        let n_sensors = self.levels.len();
+        let (newest, before) = (self.scaled.row(0), self.scaled.row(1));
+        for sensor in 0..n_sensors {
+            let values = self.scaled.newest(SHORT_ROWS, sensor);
+            let (mean, deviation) = crate::statistics::mean_and_deviation(values);
+            let change = newest[sensor] - before[sensor];
+            for (kind, feature) in [newest[sensor], mean, deviation, change].into_iter().enumerate()
+            {
+                self.room.features[kind * n_sensors + sensor] = feature;
+            }
+        }
+    }
+
+    /// Returns how soon a random cut parts the row from the warm-up: -ln of its relative depth.
+    fn joint(&mut self, model: &Model) -> Seen {
+        self.describe();
+        let Room { features, standardised, .. } = &mut self.room;
+        let seen = model.joint(features, standardised);
+        Seen { sensor: seen.sensor % self.levels.len(), ..seen }
+    }
+
+    /// Returns the largest mean of residuals.
+    fn relation(&self) -> Seen {
+        let mean = |sensor| self.residuals.column(sensor).sum::<f64>() / LONG_ROWS as f64;
+        largest((0..self.levels.len()).map(|sensor| mean(sensor).abs()))
+    }
+
+    /// Returns the mean of the largest scaled values; the sensor is that of the last.
+    fn level(&self) -> Seen {
+        let value = self.largest.column(0).sum::<f64>() / LONG_ROWS as f64;
+        Seen { value, ..largest(self.room.row.iter().map(|x| x.abs())) }
+    }
+
+    /// Returns the largest distance from known shapes.
+    fn shape(&self, model: &Model) -> Seen {
+        let distances =
+            model.shapes.iter().map(|shapes| shapes.distance(self.scaled.column(shapes.sensor)));
+        if model.shapes.is_empty() {
+            return Seen::default();
+        }
+        let seen = largest(distances);
+        Seen { sensor: model.shapes[seen.sensor].sensor, ..seen }
+    }
+}
+
+impl Model {
+    /// Returns -ln of the relative depth of features in the forest, and the one that is furthest from its mean.
+    pub(crate) fn joint(&self, features: &[f64], standardised: &mut Vec<f64>) -> Seen {
+        let Some(forest) = &self.forest else { return Seen::default() };
+        let of_used = self.used.iter().zip(&self.centers);
+        standardised.clear();
+        standardised.extend(
+            of_used.map(|(&index, (mean, deviation))| (features[index] - mean) / deviation),
+        );
+        let furthest = largest(standardised.iter().map(|x| x.abs())).sensor;
+        let value = -libm::log(forest.relative_depth(standardised).max(DEPTH_MIN));
+        Seen { value, sensor: self.used[furthest] }
+    }
+}
+
+/// Returns the largest of some values, with its place.
+pub(crate) fn largest(values: impl Iterator<Item = f64>) -> Seen {
+    let mut all = values.enumerate().map(|(sensor, value)| Seen { value, sensor });
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |largest, seen| if seen.value > largest.value { seen } else { largest })
+}
+
+/// Returns the nats of the largest view, and a part of the others'.
+pub(crate) fn surprise(views: [f64; 4]) -> f64 {
+    let largest = views.into_iter().fold(NATS_MIN, f64::max);
+    let positive: f64 = views.into_iter().map(|nats| nats.max(0.0)).sum();
+    largest + OTHERS * (positive - largest.max(0.0))
+}

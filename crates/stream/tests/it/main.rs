@@ -1,0 +1,6 @@
+//! Streams in, steps out.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod budget;
+mod reference;
