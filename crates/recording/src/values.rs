@@ -46,6 +46,11 @@ impl<'s> ValueRows<'s> {
         Ok(Self { recording, schema, features, reader, record, made_up_station })
     }
 
+    /// Returns the features.
+    pub fn schema(&self) -> &'s FeatureSchema {
+        self.schema
+    }
+
     /// Returns the names of all columns.
     pub fn columns(&self) -> &[String] {
         self.recording.columns().names()

@@ -18,8 +18,13 @@ use detector::{AlarmRule, Engine};
 /// baselines, a last column says which a row was judged by: that of its station, of its group of
 /// stations, or the values of the fleet, for a station that has none; the station is found in a column such as
 /// station_id, otherwise it is the name of the file.
+///
+/// With --in-time-order it needs no model: the first rows of each station teach what is usual, and each
+/// later row gets its surprise (in nats: about -ln of how rare its like was), the threshold that this is compared
+/// with, whether an alarm is open, and the view and the feature that speak most for one.
 #[derive(Debug, Clone, Parser)]
 #[command(version, allow_negative_numbers = true)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Args {
     /// The folder with isoforest.bin and model_meta.json
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
@@ -65,9 +70,38 @@ pub struct Args {
     /// With --repeat: one row after another, as events come
     #[arg(long, requires = "repeat", conflicts_with = "threads")]
     pub one: bool,
+
+    /// Judge the rows of each station in their order, with alarms that keep a budget; its first rows teach
+    #[arg(long, conflicts_with_all = ["append", "false_alarm_rate", "repeat", "one", "threads"])]
+    pub in_time_order: bool,
+
+    /// With --in-time-order: rows of each station that teach what is usual; 1,000 and more are better
+    #[arg(long, value_name = "ROWS", default_value_t = 400, requires = "in_time_order")]
+    pub warm_up: usize,
+
+    /// With --in-time-order: the features, separated by commas [default: all columns of numbers]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "in_time_order")]
+    pub features: Option<Vec<String>>,
+
+    /// With --in-time-order: what an empty cell is
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Missing::Refuse, requires = "in_time_order")]
+    pub missing: Missing,
+
+    /// With --in-time-order: alarms that may open for each row; 0.0001 is 8.6 a day at a row a second
+    #[arg(long, value_name = "SHARE", default_value_t = stream::Params::default().budget, requires = "in_time_order")]
+    pub budget: f64,
 }
 
-/// The format of the output.
+/// The meaning of an empty cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Missing {
+    /// A fault of its row
+    Refuse,
+    /// A missing value
+    Allow,
+}
+
+/// The format of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Text, separated by commas or semicolons

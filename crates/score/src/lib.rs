@@ -4,6 +4,7 @@
 //! read, all cores score the one before and put it into words.
 
 mod args;
+mod in_time_order;
 mod input;
 mod output;
 mod timing;
@@ -23,7 +24,7 @@ use wording::listed;
 use crate::input::{Block, Input};
 use crate::timing::Timing;
 
-pub use args::{Args, Format};
+pub use args::{Args, Format, Missing};
 
 /// Blocks that wait to be scored: one is enough, so that reading and scoring overlap.
 const BLOCKS_WAITING: usize = 1;
@@ -41,6 +42,9 @@ pub fn run(
     stdout: &mut (dyn Write + Send),
     stderr: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
+    if args.in_time_order {
+        return in_time_order::score(args, stdin, stdout, stderr);
+    }
     let dir = args.model_dir.as_path();
     let Some(detector) = Detector::load(dir)? else {
         bail!(
@@ -62,11 +66,7 @@ pub fn run(
             args.input.display()
         );
     }
-    if let (Ok(input), Ok(output)) = (args.input.canonicalize(), args.output.canonicalize())
-        && input == output
-    {
-        bail!("`{}` would be replaced by its scores: choose another --output", input.display());
-    }
+    check_output(args)?;
     let wide = detector.wide_features();
     if !wide.is_empty() {
         let names = listed(&wide);
@@ -112,18 +112,7 @@ fn score(
     stderr: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let started = Instant::now();
-    let counts = if args.output == Path::new("-") {
-        let mut out = BufWriter::new(stdout);
-        let counts = pump(args, detector, input, &mut out)?;
-        out.flush().with_context(|| cannot_write(args))?;
-        counts
-    } else {
-        let mut out = BufWriter::new(AtomicFile::create(&args.output)?);
-        let counts = pump(args, detector, input, &mut out)?;
-        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
-        file.with_context(|| cannot_write(args))?.commit()?;
-        counts
-    };
+    let counts = write_output(args, stdout, |out| pump(args, detector, input, out))?;
     let Counts { n_scored, n_bad, first_bad, n_without_baseline, without_baseline } = counts;
     let seconds = started.elapsed().as_secs_f64();
     if let Some(first_bad) = first_bad {
@@ -146,6 +135,35 @@ fn score(
         detector.engine(),
     )?;
     Ok(())
+}
+
+/// Fails when the output would replace the input.
+fn check_output(args: &Args) -> anyhow::Result<()> {
+    if let (Ok(input), Ok(output)) = (args.input.canonicalize(), args.output.canonicalize())
+        && input == output
+    {
+        bail!("`{}` would be replaced by its scores: choose another --output", input.display());
+    }
+    Ok(())
+}
+
+/// Writes the output, a file completely or not at all.
+fn write_output<T>(
+    args: &Args,
+    stdout: &mut (dyn Write + Send),
+    write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    if args.output == Path::new("-") {
+        let mut out = BufWriter::new(stdout);
+        let written = write(&mut out)?;
+        out.flush().with_context(|| cannot_write(args))?;
+        return Ok(written);
+    }
+    let mut out = BufWriter::new(AtomicFile::create(&args.output)?);
+    let written = write(&mut out)?;
+    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
+    file.with_context(|| cannot_write(args))?.commit()?;
+    Ok(written)
 }
 
 fn cannot_write(args: &Args) -> String {

@@ -5,7 +5,7 @@ use isoforest::{RandomCutForest, RandomCutParams, Samples};
 use crate::scaling::Scaling;
 use crate::shapes::{SHAPE_ROWS, Shapes};
 use crate::statistics::{DEVIATION_SHARE_MIN, DEVIATIONS_PER_MAD, mean_and_deviation, median};
-use crate::tail::Tail;
+use crate::tail::{NATS_MIN, Tail};
 use crate::threshold::Budgeted;
 use crate::watch::{FEATURES_EACH, LONG_ROWS, RESIDUAL_MAX, Watch, largest, surprise};
 
@@ -29,6 +29,24 @@ pub struct Params {
     pub budget: f64,
     /// Seed of the forest: equal rows, parameters and seed give an equal model.
     pub seed: u64,
+}
+
+impl Params {
+    /// Checks the choices for a warm-up of so many rows.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the rows are too few, and when the budget is none.
+    pub fn check(&self, n_rows: usize) -> Result<(), WarmUpError> {
+        let budget = self.budget;
+        if !(budget > 0.0 && budget < 1.0) {
+            return Err(WarmUpError::Budget { budget });
+        }
+        if n_rows < ROWS_MIN {
+            return Err(WarmUpError::TooFewRows { n_rows });
+        }
+        Ok(())
+    }
 }
 
 impl Default for Params {
@@ -78,6 +96,18 @@ pub struct Model {
     pub(crate) tails: [Tail; 4],
 }
 
+/// A warm-up that was learnt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WarmedUp {
+    /// The usual behaviour.
+    pub model: Model,
+    /// The watch over the station that the rows are from.
+    pub watch: Watch,
+    /// The surprise of each row to what was learnt from all of them; the least that there is, -1, for
+    /// the first, which only settle the scales.
+    pub surprises: Vec<f64>,
+}
+
 /// All rows of a warm-up as the views see them, one after another.
 #[derive(Default)]
 struct WarmUp {
@@ -87,8 +117,7 @@ struct WarmUp {
 }
 
 impl Model {
-    /// Learns from the rows of a warm-up, one after another, of so many sensors, NaN for a missing value. Also
-    /// returns the watch over the station that they are from.
+    /// Learns from the rows of a warm-up, one after another, of so many sensors, NaN for a missing value.
     ///
     /// # Errors
     ///
@@ -97,20 +126,10 @@ impl Model {
     /// # Panics
     ///
     /// Panics when the last row is not whole.
-    pub fn learn(
-        rows: &[f64],
-        n_sensors: usize,
-        params: &Params,
-    ) -> Result<(Self, Watch), WarmUpError> {
-        let &Params { budget, seed } = params;
+    pub fn learn(rows: &[f64], n_sensors: usize, params: &Params) -> Result<WarmedUp, WarmUpError> {
         let n_rows = rows.len() / n_sensors;
         assert_eq!(rows.len(), n_rows * n_sensors, "rows are whole");
-        if !(budget > 0.0 && budget < 1.0) {
-            return Err(WarmUpError::Budget { budget });
-        }
-        if n_rows < ROWS_MIN {
-            return Err(WarmUpError::TooFewRows { n_rows });
-        }
+        params.check(n_rows)?;
         let (scaling, levels) = Scaling::learn(rows, n_sensors);
         let n_moving = levels.len();
         if n_moving == 0 {
@@ -137,7 +156,11 @@ impl Model {
         }
 
         let start = (SHAPE_ROWS - 1).max(UNSETTLED_ROWS.min(n_rows / 5));
-        model.learn_forest(&warm_up.features[start * FEATURES_EACH * n_moving..], n_moving, seed);
+        model.learn_forest(
+            &warm_up.features[start * FEATURES_EACH * n_moving..],
+            n_moving,
+            params.seed,
+        );
         model.scale_residuals(&mut warm_up.residuals, n_moving);
         let shape = model.learn_shapes(&warm_up.scaled, n_moving, start);
 
@@ -164,18 +187,17 @@ impl Model {
         }
         let least = [EXCESS_MIN, EXCESS_MIN, EXCESS_MIN, SHAPE_EXCESS_MIN];
         model.tails = std::array::from_fn(|view| Tail::learn(&views[view], least[view]));
-        let surprises: Vec<f64> = (0..views[0].len())
-            .map(|row| {
-                surprise(std::array::from_fn(|view| model.tails[view].nats(views[view][row])))
-            })
-            .collect();
-        watch.threshold = Budgeted::new(budget, &surprises);
+        let mut surprises = vec![NATS_MIN; start];
+        surprises.extend((0..n_rows - start).map(|row| {
+            surprise(std::array::from_fn(|view| model.tails[view].nats(views[view][row])))
+        }));
+        watch.threshold = Budgeted::new(params.budget, &surprises[start..]);
         for end in n_rows - LONG_ROWS..n_rows {
             let of_row = end * n_moving..(end + 1) * n_moving;
             watch.residuals.push(&warm_up.residuals[of_row.clone()]);
             watch.largest.push(&[largest_size(&warm_up.scaled[of_row])]);
         }
-        Ok((model, watch))
+        Ok(WarmedUp { model, watch, surprises })
     }
 
     /// Grows the forest from the features of one row after another.

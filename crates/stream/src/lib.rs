@@ -1,17 +1,16 @@
 //! Detection in time order for one station: how surprising each row is, and alarms that keep a budget.
 //!
-//! [`Model::learn`] learns from a warm-up, the first rows of a station, and gives a [`Watch`] beside the
-//! model. [`Watch::advance`] takes one row after another and says how surprising it is, from
+//! [`Model::learn`] learns from a warm-up, the first rows of a station, and gives a model and a [`Watch`]. [`Watch::advance`] takes one row after another and says how surprising it is, from
 //! where on that opens an alarm, and whether one is open. A model never changes and may be shared by
 //! stations that behave alike; a watch is all that a station carries from row to row.
 //!
 //! ```
-//! use stream::{Model, Params};
+//! use stream::{Model, Params, WarmedUp};
 //!
 //! // Two sensors that go together, row by row.
 //! let row = |t: u32| [f64::from(t % 7), f64::from(t % 7) + f64::from(t % 3) / 10.0];
 //! let warm_up: Vec<f64> = (0..400).flat_map(row).collect();
-//! let (model, mut watch) = Model::learn(&warm_up, 2, &Params::default())?;
+//! let WarmedUp { model, mut watch, .. } = Model::learn(&warm_up, 2, &Params::default())?;
 //!
 //! assert!(!watch.advance(&model, &row(400)).is_alarm);
 //! let stuck: Vec<_> = (0..20).map(|_| watch.advance(&model, &[90.0, 0.0])).collect();
@@ -37,6 +36,6 @@ mod threshold;
 mod unforetold;
 mod watch;
 
-pub use learning::{Model, Params, WarmUpError};
+pub use learning::{Model, Params, WarmUpError, WarmedUp};
 pub use threshold::Budgeted;
 pub use watch::{Step, View, Watch};

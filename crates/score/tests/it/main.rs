@@ -384,3 +384,87 @@ fn the_baseline_of_each_row_is_that_of_its_station() {
         format!("{},station", expected.trim_end())
     );
 }
+
+/// Rows of two pumps in turn; the flow follows the pressure, until it breaks down at `broken`.
+fn pumps(n_rows: u32, broken: std::ops::Range<u32>) -> String {
+    let rows = (0..n_rows).flat_map(|row| {
+        let t = f64::from(row);
+        let noise = f64::from(row * 7919 % 101) / 200.0;
+        let pressure = 5.0 + (t / 9.0).sin() + noise;
+        let flow = 2.0 * pressure + f64::from(row * 6101 % 97) / 150.0;
+        let of_south = if broken.contains(&row) { 20.0 - flow } else { flow };
+        [("north", flow), ("south", of_south)]
+            .map(|(station, flow)| format!("{station},{pressure:.3},{flow:.3}\n"))
+    });
+    String::from("station,pressure,flow\n") + &rows.collect::<String>()
+}
+
+#[test]
+fn rows_in_time_order_are_judged_station_by_station_without_a_model() {
+    let place = Place::new();
+    place.write("pumps.csv", pumps(700, 500..540).as_bytes());
+    let args = ["--in-time-order", "--warm-up", "300"];
+    let (out, told) = place.score("pumps.csv", &args).unwrap();
+    let lines: Vec<Vec<&str>> = out.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines[0], ["row", "surprise", "threshold", "alarm", "view", "feature"]);
+    assert_eq!(lines.len(), 1 + 1_400);
+    let mut n_surprising = 0;
+    for (row, line) in lines[1..].iter().enumerate() {
+        assert_eq!(line[0], row.to_string());
+        let surprise: f64 = line[1].parse().unwrap();
+        let is_judged = row >= 600;
+        assert_eq!((line[2].is_empty(), line[4].is_empty()), (!is_judged, !is_judged));
+        // Of the south alone, while its flow is broken and the windows remember it.
+        let may_alarm = row % 2 == 1 && (1_000..1_170).contains(&row);
+        assert!(line[3] == "false" || may_alarm, "{line:?}");
+        n_surprising += usize::from(surprise > 5.0);
+    }
+    let alarms = lines[1..].iter().filter(|line| line[3] == "true");
+    assert!(alarms.clone().count() > 20 && n_surprising > 20, "{out}");
+    assert!(alarms.clone().any(|line| line[5] == "flow"), "{out}");
+    assert!(told.contains("judged 800 rows of 2 stations") && told.contains(": 1 alarm"), "{told}");
+    assert_eq!(place.score("pumps.csv", &args).unwrap().0, out);
+}
+
+#[test]
+fn in_time_order_what_cannot_be_judged_is_said() {
+    let place = Place::new();
+    let score = |csv: &str, args: &[&str]| {
+        place.write("some.csv", csv.as_bytes());
+        place.score("some.csv", &[&["--in-time-order", "--warm-up", "300"], args].concat())
+    };
+    let fails = |csv: &str, args: &[&str]| score(csv, args).unwrap_err().to_string();
+    let all = pumps(400, 0..0);
+    let hole = all.clone() + "north,,10\n";
+    let error = fails(&hole, &[]);
+    assert!(error.contains("--missing allow takes empty cells for missing values"), "{error}");
+    let (out, told) = score(&hole, &["--missing", "allow"]).unwrap();
+    assert_eq!(out.lines().count(), 802, "{told}");
+    assert!(out.lines().last().unwrap().starts_with("800,"), "{out}");
+    let (out, told) = score(&hole, &["--skip-bad"]).unwrap();
+    assert_eq!(out.lines().last().unwrap(), "800,-1,,false,,");
+    assert!(told.contains("bad rows, which are passed over: 1; the first is"), "{told}");
+
+    let (out, told) = score(&pumps(100, 0..0), &[]).unwrap();
+    assert!(out.lines().skip(1).all(|line| line.ends_with(",-1,,false,,")), "{out}");
+    assert!(
+        told.contains("fewer than the 300 rows that teach, so nothing is judged: north, south")
+    );
+    let constant = format!("value\n{}", "5\n".repeat(400));
+    let (out, told) = score(&constant, &[]).unwrap();
+    assert_eq!(out.lines().count(), 401);
+    assert!(told.contains("no sensor moves in the 300 rows to learn from"), "{told}");
+
+    place.write("some.csv", all.as_bytes());
+    let short = ["--in-time-order", "--warm-up", "159"];
+    let error = place.score("some.csv", &short).unwrap_err().to_string();
+    assert!(error.contains("159 rows are too few to learn from: at least 160"), "{error}");
+    assert!(fails(&all, &["--budget", "1"]).contains("must be above 0 and below 1"));
+    assert!(fails(&all, &["--features", "flow,level"]).contains("level"));
+    assert!(fails("a,b\nx,y\n", &[]).contains("has no column with a number"));
+    let error = place.score_from("-", &["--in-time-order"], b"a\n1\n").unwrap_err().to_string();
+    assert!(error.contains("name its columns with --features"), "{error}");
+    place.write("raw.f64", &[0; 16]);
+    let error = place.score("raw.f64", &["--in-time-order"]).unwrap_err().to_string();
+    assert!(error.contains("reads CSV"), "{error}");
+}

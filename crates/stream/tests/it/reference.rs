@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use stream::{Model, Params};
+use stream::{Model, Params, WarmedUp};
 
 /// Of surprises and thresholds.
 const TOLERANCE: f64 = 1e-6;
@@ -40,8 +40,8 @@ fn streams_are_judged_as_the_reference_judges_them() {
         let expected = table(&dir.join(format!("{name}_out.csv.gz")));
         let (warm_up, others) = rows.split_at(n_warm_up);
         let params = Params::default();
-        let (model, mut watch) =
-            Model::learn(&warm_up.concat(), warm_up[0].len(), &params).unwrap();
+        let learnt = Model::learn(&warm_up.concat(), warm_up[0].len(), &params).unwrap();
+        let WarmedUp { model, mut watch, .. } = learnt;
         assert_eq!(others.len(), expected.len());
         let mut n_alarms = 0;
         for (row, expected) in others.iter().zip(&expected) {
