@@ -242,6 +242,25 @@ impl Parts {
         self.baselines().map_or(StationBaseline::ONE_FOR_ALL, |_| StationBaseline::FLEET)
     }
 
+    /// Returns all that judges rows.
+    pub(crate) fn scorers(&self) -> impl Iterator<Item = &Scorer> {
+        let of_stations = self.of_stations.as_ref().map(|of_stations| &of_stations.scorer);
+        of_stations.into_iter().chain([&self.scorer])
+    }
+
+    /// Changes all that judges rows.
+    pub(crate) fn with_scorers<E>(
+        self,
+        mut change: impl FnMut(Scorer) -> Result<Scorer, E>,
+    ) -> Result<Self, E> {
+        let Self { schema, scorer, of_stations } = self;
+        let scorer = change(scorer)?;
+        let of_stations = of_stations.map(|OfStations { baselines, scorer }| {
+            Ok(OfStations { baselines, scorer: change(scorer)? })
+        });
+        Ok(Self { schema, scorer, of_stations: of_stations.transpose()? })
+    }
+
     /// Returns what judges most rows: those of stations with a baseline, where there are such.
     pub(crate) fn main_scorer(&self) -> &Scorer {
         self.of_stations.as_ref().map_or(&self.scorer, |of_stations| &of_stations.scorer)
@@ -289,11 +308,11 @@ impl Parts {
         }
         let mut of_fleet = self.scorer.judge_rows(&samples(&measured, &self.schema)).into_iter();
         let mut of_groups = scorer.judge_rows(&samples(&normalised, &self.schema)).into_iter();
-        let in_order = of_rows.iter().map_while(|baseline| match baseline.group() {
+        let in_order = of_rows.iter().map(|baseline| match baseline.group() {
             None => of_fleet.next(),
             Some(_) => of_groups.next(),
         });
-        in_order.collect()
+        in_order.map(|row| row.expect("each row was judged")).collect()
     }
 }
 

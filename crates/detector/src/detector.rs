@@ -8,11 +8,11 @@ use sensor::{
     Attribution, Direction, Evidence, Excess, FeatureSchema, FeatureValues, Prediction, SensorEvent,
 };
 
-use crate::artefact::{ArtefactError, OfStations, Parts, sha256_hex};
+use crate::artefact::{ArtefactError, Parts, sha256_hex};
 use crate::baselines::{GROUP_EVENTS_MIN, StationBaseline};
 use crate::calibration::AlarmRule;
 use crate::judge::{Judge, RELATED_MAX};
-use crate::learning::{FitError, Learnt, too_small};
+use crate::learning::{FitError, Learnt, samples, too_small};
 use crate::meta::{BaselinesMeta, FeatureMeta, ModelMeta, Training};
 use crate::params::Params;
 use crate::scorer::Scorer;
@@ -174,12 +174,7 @@ impl Detector {
             let calibration = calibration.ok_or_else(|| too_small(rate, n_events))?;
             Ok::<_, FitError>(Scorer { calibration, ..scorer })
         };
-        let Parts { schema, scorer, of_stations } = self.parts;
-        let of_stations = of_stations.map(|OfStations { baselines, scorer }| {
-            Ok::<_, FitError>(OfStations { baselines, scorer: with_rate(scorer)? })
-        });
-        let parts =
-            Parts { schema, scorer: with_rate(scorer)?, of_stations: of_stations.transpose()? };
+        let parts = self.parts.with_scorers(with_rate)?;
         Ok(Self::new(parts, self.meta))
     }
 
@@ -378,9 +373,7 @@ impl Detector {
     ///
     /// Panics when the last row is not whole.
     pub fn judge_rows(&self, values: &[f64]) -> Vec<RowScore> {
-        let n_rows = if self.has_baselines() { values.len() / self.schema().len() } else { 0 };
-        let fleet = vec![self.baseline_of_fleet(); n_rows];
-        self.parts.judge_rows(&fleet, values)
+        self.parts.scorer.judge_rows(&samples(values, self.schema()))
     }
 
     /// Judges rows of bare values in parallel, as [`Detector::judge_rows`] does, each by its
@@ -408,20 +401,45 @@ impl Detector {
         scorer.judge_row(&row)
     }
 
-    /// Returns the approximate number of multiplications that judging a row takes. They are many where many of hundreds of
-    /// values are missing, since those are integrated out.
+    /// Returns the approximate number of multiplications that judging a row takes, of half a nanosecond each. They are many
+    /// where values are missing: each goes both ways at a cut, and out of the relation of hundreds it is
+    /// integrated.
     pub fn work_of(&self, values: &[f64]) -> usize {
-        /// Those of the forest.
-        const OF_FOREST: usize = 2_000;
-        let n_related = self.parts.scorer.judge.as_ref().map_or(0, Judge::n_related);
-        let n_missing = values.iter().filter(|value| value.is_nan()).count().min(n_related);
-        let n_given = n_related - n_missing;
-        OF_FOREST + n_related * n_related + n_missing * n_missing * (n_given + n_missing / 3)
+        let n_missing = values.iter().filter(|value| value.is_nan()).count();
+        let n_related = self.n_related();
+        let n_out = n_missing.min(n_related);
+        let n_given = n_related - n_out;
+        let of_relation = n_related * n_related + n_out * n_out * (n_given + n_out / 3);
+        self.work_of_forest(n_missing as f64 / values.len() as f64) + of_relation
+    }
+
+    /// Returns the same for the forest. With a share of the values missing, a walk visits all nodes of a tree to the power of
+    /// log2(1 + share), with the depth for each, but no more than there are.
+    fn work_of_forest(&self, share_missing: f64) -> usize {
+        /// Multiplications in the time of one node.
+        const OF_NODE: f64 = 4.0;
+        let (n_trees, sample_size) = self.forest_size();
+        let n_nodes = 2.0 * sample_size as f64;
+        let depth = n_nodes.log2();
+        let n_visited = n_nodes.powf((1.0 + share_missing).log2()) * depth;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a number of nodes, or as many as there can be"
+        )]
+        let work = (n_trees as f64 * n_visited.min(n_nodes) * OF_NODE) as usize;
+        work
     }
 
     /// Returns `true` if values are compared with each other; of more than 512 features that vary they are not.
     pub fn relates_values(&self) -> bool {
-        self.parts.scorer.judge.as_ref().is_some_and(|judge| judge.n_related() > 0)
+        self.n_related() > 0
+    }
+
+    /// Returns the number of features that are compared with each other, where it is larger.
+    fn n_related(&self) -> usize {
+        let judges = self.parts.scorers().filter_map(|scorer| scorer.judge.as_ref());
+        judges.map(Judge::n_related).max().unwrap_or(0)
     }
 
     /// Returns the forest: that of stations with a baseline, where there are such.
@@ -463,12 +481,7 @@ impl Detector {
     pub fn with_engine(self, engine: Engine) -> Result<Self, EngineError> {
         let with_engine =
             |scorer: Scorer| Ok(Scorer { forest: scorer.forest.with_engine(engine)?, ..scorer });
-        let Parts { schema, scorer, of_stations } = self.parts;
-        let of_stations = of_stations.map(|OfStations { baselines, scorer }| {
-            Ok(OfStations { baselines, scorer: with_engine(scorer)? })
-        });
-        let parts =
-            Parts { schema, scorer: with_engine(scorer)?, of_stations: of_stations.transpose()? };
+        let parts = self.parts.with_scorers(with_engine)?;
         Ok(Self { parts, ..self })
     }
 }

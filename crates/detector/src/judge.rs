@@ -35,6 +35,9 @@ const HANDICAP: f64 = 1.386_294_361_119_890_6;
 /// ln 200: one value in 200 lies beyond either end of what is expected.
 const EXPECTED_NATS: f64 = 5.298_317_366_548_036;
 
+/// More than the rounding of nats, by which a bound may be too low.
+const ROUNDING_NATS: f64 = 1e-9;
+
 /// The views beside the forest, and the scale of all three.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Judge {
@@ -99,10 +102,11 @@ impl UnscaledJudge {
         (Self { tails: TailSet::new(tails), relation, residuals }, raw)
     }
 
-    /// Makes a part of the rows of another speak of distances beyond its values as that does, so that a row left out
-    /// of the part is never stranger than one as far beyond the values of all.
-    pub(crate) fn measure_as(&mut self, all: &Self) {
-        self.tails = self.tails.no_steeper_than(&all.tails);
+    /// Makes a judge of some rows speak as one of all: the same distance beyond what was learnt counts as much here as
+    /// there.
+    pub(crate) fn speak_as(&mut self, all: &Self) {
+        self.tails = self.tails.as_of(&all.tails);
+        self.residuals = self.residuals.as_of(&all.residuals);
     }
 
     /// Returns the raw values of a row that was not learnt, of which the forest says `forest`.
@@ -174,7 +178,8 @@ impl Judge {
         let others = combined(forest, of_outside.nats(outside), f64::NEG_INFINITY);
         // Most rows fit so well that bounds are enough to know it.
         let at_most = self.relation.bounds(row).map(|bounds| self.residuals.rarest_at_most(bounds));
-        if at_most.is_some_and(|nats| of_relation.nats(nats) - HANDICAP <= others.value) {
+        let is_decided = |nats| of_relation.nats(nats) - HANDICAP < others.value - ROUNDING_NATS;
+        if at_most.is_some_and(is_decided) {
             return others;
         }
         let is_beyond_training = of_outside.highest().is_some_and(|highest| outside > highest);

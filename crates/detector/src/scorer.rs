@@ -56,7 +56,7 @@ impl Uncalibrated {
         params: &isoforest::Params,
     ) -> Result<Vec<RawViews>, isoforest::FitError> {
         let mut part = Self::learn(others, params)?;
-        part.judge.measure_as(&self.judge);
+        part.judge.speak_as(&self.judge);
         Ok(part.raw_of(rows))
     }
 

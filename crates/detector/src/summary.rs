@@ -37,11 +37,14 @@ pub struct Quantiles {
 
 impl Quantiles {
     /// Returns how far a value lies outside of all others, in widths of their range: negative below, positive above,
-    /// infinite beside a constant; `None` within, and for a missing value.
+    /// infinite beside a constant; `None` within, for a missing value, and for what a sender that rounds to
+    /// `f32` makes of a constant.
     pub(crate) fn by_ranges(&self, value: f64) -> Option<f64> {
         let Self { min, max, .. } = *self;
         let beyond = value - value.clamp(min, max);
-        if beyond.is_nan() || beyond == 0.0 {
+        #[expect(clippy::cast_possible_truncation, reason = "that is what such a sender does")]
+        let is_rounded = min == max && value == f64::from(min as f32);
+        if beyond.is_nan() || beyond == 0.0 || is_rounded {
             return None;
         }
         Some(if max > min {

@@ -40,7 +40,8 @@ struct ModelPage {
     origin: &'static str,
     is_starter: bool,
     age: String,
-    outcome: Option<Outcome>,
+    /// `true` if a reload has led here.
+    is_reloaded: bool,
     trained: Option<Moment>,
     loaded: Moment,
     facts: Vec<(&'static str, String)>,
@@ -54,12 +55,15 @@ struct ModelPage {
     n_not_drawn: usize,
 }
 
-/// The outcome of a reload.
-struct Outcome {
-    is_good: bool,
+/// The answer to a reload that was refused. It reads nothing: a reload takes no turn of the pages.
+#[derive(Template)]
+#[template(path = "reload_refused.html")]
+struct ReloadRefused {
+    root: Root,
+    links: &'static Links,
+    reason: String,
     /// `true` if the model may take over all the same.
     can_be_forced: bool,
-    text: String,
 }
 
 struct DriftRow {
@@ -79,9 +83,11 @@ pub(crate) async fn model(
     root: Root,
     mut query: Query,
 ) -> Result<Response, ApiError> {
-    let outcome = query.take("reload", outcome_named);
+    let is_done = |text: &str| (text == "done").then_some(true).ok_or(QueryFaultKind::Choice);
+    let is_reloaded = query.take("reload", is_done).unwrap_or(false);
     query.finish()?;
-    Ok(page(&show(&pipeline, root, outcome).await?, Policy::Strict))
+    let shown = ModelPage { is_reloaded, ..show(&pipeline, root).await? };
+    Ok(page(&shown, Policy::Strict))
 }
 
 /// Replaces the model with the one in the folder, and shows the outcome.
@@ -97,43 +103,24 @@ pub(crate) async fn reload(
         let target = format!("{root}ui/model?reload=done");
         return Ok(Redirect::to(&target).into_response());
     };
-    let refused = match &*error {
-        ReloadError::OtherFeatures { difference } => Outcome {
-            is_good: false,
-            can_be_forced: true,
-            text: format!(
-                "The current model stays active. The model in the folder has other features ({difference}): events \
-                 like those of now would be refused or judged without some of their values."
+    let (reason, can_be_forced) = match &*error {
+        ReloadError::OtherFeatures { difference } => (
+            format!(
+                "The model in the folder has other features ({difference}): events like those of now would be refused \
+                 or judged without some of their values."
             ),
-        },
-        ReloadError::NoModel | ReloadError::Unusable(_) => Outcome {
-            is_good: false,
-            can_be_forced: false,
-            text: format!(
-                "The current model stays active. The model in the folder cannot be used: {}",
-                error.reason()
-            ),
-        },
+            true,
+        ),
+        ReloadError::NoModel | ReloadError::Unusable(_) => {
+            (format!("The model in the folder cannot be used: {}", error.reason()), false)
+        }
         ReloadError::Panic(_) => return Err(error.into()),
     };
-    let shown = show(&pipeline, root, Some(refused)).await?;
-    Ok((StatusCode::CONFLICT, page(&shown, Policy::Strict)).into_response())
+    let refused = ReloadRefused { root, links: Links::get(), reason, can_be_forced };
+    Ok((StatusCode::CONFLICT, page(&refused, Policy::Strict)).into_response())
 }
 
-fn outcome_named(text: &str) -> Result<Outcome, QueryFaultKind> {
-    let done = || Outcome {
-        is_good: true,
-        can_be_forced: false,
-        text: String::from("The model in the folder is now in use."),
-    };
-    (text == "done").then(done).ok_or(QueryFaultKind::Choice)
-}
-
-async fn show(
-    pipeline: &Pipeline,
-    root: Root,
-    outcome: Option<Outcome>,
-) -> Result<ModelPage, ApiError> {
+async fn show(pipeline: &Pipeline, root: Root) -> Result<ModelPage, ApiError> {
     let model = pipeline.models.current();
     let now_us = (pipeline.clock)();
     // The day before now, or the last day of a recording.
@@ -153,7 +140,7 @@ async fn show(
     // Thousands of values are sorted and counted: not for a thread that others wait for.
     let made = pipeline.processors.run(&pipeline.turns_of_pages, move || {
         let judged = Judged { sampled, until_us, now_us };
-        ModelPage { root, outcome, ..ModelPage::of(&model, &judged) }
+        ModelPage { root, ..ModelPage::of(&model, &judged) }
     });
     Ok(made.await?)
 }
@@ -189,7 +176,7 @@ impl ModelPage {
             version: meta.model_version.to_string(),
             origin: origin_words(model.origin),
             age: trained_us.map_or(String::new(), |us| lasting(us, *now_us)),
-            outcome: None,
+            is_reloaded: false,
             trained: trained_us.map(Moment::of),
             loaded: Moment::of(model.loaded_us),
             facts: facts(model),

@@ -26,7 +26,7 @@ pub(crate) const PLACE_BYTES: usize = 8 << 10;
 pub const PLACES_MAX: usize = QUEUE_KIB_MAX as usize * 1024 / PLACE_BYTES;
 /// The longest time that a batch waits for places of its client.
 pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(10);
-/// Multiplications that an event may take on a thread that answers everybody: about half a millisecond.
-pub(crate) const WORK_AT_ONCE_MAX: usize = 1_000_000;
+/// Multiplications that an event may take on a thread that answers everybody: about 150 microseconds.
+pub(crate) const WORK_AT_ONCE_MAX: usize = 300_000;
 /// Multiplications after which a processor may go to another client: about 25 ms.
 pub const WORK_OF_PIECE: usize = 50_000_000;

@@ -126,6 +126,7 @@ pub fn back_up(
     backup: &Path,
     progress: impl FnMut(u32, u32),
 ) -> Result<u64, BackupError> {
+    held_files::check_link(backup)?;
     let (real_database, real_backup) =
         (held_files::real_path(database), held_files::real_path(backup));
     let companion = COMPANIONS.iter().any(|suffix| beside(&real_database, suffix) == real_backup);
@@ -167,8 +168,10 @@ pub fn restore(
     database: &Path,
     progress: impl FnMut(u32, u32),
 ) -> Result<Restored, RestoreError> {
+    held_files::check(database)?;
     // The file that a link leads to is replaced, and not the link.
     let target = held_files::real_path(database);
+    held_files::check(&target)?;
     if !backup.exists() {
         return Err(RestoreError::Missing { path: backup.to_owned() });
     }

@@ -49,6 +49,19 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// A link that somebody else has made could lead anywhere.
+    #[error(
+        "`{}` is a link to `{}` that neither root nor the owner of that file has made, so it is not followed; name the \
+         file itself, or make the link as its owner",
+        path.display(),
+        target.display()
+    )]
+    LinkOfAnother {
+        /// The link.
+        path: PathBuf,
+        /// The path that it leads to.
+        target: PathBuf,
+    },
     /// The disk has no room for the files that SQLite needs.
     #[error("the disk of `{}` is full; make room", path.display())]
     DiskFull {

@@ -31,9 +31,10 @@ impl HeldFiles {
 }
 
 /// Refuses a database whose files are no regular files, or have other names: the lock beside one name does
-/// not keep away a server that uses the other.
+/// not keep away a server that uses the other. Links of another user are refused as well.
 pub(crate) fn check(database: &Path) -> Result<(), OpenError> {
     for path in ["", "-wal", "-mark"].map(|suffix| beside(database, suffix)) {
+        check_link(&path)?;
         // A file that is missing is created.
         let Ok(file) = std::fs::metadata(&path) else { continue };
         if !file.is_file() {
@@ -53,6 +54,30 @@ pub(crate) fn check_wal(database: &Path) -> Result<(), OpenError> {
         let reason = String::from("the file is missing or empty, and its WAL is not");
         return Err(OpenError::Corrupt { path: database.to_owned(), reason });
     }
+    Ok(())
+}
+
+/// Refuses a link that neither root has made nor the owner of the file it leads to, or of the folder where that is to be:
+/// otherwise a user who may write to the folder of a database could have root write anywhere.
+#[cfg(unix)]
+pub(crate) fn check_link(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let Ok(link) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !link.is_symlink() || link.uid() == 0 {
+        return Ok(());
+    }
+    let target = real_path(path);
+    let file = std::fs::metadata(&target).or_else(|_| std::fs::metadata(files::parent(&target)));
+    if file.is_ok_and(|file| file.uid() == link.uid()) {
+        return Ok(());
+    }
+    Err(OpenError::LinkOfAnother { path: path.to_owned(), target })
+}
+
+/// On Windows, links need a privilege.
+#[cfg(not(unix))]
+pub(crate) fn check_link(_path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 

@@ -99,6 +99,7 @@ pub type Opened = (Box<dyn Backend>, Readers);
 /// durability that is asked for.
 pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenError> {
     // The lock lies beside the file that a link leads to.
+    held_files::check_link(path)?;
     let path = &held_files::real_path(path);
     held_files::check(path)?;
     let mut mark = CommitMark::open(path)?;

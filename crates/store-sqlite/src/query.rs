@@ -1,7 +1,7 @@
 //! The queries of readers.
 
 use rusqlite::{Connection, OptionalExtension as _, Params, named_params, params};
-use sensor::{Glance, StationId};
+use sensor::{Glance, Prediction, StationId};
 use store::{
     AnomalyQuery, EventKey, EventQuery, Listed, Listing, Neighbours, Station, StationQuery,
     StoredPrediction,
@@ -9,7 +9,7 @@ use store::{
 
 use crate::error::QueryError;
 use crate::prediction_row::{self, COLUMNS, column};
-use crate::reader::ReadOnly;
+use crate::reader::{ReadOnly, Taken};
 
 pub(crate) fn anomalies(
     connection: &ReadOnly,
@@ -30,15 +30,60 @@ pub(crate) fn anomalies(
          ORDER BY id DESC"
     );
     // Not limited here: damaged rows are left out, and the list continues behind them.
+    let mut before_id = query.before_id.unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(&sql)?;
-    let parameters = named_params! {
-        ":before_id": query.before_id.unwrap_or(i64::MAX),
-        ":station_id": query.station_id.as_ref().map(StationId::as_str),
-        ":since_us": query.since_us.unwrap_or(i64::MIN),
+    let station_id = query.station_id.as_ref().map(StationId::as_str);
+    let since_us = query.since_us.unwrap_or(i64::MIN);
+    loop {
+        let parameters = named_params! {
+            ":before_id": before_id, ":station_id": station_id, ":since_us": since_us
+        };
+        let rows = statement.query_map(parameters, prediction_row::read)?;
+        let taken = connection.take_while(rows, |stored| {
+            before_id = stored.id;
+            add(&mut listing, stored)
+        })?;
+        if taken == Taken::All {
+            return Ok(listing.end());
+        }
+        let next = format!("{} LIMIT 1", sql.replacen(COLUMNS, "id", 1));
+        let reads = |before_id: i64| {
+            let parameters = named_params! {
+                ":before_id": before_id, ":station_id": station_id, ":since_us": since_us
+            };
+            connection.reads_a_row(&next, parameters)
+        };
+        match behind_damage(before_id, reads)? {
+            Some(readable) => before_id = readable,
+            None => return Ok(listing.end()),
+        }
+    }
+}
+
+/// Finds the highest of the numbers below `from` that reads a row again, behind damage: close below, steps that double find
+/// one, and halving the last step the highest. `None` where no row is below.
+///
+/// `reads` says of a number whether the first row below it can be read, or that there is none.
+fn behind_damage(
+    from: i64,
+    reads: impl Fn(i64) -> Result<Option<bool>, QueryError>,
+) -> Result<Option<i64>, QueryError> {
+    let (mut damaged, mut step) = (from, 1_i64);
+    let mut readable = loop {
+        let Some(place) = from.checked_sub(step) else { return Ok(None) };
+        match reads(place)? {
+            None => return Ok(None),
+            Some(true) => break place,
+            Some(false) => damaged = place,
+        }
+        let Some(double) = step.checked_mul(2) else { return Ok(None) };
+        step = double;
     };
-    let rows = statement.query_map(parameters, prediction_row::read)?;
-    connection.take_while(rows, |stored| add(&mut listing, stored))?;
-    Ok(listing.end())
+    while damaged - readable > 1 {
+        let middle = readable.midpoint(damaged);
+        if reads(middle)? == Some(true) { readable = middle } else { damaged = middle }
+    }
+    Ok(Some(readable))
 }
 
 fn add(listing: &mut Listing<StoredPrediction>, stored: StoredPrediction) -> bool {
@@ -113,7 +158,7 @@ pub(crate) fn glances(
     let mut found = Vec::new();
     let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
     while found.len() < query.limit as usize
-        && let Some(name) = connection.or_nothing(next_station(connection, &last))?
+        && let Some(name) = next_readable_station(connection, &last)?
     {
         if let Ok(station_id) = StationId::parse(&name) {
             let glances = past(connection, &station_id, len_max)?;
@@ -155,7 +200,7 @@ pub(crate) fn events(
     let mut station = match (&query.station_id, &query.after) {
         (Some(station_id), _) => Some(String::from(station_id.as_str())),
         (None, Some(after)) => Some(String::from(after.station_id.as_str())),
-        (None, None) => connection.or_nothing(next_station(connection, ""))?,
+        (None, None) => next_readable_station(connection, "")?,
     };
     while let Some(station_id) = station
         && !listing.is_full()
@@ -163,7 +208,7 @@ pub(crate) fn events(
         events_of(connection, query, &station_id, &mut listing)?;
         station = match query.station_id {
             Some(_) => None,
-            None => connection.or_nothing(next_station(connection, &station_id))?,
+            None => next_readable_station(connection, &station_id)?,
         };
     }
     Ok(listing.end())
@@ -183,18 +228,44 @@ fn events_of(
          ORDER BY timestamp_us DESC, sequence DESC"
     );
     let after = query.after.as_ref().filter(|after| after.station_id.as_str() == station_id);
-    let parameters = params![
-        station_id,
-        after.map_or(i64::MAX, |after| after.timestamp_us),
-        after.map_or(i64::MAX, |after| after.sequence.cast_signed()),
-        query.since_us.unwrap_or(i64::MIN),
-        query.until_us.unwrap_or(i64::MAX),
-        query.is_anomaly,
-    ];
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(parameters, prediction_row::read)?;
-    connection.take_while(rows, |stored| add(listing, stored))?;
-    Ok(())
+    let since_us = query.since_us.unwrap_or(i64::MIN);
+    let mut before = after
+        .map_or((i64::MAX, i64::MAX), |after| (after.timestamp_us, after.sequence.cast_signed()));
+    loop {
+        let (timestamp_us, sequence) = before;
+        let until_us = query.until_us.unwrap_or(i64::MAX);
+        let parameters =
+            params![station_id, timestamp_us, sequence, since_us, until_us, query.is_anomaly];
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(parameters, prediction_row::read)?;
+        let taken = connection.take_while(rows, |stored| {
+            let Prediction { timestamp_us, sequence, .. } = &stored.prediction;
+            before = (*timestamp_us, sequence.cast_signed());
+            add(listing, stored)
+        })?;
+        if taken == Taken::All {
+            return Ok(());
+        }
+        // The keys lead to the damage, which may lie behind predictions that were not asked for.
+        let mut damaged = before.0.min(until_us);
+        let keys = "
+            SELECT timestamp_us FROM predictions
+            WHERE station_id = ?1 AND timestamp_us < ?2 AND timestamp_us >= ?3
+            ORDER BY timestamp_us DESC, sequence DESC";
+        let mut statement = connection.prepare_cached(keys)?;
+        let rows = statement.query_map(params![station_id, damaged, since_us], |row| row.get(0))?;
+        connection.take_while(rows, |timestamp_us| {
+            damaged = timestamp_us;
+            true
+        })?;
+        let next = format!("{keys} LIMIT 1");
+        let reads =
+            |time_us: i64| connection.reads_a_row(&next, params![station_id, time_us, since_us]);
+        match behind_damage(damaged, reads)? {
+            Some(readable) => before = (readable, i64::MIN),
+            None => return Ok(()),
+        }
+    }
 }
 
 pub(crate) fn stations(
@@ -204,7 +275,7 @@ pub(crate) fn stations(
     let mut listing = Listing::new(query.limit);
     let mut last = query.after.as_ref().map_or(String::new(), |after| after.as_str().into());
     while !listing.is_full()
-        && let Some(name) = connection.or_nothing(next_station(connection, &last))?
+        && let Some(name) = next_readable_station(connection, &last)?
     {
         if let Some(station) = station(connection, &name)? {
             let anomaly_size = station.latest_anomaly.as_ref().map(StoredPrediction::size);
@@ -216,26 +287,49 @@ pub(crate) fn stations(
     Ok(listing.end())
 }
 
-/// Damaged rows at the end of a station that are passed over.
-const DAMAGED_MAX: u32 = 16;
-
-/// Returns a station, unless all of its last rows are damaged.
+/// Returns a station, unless nothing of it can be read.
 fn station(connection: &ReadOnly, name: &str) -> Result<Option<Station>, QueryError> {
-    let latest = format!(
-        "SELECT {COLUMNS} FROM predictions WHERE station_id = ?1
-         ORDER BY timestamp_us DESC, sequence DESC LIMIT ?2"
-    );
-    let latest = first_readable(connection, &latest, params![name, DAMAGED_MAX])?;
-    let latest_anomaly = format!(
-        "SELECT {COLUMNS} FROM predictions INDEXED BY anomalies_by_station
-         WHERE is_anomaly AND station_id = ?1 ORDER BY id DESC LIMIT ?2"
-    );
-    let latest_anomaly = first_readable(connection, &latest_anomaly, params![name, DAMAGED_MAX])?;
-    Ok(latest.map(|latest| Station {
-        station_id: latest.prediction.station_id.clone(),
-        latest,
-        latest_anomaly,
-    }))
+    let mut latest = Listing::new(1);
+    let any = EventQuery {
+        limit: 1,
+        station_id: None,
+        since_us: None,
+        until_us: None,
+        is_anomaly: None,
+        after: None,
+    };
+    events_of(connection, &any, name, &mut latest)?;
+    let Some(latest) = latest.end().entries.pop() else { return Ok(None) };
+    let station_id = latest.prediction.station_id.clone();
+    let of_station = AnomalyQuery {
+        limit: 1,
+        station_id: Some(station_id.clone()),
+        since_us: None,
+        before_id: None,
+    };
+    let latest_anomaly = anomalies(connection, &of_station)?.entries.pop();
+    Ok(Some(Station { station_id, latest, latest_anomaly }))
+}
+
+/// Returns the name after this one: behind a damaged page, the first that can be reached from the last name.
+fn next_readable_station(connection: &ReadOnly, name: &str) -> Result<Option<String>, QueryError> {
+    let next = next_station(connection, name);
+    let is_damaged = next.is_err();
+    let mut found = connection.or_nothing(next)?;
+    if !is_damaged {
+        return Ok(found);
+    }
+    let sql = "
+        SELECT station_id FROM predictions WHERE station_id > ?1 AND (?2 IS NULL OR station_id < ?2)
+        ORDER BY station_id DESC LIMIT 1";
+    loop {
+        let mut statement = connection.prepare_cached(sql)?;
+        let before = statement.query_row(params![name, found], |row| row.get(0)).optional();
+        match connection.or_nothing(before)? {
+            None => return Ok(found),
+            before => found = before,
+        }
+    }
 }
 
 /// Returns the name after this one: a step in the tree of keys, however many predictions a station has.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use files::beside;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params};
 use sensor::{Glance, StationId};
 use store::{
     AnomalyQuery, Bucket, EventKey, EventQuery, Listed, Neighbours, ReadError, Reader, Reading,
@@ -43,6 +43,15 @@ pub(crate) struct ReadOnly {
     damage: Damage,
 }
 
+/// The rows that were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// All that were wanted.
+    All,
+    /// Those before a page that is damaged.
+    UpToDamage,
+}
+
 impl ReadOnly {
     /// Collects rows. Where the database is damaged, these are the rows before the damage.
     pub(crate) fn collect<T>(
@@ -63,7 +72,7 @@ impl ReadOnly {
         &self,
         rows: impl Iterator<Item = rusqlite::Result<T>>,
         mut take: impl FnMut(T) -> bool,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Taken> {
         for row in rows.filter_map(readable) {
             match row {
                 Ok(row) => {
@@ -71,11 +80,11 @@ impl ReadOnly {
                         break;
                     }
                 }
-                Err(error) if self.damage.notice(&error) => break,
+                Err(error) if self.damage.notice(&error) => return Ok(Taken::UpToDamage),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(Taken::All)
     }
 
     /// Returns the first row that is not damaged.
@@ -85,6 +94,19 @@ impl ReadOnly {
     ) -> rusqlite::Result<Option<T>> {
         let first = rows.find_map(readable).transpose();
         self.or_nothing(first)
+    }
+
+    /// Returns `true` if a query can read a row, `false` where that is damaged; `None` when there is none.
+    pub(crate) fn reads_a_row(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+    ) -> Result<Option<bool>, QueryError> {
+        match self.prepare_cached(sql)?.query_row(parameters, |_| Ok(())).optional() {
+            Ok(found) => Ok(found.map(|()| true)),
+            Err(error) if self.damage.notice(&error) => Ok(Some(false)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns nothing where the database is damaged.

@@ -30,17 +30,18 @@ pub(crate) fn step(
         let rows = old_rows(connection, from, limit_us, STEP_LEN - n_seen)?;
         let is_whole = rows.len() == STEP_LEN - n_seen;
         n_seen += rows.len();
-        let last =
-            rows.last().map(|row| Place { station_id: from.station_id.clone(), ..row.place });
-        for row in &rows {
-            let before_us =
-                if row.is_anomaly { sweep.anomalies_before_us } else { sweep.before_us };
-            let is_old =
-                |before_us| row.place.timestamp_us < before_us && row.received_us < before_us;
+        let rows = rows.iter().flatten();
+        let last = rows.clone().last();
+        let last = last.map(|row| Place { station_id: from.station_id.clone(), ..row.place });
+        for row in rows {
+            // A damaged one is passed over.
+            let Some((is_anomaly, received_us)) = row.facts else { continue };
+            let before_us = if is_anomaly { sweep.anomalies_before_us } else { sweep.before_us };
+            let is_old = |before_us| row.place.timestamp_us < before_us && received_us < before_us;
             if before_us.is_some_and(is_old) {
                 delete(connection, &from.station_id, &row.place)?;
                 n_deleted += 1;
-                n_anomalies += u64::from(row.is_anomaly);
+                n_anomalies += u64::from(is_anomaly);
             }
         }
         place = match last {
@@ -65,16 +66,17 @@ pub(crate) fn step(
 struct OldRow {
     /// Without its station, which the caller knows.
     place: Place,
-    is_anomaly: bool,
-    received_us: i64,
+    /// `true` for an anomaly, and when it was received; `None` where that cannot be read.
+    facts: Option<(bool, i64)>,
 }
 
+/// Returns old rows of a station; `None` for one whose key cannot be read.
 fn old_rows(
     connection: &Connection,
     from: &Place,
     before_us: i64,
     len_max: usize,
-) -> rusqlite::Result<Vec<OldRow>> {
+) -> rusqlite::Result<Vec<Option<OldRow>>> {
     let sql = "
         SELECT timestamp_us, sequence, is_anomaly, received_us FROM predictions
         WHERE station_id = ?1 AND (timestamp_us, sequence) > (?2, ?3) AND timestamp_us < ?4
@@ -82,9 +84,9 @@ fn old_rows(
     let mut statement = connection.prepare_cached(sql)?;
     let parameters = params![from.station_id, from.timestamp_us, from.sequence, before_us, len_max];
     let rows = statement.query_map(parameters, |row| {
-        let place =
-            Place { station_id: String::new(), timestamp_us: row.get(0)?, sequence: row.get(1)? };
-        Ok(OldRow { place, is_anomaly: row.get(2)?, received_us: row.get(3)? })
+        let (Ok(timestamp_us), Ok(sequence)) = (row.get(0), row.get(1)) else { return Ok(None) };
+        let place = Place { station_id: String::new(), timestamp_us, sequence };
+        Ok(Some(OldRow { place, facts: row.get(2).ok().zip(row.get(3).ok()) }))
     })?;
     rows.collect()
 }

@@ -112,7 +112,8 @@ impl Tail {
         }
         for above in 2..=knots.len() {
             let [lower, upper] = [tail.lines[above - 1], tail.lines[above]];
-            tail.lines[above - 1].rise = (upper.nats - lower.nats) / (upper.from - lower.from);
+            let rise = (upper.nats - lower.nats) / (upper.from - lower.from);
+            tail.lines[above - 1].rise = rise.min(f64::MAX);
         }
         if !knots.is_empty() {
             tail.lines[0] = Line { rise: 1.0 / step, ..tail.lines[1] };
@@ -138,10 +139,16 @@ impl Tail {
         TailParts { n: self.n, knots: knots.collect(), step: self.step }
     }
 
-    /// Returns the same tail, beyond its knots no steeper than another.
-    fn no_steeper_than(&self, other: &Self) -> Self {
-        let TailParts { n, knots, step } = self.to_parts();
-        Self::new(n, &knots, step.max(other.step))
+    /// Returns the same tail as if it had been learnt from as many values as `all`: its highest value is as rare, and
+    /// distances beyond it count no more than there.
+    fn as_of(&self, all: &Self) -> Self {
+        let TailParts { n, mut knots, step } = self.to_parts();
+        if let [shares @ .., _] = &mut *knots {
+            for (_, count) in shares {
+                *count = (f64::from(*count) * f64::from(all.n) / f64::from(n)).round() as u32;
+            }
+        }
+        Self::new(all.n.max(n), &knots, step.max(all.step))
     }
 
     /// Returns the nats of a value; 0 for a missing one, and where nothing was learnt.
@@ -240,7 +247,7 @@ impl Tails {
 
     /// Returns nats that no value between two exceeds.
     fn nats_at_most(&self, lowest: f64, highest: f64) -> f64 {
-        if self.upper.is_constant() {
+        if self.upper.is_constant() || self.lower.is_constant() {
             // One of the values might be the constant as a sender rounds it.
             return NATS_MAX;
         }
@@ -277,12 +284,12 @@ impl TailSet {
         Self { calm: calm.collect(), tails }
     }
 
-    /// Returns the same tails, each beyond its knots no steeper than that of the same column among others.
-    pub(super) fn no_steeper_than(&self, others: &Self) -> Self {
-        let pairs = self.tails.iter().zip(&others.tails);
-        let tails = pairs.map(|(tails, others)| Tails {
-            upper: tails.upper.no_steeper_than(&others.upper),
-            lower: tails.lower.no_steeper_than(&others.lower),
+    /// Returns the same tails as if each had been learnt from as many values as that of `all`.
+    pub(super) fn as_of(&self, all: &Self) -> Self {
+        let pairs = self.tails.iter().zip(&all.tails);
+        let tails = pairs.map(|(tails, all)| Tails {
+            upper: tails.upper.as_of(&all.upper),
+            lower: tails.lower.as_of(&all.lower),
         });
         Self::new(tails.collect())
     }

@@ -1,6 +1,6 @@
 //! Explanations of an anomaly: reasons, and values that would have been normal.
 
-use detector::{Detector, Params};
+use detector::{Detector, ForestParams, Params};
 use sensor::{Feature, FeatureSchema, Prediction, SensorEvent, StationId};
 
 use crate::machine::Draws;
@@ -97,6 +97,16 @@ fn no_counterfactual_is_searched_where_each_judgement_takes_long() {
     row[75..].fill(f64::NAN);
     assert!(detector.work_of(&row) > 500_000);
     assert!(detector.counterfactual(STATION, &row).is_none());
+    // The forest alone: each missing value goes both ways at a cut, at worst to all nodes.
+    let large = ForestParams { n_trees: 200, sample_size: 4_096, ..ForestParams::default() };
+    let events = crate::events(10_000, 3);
+    let large = fit(&events, &Params { forest: large, ..Params::default() });
+    let [whole, one, all] = [0, 1, 3].map(|n_missing| {
+        let mut row = events[0].values().to_vec();
+        row[..n_missing].fill(f64::NAN);
+        large.work_of(&row)
+    });
+    assert!(whole < 20_000 && one > 2 * whole && all >= 200 * 4_096 * 4, "{whole} {one} {all}");
     assert!(detector.assess(&event(&row)).is_anomaly);
 }
 

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use sensor::Glance;
 use store::contract::{new_prediction, newest};
-use store::{AnomalyQuery, EventKey, EventQuery, KeepError, Kept, StationQuery, Store, Trouble};
+use store::{
+    AnomalyQuery, EventKey, EventQuery, KeepError, Kept, StationQuery, Store, Sweep, Trouble,
+};
 use store_sqlite::{
     OnCorrupt, OpenError, Recovered, SqliteParams, back_up, recover, restore, verify,
 };
@@ -446,4 +448,144 @@ async fn a_store_that_cannot_insert_is_not_ready() {
     execute(&test.path(), "DROP TRIGGER refuse");
     assert!(test.store.check().await.is_ok());
     assert_eq!(test.store.keep(&new_prediction(1, true)).await, Ok(Kept::Stored));
+}
+
+/// Returns the numbers of all predictions that the list shows, a page at a time.
+async fn listed(store: &Store) -> Vec<u64> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.events(EventQuery { after, ..all() }).await.unwrap();
+        found.extend(page.entries.iter().map(|stored| stored.prediction.sequence));
+        after = page.entries.last().map(|last| EventKey {
+            station_id: last.prediction.station_id.clone(),
+            timestamp_us: last.prediction.timestamp_us,
+            sequence: last.prediction.sequence,
+        });
+        if !page.has_more {
+            return found;
+        }
+    }
+}
+
+/// Seen to fail where a list ended at a damaged page: of 20,000 predictions it showed 4,994.
+#[tokio::test]
+async fn a_list_continues_behind_damaged_pages() {
+    for n_pages in [1, 4] {
+        let test = many_events().await;
+        let path = test.path();
+        let _dir = test.close();
+        damage_pages(&path, n_pages);
+        let (store, writer) = open(&path).unwrap();
+        // Some fifteen predictions are on a page.
+        let n_lost = 40 * n_pages;
+        let found = listed(&store).await;
+        assert!(found.len() + n_lost >= 20_000, "{n_pages}: {}", found.len());
+        let (mut n_anomalies, mut before_id) = (0, None);
+        loop {
+            let query = AnomalyQuery { before_id, ..newest(300) };
+            let page = store.latest_anomalies(query).await.unwrap();
+            n_anomalies += page.entries.len();
+            before_id = page.entries.last().map(|last| last.id);
+            if !page.has_more {
+                break;
+            }
+        }
+        assert!(n_anomalies + n_lost >= 2_000, "{n_pages}: {n_anomalies}");
+        let stations = store.stations(StationQuery { limit: 10, after: None }).await.unwrap();
+        assert_eq!(stations.entries.len(), 2);
+        drop(store);
+        writer.join().unwrap();
+    }
+}
+
+/// Seen to fail where only the last sixteen were looked at: the station was not there.
+#[tokio::test]
+async fn a_station_with_many_damaged_rows_at_its_end_is_shown() {
+    let test = TestStore::new();
+    let news: Vec<_> = (0..200).map(|sequence| new_prediction(sequence, true)).collect();
+    test.store.keep_all(&news).await.unwrap();
+    execute(&test.path(), "UPDATE predictions SET p_value = 0.5 WHERE sequence >= 60");
+    let stations = test.store.stations(StationQuery { limit: 10, after: None }).await.unwrap();
+    let latest = stations.entries.iter().map(|station| {
+        let latest_anomaly = station.latest_anomaly.as_ref().unwrap();
+        (station.latest.prediction.sequence, latest_anomaly.prediction.sequence)
+    });
+    assert_eq!(latest.collect::<Vec<_>>(), [(58, 58), (59, 59)]);
+}
+
+/// Seen to fail where one damaged row ended the sweep: nothing was deleted after it.
+#[tokio::test]
+async fn a_sweep_passes_over_a_damaged_row() {
+    let test = TestStore::new();
+    let news: Vec<_> = (0..40).map(|sequence| new_prediction(sequence, false)).collect();
+    test.store.keep_all(&news).await.unwrap();
+    let path = test.path();
+    let _dir = test.close();
+    // As a flipped bit in the header of the row would have it.
+    let schema = |from: &str, to: &str| {
+        format!(
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(sql, '{from}', '{to}') WHERE name = 'predictions';"
+        )
+    };
+    let (is, may_be) = ("is_anomaly    INTEGER NOT NULL", "is_anomaly    INTEGER         ");
+    execute(&path, &schema(is, may_be));
+    execute(&path, "UPDATE predictions SET is_anomaly = NULL WHERE sequence = 5");
+    execute(&path, &schema(may_be, is));
+    let (store, writer) = open(&path).unwrap();
+    let before_us = Some(i64::MAX);
+    let sweep = Sweep { before_us, anomalies_before_us: before_us, believed_us: 7, from: None };
+    store.sweep(sweep).await.unwrap();
+    assert!(listed(&store).await.len() <= 1);
+    drop(store);
+    writer.join().unwrap();
+}
+
+/// Seen to fail where root followed every link: a file of the system was replaced by a database.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_that_somebody_else_made_is_not_followed() {
+    use std::os::unix::fs::{MetadataExt as _, lchown, symlink};
+
+    let test = three_events().await;
+    let dir = tempfile::tempdir().unwrap();
+    let backup = dir.path().join("backup.db");
+    back_up(&test.path(), &backup, |_, _| ()).unwrap();
+    if std::fs::metadata(&backup).unwrap().uid() != 0 {
+        println!("skipped: only root can make links of others");
+        return;
+    }
+    let (file, link) = (dir.path().join("system.conf"), dir.path().join("events.db"));
+    std::fs::write(&file, "precious").unwrap();
+    symlink(&file, &link).unwrap();
+    lchown(&link, Some(65_534), Some(65_534)).unwrap();
+    let error = restore(&backup, &link, |_, _| ()).unwrap_err().to_string();
+    assert!(error.contains("neither root nor the owner of that file has made"), "{error}");
+    assert!(open(&link).is_err());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    let dangling = dir.path().join("dangling.db");
+    symlink(dir.path().join("new.conf"), &dangling).unwrap();
+    lchown(&dangling, Some(65_534), Some(65_534)).unwrap();
+    assert!(restore(&backup, &dangling, |_, _| ()).is_err());
+    assert!(back_up(&test.path(), &dangling, |_, _| ()).is_err());
+    assert!(!dir.path().join("new.conf").exists());
+    // The owner of the file may link it.
+    let own = dir.path().join("own.db");
+    symlink(test.path(), &own).unwrap();
+    verify(&own, |_| ()).unwrap();
+}
+
+/// Seen to hang: the restore waited for the writer of a pipe.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_restore_refuses_what_is_no_file() {
+    let test = three_events().await;
+    let dir = tempfile::tempdir().unwrap();
+    let backup = dir.path().join("backup.db");
+    back_up(&test.path(), &backup, |_, _| ()).unwrap();
+    let pipe = dir.path().join("events.db");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let error = restore(&backup, &pipe, |_, _| ()).unwrap_err().to_string();
+    assert!(error.contains("is not a regular file"), "{error}");
 }
