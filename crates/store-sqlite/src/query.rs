@@ -60,8 +60,8 @@ pub(crate) fn anomalies(
     }
 }
 
-/// Finds the highest of the numbers below `from` that reads a row again, behind damage: close below, steps that double find
-/// one, and halving the last step the highest. `None` where no row is below.
+/// Finds the highest of the numbers from 0 to `from` below which a row can be read again, behind damage: steps that double
+/// find one close by, and halving the last step the highest. `None` where there is none.
 ///
 /// `reads` says of a number whether the first row below it can be read, or that there is none.
 fn behind_damage(
@@ -69,21 +69,20 @@ fn behind_damage(
     reads: impl Fn(i64) -> Result<Option<bool>, QueryError>,
 ) -> Result<Option<i64>, QueryError> {
     let (mut damaged, mut step) = (from, 1_i64);
-    let mut readable = loop {
-        let Some(place) = from.checked_sub(step) else { return Ok(None) };
-        match reads(place)? {
-            None => return Ok(None),
-            Some(true) => break place,
-            Some(false) => damaged = place,
+    // Either a row below it can be read, or there is none.
+    let mut sound = loop {
+        let place = from.saturating_sub(step).max(0);
+        if place == 0 || reads(place)? != Some(false) {
+            break place;
         }
-        let Some(double) = step.checked_mul(2) else { return Ok(None) };
-        step = double;
+        damaged = place;
+        step = step.saturating_mul(2);
     };
-    while damaged - readable > 1 {
-        let middle = readable.midpoint(damaged);
-        if reads(middle)? == Some(true) { readable = middle } else { damaged = middle }
+    while damaged - sound > 1 {
+        let middle = sound.midpoint(damaged);
+        if reads(middle)? == Some(false) { damaged = middle } else { sound = middle }
     }
-    Ok(Some(readable))
+    Ok((reads(sound)? == Some(true)).then_some(sound))
 }
 
 fn add(listing: &mut Listing<StoredPrediction>, stored: StoredPrediction) -> bool {

@@ -498,6 +498,29 @@ async fn a_list_continues_behind_damaged_pages() {
     }
 }
 
+/// Seen to fail where the search for what is behind the damage began too far away.
+#[tokio::test]
+async fn a_station_whose_newest_page_is_damaged_is_shown() {
+    let test = many_events().await;
+    let path = test.path();
+    let _dir = test.close();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The newest prediction of the first station is the last before the second.
+    let newest = bytes.windows(22).rposition(|row| row.starts_with(b"station_0")).unwrap();
+    let page = newest / PAGE_LEN * PAGE_LEN;
+    bytes[page..page + PAGE_LEN].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    let (store, writer) = open(&path).unwrap();
+    let found = listed(&store).await;
+    assert!(found.len() >= 19_900 && found.contains(&0), "{}", found.len());
+    let stations = store.stations(StationQuery { limit: 10, after: None }).await.unwrap();
+    assert_eq!(stations.entries.len(), 2);
+    let of_first = stations.entries[0].latest.prediction.sequence;
+    assert!(of_first > 19_900, "{of_first}");
+    drop(store);
+    writer.join().unwrap();
+}
+
 /// Seen to fail where only the last sixteen were looked at: the station was not there.
 #[tokio::test]
 async fn a_station_with_many_damaged_rows_at_its_end_is_shown() {
