@@ -41,12 +41,12 @@ impl StationBaseline {
     /// The baseline of all rows where stations have none.
     pub(crate) const ONE_FOR_ALL: Self = Self { group: None, kind: None };
 
-    /// Returns the number of the group; `None` for the fleet.
+    /// Returns the number of the group; `None` for a station without a baseline of its own.
     pub(crate) fn group(self) -> Option<usize> {
         self.group
     }
 
-    /// Returns `true` if the station has none, where others have one.
+    /// Returns `true` if the station has no baseline while others have one.
     pub fn is_of_fleet(self) -> bool {
         self.kind == Some(Baseline::Fleet)
     }

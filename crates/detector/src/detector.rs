@@ -154,7 +154,7 @@ impl Detector {
         self.parts.main_scorer().threshold()
     }
 
-    /// Returns this score for the events of a station.
+    /// Returns the threshold for the events of a station.
     pub fn threshold_of(&self, station: &str) -> f64 {
         self.parts.scorer_of(self.baseline_of(station)).threshold()
     }

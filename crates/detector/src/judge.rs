@@ -122,7 +122,7 @@ impl UnscaledJudge {
 
     /// Puts the views on one scale by the raw values of normal rows.
     ///
-    /// Also returns how strange each of these is to what the others say, where the forest speaks.
+    /// Also returns the strangeness of each of these rows by the other rows, where the forest has a value.
     pub(crate) fn scaled(self, raw: &[RawViews]) -> (Judge, Vec<f64>) {
         let scales = std::array::from_fn(|view| {
             LearntTail::learn(&present(&raw.iter().map(|raw| raw[view]).collect::<Vec<_>>()))

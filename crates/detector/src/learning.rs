@@ -169,8 +169,8 @@ impl Learnt {
 
 /// Learns to judge stations that have no baseline, by the measured values of all.
 ///
-/// Stations differ, so that a new one looks stranger than those that were learnt. So for the calibration, the rows of
-/// each group are judged by what was learnt without it, and without some others.
+/// Stations differ, so that a new one looks stranger than those that were learnt. So for the calibration, the groups are
+/// parted into folds, and the rows of each are judged by what was learnt from the others.
 fn of_fleet(
     schema: &FeatureSchema,
     values: &[f64],

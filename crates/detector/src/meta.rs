@@ -197,6 +197,19 @@ impl ModelMeta {
         }
     }
 
+    /// Says what the value of an event that was left out lies beyond.
+    pub fn left_out_in_words(&self) -> &'static str {
+        match &self.baselines {
+            None => "far beyond all others",
+            Some(baselines) if baselines.group_by.is_per_station() => {
+                "far beyond all others of its station, or of all stations where that has no baseline"
+            }
+            Some(_) => {
+                "far beyond all others of its group, or of all stations where that has no baseline"
+            }
+        }
+    }
+
     /// Returns a feature by its name.
     pub fn feature(&self, name: &str) -> Option<&FeatureMeta> {
         FeatureMeta::named(&self.features, name)
@@ -250,17 +263,6 @@ impl BaselinesMeta {
                     self.group_by
                 )
             }
-        }
-    }
-
-    /// Says beyond what a value lies of an event that was left out.
-    pub fn beyond_in_words(baselines: Option<&Self>) -> &'static str {
-        match baselines {
-            None => "far beyond all others",
-            Some(baselines) if baselines.group_by.is_per_station() => {
-                "far beyond all others of its station"
-            }
-            Some(_) => "far beyond all others of its group of stations",
         }
     }
 

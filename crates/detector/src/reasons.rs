@@ -14,7 +14,7 @@ const UNUSUAL_NAMED: usize = 4;
 const USUAL_NAMED: usize = 3;
 /// Values that another model names have this share of the largest push.
 const NAMED_FROM: f64 = 0.5;
-/// Of two that do not fit, either could be the one if the second is this share as far from what it should be.
+/// Of two values that do not fit, both are named if the second is this share as far off as the first, or more.
 const AS_FAR_FROM: f64 = 0.9;
 /// Distances below this are not worth a number, in ranges.
 const TENTH_OF_RANGE: f64 = 0.05;

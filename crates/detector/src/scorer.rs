@@ -64,8 +64,8 @@ impl Uncalibrated {
         self.forest.map_path_sums(rows, |row, sum| self.judge.raw(row, self.forest.exponent(sum)))
     }
 
-    /// Calibrates by the raw values of normal rows. A contamination is a share of `all`: of those, where there are no
-    /// others.
+    /// Calibrates by the raw values of normal rows. A contamination is a share of `all`, or of these rows where that is
+    /// `None`.
     pub(crate) fn calibrated(
         self,
         alarms: AlarmRule,

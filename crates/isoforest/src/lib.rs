@@ -21,12 +21,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A [`RandomCutForest`] has other trees, for detection in time order: its score rises further outside of the data.
+//!
 //! It reads no files and no clock, knows nothing of sensors, and does not decide the acceptable rate
 //! of false alarms.
 
 #![expect(
     clippy::cast_possible_truncation,
-    reason = "features are counted in 16 bits, nodes and rows in 32: `Params` and `check` bound them"
+    reason = "features are counted in 16 bits, nodes and rows in 32: `Params`, `check` and `fit` bound them"
 )]
 
 pub mod envelope;

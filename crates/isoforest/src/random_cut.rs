@@ -15,6 +15,7 @@ const PROBABILITY_MIN: f64 = 1e-4;
 const WIDTH_MIN: f64 = 1e-12;
 /// The feature of a leaf.
 const LEAF: u32 = u32::MAX;
+/// With the digits of the reference, which the golden streams are from.
 const EULER_GAMMA: f64 = 0.577_215_664_9;
 /// The seed of each tree is that of the forest times this, and its number.
 const SEED_FACTOR: u64 = 1_000_003;
@@ -73,9 +74,11 @@ impl RandomCutForest {
     ///
     /// # Panics
     ///
-    /// Panics when there are no samples.
+    /// Panics when there are fewer than two samples or more than 2^32, and when there are to be no trees, or trees of fewer
+    /// than two samples.
     pub fn fit(samples: &Samples<'_>, params: &RandomCutParams) -> Self {
-        assert!(!samples.is_empty(), "a forest grows from samples");
+        assert!(samples.len() >= 2 && u32::try_from(samples.len()).is_ok(), "a number of samples");
+        assert!(params.n_trees > 0 && params.sample_size >= 2, "a forest of trees with samples");
         let sample_size = params.sample_size.min(samples.len());
         let seed = params.seed.wrapping_mul(SEED_FACTOR);
         let trees = (0..params.n_trees as u64).map(|tree| {
@@ -90,20 +93,6 @@ impl RandomCutForest {
             usual_depth: mean_depth_among(sample_size),
             trees: trees.collect(),
         }
-    }
-
-    /// Returns the number of trees.
-    pub fn n_trees(&self) -> usize {
-        self.trees.len()
-    }
-
-    /// Returns the number of leaves of a tree.
-    ///
-    /// # Panics
-    ///
-    /// Panics when there is no such tree.
-    pub fn n_leaves(&self, tree: usize) -> usize {
-        self.trees[tree].nodes.iter().filter(|node| node.feature == LEAF).count()
     }
 
     /// Returns the mean depth at which a random cut would part a point from the samples, as a share of
@@ -273,7 +262,7 @@ mod tests {
     fn equal_samples_are_a_leaf() {
         let samples = Samples::new(&[2.0; 60], 3).unwrap();
         let forest = RandomCutForest::fit(&samples, &RandomCutParams::default());
-        assert_eq!(forest.n_leaves(0), 1);
+        assert_eq!(forest.trees[0].nodes.len(), 1);
         assert!((forest.relative_depth(&[2.0; 3]) - 1.0).abs() < 1e-12);
         assert_eq!(forest.relative_depth(&[2.5; 3]), 0.0);
     }

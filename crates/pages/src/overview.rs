@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use detector::AlarmRule;
+use detector::{AlarmRule, Detector};
 use http_door::ApiError;
 use http_door::limits::LIST_LEN_MAX;
 use http_door::query::{Query, QueryFaultKind, limit};
@@ -46,6 +46,7 @@ struct Overview {
     is_starter: bool,
     /// The stations without a baseline, where others have one.
     without_baseline: String,
+    baseline_events_min: usize,
     cards: Vec<Card>,
     tiles: Vec<Tile>,
     filter: Filter,
@@ -298,6 +299,7 @@ impl Overview {
             },
             is_starter: model.origin == Origin::Starter,
             without_baseline: listed(&without_baseline),
+            baseline_events_min: Detector::BASELINE_EVENTS_MIN,
             cards: cards.collect(),
             tiles: tiles(seen),
             rows: rows.collect(),

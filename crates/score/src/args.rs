@@ -71,11 +71,11 @@ pub struct Args {
     #[arg(long, requires = "repeat", conflicts_with = "threads")]
     pub one: bool,
 
-    /// Judge the rows of each station in their order, with alarms that keep a budget; its first rows teach
+    /// Judge the rows of each station in their order, with alarms that keep a budget; no model is read
     #[arg(long, conflicts_with_all = ["append", "false_alarm_rate", "repeat", "one", "threads"])]
     pub in_time_order: bool,
 
-    /// With --in-time-order: rows of each station that teach what is usual; 1,000 and more are better
+    /// With --in-time-order: rows of each station that only teach what is usual; 1,000 and more are better
     #[arg(long, value_name = "ROWS", default_value_t = 400, requires = "in_time_order")]
     pub warm_up: usize,
 

@@ -1,7 +1,6 @@
 //! Rows judged in their order, each station a stream of its own.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::io::{Read, Write};
 use std::mem;
 use std::path::Path;
@@ -9,26 +8,29 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use recording::{BadRow, Recording, ValueRows};
-use sensor::{Feature, FeatureSchema};
-use stream::{Model, Params, Step, WarmUpError, WarmedUp, Watch};
+use recording::{Recording, ValueRows};
+use sensor::{Feature, FeatureSchema, StationId};
+use stream::{Model, NATS_MIN, Params, Step, WarmUpError, WarmedUp, Watch};
 use wording::{counted, grouped, listed};
 
 use crate::args::{Args, Format, Missing};
+use crate::input::open;
 use crate::{cannot_write, check_output, write_output};
 
-/// The surprise of rows of which nothing is known, which is the least that there is.
-const UNKNOWN: f64 = -1.0;
+/// More stations are not followed: the model of one with eight features takes 2 MB.
+const STATIONS_MAX: usize = 1_000;
+/// Lines that wait for their station to have learnt; the first of more are written without a surprise.
+const WAITING_MAX: usize = 1_000_000;
 const HEADER: [&str; 6] = ["row", "surprise", "threshold", "alarm", "view", "feature"];
 
 /// A station, by what it has sent so far.
 #[derive(Default)]
 struct Station {
-    /// The values of the rows that teach, one after another, and the numbers of these rows.
+    /// The values of the rows of the warm-up, one after another, and the numbers of these rows.
     values: Vec<f64>,
     rows: Vec<u64>,
-    /// The lesson of these rows; `None` while there are too few.
-    taught: Option<Result<Box<Watched>, WarmUpError>>,
+    /// The result of the warm-up; `None` while it lasts.
+    learnt: Option<Result<Box<Watched>, WarmUpError>>,
 }
 
 /// A station whose rows are judged.
@@ -38,12 +40,13 @@ struct Watched {
     is_alarm: bool,
 }
 
-/// The answer to a row.
-enum Said {
-    /// Nothing yet.
+/// The line of a row.
+enum Line {
+    /// Its station is still in its warm-up.
     Waits,
-    /// It is one of those that teach, or bad.
-    Surprise(f64),
+    Bad,
+    /// It is of the warm-up, or of a station that cannot be watched.
+    WarmUp(f64),
     Judged(Step),
 }
 
@@ -52,7 +55,7 @@ struct Lines<'a, W: Write> {
     names: &'a [Arc<str>],
     writer: csv::Writer<W>,
     n_written: u64,
-    waiting: VecDeque<Said>,
+    waiting: VecDeque<Line>,
 }
 
 /// Facts for the end.
@@ -61,7 +64,7 @@ struct Counts {
     n_judged: u64,
     n_alarms: u64,
     n_bad: u64,
-    first_bad: Option<BadRow>,
+    first_bad: Option<String>,
 }
 
 /// Judges the rows of a file in their order.
@@ -79,37 +82,27 @@ pub(crate) fn score(
     }
     check_output(args)?;
     let schema = schema(args)?;
-    let path = args.input.as_path();
-    let (path, bytes): (&Path, Box<dyn Read + Send>) = if path == Path::new("-") {
-        (Path::new("standard input"), Box::new(stdin))
-    } else {
-        let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        (path, Box::new(file))
-    };
+    let (path, bytes) = open(args, stdin)?;
     let rows = ValueRows::begin(bytes, path, &schema)?;
     let mut stations = BTreeMap::new();
     let counts = write_output(args, stdout, |out| judge(args, &params, rows, &mut stations, out))?;
     let Counts { n_judged, n_alarms, n_bad, first_bad } = counts;
     if let Some(first_bad) = first_bad {
-        writeln!(
-            stderr,
-            "note: bad rows, which are passed over: {n_bad}; the first is {first_bad}"
-        )?;
+        writeln!(stderr, "note: skipped {}; the first is {first_bad}", counted(n_bad, "bad row"))?;
     }
-    let short = stations.iter().filter(|(_, station)| station.taught.is_none());
-    let short: Vec<&String> = short.map(|(name, _)| name).collect();
-    for (name, station) in &stations {
-        if let Some(Err(error)) = &station.taught {
-            writeln!(stderr, "note: nothing of `{name}` is judged: {error}")?;
-        }
+    let failed = stations.iter().filter_map(|(name, station)| match &station.learnt {
+        Some(Err(error)) => Some((name, error)),
+        _ => None,
+    });
+    if let Some((name, error)) = failed.clone().next() {
+        let n_failed = counted(failed.count() as u64, "station");
+        writeln!(stderr, "note: cannot score {n_failed}; the first is `{name}`: {error}")?;
     }
+    let short = stations.iter().filter(|(_, station)| station.learnt.is_none());
+    let short: Vec<&str> = short.map(|(name, _)| name.as_str()).collect();
     if !short.is_empty() {
         let n_rows = grouped(args.warm_up as f64);
-        let named = listed(&short);
-        writeln!(
-            stderr,
-            "note: fewer than the {n_rows} rows that teach, so nothing is judged: {named}"
-        )?;
+        writeln!(stderr, "note: not scored, fewer than {n_rows} warm-up rows: {}", listed(&short))?;
     }
     let seconds = started.elapsed().as_secs_f64();
     writeln!(
@@ -148,7 +141,7 @@ fn judge(
     args: &Args,
     params: &Params,
     mut rows: ValueRows<'_>,
-    stations: &mut BTreeMap<String, Station>,
+    stations: &mut BTreeMap<StationId, Station>,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<Counts> {
     let mut counts = Counts::default();
@@ -161,27 +154,32 @@ fn judge(
         values.clear();
         match rows.read(&mut values)? {
             None => break,
-            Some(Err(bad_row)) if !args.skip_bad => {
-                bail!(
-                    "{bad_row}; --missing allow takes empty cells for missing values, --skip-bad passes bad rows over"
-                );
-            }
-            Some(Err(bad_row)) => {
-                counts.n_bad += 1;
-                counts.first_bad.get_or_insert(bad_row);
-                lines.waiting.push_back(Said::Surprise(UNKNOWN));
-            }
-            Some(Ok(())) => {
-                let name = rows.station();
-                if !stations.contains_key(name) {
-                    stations.insert(name.into(), Station::default());
-                }
-                let station = stations.get_mut(name).expect("it was put there");
-                let said = station.advance(row, &values, &mut counts);
-                lines.waiting.push_back(said);
-                if station.rows.len() == args.warm_up {
-                    for (row, surprise) in station.learn(params) {
-                        lines.say(row, Said::Surprise(surprise));
+            Some(read) => {
+                let station_id = read.map_err(|bad_row| bad_row.to_string()).and_then(|()| {
+                    let invalid =
+                        |_| format!("row {row}: {:?} is no name of a station", rows.station());
+                    StationId::parse(rows.station()).map_err(invalid)
+                });
+                match station_id {
+                    Err(fault) if !args.skip_bad => bail!(
+                        "{fault}; --missing allow takes empty cells for missing values, --skip-bad skips bad rows"
+                    ),
+                    Err(fault) => {
+                        counts.n_bad += 1;
+                        counts.first_bad.get_or_insert(fault);
+                        lines.waiting.push_back(Line::Bad);
+                    }
+                    Ok(station_id) => {
+                        let station = stations.entry(station_id).or_default();
+                        lines.waiting.push_back(station.advance(row, &values, &mut counts));
+                        if station.rows.len() == args.warm_up {
+                            for (row, surprise) in station.learn(params) {
+                                lines.set(row, Line::WarmUp(surprise));
+                            }
+                        }
+                        if stations.len() > STATIONS_MAX {
+                            bail!("there are more than {STATIONS_MAX} stations: split the file");
+                        }
                     }
                 }
             }
@@ -195,60 +193,63 @@ fn judge(
 
 impl Station {
     /// Takes the next row.
-    fn advance(&mut self, row: u64, values: &[f64], counts: &mut Counts) -> Said {
-        let watched = match &mut self.taught {
+    fn advance(&mut self, row: u64, values: &[f64], counts: &mut Counts) -> Line {
+        let watched = match &mut self.learnt {
             Some(Ok(watched)) => watched,
-            Some(Err(_)) => return Said::Surprise(UNKNOWN),
+            Some(Err(_)) => return Line::WarmUp(NATS_MIN),
             None => {
                 self.values.extend_from_slice(values);
                 self.rows.push(row);
-                return Said::Waits;
+                return Line::Waits;
             }
         };
         let step = watched.watch.advance(&watched.model, values);
         counts.n_judged += 1;
         counts.n_alarms += u64::from(step.is_alarm && !watched.is_alarm);
         watched.is_alarm = step.is_alarm;
-        Said::Judged(step)
+        Line::Judged(step)
     }
 
-    /// Learns from the rows that teach; returns their numbers and surprises.
+    /// Learns from the warm-up; returns the numbers and surprises of its rows.
     fn learn(&mut self, params: &Params) -> impl Iterator<Item = (u64, f64)> + use<> {
         let (rows, values) = (mem::take(&mut self.rows), mem::take(&mut self.values));
         let learnt = Model::learn(&values, values.len() / rows.len(), params);
-        let (taught, surprises) = match learnt {
+        let (learnt, surprises) = match learnt {
             Ok(WarmedUp { model, watch, surprises }) => {
                 (Ok(Box::new(Watched { model, watch, is_alarm: false })), surprises)
             }
-            Err(error) => (Err(error), vec![UNKNOWN; rows.len()]),
+            Err(error) => (Err(error), vec![NATS_MIN; rows.len()]),
         };
-        self.taught = Some(taught);
+        self.learnt = Some(learnt);
         rows.into_iter().zip(surprises)
     }
 }
 
 impl<W: Write> Lines<'_, W> {
-    /// Says something of a row that waits.
-    fn say(&mut self, row: u64, said: Said) {
+    /// Sets the line of a row, unless it was written.
+    fn set(&mut self, row: u64, line: Line) {
         #[expect(clippy::cast_possible_truncation, reason = "rows that wait are in memory")]
-        let place = (row - self.n_written) as usize;
-        self.waiting[place] = said;
+        if let Some(place) = row.checked_sub(self.n_written) {
+            self.waiting[place as usize] = line;
+        }
     }
 
-    /// Writes lines up to the first of which nothing was said, or all.
+    /// Writes lines up to the first that waits, or all.
     fn write(&mut self, is_last: bool) -> csv::Result<()> {
-        while let Some(said) = self.waiting.front() {
+        while let Some(line) = self.waiting.front() {
             let row = self.n_written.to_string();
             let none = String::new;
-            let line = match said {
-                Said::Waits if !is_last => break,
-                Said::Waits => {
-                    [row, UNKNOWN.to_string(), none(), false.to_string(), none(), none()]
-                }
-                Said::Surprise(surprise) => {
+            let surprise = match line {
+                Line::WarmUp(surprise) => *surprise,
+                _ => NATS_MIN,
+            };
+            let cells = match line {
+                Line::Waits if !is_last && self.waiting.len() <= WAITING_MAX => break,
+                Line::Waits | Line::WarmUp(_) => {
                     [row, surprise.to_string(), none(), false.to_string(), none(), none()]
                 }
-                Said::Judged(step) => [
+                Line::Bad => [row, none(), none(), none(), none(), none()],
+                Line::Judged(step) => [
                     row,
                     step.surprise.to_string(),
                     step.threshold.to_string(),
@@ -257,7 +258,7 @@ impl<W: Write> Lines<'_, W> {
                     self.names[step.sensor].to_string(),
                 ],
             };
-            self.writer.write_record(line)?;
+            self.writer.write_record(cells)?;
             self.waiting.pop_front();
             self.n_written += 1;
         }

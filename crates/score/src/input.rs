@@ -60,6 +60,19 @@ pub(crate) struct Block {
     pub(crate) cells: Vec<csv::ByteRecord>,
 }
 
+/// Opens the input, and says what errors call it; `-` means `stdin`.
+pub(crate) fn open(
+    args: &Args,
+    stdin: impl Read + Send + 'static,
+) -> anyhow::Result<(&Path, Box<dyn Read + Send>)> {
+    let path = args.input.as_path();
+    if path == Path::new("-") {
+        return Ok((Path::new("standard input"), Box::new(stdin)));
+    }
+    let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok((path, Box::new(file)))
+}
+
 impl<'a> Input<'a> {
     /// Opens what the arguments name; `-` means `stdin`.
     pub(crate) fn open(
@@ -67,14 +80,7 @@ impl<'a> Input<'a> {
         detector: &'a Detector,
         stdin: impl Read + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let path = args.input.as_path();
-        let (name, bytes): (&Path, Box<dyn Read + Send>) = if path == Path::new("-") {
-            (Path::new("standard input"), Box::new(stdin))
-        } else {
-            let file =
-                File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-            (path, Box::new(file))
-        };
+        let (name, bytes) = open(args, stdin)?;
         let schema = detector.schema();
         let rows = match args.format() {
             Format::Csv => Rows::Table(ValueRows::begin(bytes, name, schema)?),

@@ -1,7 +1,8 @@
 //! The program that scores a file: rows in, scores out.
 //!
 //! [`run`] reads a CSV or a raw matrix in blocks, on a thread of its own; while the next block is
-//! read, all cores score the one before and put it into words.
+//! read, all cores score the one before and put it into words. In time order, rows are judged one after
+//! another instead, each station a stream of its own.
 
 mod args;
 mod in_time_order;

@@ -24,8 +24,7 @@ pub(crate) struct Delivered {
     pub(crate) result: Result<Delivery, Undelivered>,
     /// Time from when it was sent, or due.
     pub(crate) took: Duration,
-    /// Its place among the events under way, free when it has been noted: those that are under
-    /// way one at a time are noted in their order.
+    /// Released after the event is recorded, so that events sent one at a time are recorded in order.
     pub(crate) permit: OwnedSemaphorePermit,
 }
 

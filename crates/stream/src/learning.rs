@@ -7,15 +7,19 @@ use crate::shapes::{SHAPE_ROWS, Shapes};
 use crate::statistics::{DEVIATION_SHARE_MIN, DEVIATIONS_PER_MAD, mean_and_deviation, median};
 use crate::tail::{NATS_MIN, Tail};
 use crate::threshold::Budgeted;
-use crate::watch::{FEATURES_EACH, LONG_ROWS, RESIDUAL_MAX, Watch, largest, surprise};
+use crate::watch::{
+    ERROR_MAX, FEATURES_EACH, LONG_ROWS, Watch, largest_mean, largest_size, surprise,
+};
 
 /// Fewer rows cannot be learnt from.
 const ROWS_MIN: usize = 160;
+/// Larger values cannot be learnt: their square would be no number.
+const VALUE_MAX: f64 = 1e150;
 /// Rows at the beginning that nothing is learnt from but scales, at most.
 const UNSETTLED_ROWS: usize = 60;
-/// Features and residuals with a smaller deviation do not move.
+/// Features and errors with a smaller deviation do not move.
 const DEVIATION_MIN: f64 = 1e-9;
-const RESIDUAL_SCALE_MIN: f64 = 1e-6;
+const ERROR_SCALE_MIN: f64 = 1e-6;
 /// Sensors whose shapes are looked at, the first that move.
 const SHAPE_SENSORS: usize = 8;
 /// The least mean excess of the views, and that of shapes, which are in excesses themselves.
@@ -27,6 +31,9 @@ const SHAPE_EXCESS_MIN: f64 = 0.3;
 pub struct Params {
     /// Alarms that may open for each row, above 0 and below 1: 1e-4 is 8.6 a day at a row a second.
     pub budget: f64,
+    /// Values are rounded to this share of the scale of their sensor, so that a source which writes more or fewer
+    /// decimals than in the warm-up changes nothing; 0 takes them as they are.
+    pub resolution: f64,
     /// Seed of the forest: equal rows, parameters and seed give an equal model.
     pub seed: u64,
 }
@@ -51,7 +58,7 @@ impl Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { budget: 1e-4, seed: 0 }
+        Self { budget: 1e-4, resolution: 1.0 / 16.0, seed: 0 }
     }
 }
 
@@ -72,6 +79,12 @@ pub enum WarmUpError {
         /// Number of rows given.
         n_rows: usize,
     },
+    /// The spread of such values would be no number.
+    #[error("the value {value} is too large to learn from: up to {VALUE_MAX} can be learnt")]
+    ValueTooLarge {
+        /// The value.
+        value: f64,
+    },
     /// The budget must lie between 0 and 1.
     #[error("a budget of alarms must be above 0 and below 1 for each row, not {budget}")]
     Budget {
@@ -85,7 +98,7 @@ pub enum WarmUpError {
 pub struct Model {
     pub(crate) scaling: Scaling,
     /// Of each sensor that moves.
-    pub(crate) residual_scales: Vec<f64>,
+    pub(crate) error_scales: Vec<f64>,
     /// The features that move, and their means and deviations.
     pub(crate) used: Vec<usize>,
     pub(crate) centers: Vec<(f64, f64)>,
@@ -112,7 +125,7 @@ pub struct WarmedUp {
 #[derive(Default)]
 struct WarmUp {
     scaled: Vec<f64>,
-    residuals: Vec<f64>,
+    errors: Vec<f64>,
     features: Vec<f64>,
 }
 
@@ -125,12 +138,15 @@ impl Model {
     ///
     /// # Panics
     ///
-    /// Panics when the last row is not whole.
+    /// Panics when there are no sensors, and when the last row is not whole.
     pub fn learn(rows: &[f64], n_sensors: usize, params: &Params) -> Result<WarmedUp, WarmUpError> {
         let n_rows = rows.len() / n_sensors;
         assert_eq!(rows.len(), n_rows * n_sensors, "rows are whole");
         params.check(n_rows)?;
-        let (scaling, levels) = Scaling::learn(rows, n_sensors);
+        if let Some(&value) = rows.iter().find(|value| value.abs() > VALUE_MAX) {
+            return Err(WarmUpError::ValueTooLarge { value });
+        }
+        let (scaling, levels) = Scaling::learn(rows, n_sensors, params.resolution);
         let n_moving = levels.len();
         if n_moving == 0 {
             return Err(WarmUpError::NothingMoves { n_rows });
@@ -138,7 +154,7 @@ impl Model {
         let tails = [Tail::learn(&[], 1.0); 4];
         let mut model = Self {
             scaling,
-            residual_scales: vec![1.0; n_moving],
+            error_scales: vec![1.0; n_moving],
             used: Vec::new(),
             centers: Vec::new(),
             forest: None,
@@ -148,9 +164,9 @@ impl Model {
         let mut watch = Watch::new(levels);
         let mut warm_up = WarmUp::default();
         for row in rows.chunks_exact(n_sensors) {
-            watch.warm_up(&model, row, |scaled, residuals, features| {
+            watch.warm_up(&model, row, |scaled, errors, features| {
                 warm_up.scaled.extend(scaled);
-                warm_up.residuals.extend(residuals);
+                warm_up.errors.extend(errors);
                 warm_up.features.extend(features);
             });
         }
@@ -161,25 +177,22 @@ impl Model {
             n_moving,
             params.seed,
         );
-        model.scale_residuals(&mut warm_up.residuals, n_moving);
+        model.scale_errors(&mut warm_up.errors, n_moving);
         let shape = model.learn_shapes(&warm_up.scaled, n_moving, start);
 
         let mut views = [const { Vec::new() }; 4];
-        let rows = |values: &'_ [f64], end: usize| {
-            values[(end + 1 - LONG_ROWS) * n_moving..(end + 1) * n_moving].to_vec()
-        };
         let mut standardised = Vec::new();
         for (end, shape) in (start..n_rows).zip(shape) {
             let features = &warm_up.features[end * FEATURES_EACH * n_moving..];
-            let features = &features[..FEATURES_EACH * n_moving];
-            let residuals = rows(&warm_up.residuals, end);
-            let column = |sensor| residuals.iter().skip(sensor).step_by(n_moving);
-            let mean = |sensor| column(sensor).sum::<f64>() / LONG_ROWS as f64;
-            let scaled = rows(&warm_up.scaled, end);
-            let level = scaled.chunks_exact(n_moving).map(largest_size).sum::<f64>();
+            let last = (end + 1 - LONG_ROWS) * n_moving..(end + 1) * n_moving;
+            let errors = &warm_up.errors[last.clone()];
+            let level = warm_up.scaled[last].chunks_exact(n_moving).map(largest_size).sum::<f64>();
             let raw = [
-                model.joint(features, &mut standardised).value,
-                largest((0..n_moving).map(|sensor| mean(sensor).abs())).value,
+                model.joint(&features[..FEATURES_EACH * n_moving], &mut standardised).value,
+                largest_mean(n_moving, |sensor| {
+                    errors.iter().skip(sensor).step_by(n_moving).copied()
+                })
+                .value,
                 level / LONG_ROWS as f64,
                 shape,
             ];
@@ -194,7 +207,7 @@ impl Model {
         watch.threshold = Budgeted::new(params.budget, &surprises[start..]);
         for end in n_rows - LONG_ROWS..n_rows {
             let of_row = end * n_moving..(end + 1) * n_moving;
-            watch.residuals.push(&warm_up.residuals[of_row.clone()]);
+            watch.errors.push(&warm_up.errors[of_row.clone()]);
             watch.largest.push(&[largest_size(&warm_up.scaled[of_row])]);
         }
         Ok(WarmedUp { model, watch, surprises })
@@ -219,20 +232,20 @@ impl Model {
         self.forest = samples.map(|samples| RandomCutForest::fit(&samples, &params));
     }
 
-    /// Learns the scales of residuals from all rows but the first quarter, in which there was little to foretell from, and
+    /// Learns the scales of errors from all rows but the first quarter, in which there was little to forecast from, and
     /// scales all.
-    fn scale_residuals(&mut self, residuals: &mut [f64], n_moving: usize) {
-        let late = residuals.len() / n_moving / 4 * n_moving;
+    fn scale_errors(&mut self, errors: &mut [f64], n_moving: usize) {
+        let late = errors.len() / n_moving / 4 * n_moving;
         for sensor in 0..n_moving {
-            let column = residuals[late..].iter().skip(sensor).step_by(n_moving).copied();
+            let column = errors[late..].iter().skip(sensor).step_by(n_moving).copied();
             let distance = median(column.clone().map(f64::abs)).unwrap_or(0.0);
             let (_, deviation) = mean_and_deviation(column);
             let scale = (DEVIATIONS_PER_MAD * distance).max(DEVIATION_SHARE_MIN * deviation);
-            self.residual_scales[sensor] = if scale < RESIDUAL_SCALE_MIN { 1.0 } else { scale };
+            self.error_scales[sensor] = if scale < ERROR_SCALE_MIN { 1.0 } else { scale };
         }
-        for row in residuals.chunks_exact_mut(n_moving) {
-            for (residual, scale) in row.iter_mut().zip(&self.residual_scales) {
-                *residual = (*residual / scale).clamp(-RESIDUAL_MAX, RESIDUAL_MAX);
+        for row in errors.chunks_exact_mut(n_moving) {
+            for (error, scale) in row.iter_mut().zip(&self.error_scales) {
+                *error = (*error / scale).clamp(-ERROR_MAX, ERROR_MAX);
             }
         }
     }
@@ -257,8 +270,4 @@ impl Model {
         }
         furthest
     }
-}
-
-fn largest_size(row: &[f64]) -> f64 {
-    row.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()))
 }

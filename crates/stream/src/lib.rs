@@ -1,8 +1,8 @@
 //! Detection in time order for one station: how surprising each row is, and alarms that keep a budget.
 //!
-//! [`Model::learn`] learns from a warm-up, the first rows of a station, and gives a model and a [`Watch`]. [`Watch::advance`] takes one row after another and says how surprising it is, from
-//! where on that opens an alarm, and whether one is open. A model never changes and may be shared by
-//! stations that behave alike; a watch is all that a station carries from row to row.
+//! [`Model::learn`] learns from a warm-up, the first rows of a station, and gives a model and a [`Watch`].
+//! [`Watch::advance`] takes the next row and returns its surprise, the threshold, and whether an alarm is
+//! open. A model never changes; a watch is all that a station carries from row to row.
 //!
 //! ```
 //! use stream::{Model, Params, WarmedUp};
@@ -26,6 +26,7 @@
 //! It reads no clock and no files, draws no random numbers after the warm-up, and answers the same on
 //! every machine.
 
+mod forecast;
 mod learning;
 mod ring;
 mod scaling;
@@ -33,9 +34,9 @@ mod shapes;
 mod statistics;
 mod tail;
 mod threshold;
-mod unforetold;
 mod watch;
 
 pub use learning::{Model, Params, WarmUpError, WarmedUp};
+pub use tail::NATS_MIN;
 pub use threshold::Budgeted;
 pub use watch::{Step, View, Watch};

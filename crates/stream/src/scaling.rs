@@ -20,11 +20,13 @@ pub(crate) struct Scaling {
     scales: Vec<f64>,
     /// The share of the way to a value that a level goes with each row.
     pull: f64,
+    /// Scaled values are rounded to multiples of this, unless it is 0.
+    resolution: f64,
 }
 
 impl Scaling {
     /// Learns from the rows of a warm-up; also returns the levels to begin with.
-    pub(crate) fn learn(rows: &[f64], n_sensors: usize) -> (Self, Vec<f64>) {
+    pub(crate) fn learn(rows: &[f64], n_sensors: usize, resolution: f64) -> (Self, Vec<f64>) {
         let (mut sensors, mut scales, mut levels) = (Vec::new(), Vec::new(), Vec::new());
         for sensor in 0..n_sensors {
             let all = rows.iter().skip(sensor).step_by(n_sensors);
@@ -40,7 +42,7 @@ impl Scaling {
             levels.push(middle);
         }
         let pull = 1.0 - libm::exp2(-1.0 / HALF_LIFE_ROWS);
-        (Self { sensors, scales, pull }, levels)
+        (Self { sensors, scales, pull, resolution }, levels)
     }
 
     /// Writes the scaled values of a row and moves the levels. A missing value stays as it was in `before`, and moves
@@ -60,7 +62,12 @@ impl Scaling {
                 scaled[index] = before[index];
                 continue;
             }
-            scaled[index] = distance.clamp(-REACH, REACH);
+            let held = distance.clamp(-REACH, REACH);
+            scaled[index] = if self.resolution > 0.0 {
+                (held / self.resolution).round() * self.resolution
+            } else {
+                held
+            };
             levels[index] += self.pull * scale * distance.clamp(-PULL_MAX, PULL_MAX);
         }
     }

@@ -68,7 +68,7 @@ fn shape(values: impl Iterator<Item = f64>) -> Shape {
 
 /// Returns the distance from the nearest of others, per row; 0 where there are none.
 fn nearest<'a>(shape: &Shape, others: impl Iterator<Item = &'a Shape>) -> f64 {
-    /// Rows after which it is seen whether another is nearer already, and sums that are added side by side.
+    /// Sums that are added side by side.
     const LANES: usize = 8;
     let mut least = f64::INFINITY;
     for other in others {

@@ -4,8 +4,8 @@ use crate::statistics::{mean_and_deviation, quantile, sorted};
 
 /// Nats of a view are held to this.
 pub(crate) const NATS_MAX: f64 = 20.0;
-/// Nats of a view that sees nothing unusual.
-pub(crate) const NATS_MIN: f64 = -1.0;
+/// The least nats of a view, and the least surprise.
+pub const NATS_MIN: f64 = -1.0;
 /// A tail begins at this quantile of the warm-up.
 const BEGIN: f64 = 0.9;
 /// The mean excess is at least this share of the standard deviation.

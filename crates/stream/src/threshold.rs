@@ -1,6 +1,7 @@
 //! The threshold of alarms, which learns what is usual for a station and keeps a budget.
 
 use crate::statistics::median;
+use crate::tail::NATS_MIN;
 
 /// Rows of a block, whose largest surprise counts.
 const BLOCK_ROWS: u32 = 20;
@@ -20,6 +21,8 @@ const SEEN_MAX: f64 = 200.0;
 const PRESSURE_STEP: f64 = 0.3;
 /// The pressure counts up to this.
 const PRESSURE_MAX: f64 = 40.0;
+/// At this pressure, nothing opens.
+const PRESSURE_OF_NONE: f64 = 39.0;
 /// An alarm opens when so many of the last rows are above the threshold.
 const OPEN_OF: u32 = 3;
 const OPEN_IN: u32 = 5;
@@ -29,8 +32,6 @@ const CLOSE_ROWS: u32 = 5;
 const ACCEPTED_AFTER: f64 = 0.05;
 const ACCEPTED_AFTER_MIN: f64 = 30.0;
 const ACCEPTED_AFTER_MAX: f64 = 400.0;
-/// The least surprise, and the least middle of block maxima.
-const SURPRISE_MIN: f64 = -1.0;
 
 /// A threshold and an alarm: it learns from maxima of blocks, and is driven by its own openings.
 ///
@@ -40,8 +41,8 @@ const SURPRISE_MIN: f64 = -1.0;
 ///
 /// openings in N rows <= (1 + budget N + (39 - pressure at the start) / 0.3) / (1 - budget)
 ///
-/// for any surprises up to 38: the threshold is at least the pressure less 1, so that nothing opens at a pressure
-/// of 39.
+/// for any surprises from -1 to 38: the threshold is at least the pressure less 1, so that nothing opens at a pressure
+/// of 39. [`Budgeted::openings_max`] says how many.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budgeted {
     /// Openings for each row.
@@ -64,11 +65,17 @@ pub struct Budgeted {
 }
 
 impl Budgeted {
-    /// Begins with the surprises of a warm-up.
+    /// Returns the most alarms that can open in so many rows.
+    pub fn openings_max(budget: f64, n_rows: u64) -> f64 {
+        let rise = (PRESSURE_OF_NONE - least_pressure(budget)) / PRESSURE_STEP;
+        (1.0 + budget * n_rows as f64 + rise) / (1.0 - budget)
+    }
+
+    /// Begins with the surprises of a warm-up, each at least -1. The budget is above 0 and below 1.
     pub fn new(budget: f64, warm_up: &[f64]) -> Self {
         let maximum = |block: &[f64]| block.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let blocks = warm_up.rchunks_exact(BLOCK_ROWS as usize).map(maximum);
-        let middle = median(blocks.clone()).unwrap_or(SURPRISE_MIN);
+        let middle = median(blocks.clone()).unwrap_or(NATS_MIN);
         let excesses = blocks.filter(|maximum| *maximum > middle).map(|maximum| maximum - middle);
         let n_seen = excesses.clone().count().max(1) as f64;
         Self {
@@ -77,7 +84,7 @@ impl Budgeted {
             spread: SPREAD_MIN.max(excesses.sum::<f64>() / n_seen),
             n_seen,
             pressure: least_pressure(budget),
-            peak: SURPRISE_MIN,
+            peak: NATS_MIN,
             n_filled: 0,
             n_quiet: 0,
             above: 0,
@@ -136,7 +143,7 @@ impl Budgeted {
     }
 
     fn begin_block(&mut self) {
-        (self.peak, self.n_filled) = (SURPRISE_MIN, 0);
+        (self.peak, self.n_filled) = (NATS_MIN, 0);
     }
 
     fn fill_block(&mut self, surprise: f64) {
@@ -154,7 +161,7 @@ impl Budgeted {
         } else {
             self.n_quiet = self.n_quiet.saturating_add(1);
             let faster = f64::from(self.n_quiet.saturating_sub(GRACE_BLOCKS).max(1));
-            self.middle = SURPRISE_MIN.max(self.middle - MIDDLE_STEP * self.spread * faster);
+            self.middle = NATS_MIN.max(self.middle - MIDDLE_STEP * self.spread * faster);
         }
         self.begin_block();
     }

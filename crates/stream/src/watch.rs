@@ -1,20 +1,20 @@
 //! A station that is watched.
 
+use crate::forecast::Forecaster;
 use crate::learning::Model;
 use crate::ring::Ring;
 use crate::shapes::SHAPE_ROWS;
 use crate::tail::NATS_MIN;
 use crate::threshold::Budgeted;
-use crate::unforetold::Foreteller;
 
 /// Rows over which the forest sees mean and deviation.
 const SHORT_ROWS: usize = 8;
-/// Rows over which residuals and levels are averaged.
+/// Rows over which errors and levels are averaged.
 pub(crate) const LONG_ROWS: usize = 16;
 /// Features of each sensor that the forest sees: value, mean, deviation, change.
 pub(crate) const FEATURES_EACH: usize = 4;
-/// Residuals are held to this.
-pub(crate) const RESIDUAL_MAX: f64 = 10.0;
+/// Errors are held to this.
+pub(crate) const ERROR_MAX: f64 = 10.0;
 /// The share of the other views in the surprise.
 const OTHERS: f64 = 0.3;
 /// The relative depth in the forest is no less.
@@ -25,7 +25,7 @@ const DEPTH_MIN: f64 = 1e-4;
 pub enum View {
     /// Values and their changes together, by an isolation forest.
     Joint,
-    /// The difference between a row and what the rows before foretold.
+    /// The difference between a row and what the rows before forecast.
     Relation,
     /// The distance from the usual level.
     Level,
@@ -53,7 +53,7 @@ impl View {
 pub struct Step {
     /// In nats, from -1 to 38.
     pub surprise: f64,
-    /// The surprise from which on a row counts towards an alarm.
+    /// The surprise above which a row counts towards an alarm.
     pub threshold: f64,
     /// `true` while an alarm is open.
     pub is_alarm: bool,
@@ -72,11 +72,11 @@ pub struct Watch {
     pub(crate) levels: Vec<f64>,
     /// The last rows of scaled values.
     pub(crate) scaled: Ring,
-    /// The last rows of what was not foretold, in scales.
-    pub(crate) residuals: Ring,
+    /// The last rows of what was not forecast, in scales.
+    pub(crate) errors: Ring,
     /// The largest scaled value of each of the last rows, in either direction.
     pub(crate) largest: Ring,
-    pub(crate) foreteller: Foreteller,
+    pub(crate) forecaster: Forecaster,
     pub(crate) threshold: Budgeted,
     room: Room,
 }
@@ -85,7 +85,7 @@ pub struct Watch {
 #[derive(Debug, Clone, PartialEq)]
 struct Room {
     row: Vec<f64>,
-    residuals: Vec<f64>,
+    errors: Vec<f64>,
     is_missing: Vec<bool>,
     features: Vec<f64>,
     standardised: Vec<f64>,
@@ -104,7 +104,7 @@ impl Watch {
         let n_sensors = levels.len();
         let room = Room {
             row: vec![0.0; n_sensors],
-            residuals: vec![0.0; n_sensors],
+            errors: vec![0.0; n_sensors],
             is_missing: vec![false; n_sensors],
             features: vec![0.0; FEATURES_EACH * n_sensors],
             standardised: Vec::with_capacity(FEATURES_EACH * n_sensors),
@@ -113,9 +113,9 @@ impl Watch {
             n_rows: 0,
             levels,
             scaled: Ring::zeros(SHAPE_ROWS, n_sensors),
-            residuals: Ring::zeros(LONG_ROWS, n_sensors),
+            errors: Ring::zeros(LONG_ROWS, n_sensors),
             largest: Ring::zeros(LONG_ROWS, 1),
-            foreteller: Foreteller::new(n_sensors),
+            forecaster: Forecaster::new(n_sensors),
             threshold: Budgeted::new(1.0, &[]),
             room,
         }
@@ -125,17 +125,15 @@ impl Watch {
     ///
     /// # Panics
     ///
-    /// Panics when the row has fewer values than the rows of the warm-up.
+    /// Panics when the row has fewer values than the rows of the warm-up, and when the model is of other sensors.
     pub fn advance(&mut self, model: &Model, row: &[f64]) -> Step {
-        let residuals = self.take(model, row);
-        debug_assert_eq!(residuals, self.room.residuals.len());
-        let scales = model.residual_scales.iter();
-        for (residual, scale) in self.room.residuals.iter_mut().zip(scales) {
-            *residual = (*residual / scale).clamp(-RESIDUAL_MAX, RESIDUAL_MAX);
+        self.take(model, row);
+        let scales = model.error_scales.iter();
+        for (error, scale) in self.room.errors.iter_mut().zip(scales) {
+            *error = (*error / scale).clamp(-ERROR_MAX, ERROR_MAX);
         }
-        self.residuals.push(&self.room.residuals);
-        let largest = self.room.row.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
-        self.largest.push(&[largest]);
+        self.errors.push(&self.room.errors);
+        self.largest.push(&[largest_size(&self.room.row)]);
 
         let seen = [self.joint(model), self.relation(), self.level(), self.shape(model)];
         let views: [f64; 4] = std::array::from_fn(|view| model.tails[view].nats(seen[view].value));
@@ -154,20 +152,19 @@ impl Watch {
         }
     }
 
-    /// Scales a row and foretells it by the rows before; returns the number of residuals, which are not scaled.
-    fn take(&mut self, model: &Model, row: &[f64]) -> usize {
-        let Room { row: scaled, residuals, is_missing, .. } = &mut self.room;
+    /// Scales a row, and compares it with its forecast.
+    fn take(&mut self, model: &Model, row: &[f64]) {
+        let Room { row: scaled, errors, is_missing, .. } = &mut self.room;
         model.scaling.scale(row, self.scaled.row(0), &mut self.levels, scaled, is_missing);
-        if self.n_rows >= self.foreteller.n_lags() as u64 {
-            self.foreteller.residuals(&self.scaled, scaled, is_missing, residuals);
+        if self.n_rows >= self.forecaster.n_lags() as u64 {
+            self.forecaster.errors(&self.scaled, scaled, is_missing, errors);
         } else {
-            residuals.fill(0.0);
+            errors.fill(0.0);
         }
         self.scaled.push(scaled);
-        residuals.len()
     }
 
-    /// Takes a row of the warm-up; hands the scaled values, the residuals without scale, and the features of the
+    /// Takes a row of the warm-up; hands the scaled values, the errors without scale, and the features of the
     /// forest to `tell`.
     pub(crate) fn warm_up(
         &mut self,
@@ -178,7 +175,7 @@ impl Watch {
         self.take(model, row);
         self.n_rows += 1;
         self.describe();
-        tell(&self.room.row, &self.room.residuals, &self.room.features);
+        tell(&self.room.row, &self.room.errors, &self.room.features);
     }
 
     /// Writes what the forest sees: of all sensors the value, then the mean, the deviation and the change.
@@ -204,10 +201,9 @@ impl Watch {
         Seen { sensor: seen.sensor % self.levels.len(), ..seen }
     }
 
-    /// Returns the largest mean of residuals.
+    /// Returns the largest mean of errors.
     fn relation(&self) -> Seen {
-        let mean = |sensor| self.residuals.column(sensor).sum::<f64>() / LONG_ROWS as f64;
-        largest((0..self.levels.len()).map(|sensor| mean(sensor).abs()))
+        largest_mean(self.levels.len(), |sensor| self.errors.column(sensor))
     }
 
     /// Returns the mean of the largest scaled values; the sensor is that of the last.
@@ -241,6 +237,20 @@ impl Model {
         let value = -libm::log(forest.relative_depth(standardised).max(DEPTH_MIN));
         Seen { value, sensor: self.used[furthest] }
     }
+}
+
+/// Returns the largest mean of errors over the last rows, in either direction.
+pub(crate) fn largest_mean<I: Iterator<Item = f64>>(
+    n_sensors: usize,
+    column: impl Fn(usize) -> I,
+) -> Seen {
+    let mean = |sensor| column(sensor).sum::<f64>() / LONG_ROWS as f64;
+    largest((0..n_sensors).map(|sensor| mean(sensor).abs()))
+}
+
+/// Returns the largest scaled value of a row, in either direction.
+pub(crate) fn largest_size(row: &[f64]) -> f64 {
+    row.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()))
 }
 
 /// Returns the largest of some values, with its place.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use detector::{BaselinesMeta, Detector, FitError, LeftOutMeta, ModelMeta};
+use detector::{Detector, FitError, LeftOutMeta, ModelMeta};
 use indicatif::ProgressBar;
 use recording::Recording;
 use sensor::{Feature, FeatureSchema, SensorEvent};
@@ -221,7 +221,7 @@ impl TrainingData {
                 "left out: {} with a value {}: {}; clear cells that hold no measurement, or learn from these rows too \
                  with --keep-all-rows",
                 counted(n_left_out as u64, "row"),
-                BaselinesMeta::beyond_in_words(meta.baselines.as_ref()),
+                meta.left_out_in_words(),
                 listed(&named)
             )
         })

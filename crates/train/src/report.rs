@@ -99,7 +99,7 @@ impl Summary<'_> {
             report.paragraph(&format!(
                 "{} with a value {}; the first are listed.",
                 counted(meta.left_out_rows as u64, "row"),
-                BaselinesMeta::beyond_in_words(meta.baselines.as_ref())
+                meta.left_out_in_words()
             ));
             let listed = meta.left_out.iter().take(LEFT_OUT_LISTED).map(|row| {
                 vec![self.data.place(row.row), row.feature.clone(), significant(row.value)]

@@ -442,14 +442,14 @@ fn in_time_order_what_cannot_be_judged_is_said() {
     assert_eq!(out.lines().count(), 802, "{told}");
     assert!(out.lines().last().unwrap().starts_with("800,"), "{out}");
     let (out, told) = score(&hole, &["--skip-bad"]).unwrap();
-    assert_eq!(out.lines().last().unwrap(), "800,-1,,false,,");
-    assert!(told.contains("bad rows, which are passed over: 1; the first is"), "{told}");
+    assert_eq!(out.lines().last().unwrap(), "800,,,,,");
+    assert!(told.contains("note: skipped 1 bad row; the first is"), "{told}");
+    let error = fails(&all.replacen("north", "\u{1b}[31m", 1), &[]);
+    assert!(error.contains(r#"row 0: "\u{1b}[31m" is no name of a station"#), "{error}");
 
     let (out, told) = score(&pumps(100, 0..0), &[]).unwrap();
     assert!(out.lines().skip(1).all(|line| line.ends_with(",-1,,false,,")), "{out}");
-    assert!(
-        told.contains("fewer than the 300 rows that teach, so nothing is judged: north, south")
-    );
+    assert!(told.contains("not scored, fewer than 300 warm-up rows: north, south"));
     let constant = format!("value\n{}", "5\n".repeat(400));
     let (out, told) = score(&constant, &[]).unwrap();
     assert_eq!(out.lines().count(), 401);

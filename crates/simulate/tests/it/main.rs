@@ -188,6 +188,7 @@ async fn events_of_the_past_are_sent_at_once_with_their_times() {
     }
 }
 
+/// Seen to fail in three of six runs where the place was free before the event was recorded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 16)]
 async fn events_under_way_one_at_a_time_are_shown_in_the_order_in_which_they_were_sent() {
     let url = fake_server(|_| Some(("200 OK", String::from(NORMAL)))).await;

@@ -5,15 +5,6 @@ use stream::Budgeted;
 
 /// No surprise is larger: the largest view, and three tenths of three others.
 const SURPRISE_MAX: f64 = 38.0;
-const PRESSURE_STEP: f64 = 0.3;
-const BLOCK_ROWS: f64 = 20.0;
-
-/// Openings that are promised not to be exceeded in so many rows.
-fn promised(budget: f64, n_rows: u64) -> f64 {
-    let least = (0.5 / (budget * BLOCK_ROWS)).ln();
-    (1.0 + budget * n_rows as f64 + (39.0 - least) / PRESSURE_STEP) / (1.0 - budget)
-}
-
 /// Counts openings in rows whose surprises somebody chooses who sees the threshold.
 fn openings(
     budget: f64,
@@ -34,10 +25,11 @@ fn openings(
     n_openings
 }
 
-/// Always just above the threshold until an alarm is open, and then below until it has closed.
+/// Always just above the threshold until an alarm is open, and then below until it has closed. Seen to fail where the spread
+/// has no minimum: blocks that are hardly surprising make it vanish.
 #[test]
 fn an_adversary_that_sees_the_threshold_stays_within_the_budget() {
-    const ROWS: u64 = 300_000;
+    const ROWS: u64 = 1_000_000;
     for budget in [1e-5, 1e-4, 1e-3, 1e-2] {
         let warm_up: Vec<f64> = (0..400).map(|row| f64::from(row % 7) / 3.0).collect();
         let n_openings =
@@ -49,7 +41,7 @@ fn an_adversary_that_sees_the_threshold_stays_within_the_budget() {
                     if is_alarm { -1.0 } else { threshold + 1e-9 }
                 },
             );
-        let promised = promised(budget, ROWS);
+        let promised = Budgeted::openings_max(budget, ROWS);
         assert!(n_openings > 10, "{budget}: {n_openings}");
         assert!(n_openings as f64 <= promised, "{budget}: {n_openings} of {promised}");
     }
@@ -80,7 +72,7 @@ proptest! {
                 None => SURPRISE_MAX,
             }
         });
-        let promised = promised(budget, ROWS);
+        let promised = Budgeted::openings_max(budget, ROWS);
         prop_assert!(n_openings as f64 <= promised, "{} of {}", n_openings, promised);
     }
 }

@@ -1,19 +1,19 @@
-//! The part of each row that the rows before did not foretell.
+//! The part of each row that the rows before did not forecast.
 
 use crate::ring::Ring;
 
 /// The weight of a row is multiplied by this with each row that follows.
 const FORGET: f64 = 0.999;
-/// A residual teaches as if it were no larger.
-const LESSON_MAX: f64 = 3.0;
+/// An error teaches as if it were no larger.
+const ERROR_MAX: f64 = 3.0;
 /// The uncertainty to begin with, on the diagonal.
 const UNCERTAIN: f64 = 10.0;
 /// More uncertainty in all is halved: without news it would grow without bound.
 const UNCERTAIN_MAX: f64 = 1e6;
 
-/// Foretells all values from those of the rows before, by recursive least squares.
+/// Forecasts all values from those of the rows before, by recursive least squares.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Foreteller {
+pub(crate) struct Forecaster {
     /// Rows that are looked back on.
     n_lags: usize,
     n_values: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Foreteller {
     gains: Vec<f64>,
 }
 
-impl Foreteller {
+impl Forecaster {
     pub(crate) fn new(n_values: usize) -> Self {
         let n_lags = match n_values {
             1 => 4,
@@ -46,18 +46,18 @@ impl Foreteller {
         }
     }
 
-    /// Returns the number of rows before the first that is foretold.
+    /// Returns the number of rows before the first that is forecast.
     pub(crate) fn n_lags(&self) -> usize {
         self.n_lags
     }
 
-    /// Writes the part of a row that `before` did not foretell, 0 for a missing value, and learns from it.
-    pub(crate) fn residuals(
+    /// Writes the errors of the forecast of a row from those `before`, 0 for a missing value, and learns from them.
+    pub(crate) fn errors(
         &mut self,
         before: &Ring,
         row: &[f64],
         is_missing: &[bool],
-        residuals: &mut [f64],
+        errors: &mut [f64],
     ) {
         let n_inputs = self.inputs.len();
         self.inputs[0] = 1.0;
@@ -69,18 +69,18 @@ impl Foreteller {
             *gain = dot(row, &self.inputs);
         }
         let all = FORGET + dot(&self.inputs, &self.gains);
-        residuals.copy_from_slice(row);
+        errors.copy_from_slice(row);
         for (&input, weights) in self.inputs.iter().zip(self.weights.chunks_exact(self.n_values)) {
-            for (residual, weight) in residuals.iter_mut().zip(weights) {
-                *residual -= input * weight;
+            for (error, weight) in errors.iter_mut().zip(weights) {
+                *error -= input * weight;
             }
         }
-        for (residual, &is_missing) in residuals.iter_mut().zip(is_missing) {
-            *residual = if is_missing { 0.0 } else { *residual };
+        for (error, &is_missing) in errors.iter_mut().zip(is_missing) {
+            *error = if is_missing { 0.0 } else { *error };
         }
         for (gain, weights) in self.gains.iter().zip(self.weights.chunks_exact_mut(self.n_values)) {
-            for (weight, residual) in weights.iter_mut().zip(&*residuals) {
-                *weight += gain / all * residual.clamp(-LESSON_MAX, LESSON_MAX);
+            for (weight, error) in weights.iter_mut().zip(&*errors) {
+                *weight += gain / all * error.clamp(-ERROR_MAX, ERROR_MAX);
             }
         }
         for (&gain, row) in self.gains.iter().zip(self.inverse.chunks_exact_mut(n_inputs)) {
