@@ -10,6 +10,7 @@ use crate::damage::Damage;
 use crate::disk_trial::DiskTrial;
 use crate::error::{OpenError, trouble_of};
 use crate::held_files::HeldFiles;
+use crate::reading_gate::ReadingGate;
 use crate::schema::Ledger;
 use crate::wal::Wal;
 use crate::{prediction_row, rescue, schema, sweep};
@@ -37,10 +38,10 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Opens a database, compares it with its mark, and commits a first transaction.
-    pub(crate) fn open(path: &Path, mark: Mark) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, mark: Mark, gate: ReadingGate) -> Result<Self, OpenError> {
         let (mut connection, ledger) = schema::open_checked(path, mark)?;
         let sqlite_error = |source| OpenError::sqlite(path, source);
-        let wal = Wal::watch(&mut connection, path).map_err(sqlite_error)?;
+        let wal = Wal::watch(&mut connection, path, gate).map_err(sqlite_error)?;
         // The first transaction creates the WAL, and shows that the disk can be written. An id that a client has seen is not used again.
         let ledger = ledger.continued(mark.last_id);
         ledger.write(&connection).map_err(sqlite_error)?;

@@ -168,10 +168,9 @@ pub fn restore(
     database: &Path,
     progress: impl FnMut(u32, u32),
 ) -> Result<Restored, RestoreError> {
-    held_files::check(database)?;
+    held_files::check_link(database)?;
     // The file that a link leads to is replaced, and not the link.
     let target = held_files::real_path(database);
-    held_files::check(&target)?;
     if !backup.exists() {
         return Err(RestoreError::Missing { path: backup.to_owned() });
     }
@@ -182,6 +181,7 @@ pub fn restore(
     if is_same_file(backup, &target) {
         return Err(RestoreError::Same { path: database.to_owned() });
     }
+    held_files::check_files(&target)?;
     let owner = fs::metadata(&target).or_else(|_| fs::metadata(files::parent(&target))).ok();
     let mut mark = CommitMark::open(&target)?;
     // At once: what is refused must not leave a mark that the server cannot open.

@@ -33,18 +33,28 @@ impl HeldFiles {
 /// Refuses a database whose files are no regular files, or have other names: the lock beside one name does
 /// not keep away a server that uses the other. Links of another user are refused as well.
 pub(crate) fn check(database: &Path) -> Result<(), OpenError> {
-    for path in ["", "-wal", "-mark"].map(|suffix| beside(database, suffix)) {
+    check_files(database)?;
+    for path in paths(database) {
         check_link(&path)?;
-        // A file that is missing is created.
-        let Ok(file) = std::fs::metadata(&path) else { continue };
-        if !file.is_file() {
-            return Err(OpenError::NotAFile { path });
-        }
-        if n_names(&file) > 1 {
+        if std::fs::metadata(&path).is_ok_and(|file| n_names(&file) > 1) {
             return Err(OpenError::Linked { path });
         }
     }
     Ok(())
+}
+
+/// Refuses a database whose files are no regular files; what is missing is created.
+pub(crate) fn check_files(database: &Path) -> Result<(), OpenError> {
+    let is_other = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| !file.is_file());
+    match paths(database).into_iter().find(is_other) {
+        Some(path) => Err(OpenError::NotAFile { path }),
+        None => Ok(()),
+    }
+}
+
+/// Returns the paths of the files that a database is made of.
+fn paths(database: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-mark"].map(|suffix| beside(database, suffix))
 }
 
 /// Refuses a WAL without its database: SQLite would delete what it holds.

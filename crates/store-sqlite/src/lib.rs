@@ -22,6 +22,7 @@ mod prediction_row;
 mod quarantine;
 mod query;
 mod reader;
+mod reading_gate;
 mod recover;
 mod rescue;
 mod salvage;
@@ -42,6 +43,7 @@ use crate::commit_mark::{CommitMark, Mark};
 use crate::damage::Damage;
 use crate::limits::{PAGE_READERS_MAX, READERS_MAX};
 use crate::reader::ReaderPool;
+use crate::reading_gate::ReadingGate;
 
 pub use backup::{BackupError, RestoreError, Restored, back_up, restore};
 pub use error::OpenError;
@@ -129,10 +131,12 @@ pub fn open_backend(path: &Path, on_corrupt: OnCorrupt) -> Result<Opened, OpenEr
 /// Opens a database for its writer and its readers: damage that either meets is noticed here.
 fn open_both(path: &Path, mark: Mark, damage: &Damage) -> Result<(Prepared, Readers), OpenError> {
     held_files::check_wal(path)?;
-    let prepared = Prepared::open(path, mark)?;
+    let gate = ReadingGate::default();
+    let prepared = Prepared::open(path, mark, gate.clone())?;
+    let pool = |n_readers| ReaderPool::open(path, n_readers, damage.clone(), gate.clone());
     let readers = Readers {
-        of_programs: Arc::new(ReaderPool::open(path, READERS_MAX, damage.clone())?),
-        of_pages: Arc::new(ReaderPool::open(path, PAGE_READERS_MAX, damage.clone())?),
+        of_programs: Arc::new(pool(READERS_MAX)?),
+        of_pages: Arc::new(pool(PAGE_READERS_MAX)?),
     };
     Ok((prepared, readers))
 }

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::damage::Damage;
 use crate::error::{OpenError, QueryError, code_of};
 use crate::limits::{READ_TIMEOUT, TURN_TIMEOUT};
+use crate::reading_gate::ReadingGate;
 use crate::{query, schema, series};
 
 /// Steps of SQLite's machine between two looks at the clock: about a millisecond.
@@ -34,6 +35,7 @@ struct Shared {
     /// Idle connections.
     idle: Mutex<Vec<ReadOnly>>,
     damage: Damage,
+    gate: ReadingGate,
 }
 
 /// A connection that reads, and remembers damage.
@@ -140,7 +142,12 @@ fn readable<T>(row: rusqlite::Result<T>) -> Option<rusqlite::Result<T>> {
 }
 
 impl ReaderPool {
-    pub(crate) fn open(path: &Path, n_readers: usize, damage: Damage) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        path: &Path,
+        n_readers: usize,
+        damage: Damage,
+        gate: ReadingGate,
+    ) -> Result<Self, OpenError> {
         // One at once, so that a file that cannot be read stops the start.
         let connection = schema::open_for_reading(path)?;
         let first = ReadOnly { connection, damage: damage.clone() };
@@ -149,6 +156,7 @@ impl ReaderPool {
             turns: Arc::new(Semaphore::new(n_readers)),
             idle: Mutex::new(vec![first]),
             damage,
+            gate,
         })))
     }
 
@@ -162,6 +170,7 @@ impl ReaderPool {
             let turn = Arc::clone(&shared.turns).acquire_owned();
             let turn = tokio::time::timeout(TURN_TIMEOUT, turn).await;
             let turn = turn.map_err(|_| ReadError::Busy)?.map_err(|_| ReadError::Busy)?;
+            shared.gate.passed().await;
             let read = move || {
                 // Reading continues after its caller has gone, and keeps its turn.
                 let _turn = turn;

@@ -3,7 +3,8 @@
 //! A reader that holds an old state limits what can be copied; no checkpoint waits for it. It is tried
 //! again later, after a pause that keeps the attempts cheap. What such a reader has let grow is copied on
 //! another thread while the writer continues. Only when all is copied does the writer wait a moment for
-//! short reads to end, so that the WAL can restart: while they overlap, it would grow without end.
+//! short reads to end, so that the WAL can restart: while they overlap, it would grow without end. When it
+//! is large and this finds no gap, reads of the server are held back for one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use files::beside;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::limits::{BUSY_TIMEOUT, WAL_BYTES_MAX};
+use crate::reading_gate::ReadingGate;
 use crate::wal_holders;
 
 /// Bytes of the header of the WAL, and of that before each page in it.
@@ -24,6 +26,10 @@ pub(crate) const FRAME_HEADER_LEN: usize = 24;
 const CHECKPOINT_PAGES: i32 = 2_000;
 /// Pages in the WAL from which it has to restart.
 const RESTART_PAGES: i32 = 16_000;
+/// Pages in the WAL from which reads of the server are held back until it has restarted, and the pause if that was in
+/// vain.
+const GATE_PAGES: i32 = 4 * RESTART_PAGES;
+const GATE_PAUSE: Duration = Duration::from_secs(10);
 /// The longest wait for short reads to end before a restart.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(25);
 /// The shortest pause after a checkpoint that could not do all, and its ratio to the time that the
@@ -50,11 +56,18 @@ pub(crate) struct Wal {
     held: Option<(Instant, u64)>,
     /// `true` if a batch has failed since the last checkpoint.
     needs_room: bool,
+    /// The gate before the reads of the server, and when it may be closed again.
+    gate: ReadingGate,
+    gate_again_at: Option<Instant>,
 }
 
 impl Wal {
     /// Has SQLite count the pages of the WAL.
-    pub(crate) fn watch(connection: &mut Connection, database: &Path) -> rusqlite::Result<Self> {
+    pub(crate) fn watch(
+        connection: &mut Connection,
+        database: &Path,
+        gate: ReadingGate,
+    ) -> rusqlite::Result<Self> {
         let page_len: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let n_pages = Arc::new(AtomicI32::new(0));
         let counted = Arc::clone(&n_pages);
@@ -71,6 +84,8 @@ impl Wal {
             elsewhere: None,
             held: None,
             needs_room: false,
+            gate,
+            gate_again_at: None,
         })
     }
 
@@ -126,7 +141,9 @@ impl Wal {
         self.needs_room &= done.is_err();
         if matches!(done, Ok(true)) {
             (self.n_copied, self.again_at, self.held) = (n_pages, None, None);
+            self.gate.open();
         } else {
+            self.close_gate_if_large(n_pages);
             self.again_at = Some(Instant::now() + PAUSE_MIN.max(begun.elapsed() * PAUSE_RATIO));
             self.report_if_held(n_pages);
         }
@@ -134,6 +151,16 @@ impl Wal {
             && has_grown
         {
             tracing::warn!(%error, "WAL checkpoint failed; the WAL keeps growing, no data is lost");
+        }
+    }
+
+    /// Holds reads of the server back where the WAL is large and found no gap between them.
+    fn close_gate_if_large(&mut self, n_pages: i32) {
+        let now = Instant::now();
+        let may_close = self.gate_again_at.is_none_or(|again_at| now >= again_at);
+        if n_pages >= GATE_PAGES && !self.gate.is_closed() && may_close {
+            self.gate.close();
+            self.gate_again_at = Some(now + GATE_PAUSE);
         }
     }
 
@@ -149,6 +176,7 @@ impl Wal {
             return true;
         }
         if n_left.is_some() {
+            self.close_gate_if_large(n_pages);
             self.again_at = Some(Instant::now() + PAUSE_MIN);
             self.report_if_held(n_pages);
         }
