@@ -17,7 +17,7 @@ pub(crate) struct ReadingGate(Arc<Gate>);
 
 #[derive(Debug, Default)]
 struct Gate {
-    /// When it opens by itself; `None` while it is open.
+    /// When it opens at the latest; `None` while it is open.
     closed_until: Mutex<Option<Instant>>,
     opened: Notify,
 }
@@ -35,7 +35,7 @@ impl ReadingGate {
         }
     }
 
-    /// Returns `true` until the gate was opened, or has opened by itself.
+    /// Returns `true` until the gate was opened, or its time is over.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed_until().is_some_and(|until| Instant::now() < until)
     }
