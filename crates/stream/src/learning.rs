@@ -7,9 +7,7 @@ use crate::shapes::{SHAPE_ROWS, Shapes};
 use crate::statistics::{DEVIATION_SHARE_MIN, DEVIATIONS_PER_MAD, mean_and_deviation, median};
 use crate::tail::{NATS_MIN, Tail};
 use crate::threshold::Budgeted;
-use crate::watch::{
-    ERROR_MAX, FEATURES_EACH, LONG_ROWS, Watch, largest_mean, largest_size, surprise,
-};
+use crate::watch::{ERROR_MAX, FEATURES_EACH, LONG_ROWS, Watch, largest_mean, surprise};
 
 /// Fewer rows cannot be learnt from.
 const ROWS_MIN: usize = 160;
@@ -106,7 +104,7 @@ pub struct Model {
     pub(crate) forest: Option<RandomCutForest>,
     pub(crate) shapes: Vec<Shapes>,
     /// Of each view.
-    pub(crate) tails: [Tail; 4],
+    pub(crate) tails: [Tail; 3],
 }
 
 /// A warm-up that was learnt.
@@ -151,7 +149,7 @@ impl Model {
         if n_moving == 0 {
             return Err(WarmUpError::NothingMoves { n_rows });
         }
-        let tails = [Tail::learn(&[], 1.0); 4];
+        let tails = [Tail::learn(&[], 1.0); 3];
         let mut model = Self {
             scaling,
             error_scales: vec![1.0; n_moving],
@@ -180,25 +178,23 @@ impl Model {
         model.scale_errors(&mut warm_up.errors, n_moving);
         let shape = model.learn_shapes(&warm_up.scaled, n_moving, start);
 
-        let mut views = [const { Vec::new() }; 4];
+        let mut views = [const { Vec::new() }; 3];
         let mut standardised = Vec::new();
         for (end, shape) in (start..n_rows).zip(shape) {
             let features = &warm_up.features[end * FEATURES_EACH * n_moving..];
             let last = (end + 1 - LONG_ROWS) * n_moving..(end + 1) * n_moving;
-            let errors = &warm_up.errors[last.clone()];
-            let level = warm_up.scaled[last].chunks_exact(n_moving).map(largest_size).sum::<f64>();
+            let errors = &warm_up.errors[last];
             let raw = [
                 model.joint(&features[..FEATURES_EACH * n_moving], &mut standardised).value,
                 largest_mean(n_moving, |sensor| {
                     errors.iter().skip(sensor).step_by(n_moving).copied()
                 })
                 .value,
-                level / LONG_ROWS as f64,
                 shape,
             ];
             views.iter_mut().zip(raw).for_each(|(view, value)| view.push(value));
         }
-        let least = [EXCESS_MIN, EXCESS_MIN, EXCESS_MIN, SHAPE_EXCESS_MIN];
+        let least = [EXCESS_MIN, EXCESS_MIN, SHAPE_EXCESS_MIN];
         model.tails = std::array::from_fn(|view| Tail::learn(&views[view], least[view]));
         let mut surprises = vec![NATS_MIN; start];
         surprises.extend((0..n_rows - start).map(|row| {
@@ -207,8 +203,7 @@ impl Model {
         watch.threshold = Budgeted::new(params.budget, &surprises[start..]);
         for end in n_rows - LONG_ROWS..n_rows {
             let of_row = end * n_moving..(end + 1) * n_moving;
-            watch.errors.push(&warm_up.errors[of_row.clone()]);
-            watch.largest.push(&[largest_size(&warm_up.scaled[of_row])]);
+            watch.errors.push(&warm_up.errors[of_row]);
         }
         Ok(WarmedUp { model, watch, surprises })
     }

@@ -18,7 +18,7 @@
 //! # Ok::<(), stream::WarmUpError>(())
 //! ```
 //!
-//! Four [views](View) look at a row, each in nats: how rare the like of it was in the warm-up. The
+//! Three [views](View) look at a row, each in nats: how rare the like of it was in the warm-up. The
 //! largest, and a part of the others, is the surprise. A [threshold](Budgeted) follows what is usual
 //! for the station, and every alarm that opens raises it, so that a [budget](Params::budget) of
 //! openings is kept whatever the rows are.

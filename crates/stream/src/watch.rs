@@ -9,7 +9,7 @@ use crate::threshold::Budgeted;
 
 /// Rows over which the forest sees mean and deviation.
 const SHORT_ROWS: usize = 8;
-/// Rows over which errors and levels are averaged.
+/// Rows over which errors are averaged.
 pub(crate) const LONG_ROWS: usize = 16;
 /// Features of each sensor that the forest sees: value, mean, deviation, change.
 pub(crate) const FEATURES_EACH: usize = 4;
@@ -27,22 +27,19 @@ pub enum View {
     Joint,
     /// The difference between a row and what the rows before forecast.
     Relation,
-    /// The distance from the usual level.
-    Level,
     /// The shape of the last rows.
     Shape,
 }
 
 impl View {
     /// All views, in the order of [`Step::views`].
-    pub const ALL: [Self; 4] = [Self::Joint, Self::Relation, Self::Level, Self::Shape];
+    pub const ALL: [Self; 3] = [Self::Joint, Self::Relation, Self::Shape];
 
     /// Returns the name, as files and programs write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Joint => "joint",
             Self::Relation => "relation",
-            Self::Level => "level",
             Self::Shape => "shape",
         }
     }
@@ -51,14 +48,14 @@ impl View {
 /// The answer to a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
-    /// In nats, from -1 to 38.
+    /// In nats, from -1 to 32.
     pub surprise: f64,
     /// The surprise above which a row counts towards an alarm.
     pub threshold: f64,
     /// `true` while an alarm is open.
     pub is_alarm: bool,
     /// The nats of each view, from -1 to 20, in the order of [`View::ALL`].
-    pub views: [f64; 4],
+    pub views: [f64; 3],
     /// The view that says most.
     pub view: View,
     /// The sensor that this view finds strangest, by its place in a row.
@@ -74,8 +71,6 @@ pub struct Watch {
     pub(crate) scaled: Ring,
     /// The last rows of what was not forecast, in scales.
     pub(crate) errors: Ring,
-    /// The largest scaled value of each of the last rows, in either direction.
-    pub(crate) largest: Ring,
     pub(crate) forecaster: Forecaster,
     pub(crate) threshold: Budgeted,
     room: Room,
@@ -114,7 +109,6 @@ impl Watch {
             levels,
             scaled: Ring::zeros(SHAPE_ROWS, n_sensors),
             errors: Ring::zeros(LONG_ROWS, n_sensors),
-            largest: Ring::zeros(LONG_ROWS, 1),
             forecaster: Forecaster::new(n_sensors),
             threshold: Budgeted::new(1.0, &[]),
             room,
@@ -133,10 +127,9 @@ impl Watch {
             *error = (*error / scale).clamp(-ERROR_MAX, ERROR_MAX);
         }
         self.errors.push(&self.room.errors);
-        self.largest.push(&[largest_size(&self.room.row)]);
 
-        let seen = [self.joint(model), self.relation(), self.level(), self.shape(model)];
-        let views: [f64; 4] = std::array::from_fn(|view| model.tails[view].nats(seen[view].value));
+        let seen = [self.joint(model), self.relation(), self.shape(model)];
+        let views: [f64; 3] = std::array::from_fn(|view| model.tails[view].nats(seen[view].value));
         let surprise = surprise(views);
         let (threshold, is_alarm) = self.threshold.advance(surprise, self.n_rows);
         self.n_rows += 1;
@@ -206,12 +199,6 @@ impl Watch {
         largest_mean(self.levels.len(), |sensor| self.errors.column(sensor))
     }
 
-    /// Returns the mean of the largest scaled values; the sensor is that of the last.
-    fn level(&self) -> Seen {
-        let value = self.largest.column(0).sum::<f64>() / LONG_ROWS as f64;
-        Seen { value, ..largest(self.room.row.iter().map(|x| x.abs())) }
-    }
-
     /// Returns the largest distance from known shapes.
     fn shape(&self, model: &Model) -> Seen {
         let distances =
@@ -248,11 +235,6 @@ pub(crate) fn largest_mean<I: Iterator<Item = f64>>(
     largest((0..n_sensors).map(|sensor| mean(sensor).abs()))
 }
 
-/// Returns the largest scaled value of a row, in either direction.
-pub(crate) fn largest_size(row: &[f64]) -> f64 {
-    row.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()))
-}
-
 /// Returns the largest of some values, with its place.
 pub(crate) fn largest(values: impl Iterator<Item = f64>) -> Seen {
     let mut all = values.enumerate().map(|(sensor, value)| Seen { value, sensor });
@@ -261,7 +243,7 @@ pub(crate) fn largest(values: impl Iterator<Item = f64>) -> Seen {
 }
 
 /// Returns the nats of the largest view, and a part of the others'.
-pub(crate) fn surprise(views: [f64; 4]) -> f64 {
+pub(crate) fn surprise(views: [f64; 3]) -> f64 {
     let largest = views.into_iter().fold(NATS_MIN, f64::max);
     let positive: f64 = views.into_iter().map(|nats| nats.max(0.0)).sum();
     largest + OTHERS * (positive - largest.max(0.0))

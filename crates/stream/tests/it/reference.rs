@@ -1,11 +1,12 @@
 //! The stream against its definition: golden streams of a reference implementation.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use stream::{Model, Params, WarmedUp};
+use stream::{Model, Params, Step, WarmedUp};
 
 /// Of surprises and thresholds.
 const TOLERANCE: f64 = 1e-6;
@@ -27,34 +28,79 @@ fn golden_dir() -> PathBuf {
     shared.join("prototypes/stream/golden")
 }
 
+/// The streams, and the rows of their warm-ups.
+const STREAMS: [(&str, usize); 3] = [("pump", 400), ("daily", 600), ("plant", 400)];
+
+/// Watches a stream of a folder, and hands each step with what is expected of it to `check`.
+fn watch(dir: &Path, params: &Params, check: impl Fn(&str, &Step, &[f64])) {
+    for (name, n_warm_up) in STREAMS {
+        let rows = table(&dir.join(format!("{name}_in.csv.gz")));
+        let rows: Vec<&[f64]> = rows.iter().map(|row| &row[1..]).collect();
+        let expected = table(&dir.join(format!("{name}_out.csv.gz")));
+        let (warm_up, others) = rows.split_at(n_warm_up);
+        let learnt = Model::learn(&warm_up.concat(), warm_up[0].len(), params).unwrap();
+        let WarmedUp { model, mut watch, .. } = learnt;
+        assert_eq!(others.len(), expected.len());
+        for (row, expected) in others.iter().zip(&expected) {
+            check(name, &watch.advance(&model, row), expected);
+        }
+    }
+}
+
+#[track_caller]
+fn assert_near(name: &str, step: &Step, found: &[f64], expected: &[f64]) {
+    for (found, expected) in found.iter().zip(expected) {
+        let is_near = (found - expected).abs() <= TOLERANCE;
+        assert!(is_near, "{name}: {found} for {expected} in {step:?}");
+    }
+}
+
+/// The golden streams here are from the reference with rounded values and without its view of levels.
 #[test]
 fn streams_are_judged_as_the_reference_judges_them() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let n_alarms = Cell::new(0);
+    watch(&dir, &Params::default(), |name, step, expected| {
+        let found = [step.views.as_slice(), &[step.surprise, step.threshold]].concat();
+        assert_near(name, step, &found, &expected[1..6]);
+        assert_eq!(step.is_alarm, expected[6] == 1.0, "{name}, row {}", expected[0]);
+        n_alarms.set(n_alarms.get() + usize::from(step.is_alarm));
+    });
+    assert!(n_alarms.get() > 30, "{}", n_alarms.get());
+}
+
+/// The reference as it was first takes values as they are.
+#[test]
+fn views_of_values_as_they_are_are_those_of_the_first_reference() {
     let dir = golden_dir();
     if !dir.exists() {
         println!("skipped: {} is not there", dir.display());
         return;
     }
-    for (name, n_warm_up) in [("pump", 400), ("daily", 600), ("plant", 400)] {
-        let rows = table(&dir.join(format!("{name}_in.csv.gz")));
-        let rows: Vec<&[f64]> = rows.iter().map(|row| &row[1..]).collect();
-        let expected = table(&dir.join(format!("{name}_out.csv.gz")));
-        let (warm_up, others) = rows.split_at(n_warm_up);
-        // The reference takes values as they are.
-        let params = Params { resolution: 0.0, ..Params::default() };
-        let learnt = Model::learn(&warm_up.concat(), warm_up[0].len(), &params).unwrap();
-        let WarmedUp { model, mut watch, .. } = learnt;
-        assert_eq!(others.len(), expected.len());
-        let mut n_alarms = 0;
-        for (row, expected) in others.iter().zip(&expected) {
-            let step = watch.advance(&model, row);
-            let found = [step.views.as_slice(), &[step.surprise, step.threshold]].concat();
-            for (found, expected) in found.iter().zip(&expected[1..]) {
-                let is_near = (found - expected).abs() <= TOLERANCE;
-                assert!(is_near, "{name}: {found} for {expected} in {step:?}");
-            }
-            assert_eq!(step.is_alarm, expected[7] == 1.0, "{name}, row {}", expected[0]);
-            n_alarms += usize::from(step.is_alarm);
+    let params = Params { resolution: 0.0, ..Params::default() };
+    watch(&dir, &params, |name, step, expected| {
+        let [_, joint, relation, _, shape, ..] = *expected else {
+            panic!("{name}: too few columns")
+        };
+        assert_near(name, step, &step.views, &[joint, relation, shape]);
+    });
+}
+
+#[test]
+fn a_watch_that_was_copied_in_between_says_the_same() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let rows = table(&dir.join("plant_in.csv.gz"));
+    let rows: Vec<&[f64]> = rows.iter().map(|row| &row[1..]).collect();
+    let (warm_up, others) = rows.split_at(400);
+    let learn = || Model::learn(&warm_up.concat(), warm_up[0].len(), &Params::default()).unwrap();
+    let (first, second) = (learn(), learn());
+    assert_eq!(first, second);
+    let (mut watch, mut copied) = (first.watch, second.watch);
+    for (index, row) in others.iter().enumerate() {
+        if index % 7 == 0 {
+            copied = copied.clone();
         }
-        assert!(n_alarms > 0, "{name} has alarms");
+        assert_eq!(watch.advance(&first.model, row), copied.advance(&second.model, row));
     }
+    assert_eq!(watch, copied);
 }
