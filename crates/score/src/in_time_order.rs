@@ -17,8 +17,8 @@ use crate::args::{Args, Format, Missing};
 use crate::input::open;
 use crate::{cannot_write, check_output, write_output};
 
-/// More stations are not followed: the model of one with eight features takes 2 MB.
-const STATIONS_MAX: usize = 1_000;
+/// Memory of all models: 1,400 stations of eight features, or eleven of a thousand.
+const MODELS_BYTES_MAX: usize = 2 << 30;
 /// Lines that wait for their station to have learnt; the first of more are written without a surprise.
 const WAITING_MAX: usize = 1_000_000;
 const HEADER: [&str; 6] = ["row", "surprise", "threshold", "alarm", "view", "feature"];
@@ -149,6 +149,7 @@ fn judge(
     writer.write_record(HEADER).with_context(|| cannot_write(args))?;
     let mut lines =
         Lines { names: rows.schema().names(), writer, n_written: 0, waiting: VecDeque::new() };
+    let n_stations_max = MODELS_BYTES_MAX / Model::size_of(rows.schema().len());
     let mut values = Vec::with_capacity(rows.schema().len());
     for row in 0.. {
         values.clear();
@@ -177,8 +178,11 @@ fn judge(
                                 lines.set(row, Line::WarmUp(surprise));
                             }
                         }
-                        if stations.len() > STATIONS_MAX {
-                            bail!("there are more than {STATIONS_MAX} stations: split the file");
+                        if stations.len() > n_stations_max {
+                            bail!(
+                                "more than {n_stations_max} stations of {} features take too much memory: split the file",
+                                values.len()
+                            );
                         }
                     }
                 }

@@ -208,6 +208,15 @@ impl Model {
         Ok(WarmedUp { model, watch, surprises })
     }
 
+    /// Returns about how many bytes a model of so many sensors and its watch take.
+    pub fn size_of(n_sensors: usize) -> usize {
+        /// Of the boxes of the forest, for each sensor.
+        const BOXES: usize = 160_000;
+        /// Of the shapes of all sensors.
+        const SHAPES: usize = 260_000;
+        SHAPES + n_sensors * (BOXES + 16 * n_sensors)
+    }
+
     /// Grows the forest from the features of one row after another.
     fn learn_forest(&mut self, features: &[f64], n_moving: usize, seed: u64) {
         let n_features = FEATURES_EACH * n_moving;

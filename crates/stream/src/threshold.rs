@@ -41,8 +41,8 @@ const ACCEPTED_AFTER_MAX: f64 = 400.0;
 ///
 /// openings in N rows <= (1 + budget N + (39 - pressure at the start) / 0.3) / (1 - budget)
 ///
-/// for any surprises from -1 to 38, more than all views can say: the threshold is at least the pressure less 1, so that nothing opens at a pressure
-/// of 39. [`Budgeted::openings_max`] says how many.
+/// for any surprises from -1 to 38, more than all views can say: the threshold is at least the pressure
+/// less 1, so that nothing opens at a pressure of 39. [`Budgeted::openings_max`] says how many.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budgeted {
     /// Openings for each row.

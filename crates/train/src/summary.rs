@@ -142,7 +142,11 @@ impl Summary<'_> {
                     expected.push(format!(
                         "about {} an hour at the pace of the data, {} events an hour",
                         rounded(rate * events_an_hour, 1),
-                        rounded(events_an_hour, 1)
+                        if events_an_hour < 1_000.0 {
+                            rounded(events_an_hour, 1)
+                        } else {
+                            grouped(events_an_hour)
+                        }
                     ));
                 }
                 expected
