@@ -153,40 +153,35 @@ fn judge(
     let mut values = Vec::with_capacity(rows.schema().len());
     for row in 0.. {
         values.clear();
-        match rows.read(&mut values)? {
-            None => break,
-            Some(read) => {
-                let station_id = read.map_err(|bad_row| bad_row.to_string()).and_then(|()| {
-                    let invalid =
-                        |_| format!("row {row}: {:?} is no name of a station", rows.station());
-                    StationId::parse(rows.station()).map_err(invalid)
-                });
-                match station_id {
-                    Err(fault) if !args.skip_bad => bail!(
-                        "{fault}; --missing allow takes empty cells for missing values, --skip-bad skips bad rows"
-                    ),
-                    Err(fault) => {
-                        counts.n_bad += 1;
-                        counts.first_bad.get_or_insert(fault);
-                        lines.waiting.push_back(Line::Bad);
-                    }
-                    Ok(station_id) => {
-                        let station = stations.entry(station_id).or_default();
-                        lines.waiting.push_back(station.advance(row, &values, &mut counts));
-                        if station.rows.len() == args.warm_up {
-                            for (row, surprise) in station.learn(params) {
-                                lines.set(row, Line::WarmUp(surprise));
-                            }
-                        }
-                        if stations.len() > n_stations_max {
-                            bail!(
-                                "more than {n_stations_max} stations of {} features take too much memory: split the file",
-                                values.len()
-                            );
-                        }
+        let Some(read) = rows.read(&mut values)? else { break };
+        let station_id = read.map_err(|bad_row| bad_row.to_string()).and_then(|()| {
+            let invalid = |_| format!("row {row}: {:?} is no name of a station", rows.station());
+            StationId::parse(rows.station()).map_err(invalid)
+        });
+        match station_id {
+            Err(fault) if !args.skip_bad => bail!(
+                "{fault}; --missing allow takes empty cells for missing values, --skip-bad skips bad rows"
+            ),
+            Err(fault) => {
+                counts.n_bad += 1;
+                counts.first_bad.get_or_insert(fault);
+                lines.waiting.push_back(Line::Bad);
+            }
+            Ok(station_id) => {
+                let station = stations.entry(station_id).or_default();
+                lines.waiting.push_back(station.advance(row, &values, &mut counts));
+                if station.rows.len() == args.warm_up {
+                    for (row, surprise) in station.learn(params) {
+                        lines.set(row, Line::WarmUp(surprise));
                     }
                 }
             }
+        }
+        if stations.len() > n_stations_max {
+            bail!(
+                "more than {n_stations_max} stations of {} features take too much memory: split the file",
+                rows.schema().len()
+            );
         }
         lines.write(false).with_context(|| cannot_write(args))?;
     }
@@ -243,15 +238,13 @@ impl<W: Write> Lines<'_, W> {
         while let Some(line) = self.waiting.front() {
             let row = self.n_written.to_string();
             let none = String::new;
-            let surprise = match line {
-                Line::WarmUp(surprise) => *surprise,
-                _ => NATS_MIN,
+            let of_warm_up = |row, surprise: f64| {
+                [row, surprise.to_string(), none(), false.to_string(), none(), none()]
             };
             let cells = match line {
                 Line::Waits if !is_last && self.waiting.len() <= WAITING_MAX => break,
-                Line::Waits | Line::WarmUp(_) => {
-                    [row, surprise.to_string(), none(), false.to_string(), none(), none()]
-                }
+                Line::Waits => of_warm_up(row, NATS_MIN),
+                Line::WarmUp(surprise) => of_warm_up(row, *surprise),
                 Line::Bad => [row, none(), none(), none(), none(), none()],
                 Line::Judged(step) => [
                     row,

@@ -4,10 +4,10 @@ use isoforest::{RandomCutForest, RandomCutParams, Samples};
 
 use crate::scaling::Scaling;
 use crate::shapes::{SHAPE_ROWS, Shapes};
-use crate::statistics::{DEVIATION_SHARE_MIN, DEVIATIONS_PER_MAD, mean_and_deviation, median};
+use crate::statistics::{column, mean_and_deviation, median, scale};
 use crate::tail::{NATS_MIN, Tail};
 use crate::threshold::Budgeted;
-use crate::watch::{ERROR_MAX, FEATURES_EACH, LONG_ROWS, Watch, largest_mean, surprise};
+use crate::watch::{FEATURES_EACH, LONG_ROWS, Watch, largest_mean, surprise};
 
 /// Fewer rows cannot be learnt from.
 const ROWS_MIN: usize = 160;
@@ -15,6 +15,8 @@ const ROWS_MIN: usize = 160;
 const VALUE_MAX: f64 = 1e150;
 /// Rows at the beginning that nothing is learnt from but scales, at most.
 const UNSETTLED_ROWS: usize = 60;
+/// Errors are held to this.
+const ERROR_MAX: f64 = 10.0;
 /// Features and errors with a smaller deviation do not move.
 const DEVIATION_MIN: f64 = 1e-9;
 const ERROR_SCALE_MIN: f64 = 1e-6;
@@ -65,7 +67,7 @@ impl Default for Params {
 pub enum WarmUpError {
     /// There are too few rows.
     #[error(
-        "{n_rows} rows are too few to learn from: at least {ROWS_MIN} are needed, and 400 and more are much better"
+        "{n_rows} rows are too few to learn from: at least {ROWS_MIN} are needed, and 1,000 and more are better"
     )]
     TooFewRows {
         /// Number of rows given.
@@ -186,10 +188,7 @@ impl Model {
             let errors = &warm_up.errors[last];
             let raw = [
                 model.joint(&features[..FEATURES_EACH * n_moving], &mut standardised).value,
-                largest_mean(n_moving, |sensor| {
-                    errors.iter().skip(sensor).step_by(n_moving).copied()
-                })
-                .value,
+                largest_mean(n_moving, |sensor| column(errors, n_moving, sensor)).value,
                 shape,
             ];
             views.iter_mut().zip(raw).for_each(|(view, value)| view.push(value));
@@ -220,9 +219,7 @@ impl Model {
     /// Grows the forest from the features of one row after another.
     fn learn_forest(&mut self, features: &[f64], n_moving: usize, seed: u64) {
         let n_features = FEATURES_EACH * n_moving;
-        let center = |feature: usize| {
-            mean_and_deviation(features.iter().skip(feature).step_by(n_features).copied())
-        };
+        let center = |feature: usize| mean_and_deviation(column(features, n_features, feature));
         let all = (0..n_features).map(|feature| (feature, center(feature)));
         let moving = all.filter(|(_, (_, deviation))| *deviation > DEVIATION_MIN);
         (self.used, self.centers) = moving.unzip();
@@ -241,16 +238,20 @@ impl Model {
     fn scale_errors(&mut self, errors: &mut [f64], n_moving: usize) {
         let late = errors.len() / n_moving / 4 * n_moving;
         for sensor in 0..n_moving {
-            let column = errors[late..].iter().skip(sensor).step_by(n_moving).copied();
-            let distance = median(column.clone().map(f64::abs)).unwrap_or(0.0);
-            let (_, deviation) = mean_and_deviation(column);
-            let scale = (DEVIATIONS_PER_MAD * distance).max(DEVIATION_SHARE_MIN * deviation);
+            let late = column(&errors[late..], n_moving, sensor);
+            let distance = median(late.clone().map(f64::abs)).unwrap_or(0.0);
+            let scale = scale(distance, mean_and_deviation(late).1);
             self.error_scales[sensor] = if scale < ERROR_SCALE_MIN { 1.0 } else { scale };
         }
         for row in errors.chunks_exact_mut(n_moving) {
-            for (error, scale) in row.iter_mut().zip(&self.error_scales) {
-                *error = (*error / scale).clamp(-ERROR_MAX, ERROR_MAX);
-            }
+            self.scale_row(row);
+        }
+    }
+
+    /// Scales the errors of a row.
+    pub(crate) fn scale_row(&self, errors: &mut [f64]) {
+        for (error, scale) in errors.iter_mut().zip(&self.error_scales) {
+            *error = (*error / scale).clamp(-ERROR_MAX, ERROR_MAX);
         }
     }
 
@@ -259,7 +260,7 @@ impl Model {
         let n_rows = scaled.len() / n_moving;
         let mut furthest = vec![f64::NEG_INFINITY; n_rows - start];
         for sensor in 0..n_moving {
-            let column: Vec<f64> = scaled.iter().skip(sensor).step_by(n_moving).copied().collect();
+            let column: Vec<f64> = column(scaled, n_moving, sensor).collect();
             let Some((shapes, distances)) = Shapes::learn(sensor, &column, start) else { continue };
             self.shapes.push(shapes);
             for (furthest, distance) in furthest.iter_mut().zip(distances) {

@@ -1,5 +1,7 @@
 //! The last rows of a stream.
 
+use crate::statistics;
+
 /// The last rows, of which each new one takes the place of the oldest.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ring {
@@ -35,8 +37,9 @@ impl Ring {
     /// Returns a column, the oldest value first.
     pub(crate) fn column(&self, column: usize) -> impl Iterator<Item = f64> + Clone {
         let (after, before) = self.values.split_at(self.oldest * self.width);
-        let values = before.iter().skip(column).step_by(self.width);
-        values.chain(after.iter().skip(column).step_by(self.width)).copied()
+        let [before, after] =
+            [before, after].map(|rows| statistics::column(rows, self.width, column));
+        before.chain(after)
     }
 
     /// Returns a column over its newest rows, the oldest of them first.

@@ -1,6 +1,6 @@
 //! Measured values in scales from a level that follows slowly.
 
-use crate::statistics::{DEVIATION_SHARE_MIN, DEVIATIONS_PER_MAD, mean_and_deviation, median};
+use crate::statistics::{column, mean_and_deviation, median, scale};
 
 /// Rows in which a level forgets half of where it was.
 const HALF_LIFE_ROWS: f64 = 1_000.0;
@@ -29,8 +29,7 @@ impl Scaling {
     pub(crate) fn learn(rows: &[f64], n_sensors: usize, resolution: f64) -> (Self, Vec<f64>) {
         let (mut sensors, mut scales, mut levels) = (Vec::new(), Vec::new(), Vec::new());
         for sensor in 0..n_sensors {
-            let all = rows.iter().skip(sensor).step_by(n_sensors);
-            let values = all.copied().filter(|value| !value.is_nan());
+            let values = column(rows, n_sensors, sensor).filter(|value| !value.is_nan());
             let Some(middle) = median(values.clone()) else { continue };
             let (_, deviation) = mean_and_deviation(values.clone());
             if deviation <= DEVIATION_MIN {
@@ -38,7 +37,7 @@ impl Scaling {
             }
             let distance = median(values.map(|value| (value - middle).abs())).unwrap_or(0.0);
             sensors.push(sensor);
-            scales.push((DEVIATIONS_PER_MAD * distance).max(DEVIATION_SHARE_MIN * deviation));
+            scales.push(scale(distance, deviation));
             levels.push(middle);
         }
         let pull = 1.0 - libm::exp2(-1.0 / HALF_LIFE_ROWS);

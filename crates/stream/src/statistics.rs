@@ -33,7 +33,20 @@ pub(crate) fn mean_and_deviation(values: impl Iterator<Item = f64> + Clone) -> (
     (mean, variance.sqrt())
 }
 
-/// A median distance from the median, times this, is the standard deviation of normal values.
-pub(crate) const DEVIATIONS_PER_MAD: f64 = 1.4826;
-/// A scale is at least this share of the standard deviation: most values of a switch are equal.
-pub(crate) const DEVIATION_SHARE_MIN: f64 = 0.3;
+/// Returns a scale by the median distance from the middle, and by the standard deviation where most values are equal, as
+/// those of a switch.
+pub(crate) fn scale(distance: f64, deviation: f64) -> f64 {
+    /// A median distance, times this, is the standard deviation of normal values.
+    const DEVIATIONS_PER_DISTANCE: f64 = 1.4826;
+    const DEVIATION_SHARE_MIN: f64 = 0.3;
+    (DEVIATIONS_PER_DISTANCE * distance).max(DEVIATION_SHARE_MIN * deviation)
+}
+
+/// Returns a column of rows of a width that lie one after another.
+pub(crate) fn column(
+    rows: &[f64],
+    width: usize,
+    index: usize,
+) -> impl Iterator<Item = f64> + Clone {
+    rows.iter().skip(index).step_by(width).copied()
+}

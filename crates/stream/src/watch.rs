@@ -13,8 +13,6 @@ const SHORT_ROWS: usize = 8;
 pub(crate) const LONG_ROWS: usize = 16;
 /// Features of each sensor that the forest sees: value, mean, deviation, change.
 pub(crate) const FEATURES_EACH: usize = 4;
-/// Errors are held to this.
-pub(crate) const ERROR_MAX: f64 = 10.0;
 /// The share of the other views in the surprise.
 const OTHERS: f64 = 0.3;
 /// The relative depth in the forest is no less.
@@ -66,12 +64,12 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watch {
     n_rows: u64,
-    pub(crate) levels: Vec<f64>,
+    levels: Vec<f64>,
     /// The last rows of scaled values.
-    pub(crate) scaled: Ring,
+    scaled: Ring,
     /// The last rows of what was not forecast, in scales.
     pub(crate) errors: Ring,
-    pub(crate) forecaster: Forecaster,
+    forecaster: Forecaster,
     pub(crate) threshold: Budgeted,
     room: Room,
 }
@@ -122,10 +120,7 @@ impl Watch {
     /// Panics when the row has fewer values than the rows of the warm-up, and when the model is of other sensors.
     pub fn advance(&mut self, model: &Model, row: &[f64]) -> Step {
         self.take(model, row);
-        let scales = model.error_scales.iter();
-        for (error, scale) in self.room.errors.iter_mut().zip(scales) {
-            *error = (*error / scale).clamp(-ERROR_MAX, ERROR_MAX);
-        }
+        model.scale_row(&mut self.room.errors);
         self.errors.push(&self.room.errors);
 
         let seen = [self.joint(model), self.relation(), self.shape(model)];
