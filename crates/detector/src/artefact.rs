@@ -218,7 +218,7 @@ impl Parts {
             }
         };
         let calibration = calibration(rule, by_sums(&sums), limit)?;
-        let scorer = Scorer { forest, sums, judge: None, calibration };
+        let scorer = Scorer::new(forest, sums, None, calibration);
         Ok(Self { schema, scorer, of_stations: None })
     }
 
@@ -408,7 +408,7 @@ impl ScorerV2<'_> {
                 (Some(judge.decode(n_features)?), normal)
             }
         };
-        Ok(Scorer { calibration: calibration(rule, normal, limit)?, forest, sums, judge })
+        Ok(Scorer::new(forest, sums, judge, calibration(rule, normal, limit)?))
     }
 }
 

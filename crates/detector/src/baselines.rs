@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sensor::{Baseline, SensorEvent};
 
-use crate::column::{column, present, quantile};
+use crate::column::{column, is_rounded, present, quantile};
 use crate::group_pattern::GroupPattern;
 use crate::judge::{LeftOutRow, rows_beyond_a_gap};
 use crate::learning::FitError;
@@ -237,8 +237,7 @@ impl Center {
     /// Returns a value as its distance from the median, in scales.
     pub(crate) fn normalised(self, value: f64) -> f64 {
         // A sender that rounds to 32 bits has not moved.
-        #[expect(clippy::cast_possible_truncation, reason = "that is what such a sender does")]
-        if self.is_constant && value == f64::from(self.median as f32) {
+        if self.is_constant && is_rounded(self.median, value) {
             return 0.0;
         }
         ((value - self.median) / self.scale).clamp(-f64::MAX, f64::MAX)

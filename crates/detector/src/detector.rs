@@ -86,7 +86,7 @@ impl Detector {
             format: parts.version(),
             params,
             sample_size: parts.main_scorer().forest.conventions().sample_size,
-            threshold: parts.main_scorer().threshold(),
+            threshold: parts.main_scorer().threshold,
         };
         let artefact: Arc<[u8]> = parts.encode().into();
         let meta = ModelMeta::new(training, sha256_hex(&artefact), trained_at_us);
@@ -151,12 +151,12 @@ impl Detector {
     /// Returns the score above which the forest alone calls an event anomalous; of stations with a baseline, where
     /// there are such. The other evidence can do so below it.
     pub fn threshold(&self) -> f64 {
-        self.parts.main_scorer().threshold()
+        self.parts.main_scorer().threshold
     }
 
     /// Returns the threshold for the events of a station.
     pub fn threshold_of(&self, station: &str) -> f64 {
-        self.parts.scorer_of(self.baseline_of(station)).threshold()
+        self.parts.scorer_of(self.baseline_of(station)).threshold
     }
 
     /// Returns the same detector with another false-alarm rate; nothing is learnt again.
@@ -168,11 +168,11 @@ impl Detector {
         if !AlarmRule::FalseAlarmRate(rate).is_valid() {
             return Err(FitError::FalseAlarmRate { rate });
         }
-        let with_rate = |scorer: Scorer| {
-            let calibration = scorer.calibration.with_rate(rate);
-            let n_events = scorer.calibration.normal().len();
-            let calibration = calibration.ok_or_else(|| too_small(rate, n_events))?;
-            Ok::<_, FitError>(Scorer { calibration, ..scorer })
+        let with_rate = |Scorer { forest, sums, judge, calibration, .. }: Scorer| {
+            let n_events = calibration.normal().len();
+            let calibration =
+                calibration.with_rate(rate).ok_or_else(|| too_small(rate, n_events))?;
+            Ok::<_, FitError>(Scorer::new(forest, sums, judge, calibration))
         };
         let parts = self.parts.with_scorers(with_rate)?;
         Ok(Self::new(parts, self.meta))
@@ -193,7 +193,7 @@ impl Detector {
             timestamp_us: event.timestamp_us(),
             features: self.schema().feature_values(event),
             anomaly_score,
-            threshold: scorer.threshold(),
+            threshold: scorer.threshold,
             is_anomaly,
             p_value,
             evidence: Some(evidence),

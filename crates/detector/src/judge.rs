@@ -27,7 +27,7 @@ pub(crate) use self::relation::{Column, RELATED_MAX, Relation};
 pub(crate) use self::screening::{LeftOutRow, rows_beyond_a_gap};
 use self::tail::{CALM_NATS, LearntTail, TailSet, Tails};
 pub(crate) use self::tail::{Tail, TailParts};
-use crate::column::{column, present};
+use crate::column::{by_ranges, column, present};
 
 /// ln 4: the alarm budget of the forest over that of each other view, two thirds against a sixth.
 const HANDICAP: f64 = 1.386_294_361_119_890_6;
@@ -238,19 +238,8 @@ impl Judge {
     /// Returns how far a value lies outside of the training, in widths of its range there: negative below, positive
     /// above, infinite beside a constant; `None` within, and for a missing value.
     pub(crate) fn by_ranges(&self, feature: usize, x: f64) -> Option<f64> {
-        let tails = &self.tails[feature];
-        let (lowest, highest) = tails.range().filter(|_| !tails.is_rounded_constant(x))?;
-        let beyond = if x > highest {
-            x - highest
-        } else if x < lowest {
-            x - lowest
-        } else {
-            return None;
-        };
-        if highest == lowest {
-            return Some(beyond.signum() * f64::INFINITY);
-        }
-        Some((beyond / (highest - lowest)).clamp(-f64::MAX, f64::MAX))
+        let (lowest, highest) = self.tails[feature].range()?;
+        by_ranges(lowest, highest, x)
     }
 
     /// Returns the number of features whose values are compared with each other.

@@ -6,7 +6,9 @@ use isoforest::Samples;
 use sensor::{FeatureSchema, SensorEvent};
 
 use crate::artefact::{OfStations, Parts};
-use crate::baselines::{Baselines, GROUP_EVENTS_MIN, GROUP_FEATURES_MAX, LearntBaselines, rows_of};
+use crate::baselines::{
+    Baselines, GROUP_EVENTS_MIN, GROUP_FEATURES_MAX, LearntBaselines, StationBaseline, rows_of,
+};
 use crate::calibration::AlarmRule;
 use crate::detector::Detector;
 use crate::group_pattern::GroupPattern;
@@ -146,13 +148,13 @@ impl Learnt {
             let parts = Parts { schema: schema.clone(), scorer, of_stations: None };
             return Ok(Self { parts, kept, left_out });
         };
-        let stations: Vec<&str> =
-            kept.iter().map(|&row| events[row].station_id().as_str()).collect();
-        let scorer = of_fleet(schema, &values, &stations, &baselines, params)?;
+        let groups: Vec<Option<usize>> =
+            baselines.of_events(events).into_iter().map(StationBaseline::group).collect();
+        let groups_of_kept: Vec<Option<usize>> = kept.iter().map(|&row| groups[row]).collect();
+        let n_folds = baselines.groups().len().min(N_FOLDS);
+        let scorer = of_fleet(schema, &values, &groups_of_kept, n_folds, params)?;
         let normalised = |rows: &mut dyn Iterator<Item = usize>| -> Vec<f64> {
-            let group =
-                |row: usize| baselines.of_station(events[row].station_id().as_str()).group();
-            let of_groups = rows.filter_map(|row| Some((row, group(row)?)));
+            let of_groups = rows.filter_map(|row| Some((row, groups[row]?)));
             let row = |row: usize| &measured[row * n_features..][..n_features];
             of_groups.flat_map(|(index, group)| baselines.normalised(group, row(index))).collect()
         };
@@ -167,38 +169,33 @@ impl Learnt {
     }
 }
 
-/// Learns to judge stations that have no baseline, by the measured values of all.
+/// Folds of the groups, each judged by what was learnt from the others.
+const N_FOLDS: usize = 5;
+
+/// Learns to judge stations that have no baseline, by the measured values of all. `groups` has the group of each row, if
+/// it has one.
 ///
 /// Stations differ, so that a new one looks stranger than those that were learnt. So for the calibration, the groups are
 /// parted into folds, and the rows of each are judged by what was learnt from the others.
 fn of_fleet(
     schema: &FeatureSchema,
     values: &[f64],
-    stations: &[&str],
-    baselines: &Baselines,
+    groups: &[Option<usize>],
+    n_folds: usize,
     params: &Params,
 ) -> Result<Scorer, FitError> {
-    /// Parts of the groups, each judged by what was learnt from the others.
-    const N_FOLDS: usize = 5;
-    let n_folds = baselines.groups().len().min(N_FOLDS);
-    let learnt = Uncalibrated::learn(&samples(values, schema), &params.forest)?;
-    let raw = if n_folds < 2 {
-        learnt.raw.clone()
-    } else {
-        let group = |station: &&str| baselines.of_station(station).group();
-        let folds: Vec<Option<usize>> =
-            stations.iter().map(|station| group(station).map(|group| group % n_folds)).collect();
-        let mut raw = Vec::with_capacity(stations.len());
+    let (learnt, mut raw) = Uncalibrated::learn(&samples(values, schema), &params.forest)?;
+    if n_folds > 1 {
+        raw.clear();
         for fold in 0..n_folds {
-            let (judged, others): (Vec<usize>, Vec<usize>) =
-                (0..stations.len()).partition(|&row| folds[row] == Some(fold));
+            let (judged, others): (Vec<usize>, Vec<usize>) = (0..groups.len())
+                .partition(|&row| groups[row].is_some_and(|group| group % n_folds == fold));
             let [judged, others] =
                 [judged, others].map(|rows| rows_of(values, schema.len(), &rows));
             let [judged, others] = [&judged, &others].map(|values| samples(values, schema));
             raw.extend(learnt.raw_without(&others, &judged, &params.forest)?);
         }
-        raw
-    };
+    }
     learnt.calibrated(params.alarms, &raw, None)
 }
 

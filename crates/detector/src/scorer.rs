@@ -18,6 +18,8 @@ pub(crate) struct Scorer {
     /// The views beside the forest; detectors of version 1 have none.
     pub(crate) judge: Option<Judge>,
     pub(crate) calibration: Calibration,
+    /// The score above which the forest alone calls an event anomalous, by the limit of the calibration.
+    pub(crate) threshold: f64,
 }
 
 /// A forest and the views beside it before they are calibrated.
@@ -25,16 +27,14 @@ pub(crate) struct Uncalibrated {
     forest: IsolationForest,
     sums: Vec<PathSum>,
     judge: UnscaledJudge,
-    /// The raw values of each row by what was learnt without it.
-    pub(crate) raw: Vec<RawViews>,
 }
 
 impl Uncalibrated {
-    /// Learns from rows.
+    /// Learns from rows; also returns the raw values of each by what was learnt without it.
     pub(crate) fn learn(
         rows: &Samples<'_>,
         params: &isoforest::Params,
-    ) -> Result<Self, isoforest::FitError> {
+    ) -> Result<(Self, Vec<RawViews>), isoforest::FitError> {
         // At most half of the rows, so that every row has trees that did not draw it.
         let sample_size = params.sample_size.min(rows.len() / 2);
         let fit = IsolationForest::fit(rows, &isoforest::Params { sample_size, ..*params })?;
@@ -45,7 +45,7 @@ impl Uncalibrated {
         let (judge, raw) = UnscaledJudge::learn(rows.values(), rows.n_features(), &of_forest);
         let mut sums: Vec<PathSum> = sums.into_iter().flatten().collect();
         sums.sort_unstable();
-        Ok(Self { forest, sums, judge, raw })
+        Ok((Self { forest, sums, judge }, raw))
     }
 
     /// Learns from some of these rows, and returns the raw values of others.
@@ -55,13 +55,9 @@ impl Uncalibrated {
         rows: &Samples<'_>,
         params: &isoforest::Params,
     ) -> Result<Vec<RawViews>, isoforest::FitError> {
-        let mut part = Self::learn(others, params)?;
-        part.judge.speak_as(&self.judge);
-        Ok(part.raw_of(rows))
-    }
-
-    fn raw_of(&self, rows: &Samples<'_>) -> Vec<RawViews> {
-        self.forest.map_path_sums(rows, |row, sum| self.judge.raw(row, self.forest.exponent(sum)))
+        let (Self { forest, mut judge, .. }, _) = Self::learn(others, params)?;
+        judge.speak_as(&self.judge);
+        Ok(forest.map_path_sums(rows, |row, sum| judge.raw(row, forest.exponent(sum))))
     }
 
     /// Calibrates by the raw values of normal rows. A contamination is a share of `all`, or of these rows where that is
@@ -72,7 +68,7 @@ impl Uncalibrated {
         raw: &[RawViews],
         all: Option<&Samples<'_>>,
     ) -> Result<Scorer, FitError> {
-        let Self { forest, sums, judge, .. } = self;
+        let Self { forest, sums, judge } = self;
         let (judge, normal) = judge.scaled(raw);
         let calibration = match alarms {
             AlarmRule::FalseAlarmRate(rate) => {
@@ -87,19 +83,40 @@ impl Uncalibrated {
                 Calibration::for_contamination(normal, share, all)
             }
         };
-        Ok(Scorer { forest, sums, judge: Some(judge), calibration })
+        Ok(Scorer::new(forest, sums, Some(judge), calibration))
     }
 }
 
 impl Scorer {
+    pub(crate) fn new(
+        forest: IsolationForest,
+        sums: Vec<PathSum>,
+        judge: Option<Judge>,
+        calibration: Calibration,
+    ) -> Self {
+        let limit = calibration.limit();
+        let threshold = match &judge {
+            Some(judge) => judge.forest_at(limit).exp2().clamp(f64::MIN_POSITIVE, 1.0),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturation is what is wanted"
+            )]
+            None => match (-limit) as u64 {
+                0 => 1.0,
+                below => forest.score(PathSum::from_bits(below - 1)),
+            },
+        };
+        Self { forest, sums, judge, calibration, threshold }
+    }
+
     /// Learns from rows. `all` has these and what was left out of the training: a contamination is a share of all.
     pub(crate) fn learn(
         rows: &Samples<'_>,
         all: &Samples<'_>,
         params: &Params,
     ) -> Result<Self, FitError> {
-        let learnt = Uncalibrated::learn(rows, &params.forest)?;
-        let raw = learnt.raw.clone();
+        let (learnt, raw) = Uncalibrated::learn(rows, &params.forest)?;
         learnt.calibrated(params.alarms, &raw, Some(all))
     }
 
@@ -129,23 +146,6 @@ impl Scorer {
         match &self.judge {
             Some(judge) => judge.strangeness(row, self.forest.exponent(sum)),
             None => Strangeness { value: by_forest(sum), evidence: Evidence::Forest },
-        }
-    }
-
-    /// Returns the score above which the forest alone calls an event anomalous.
-    pub(crate) fn threshold(&self) -> f64 {
-        let limit = self.calibration.limit();
-        match &self.judge {
-            Some(judge) => judge.forest_at(limit).exp2().clamp(f64::MIN_POSITIVE, 1.0),
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "saturation is what is wanted"
-            )]
-            None => match (-limit) as u64 {
-                0 => 1.0,
-                below => self.forest.score(PathSum::from_bits(below - 1)),
-            },
         }
     }
 

@@ -1,5 +1,6 @@
 //! A summary of the training data, for people.
 
+use crate::column::by_ranges;
 use serde::{Deserialize, Serialize};
 
 /// The values of one feature; missing ones are left out.
@@ -40,18 +41,7 @@ impl Quantiles {
     /// infinite beside a constant; `None` within, for a missing value, and for what a sender that rounds to
     /// `f32` makes of a constant.
     pub(crate) fn by_ranges(&self, value: f64) -> Option<f64> {
-        let Self { min, max, .. } = *self;
-        let beyond = value - value.clamp(min, max);
-        #[expect(clippy::cast_possible_truncation, reason = "that is what such a sender does")]
-        let is_rounded = min == max && value == f64::from(min as f32);
-        if beyond.is_nan() || beyond == 0.0 || is_rounded {
-            return None;
-        }
-        Some(if max > min {
-            (beyond / (max - min)).clamp(-f64::MAX, f64::MAX)
-        } else {
-            beyond.signum() * f64::INFINITY
-        })
+        by_ranges(self.min, self.max, value)
     }
 
     /// Returns 101 values from the lowest to the highest, between quantiles on a straight line.

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use libm::log;
 
-use crate::column::present;
+use crate::column::{is_rounded, present};
 
 /// A tail is known at its median, where one value in 20 is as high, at one in 200, and at its end.
 const ONE_IN: [usize; 3] = [2, 20, 200];
@@ -154,7 +154,7 @@ impl Tail {
     /// Returns the nats of a value; 0 for a missing one, and where nothing was learnt.
     pub(super) fn nats(&self, x: f64) -> f64 {
         if self.is_constant() {
-            let is_moved = x > self.at[0] && !self.is_rounded(x);
+            let is_moved = x > self.at[0] && !is_rounded(self.at[0], x);
             return if is_moved { CONSTANT_NATS_MAX } else { 0.0 };
         }
         // No branch depends on the value.
@@ -167,11 +167,6 @@ impl Tail {
     /// Returns `true` if all values learnt from were the same.
     pub(super) fn is_constant(&self) -> bool {
         self.step == CONSTANT_STEP
-    }
-
-    /// Returns `true` if a value is what a sender that rounds to `f32` makes of a constant.
-    fn is_rounded(&self, x: f64) -> bool {
-        x == f64::from(self.at[0] as f32)
     }
 
     /// Returns the lowest value that has as many nats.
@@ -252,11 +247,6 @@ impl Tails {
             return NATS_MAX;
         }
         self.upper.nats(highest).max(self.lower.nats(-lowest))
-    }
-
-    /// Returns `true` if there was one value, and this is what a sender that rounds to `f32` makes of it.
-    pub(super) fn is_rounded_constant(&self, x: f64) -> bool {
-        self.upper.is_constant() && self.upper.is_rounded(x)
     }
 
     /// Returns the lowest and the highest value; `None` where nothing was learnt.

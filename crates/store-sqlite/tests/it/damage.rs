@@ -1,6 +1,6 @@
 //! Damage that shows after the start, and what is saved of a damaged database.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sensor::Glance;
 use store::contract::{new_prediction, newest};
@@ -10,6 +10,8 @@ use store::{
 use store_sqlite::{
     OnCorrupt, OpenError, Recovered, SqliteParams, back_up, recover, restore, verify,
 };
+
+use tempfile::TempDir;
 
 use crate::{TestStore, open, three_events};
 
@@ -564,16 +566,23 @@ async fn a_sweep_passes_over_a_damaged_row() {
     writer.join().unwrap();
 }
 
+/// Returns a database of three events, and another folder with its backup.
+#[cfg(unix)]
+async fn backed_up() -> (TestStore, TempDir, PathBuf) {
+    let test = three_events().await;
+    let dir = tempfile::tempdir().unwrap();
+    let backup = dir.path().join("backup.db");
+    back_up(&test.path(), &backup, |_, _| ()).unwrap();
+    (test, dir, backup)
+}
+
 /// Seen to fail where root followed every link: a file of the system was replaced by a database.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_link_that_somebody_else_made_is_not_followed() {
     use std::os::unix::fs::{MetadataExt as _, lchown, symlink};
 
-    let test = three_events().await;
-    let dir = tempfile::tempdir().unwrap();
-    let backup = dir.path().join("backup.db");
-    back_up(&test.path(), &backup, |_, _| ()).unwrap();
+    let (test, dir, backup) = backed_up().await;
     if std::fs::metadata(&backup).unwrap().uid() != 0 {
         println!("skipped: only root can make links of others");
         return;
@@ -602,10 +611,7 @@ async fn a_link_that_somebody_else_made_is_not_followed() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_restore_refuses_what_is_no_file() {
-    let test = three_events().await;
-    let dir = tempfile::tempdir().unwrap();
-    let backup = dir.path().join("backup.db");
-    back_up(&test.path(), &backup, |_, _| ()).unwrap();
+    let (_test, dir, backup) = backed_up().await;
     let pipe = dir.path().join("events.db");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
