@@ -226,7 +226,9 @@ async fn the_readme_shows_what_the_programs_print() {
                 let all = ["simulate".into(), "--url".into(), url].into_iter().chain(arguments);
                 let args =
                     simulate::Args { interval: Some(0.0), ..simulate::Args::parse_from(all) };
-                simulate::run(&args, now_us, &mut out, std::future::pending()).await.unwrap();
+                simulate::run(&args, now_with_microseconds, &mut out, std::future::pending())
+                    .await
+                    .unwrap();
             }
             "score" => {
                 let in_dir = |word: String| match word.strip_prefix("data/") {
@@ -266,4 +268,10 @@ async fn the_readme_shows_what_the_programs_print() {
         }
     }
     assert!(n_checked > 30, "only {n_checked} lines of the README were compared");
+}
+
+/// Returns the time, never on a whole millisecond: such a time is written with fewer digits, and the column has more spaces
+/// behind it. Seen to fail about once in a hundred runs with the time as it is, and always with whole milliseconds.
+fn now_with_microseconds() -> i64 {
+    now_us() | 1
 }
