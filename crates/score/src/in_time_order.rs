@@ -204,8 +204,8 @@ impl Station {
         };
         let step = watched.watch.advance(&watched.model, values);
         counts.n_judged += 1;
-        counts.n_alarms += u64::from(step.is_alarm && !watched.is_alarm);
-        watched.is_alarm = step.is_alarm;
+        counts.n_alarms += u64::from(step.is_alarm() && !watched.is_alarm);
+        watched.is_alarm = step.is_alarm();
         Line::Judged(step)
     }
 
@@ -250,7 +250,7 @@ impl<W: Write> Lines<'_, W> {
                     row,
                     step.surprise.to_string(),
                     step.threshold.to_string(),
-                    step.is_alarm.to_string(),
+                    step.is_alarm().to_string(),
                     step.view.name().into(),
                     self.names[step.sensor].to_string(),
                 ],

@@ -1,5 +1,7 @@
 //! The part of each row that the rows before did not forecast.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ring::Ring;
 
 /// The weight of a row is multiplied by this with each row that follows.
@@ -12,7 +14,7 @@ const UNCERTAIN: f64 = 10.0;
 const UNCERTAIN_MAX: f64 = 1e6;
 
 /// Forecasts all values from those of the rows before, by recursive least squares.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Forecaster {
     /// Rows that are looked back on.
     n_lags: usize,
@@ -44,6 +46,16 @@ impl Forecaster {
             inputs: vec![0.0; n_inputs],
             gains: vec![0.0; n_inputs],
         }
+    }
+
+    /// Returns `true` if it forecasts so many values, as one that was read must.
+    pub(crate) fn is_of(&self, n_values: usize) -> bool {
+        let new = Self::new(n_values);
+        (self.n_lags, self.n_values) == (new.n_lags, n_values)
+            && self.weights.len() == new.weights.len()
+            && self.inverse.len() == new.inverse.len()
+            && self.inputs.len() == new.inputs.len()
+            && self.gains.len() == new.gains.len()
     }
 
     /// Returns the number of rows before the first that is forecast.

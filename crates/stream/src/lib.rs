@@ -12,9 +12,9 @@
 //! let warm_up: Vec<f64> = (0..400).flat_map(row).collect();
 //! let WarmedUp { model, mut watch, .. } = Model::learn(&warm_up, 2, &Params::default())?;
 //!
-//! assert!(!watch.advance(&model, &row(400)).is_alarm);
+//! assert!(!watch.advance(&model, &row(400)).is_alarm());
 //! let stuck: Vec<_> = (0..20).map(|_| watch.advance(&model, &[90.0, 0.0])).collect();
-//! assert!(stuck.iter().any(|step| step.is_alarm));
+//! assert!(stuck.iter().any(|step| step.is_alarm()));
 //! # Ok::<(), stream::WarmUpError>(())
 //! ```
 //!
@@ -38,5 +38,5 @@ mod watch;
 
 pub use learning::{Model, Params, WarmUpError, WarmedUp};
 pub use tail::NATS_MIN;
-pub use threshold::Budgeted;
+pub use threshold::{AlarmState, Budgeted};
 pub use watch::{Step, View, Watch};

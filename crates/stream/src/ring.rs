@@ -1,9 +1,11 @@
 //! The last rows of a stream.
 
+use serde::{Deserialize, Serialize};
+
 use crate::statistics;
 
 /// The last rows, of which each new one takes the place of the oldest.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ring {
     width: usize,
     /// Rows in order from the oldest, which is at `oldest`, and around the end.
@@ -15,6 +17,11 @@ impl Ring {
     /// Makes a ring of `n_rows` rows of zeros.
     pub(crate) fn zeros(n_rows: usize, width: usize) -> Self {
         Self { width, values: vec![0.0; n_rows * width], oldest: 0 }
+    }
+
+    /// Returns `true` if it holds so many rows of this width, as one that was read must.
+    pub(crate) fn is_of(&self, n_rows: usize, width: usize) -> bool {
+        self.width == width && self.values.len() == n_rows * width && self.oldest < n_rows
     }
 
     /// Returns the number of rows.

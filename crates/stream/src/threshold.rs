@@ -1,5 +1,7 @@
 //! The threshold of alarms, which learns what is usual for a station and keeps a budget.
 
+use serde::{Deserialize, Serialize};
+
 use crate::statistics::median;
 use crate::tail::NATS_MIN;
 
@@ -33,6 +35,23 @@ const ACCEPTED_AFTER: f64 = 0.05;
 const ACCEPTED_AFTER_MIN: f64 = 30.0;
 const ACCEPTED_AFTER_MAX: f64 = 400.0;
 
+/// The surprise is never larger: the largest view, and three tenths of two others.
+const SURPRISE_MAX: f64 = 32.0;
+
+/// How a station is, by its surprises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmState {
+    /// No alarm is open.
+    Watching,
+    /// An alarm is open.
+    Open,
+    /// An alarm was open for so long that the threshold has moved to the new level. Values have not returned to the
+    /// former one; a further change opens an alarm again.
+    Accepted,
+    /// No alarm is open, and so many were that none can open before their pressure has fallen, whatever values come.
+    BudgetSpent,
+}
+
 /// A threshold and an alarm: it learns from maxima of blocks, and is driven by its own openings.
 ///
 /// With the middle m of the block maxima and their mean excess s over it, the threshold is that of an exponential
@@ -43,7 +62,7 @@ const ACCEPTED_AFTER_MAX: f64 = 400.0;
 ///
 /// for any surprises from -1 to 38, more than all views can say: the threshold is at least the pressure
 /// less 1, so that nothing opens at a pressure of 39. [`Budgeted::openings_max`] says how many.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budgeted {
     /// Openings for each row.
     budget: f64,
@@ -62,6 +81,10 @@ pub struct Budgeted {
     /// Rows of the alarm, and rows below since the last above.
     age: u32,
     n_calm: u32,
+    /// The threshold that the last alarm exceeded as it opened.
+    opened_above: f64,
+    /// The rows since the surprise was last above that, while an alarm that was accepted has not ended.
+    n_returned: Option<u32>,
 }
 
 impl Budgeted {
@@ -91,12 +114,14 @@ impl Budgeted {
             is_alarm: false,
             age: 0,
             n_calm: 0,
+            opened_above: 0.0,
+            n_returned: None,
         }
     }
 
     /// Takes the surprise of the next row, after `n_rows` others of the station. Returns the threshold that it was
-    /// compared with, and whether an alarm is open.
-    pub fn advance(&mut self, surprise: f64, n_rows: u64) -> (f64, bool) {
+    /// compared with, and how the station is now.
+    pub fn advance(&mut self, surprise: f64, n_rows: u64) -> (f64, AlarmState) {
         let threshold = self.threshold();
         let is_above = surprise > threshold;
         self.above = (self.above << 1 | u32::from(is_above)) & ((1 << OPEN_IN) - 1);
@@ -110,6 +135,7 @@ impl Budgeted {
         } else if self.above.count_ones() >= OPEN_OF {
             (self.is_alarm, is_opened) = (true, true);
             (self.age, self.n_calm) = (0, 0);
+            (self.opened_above, self.n_returned) = (threshold, None);
         }
         let is_alarm = self.is_alarm;
         if is_opened {
@@ -122,19 +148,42 @@ impl Budgeted {
                 self.middle = self.middle.max(surprise);
                 self.close();
                 self.begin_block();
+                self.n_returned = Some(0);
             }
         } else {
             self.pressure =
                 least_pressure(self.budget).max(self.pressure - PRESSURE_STEP * self.budget);
             self.fill_block(surprise);
+            let is_still = surprise > self.opened_above;
+            let n_returned = self.n_returned.map(|n_rows| if is_still { 0 } else { n_rows + 1 });
+            self.n_returned = n_returned.filter(|&n_rows| n_rows < CLOSE_ROWS);
         }
-        (threshold, is_alarm)
+        let state = if is_alarm {
+            AlarmState::Open
+        } else if self.n_returned.is_some() {
+            AlarmState::Accepted
+        } else if NATS_MIN + self.distance() >= SURPRISE_MAX {
+            AlarmState::BudgetSpent
+        } else {
+            AlarmState::Watching
+        };
+        (threshold, state)
+    }
+
+    /// Returns the openings for each row that are allowed.
+    pub fn budget(&self) -> f64 {
+        self.budget
     }
 
     fn threshold(&self) -> f64 {
+        self.middle + self.distance()
+    }
+
+    /// Returns the distance of the threshold from the middle, which openings make larger.
+    fn distance(&self) -> f64 {
         let n_seen = self.n_seen.min(SEEN_MAX);
         let pressure = self.pressure.min(PRESSURE_MAX);
-        self.middle + self.spread * n_seen * (libm::exp(pressure / n_seen) - 1.0)
+        self.spread * n_seen * (libm::exp(pressure / n_seen) - 1.0)
     }
 
     fn close(&mut self) {

@@ -1,11 +1,14 @@
 //! A station that is watched.
 
+use isoforest::{DecodeError, envelope};
+use serde::{Deserialize, Serialize};
+
 use crate::forecast::Forecaster;
 use crate::learning::Model;
 use crate::ring::Ring;
 use crate::shapes::SHAPE_ROWS;
 use crate::tail::NATS_MIN;
-use crate::threshold::Budgeted;
+use crate::threshold::{AlarmState, Budgeted};
 
 /// Rows over which the forest sees mean and deviation.
 const SHORT_ROWS: usize = 8;
@@ -17,6 +20,9 @@ pub(crate) const FEATURES_EACH: usize = 4;
 const OTHERS: f64 = 0.3;
 /// The relative depth in the forest is no less.
 const DEPTH_MIN: f64 = 1e-4;
+/// The kind and the version of a watch that is written.
+const WATCH_KIND: [u8; 8] = *b"ISOWATCH";
+const WATCH_VERSION: u32 = 1;
 
 /// A view of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,18 +56,27 @@ pub struct Step {
     pub surprise: f64,
     /// The surprise above which a row counts towards an alarm.
     pub threshold: f64,
-    /// `true` while an alarm is open.
-    pub is_alarm: bool,
+    /// How the station is.
+    pub state: AlarmState,
     /// The nats of each view, from -1 to 20, in the order of [`View::ALL`].
     pub views: [f64; 3],
     /// The view that says most.
     pub view: View,
     /// The sensor that this view finds strangest, by its place in a row.
     pub sensor: usize,
+    /// `true` if its value lies above the level that it follows.
+    pub is_high: bool,
+}
+
+impl Step {
+    /// Returns `true` while an alarm is open.
+    pub fn is_alarm(&self) -> bool {
+        self.state == AlarmState::Open
+    }
 }
 
 /// Everything that a station carries from row to row.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
     n_rows: u64,
     levels: Vec<f64>,
@@ -71,17 +86,31 @@ pub struct Watch {
     pub(crate) errors: Ring,
     forecaster: Forecaster,
     pub(crate) threshold: Budgeted,
+    #[serde(skip)]
     room: Room,
 }
 
 /// Room for one row.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Room {
     row: Vec<f64>,
     errors: Vec<f64>,
     is_missing: Vec<bool>,
     features: Vec<f64>,
     standardised: Vec<f64>,
+}
+
+impl Room {
+    /// Makes room for as many sensors that move.
+    fn of(n_sensors: usize) -> Self {
+        Self {
+            row: vec![0.0; n_sensors],
+            errors: vec![0.0; n_sensors],
+            is_missing: vec![false; n_sensors],
+            features: vec![0.0; FEATURES_EACH * n_sensors],
+            standardised: Vec::with_capacity(FEATURES_EACH * n_sensors),
+        }
+    }
 }
 
 /// The raw value of a view, and the sensor that it finds strangest, among those that move.
@@ -95,13 +124,6 @@ impl Watch {
     /// Makes a station of so many sensors that move, without rows.
     pub(crate) fn new(levels: Vec<f64>) -> Self {
         let n_sensors = levels.len();
-        let room = Room {
-            row: vec![0.0; n_sensors],
-            errors: vec![0.0; n_sensors],
-            is_missing: vec![false; n_sensors],
-            features: vec![0.0; FEATURES_EACH * n_sensors],
-            standardised: Vec::with_capacity(FEATURES_EACH * n_sensors),
-        };
         Self {
             n_rows: 0,
             levels,
@@ -109,8 +131,32 @@ impl Watch {
             errors: Ring::zeros(LONG_ROWS, n_sensors),
             forecaster: Forecaster::new(n_sensors),
             threshold: Budgeted::new(1.0, &[]),
-            room,
+            room: Room::of(n_sensors),
         }
+    }
+
+    /// Writes all that it carries.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        envelope::seal(WATCH_KIND, WATCH_VERSION, self)
+    }
+
+    /// Reads a watch by a model that was learnt from the same warm-up: it continues as the one that was written would.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the bytes are damaged or of another version, and when the model is of other sensors.
+    pub fn from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut watch: Self = envelope::open(WATCH_KIND, WATCH_VERSION, bytes)?;
+        let n_sensors = model.scaling.sensors.len();
+        let is_whole = watch.levels.len() == n_sensors
+            && watch.scaled.is_of(SHAPE_ROWS, n_sensors)
+            && watch.errors.is_of(LONG_ROWS, n_sensors)
+            && watch.forecaster.is_of(n_sensors);
+        if !is_whole {
+            return Err(DecodeError::Malformed("the watch is of other sensors"));
+        }
+        watch.room = Room::of(n_sensors);
+        Ok(watch)
     }
 
     /// Takes the next row: a value for each sensor, NaN for a missing one.
@@ -126,17 +172,19 @@ impl Watch {
         let seen = [self.joint(model), self.relation(), self.shape(model)];
         let views: [f64; 3] = std::array::from_fn(|view| model.tails[view].nats(seen[view].value));
         let surprise = surprise(views);
-        let (threshold, is_alarm) = self.threshold.advance(surprise, self.n_rows);
+        let (threshold, state) = self.threshold.advance(surprise, self.n_rows);
         self.n_rows += 1;
         let most = (1..views.len())
             .fold(0, |most, view| if views[view] > views[most] { view } else { most });
+        let strangest = seen[most].sensor;
         Step {
             surprise,
             threshold,
-            is_alarm,
+            state,
             views,
             view: View::ALL[most],
-            sensor: model.scaling.sensors[seen[most].sensor],
+            sensor: model.scaling.sensors[strangest],
+            is_high: self.scaled.row(0)[strangest] > 0.0,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The budget of openings, whatever the rows are.
 
 use proptest::prelude::*;
-use stream::Budgeted;
+use stream::{AlarmState, Budgeted};
 
 /// No surprise is larger: the largest view, and three tenths of three others.
 const SURPRISE_MAX: f64 = 38.0;
@@ -16,9 +16,10 @@ fn openings(
     let (mut n_openings, mut was_alarm) = (0, false);
     for row in 0..n_rows {
         // What the threshold will be, by a copy.
-        let (threshold, is_alarm) = budgeted.clone().advance(-1.0, row);
-        let surprise = choose(row, threshold, is_alarm).clamp(-1.0, SURPRISE_MAX);
-        let (_, is_alarm) = budgeted.advance(surprise, row);
+        let (threshold, state) = budgeted.clone().advance(-1.0, row);
+        let surprise = choose(row, threshold, state == AlarmState::Open).clamp(-1.0, SURPRISE_MAX);
+        let (_, state) = budgeted.advance(surprise, row);
+        let is_alarm = state == AlarmState::Open;
         n_openings += u64::from(is_alarm && !was_alarm);
         was_alarm = is_alarm;
     }

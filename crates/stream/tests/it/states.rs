@@ -1,0 +1,57 @@
+//! The states of a station, and what ends them.
+
+use stream::AlarmState::{Accepted, Open, Watching};
+use stream::{AlarmState, Budgeted, Model, Params, WarmedUp};
+
+/// Two sensors that wander around 0, without a random number generator.
+fn row(t: u32) -> [f64; 2] {
+    let t = f64::from(t);
+    [(t * 0.7).sin() + (t * 0.11).sin(), (t * 0.3).cos() + (t * 0.17).sin()]
+}
+
+/// Returns the states that follow one another, each once.
+fn states(rows: impl Iterator<Item = [f64; 2]>) -> Vec<AlarmState> {
+    let warm_up: Vec<f64> = (0..600).flat_map(row).collect();
+    let WarmedUp { model, mut watch, .. } = Model::learn(&warm_up, 2, &Params::default()).unwrap();
+    let mut states: Vec<_> = rows.map(|row| watch.advance(&model, &row).state).collect();
+    states.dedup();
+    states
+}
+
+#[test]
+fn an_alarm_ends_when_values_return() {
+    let shifted = |t: u32| row(t).map(|x| if (2_000..2_010).contains(&t) { x + 8.0 } else { x });
+    assert_eq!(states((600..2_400).map(shifted)), [Watching, Open, Watching]);
+}
+
+#[test]
+fn a_change_that_stays_is_accepted_and_remains_marked_until_values_return() {
+    let shifted = |t: u32| row(t).map(|x| if (700..900).contains(&t) { x + 8.0 } else { x });
+    assert_eq!(states((600..880).map(shifted)), [Watching, Open, Accepted]);
+    assert_eq!(states((600..1_200).map(shifted)), [Watching, Open, Accepted, Watching]);
+}
+
+#[test]
+fn a_change_after_one_that_was_accepted_opens_an_alarm_again() {
+    let mut budgeted = Budgeted::new(1e-2, &[0.0; 200]);
+    let mut state = |surprise: f64, n_rows: u32| {
+        let states = (0..n_rows).map(|row| budgeted.advance(surprise, u64::from(row)).1);
+        states.last().unwrap()
+    };
+    assert_eq!(state(0.0, 100), Watching);
+    assert_eq!(state(12.0, 10), Open);
+    assert_eq!(state(12.0, 100), Accepted);
+    assert_eq!(state(30.0, 5), Open);
+}
+
+#[test]
+fn openings_one_after_another_spend_the_budget() {
+    let mut budgeted = Budgeted::new(1e-4, &[0.0; 200]);
+    let mut states = Vec::new();
+    for row in 0..3_000 {
+        let surprise = if row % 12 < 6 { 32.0 } else { -1.0 };
+        states.push(budgeted.advance(surprise, row).1);
+    }
+    assert!(states.contains(&AlarmState::BudgetSpent));
+    assert!(!states[2_500..].contains(&Open), "nothing opens any more");
+}
