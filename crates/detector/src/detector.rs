@@ -199,6 +199,7 @@ impl Detector {
             evidence: Some(evidence),
             outside: self.outside(baseline, event.values()),
             baseline: baseline.kind(),
+            alarm: None,
             model_version: self.meta.model_version.clone(),
             attributions: if is_anomaly {
                 self.attributions(event.values(), scorer.pushes(&row, evidence))

@@ -184,8 +184,11 @@ impl Pipeline {
         model: &Model,
         places: Places,
     ) -> Result<Vec<Result<Receipt, Refusal>>, KeepError> {
-        let news = judged.iter().map(|judged| Arc::clone(&judged.new));
-        let kept = self.store.keep_shared(news, Some(Box::new(places))).await;
+        let news = judged.iter().map(|judged| Arc::clone(&judged.new)).collect();
+        let kept = match self.store.queue(news, Some(Box::new(places))) {
+            Ok(kept) => kept.await,
+            Err(error) => Err(error),
+        };
         let kept = kept.inspect_err(|_| self.metrics.not_kept(judged.len()))?;
         let receipt = |(Judged { new, reasons }, kept): (Judged, Kept)| {
             self.metrics.predicted(&new.prediction, &kept);
@@ -295,6 +298,7 @@ impl Judge {
                 prediction,
                 event_hash: detector.schema().fingerprint(event),
                 received_us: self.received_us,
+                alarm_record: None,
             }),
         }
     }

@@ -18,6 +18,7 @@
 //!
 //! It keeps nothing, scores nothing, and reads no clock.
 
+mod alarm;
 mod event;
 mod fault;
 mod feature_values;
@@ -28,6 +29,7 @@ mod schema;
 mod station_id;
 pub mod timestamp;
 
+pub use alarm::{Alarm, AlarmState, AlarmView, Episode, Lesson, Surprise};
 pub use event::{Fingerprint, SensorEvent};
 pub use fault::{Fault, FaultKind, InvalidEvent};
 pub use feature_values::FeatureValues;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alarm::Alarm;
 use crate::feature_values::FeatureValues;
 use crate::model_version::ModelVersion;
 use crate::station_id::StationId;
@@ -34,6 +35,8 @@ pub struct Prediction {
     pub outside: Vec<Excess>,
     /// Whose baseline the values were compared with; `None` of a model that has one for all stations.
     pub baseline: Option<Baseline>,
+    /// The alarm of the station in time order; `None` in predictions of earlier versions, and of stations that are not watched.
+    pub alarm: Option<Alarm>,
     /// Which model answered.
     pub model_version: ModelVersion,
     /// The attributions, the largest towards anomalous first; empty when they were not asked for.

@@ -13,7 +13,7 @@ use crate::held_files::HeldFiles;
 use crate::reading_gate::ReadingGate;
 use crate::schema::Ledger;
 use crate::wal::Wal;
-use crate::{prediction_row, rescue, schema, sweep};
+use crate::{alarm_records, prediction_row, rescue, schema, sweep};
 
 /// A database as its writer owns it.
 pub(crate) struct Sqlite {
@@ -244,6 +244,9 @@ fn keep(connection: &Connection, ledger: &mut Ledger, entry: &Entry) -> rusqlite
         ledger.last_id += 1;
         ledger.totals.events += 1;
         ledger.totals.anomalies += u64::from(entry.new.prediction.is_anomaly);
+        if let Some(record) = &entry.new.alarm_record {
+            alarm_records::write(connection, &entry.new.prediction.station_id, record)?;
+        }
         return Ok(Kept::Stored);
     }
     let earlier = prediction_row::with_key_of(connection, entry)?;

@@ -10,6 +10,7 @@
 //!
 //! It neither batches nor answers; `store` does.
 
+mod alarm_records;
 mod backend;
 mod backup;
 mod commit_mark;

@@ -9,7 +9,7 @@ use store::{Entry, RowContent, RowHash, StoredPrediction};
 /// always read whole: only then can its hash be checked.
 pub(crate) const COLUMNS: &str = "station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold, \
                                   is_anomaly, attributions, model_version, received_us, event_hash, id, row_hash, evidence, outside, \
-                                  baseline";
+                                  baseline, alarm";
 /// The positions of some columns among [`COLUMNS`].
 pub(crate) mod column {
     pub(crate) const TIMESTAMP_US: usize = 1;
@@ -25,18 +25,19 @@ pub(crate) mod column {
     pub(crate) const EVIDENCE: usize = 14;
     pub(crate) const OUTSIDE: usize = 15;
     pub(crate) const BASELINE: usize = 16;
+    pub(crate) const ALARM: usize = 17;
 }
 
 pub(crate) const INSERT: &str = "
     INSERT INTO predictions (id, station_id, timestamp_us, sequence, features, anomaly_score, p_value, threshold,
                              is_anomaly, attributions, model_version, received_us, event_hash, row_hash, evidence, outside,
-                             baseline)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                             baseline, alarm)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
     ON CONFLICT DO NOTHING";
 
 /// Inserts a prediction, unless its key is taken. Returns `true` if it did.
 pub(crate) fn insert(connection: &Connection, entry: &Entry, id: i64) -> rusqlite::Result<bool> {
-    let Entry { new, features, attributions, outside, content_hash } = entry;
+    let Entry { new, features, attributions, outside, alarm, content_hash } = entry;
     let prediction = &new.prediction;
     let n_inserted = connection.prepare_cached(INSERT)?.execute(params![
         id,
@@ -56,6 +57,7 @@ pub(crate) fn insert(connection: &Connection, entry: &Entry, id: i64) -> rusqlit
         prediction.evidence.map(Evidence::number),
         outside,
         prediction.baseline.map(Baseline::number),
+        alarm,
     ])?;
     Ok(n_inserted == 1)
 }
@@ -67,7 +69,7 @@ pub(crate) fn try_insert(connection: &Connection) -> rusqlite::Result<()> {
     let (hash, no_json): ([u8; 16], &str) = ([0; 16], "");
     connection.prepare_cached(INSERT)?.execute(params![
         id, NO_STATION, 0, 0, no_json, 0.0, 0.0, 0.0, true, no_json, "", 0, hash, hash, 0, no_json,
-        0
+        0, no_json
     ])?;
     let sql = "DELETE FROM predictions WHERE station_id = ?1 AND timestamp_us = 0 AND sequence = 0";
     match connection.prepare_cached(sql)?.execute([NO_STATION])? {
@@ -118,6 +120,7 @@ pub(crate) fn hashes_of(row: &Row<'_>) -> rusqlite::Result<(RowHash, Option<RowH
         evidence: row.get(column::EVIDENCE)?,
         outside: row.get_ref(column::OUTSIDE)?.as_str_or_null().map_err(rusqlite::Error::from)?,
         baseline: row.get(column::BASELINE)?,
+        alarm: row.get_ref(column::ALARM)?.as_str_or_null().map_err(rusqlite::Error::from)?,
     };
     let found = row.get::<_, Option<[u8; 16]>>(column::ROW_HASH)?;
     Ok((content.hash().with_id(row.get(column::ID)?), found.map(RowHash)))
@@ -153,11 +156,9 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
         threshold: row.get(column::THRESHOLD)?,
         is_anomaly: row.get(column::IS_ANOMALY)?,
         evidence: one_of(&Evidence::ALL, Evidence::number, row, column::EVIDENCE)?,
-        outside: match row.get_ref(column::OUTSIDE)? {
-            ValueRef::Null => Vec::new(),
-            _ => from_json(row, column::OUTSIDE)?,
-        },
+        outside: from_json_or_null(row, column::OUTSIDE)?.unwrap_or_default(),
         baseline: one_of(&Baseline::ALL, Baseline::number, row, column::BASELINE)?,
+        alarm: from_json_or_null(row, column::ALARM)?,
         attributions: from_json(row, 8)?,
         model_version: model_version.as_str().into(),
     };
@@ -201,6 +202,17 @@ fn time_from(earliest_us: i64, row: &Row<'_>, column: usize) -> rusqlite::Result
 #[derive(Debug, thiserror::Error)]
 #[error("the time is not possible")]
 struct ImpossibleTime;
+
+/// Reads JSON; `None` for a null.
+fn from_json_or_null<T: serde::de::DeserializeOwned>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => from_json(row, column).map(Some),
+    }
+}
 
 fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;

@@ -19,7 +19,7 @@ use crate::damage::Damage;
 use crate::error::{OpenError, QueryError, code_of};
 use crate::limits::{READ_TIMEOUT, TURN_TIMEOUT};
 use crate::reading_gate::ReadingGate;
-use crate::{query, schema, series};
+use crate::{alarm_records, query, schema, series};
 
 /// Steps of SQLite's machine between two looks at the clock: about a millisecond.
 const STEPS_PER_LOOK: i32 = 20_000;
@@ -267,6 +267,10 @@ impl Reader for ReaderPool {
 
     fn sample(&self, query: SampleQuery) -> Reading<'_, Vec<Sampled>> {
         self.read(move |connection| series::sample(connection, &query))
+    }
+
+    fn alarm_record(&self, station_id: StationId) -> Reading<'_, Option<Vec<u8>>> {
+        self.read(move |connection| alarm_records::read(connection, &station_id))
     }
 
     fn size_bytes(&self) -> Reading<'_, u64> {

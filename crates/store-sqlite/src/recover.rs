@@ -178,6 +178,7 @@ fn insert(connection: &Connection, row: &RawRow) -> rusqlite::Result<Option<bool
         row.evidence,
         row.outside,
         row.baseline,
+        row.alarm,
     ]);
     match inserted {
         Ok(n_inserted) => Ok(Some(n_inserted == 1)),

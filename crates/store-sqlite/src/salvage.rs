@@ -35,6 +35,7 @@ pub(crate) struct RawRow {
     pub(crate) evidence: Option<i64>,
     pub(crate) outside: Option<String>,
     pub(crate) baseline: Option<i64>,
+    pub(crate) alarm: Option<String>,
 }
 
 /// The result of checking the hash of a row.
@@ -66,6 +67,7 @@ impl RawRow {
             evidence: self.evidence,
             outside: self.outside.as_deref(),
             baseline: self.baseline,
+            alarm: self.alarm.as_deref(),
         };
         let expected = content.hash().with_id(self.id);
         match self.row_hash {
@@ -320,7 +322,7 @@ fn record(payload: &[u8]) -> Option<RawRow> {
         values.push(value);
     }
     // Rows from before a column was added end without it.
-    let columns = 13..=17;
+    let columns = 13..=18;
     if !columns.contains(&values.len()) {
         return None;
     }
@@ -358,6 +360,10 @@ fn record(payload: &[u8]) -> Option<RawRow> {
         baseline: match values[16] {
             Value::Null => None,
             _ => Some(values[16].integer()?),
+        },
+        alarm: match values[17] {
+            Value::Null => None,
+            _ => Some(values[17].text()?),
         },
     })
 }

@@ -15,7 +15,7 @@ use crate::limits::{BUSY_TIMEOUT, READER_CACHE_KIB, WAL_BYTES_MAX, WRITER_CACHE_
 const APPLICATION_ID: i32 = 0x4946_6576;
 
 /// Step n leads from version n to n + 1. A step that was released is never changed.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE predictions (
         id            INTEGER NOT NULL,
@@ -64,6 +64,16 @@ const MIGRATIONS: [&str; 5] = [
     "
     -- What the values were compared with: 0 station, 1 group, 2 fleet; null where all stations share one baseline.
     ALTER TABLE predictions ADD COLUMN baseline INTEGER;
+",
+    "
+    -- The alarm of the station in time order, as JSON; null where it is not watched.
+    ALTER TABLE predictions ADD COLUMN alarm TEXT;
+
+    -- What the watch over a station continues from, with the events that followed.
+    CREATE TABLE alarm_records (
+        station_id TEXT NOT NULL PRIMARY KEY,
+        record     BLOB NOT NULL
+    ) STRICT;
 ",
 ];
 

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 use store::{Place, Sweep, Swept, Totals};
 
+use crate::alarm_records;
 use crate::query::next_station;
 use crate::schema::Ledger;
 
@@ -17,6 +18,9 @@ pub(crate) fn step(
     sweep: &Sweep,
     totals: &mut Totals,
 ) -> rusqlite::Result<Swept> {
+    if sweep.from.is_none() {
+        alarm_records::delete_orphans(connection)?;
+    }
     let limit_us = sweep.before_us.max(sweep.anomalies_before_us).unwrap_or(i64::MIN);
     let mut place = match &sweep.from {
         Some(place) => Some(place.clone()),

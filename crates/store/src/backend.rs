@@ -113,6 +113,8 @@ pub trait Reader: Send + Sync {
     fn series(&self, query: SeriesQuery) -> Reading<'_, Vec<Bucket>>;
     /// Reads a sample.
     fn sample(&self, query: SampleQuery) -> Reading<'_, Vec<Sampled>>;
+    /// Reads the record that was stored last of the watch over a station.
+    fn alarm_record(&self, station_id: StationId) -> Reading<'_, Option<Vec<u8>>>;
     /// Returns the size of the database, in bytes.
     fn size_bytes(&self) -> Reading<'_, u64>;
 }

@@ -9,7 +9,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 
-use sensor::{Attribution, Baseline, Direction, Evidence, Excess, Prediction, StationId};
+use sensor::{
+    Alarm, AlarmState, AlarmView, Attribution, Baseline, Direction, Episode, Evidence, Excess,
+    Lesson, Prediction, StationId, Surprise,
+};
 
 use crate::{
     AnomalyQuery, Bucket, CommitReport, EventKey, EventQuery, Extent, Kept, LIST_BYTES_MAX,
@@ -47,6 +50,7 @@ cases! {
     a_repetition_within_a_batch_is_recognised,
     anomalies_are_listed_latest_first_and_filtered,
     an_anomaly_is_found_by_its_number,
+    a_record_is_stored_with_its_event_only,
     numbers_rise_in_the_order_of_arrival_across_restarts,
     events_are_listed_by_station_and_filtered,
     pages_of_events_follow_each_other_without_a_gap,
@@ -92,12 +96,29 @@ pub fn new_prediction(sequence: u64, is_anomaly: bool) -> NewPrediction {
         evidence: Evidence::ALL.into_iter().find(|kind| u64::from(kind.number()) == sequence % 4),
         baseline: Baseline::ALL.into_iter().find(|kind| u64::from(kind.number()) == sequence % 5),
         outside: if is_anomaly { vec![excess] } else { Vec::new() },
+        alarm: (!sequence.is_multiple_of(3)).then(|| alarm(sequence)),
         model_version: "2026-11-22-0123456789ab".into(),
         attributions: if is_anomaly { vec![attribution] } else { Vec::new() },
     };
     let mut event_hash = [0; 16];
     event_hash[..8].copy_from_slice(&sequence.to_le_bytes());
-    NewPrediction { prediction, event_hash, received_us: 1_767_323_046_000_000 }
+    NewPrediction { prediction, event_hash, received_us: 1_767_323_046_000_000, alarm_record: None }
+}
+
+/// Makes an alarm, with all that it can have.
+fn alarm(sequence: u64) -> Alarm {
+    Alarm {
+        state: AlarmState::ALL[usize::try_from(sequence).unwrap() % AlarmState::ALL.len()],
+        lesson: Some(Lesson { events_learnt: 3, events_to_learn: 400 }),
+        surprise: Some(Surprise {
+            surprise: 17.0 / 3.0,
+            threshold: 0.1 + 0.2,
+            view: AlarmView::Relation,
+            feature: "flow".into(),
+            direction: Direction::Low,
+        }),
+        episode: Some(Episode { episode_id: 2, opened_us: BEGIN_US }),
+    }
 }
 
 /// Selects the latest anomalies of all stations.
@@ -243,6 +264,32 @@ async fn an_anomaly_is_found_by_its_number(database: &dyn Database) {
     assert_eq!((found.id, found.prediction.sequence), (6, 5));
     assert_eq!(store.anomaly(7).await.unwrap(), None, "normal");
     assert_eq!(store.anomaly(-1).await.unwrap(), None);
+}
+
+/// Seen to fail with a backend that stores the record of an event that it refuses.
+async fn a_record_is_stored_with_its_event_only(database: &dyn Database) {
+    let (store, writer) = open(database);
+    let with_record = |sequence: u64, record: &[u8]| NewPrediction {
+        alarm_record: Some(record.to_vec()),
+        ..new_prediction(sequence, false)
+    };
+    assert_eq!(store.alarm_record(station(1)).await.unwrap(), None);
+    store.keep_all(&[with_record(1, b"first"), with_record(3, b"second")]).await.unwrap();
+    store.keep(&with_record(1, b"repeated")).await.unwrap();
+    let conflict = NewPrediction { event_hash: [9; 16], ..with_record(3, b"conflict") };
+    assert_eq!(store.keep(&conflict).await, Ok(Kept::Conflict));
+    store.keep(&new_prediction(5, false)).await.unwrap();
+    assert_eq!(store.alarm_record(station(1)).await.unwrap().unwrap(), b"second");
+    assert_eq!(store.alarm_record(station(0)).await.unwrap(), None);
+    drop(store);
+    writer.join().unwrap();
+
+    let (store, _writer) = open(database);
+    assert_eq!(store.alarm_record(station(1)).await.unwrap().unwrap(), b"second");
+    // It goes with the last event of its station.
+    sweep(&store, i64::MAX, None).await;
+    sweep(&store, i64::MAX, None).await;
+    assert_eq!(store.alarm_record(station(1)).await.unwrap(), None);
 }
 
 async fn numbers_rise_in_the_order_of_arrival_across_restarts(database: &dyn Database) {

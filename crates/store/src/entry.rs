@@ -19,6 +19,8 @@ pub struct Entry {
     pub attributions: String,
     /// Its values outside of what training has seen, as JSON, if there are any.
     pub outside: Option<String>,
+    /// Its alarm, as JSON, if its station has one.
+    pub alarm: Option<String>,
     /// A hash of everything but the id, which is known last.
     pub content_hash: RowHash,
 }
@@ -30,6 +32,7 @@ impl Entry {
         let features = json(&prediction.features);
         let attributions = json(&prediction.attributions);
         let outside = (!prediction.outside.is_empty()).then(|| json(&prediction.outside));
+        let alarm = prediction.alarm.as_ref().map(json);
         let content_hash = RowContent {
             station_id: prediction.station_id.as_str(),
             timestamp_us: prediction.timestamp_us,
@@ -46,15 +49,18 @@ impl Entry {
             evidence: prediction.evidence.map(|evidence| evidence.number().into()),
             outside: outside.as_deref(),
             baseline: prediction.baseline.map(|baseline| baseline.number().into()),
+            alarm: alarm.as_deref(),
         }
         .hash();
-        Self { new, features, attributions, outside, content_hash }
+        Self { new, features, attributions, outside, alarm, content_hash }
     }
 
     /// Returns the approximate number of bytes that it takes in memory.
     pub fn size(&self) -> usize {
-        let texts = [&self.features, &self.attributions].into_iter().chain(&self.outside);
-        size_of::<Self>() + texts.map(String::len).sum::<usize>()
+        let texts = [&self.features, &self.attributions].into_iter();
+        let texts = texts.chain(&self.outside).chain(&self.alarm);
+        let record_len = self.new.alarm_record.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + record_len + texts.map(String::len).sum::<usize>()
     }
 
     /// Returns `true` if a stored prediction is about the same event: the events have one digest, or
@@ -127,6 +133,8 @@ pub struct RowContent<'a> {
     pub outside: Option<&'a str>,
     /// Not hashed where it is `None`.
     pub baseline: Option<i64>,
+    /// Not hashed where it is `None`; longer than a number.
+    pub alarm: Option<&'a str>,
 }
 
 impl RowContent<'_> {
@@ -155,6 +163,9 @@ impl RowContent<'_> {
         }
         if let Some(baseline) = self.baseline {
             add(&baseline.to_le_bytes());
+        }
+        if let Some(alarm) = self.alarm {
+            add(alarm.as_bytes());
         }
         RowHash(*hasher.finalize().first_chunk().expect("a SHA-256 digest has 32 bytes"))
     }

@@ -13,6 +13,8 @@ pub struct NewPrediction {
     pub event_hash: Fingerprint,
     /// When the event was received, in microseconds since 1970 (UTC).
     pub received_us: i64,
+    /// What the watch over its station continues from after a restart, where it is stored with this event.
+    pub alarm_record: Option<Vec<u8>>,
 }
 
 /// The outcome for a prediction.
@@ -46,7 +48,7 @@ impl StoredPrediction {
         let features = features.iter().map(|(name, _)| name.len() + 32);
         let attributions = attributions.iter().map(|pushed| pushed.feature.len() + 112);
         let outside = outside.iter().map(|excess| excess.feature.len() + 64);
-        512 + features.chain(attributions).chain(outside).sum::<usize>()
+        768 + features.chain(attributions).chain(outside).sum::<usize>()
     }
 }
 

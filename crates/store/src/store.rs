@@ -95,10 +95,11 @@ impl Store {
         &self,
         news: impl IntoIterator<Item = &NewPrediction>,
     ) -> Result<Vec<Kept>, KeepError> {
-        self.keep_shared(news.into_iter().cloned().map(Arc::new), None).await
+        self.queue(news.into_iter().cloned().map(Arc::new).collect(), None)?.await
     }
 
-    /// Stores predictions that the caller continues to use, like [`Store::keep_all`].
+    /// Queues predictions that the caller continues to use, and returns a future that waits like [`Store::keep_all`]. What is
+    /// queued first is stored first, whether or not anyone waits.
     ///
     /// `of_client` is what the client has taken of its share of the queue. It is given back when the predictions leave the
     /// queue, also if the client has gone before.
@@ -110,16 +111,18 @@ impl Store {
     /// # Panics
     ///
     /// Panics when there are more than [`Store::BATCH_LEN_MAX`].
-    pub async fn keep_shared(
+    pub fn queue(
         &self,
-        news: impl IntoIterator<Item = Arc<NewPrediction>>,
+        news: Vec<Arc<NewPrediction>>,
         of_client: Option<OfClient>,
-    ) -> Result<Vec<Kept>, KeepError> {
+    ) -> Result<impl Future<Output = Result<Vec<Kept>, KeepError>> + use<>, KeepError> {
         let entries: Vec<Entry> = news.into_iter().map(Entry::new).collect();
         assert!(entries.len() <= Self::BATCH_LEN_MAX, "{} predictions at once", entries.len());
         let n_bytes = entries.iter().map(Entry::size).sum();
         let room = self.backlog.take(entries.len(), n_bytes, of_client).ok_or(KeepError::Full)?;
-        self.ask(|answer| Job::Keep(KeepJob { entries, answer, room })).await
+        let answered = self.send(|answer| Job::Keep(KeepJob { entries, answer, room }))?;
+        let health = Arc::clone(&self.health);
+        Ok(async move { answer_in_time(&health, answered).await })
     }
 
     /// Deletes some predictions that are too old. Continue where it ended.
@@ -225,6 +228,15 @@ impl Store {
         self.reader.sample(query).await
     }
 
+    /// Returns the record that was stored last of the watch over a station.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be read, or not in time.
+    pub async fn alarm_record(&self, station_id: StationId) -> Result<Option<Vec<u8>>, ReadError> {
+        self.reader.alarm_record(station_id).await
+    }
+
     /// Returns the size of the database, in bytes.
     ///
     /// # Errors
@@ -288,7 +300,7 @@ impl Store {
         let _turn = self.probing.lock().await;
         // Another one may have proven it meanwhile.
         if !self.is_proven()? {
-            self.keep_shared([], None).await?;
+            self.queue(Vec::new(), None)?.await?;
         }
         Ok(())
     }
@@ -307,16 +319,31 @@ impl Store {
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, KeepError>>) -> Job,
     ) -> Result<T, KeepError> {
-        let (answer, answered) = oneshot::channel();
-        if self.jobs.send(job(answer)).is_err() {
-            return Err(KeepError::NotStored(Trouble::WriterGone));
-        }
-        let Ok(answered) = tokio::time::timeout(COMMIT_TIMEOUT, answered).await else {
-            self.health.stalled();
-            return Err(KeepError::Unknown(Trouble::Stalled));
-        };
-        answered.unwrap_or(Err(KeepError::Unknown(Trouble::WriterGone)))
+        let answered = self.send(job)?;
+        answer_in_time(&self.health, answered).await
     }
+
+    /// Hands the writer a job.
+    fn send<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, KeepError>>) -> Job,
+    ) -> Result<oneshot::Receiver<Result<T, KeepError>>, KeepError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.jobs.send(job(answer));
+        sent.map(|()| answered).map_err(|_| KeepError::NotStored(Trouble::WriterGone))
+    }
+}
+
+/// Waits for the answer of the writer.
+async fn answer_in_time<T>(
+    health: &Health,
+    answered: oneshot::Receiver<Result<T, KeepError>>,
+) -> Result<T, KeepError> {
+    let Ok(answered) = tokio::time::timeout(COMMIT_TIMEOUT, answered).await else {
+        health.stalled();
+        return Err(KeepError::Unknown(Trouble::Stalled));
+    };
+    answered.unwrap_or(Err(KeepError::Unknown(Trouble::WriterGone)))
 }
 
 impl fmt::Debug for Store {

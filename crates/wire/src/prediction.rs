@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use sensor::{Attribution, Baseline, Evidence, Excess, FeatureValues, Prediction, timestamp};
+use sensor::{
+    Alarm, AlarmState, AlarmView, Attribution, Baseline, Direction, Evidence, Excess,
+    FeatureValues, Prediction, timestamp,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,6 +51,10 @@ pub struct PredictionBody<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BaselineBody>)]
     pub baseline: Option<Baseline>,
+    /// The alarm of the station in time order. Absent where the station is not watched, and in predictions of earlier
+    /// versions.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<AlarmBody<'a>>,
     /// The model that judged the event.
     #[serde(borrow)]
     pub model_version: Cow<'a, str>,
@@ -87,6 +94,88 @@ pub(crate) enum BaselineBody {
 pub(crate) enum DirectionBody {
     High,
     Low,
+}
+
+/// The alarm of a station after an event, by all events before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AlarmBody<'a> {
+    /// `learning`: its first events only teach. `watching`: no alarm is open. `open`: an alarm is. `accepted`: one was open
+    /// for so long that the new level counts as usual, and values have not returned. `budget_spent`: so many alarms opened
+    /// that none can open for a while. `late`: the event was measured before another that had arrived, and is judged alone.
+    #[schema(value_type = AlarmStateBody)]
+    pub state: AlarmState,
+    /// Events that the station has learnt from, while it learns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_learnt: Option<u32>,
+    /// Events that it needs to learn from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_to_learn: Option<u32>,
+    /// How rare the like of the event was when the station learnt, in nats, from -1 to 32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surprise: Option<f64>,
+    /// The surprise above which an event counts towards an alarm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// The view that says most: `joint` (values and their changes together), `relation` (what the events before did not
+    /// forecast) or `shape` (of the last values).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AlarmViewBody>)]
+    pub view: Option<AlarmView>,
+    /// The feature that this view finds strangest.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<Cow<'a, str>>,
+    /// Where its value lies from the level that it followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DirectionBody>)]
+    pub direction: Option<Direction>,
+    /// When the event was measured that opened the alarm, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<String>,
+    /// The number of the alarm at its station, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode_id: Option<u32>,
+}
+
+/// How a station is, in time order.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes the JSON of a state")]
+pub(crate) enum AlarmStateBody {
+    Learning,
+    Watching,
+    Open,
+    Accepted,
+    BudgetSpent,
+    Late,
+}
+
+/// A view of an event in time order.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the JSON of a view")]
+pub(crate) enum AlarmViewBody {
+    Joint,
+    Relation,
+    Shape,
+}
+
+impl<'a> AlarmBody<'a> {
+    /// Describes an alarm.
+    pub fn of(alarm: &'a Alarm) -> Self {
+        let Alarm { state, lesson, surprise, episode } = alarm;
+        Self {
+            state: *state,
+            events_learnt: lesson.map(|lesson| lesson.events_learnt),
+            events_to_learn: lesson.map(|lesson| lesson.events_to_learn),
+            surprise: surprise.as_ref().map(|said| said.surprise),
+            threshold: surprise.as_ref().map(|said| said.threshold),
+            view: surprise.as_ref().map(|said| said.view),
+            feature: surprise.as_ref().map(|said| Cow::Borrowed(&*said.feature)),
+            direction: surprise.as_ref().map(|said| said.direction),
+            opened_at: episode.map(|episode| timestamp::format(episode.opened_us)),
+            episode_id: episode.map(|episode| episode.episode_id),
+        }
+    }
 }
 
 /// A value outside of what training has seen.
@@ -178,6 +267,7 @@ impl<'a> PredictionBody<'a> {
             outside: Cow::Borrowed(&prediction.outside),
             n_missing: prediction.features.n_missing(),
             baseline: prediction.baseline,
+            alarm: prediction.alarm.as_ref().map(AlarmBody::of),
             model_version: prediction.model_version.as_str().into(),
             attributions: Cow::Borrowed(&prediction.attributions),
             duplicate: false,
@@ -192,7 +282,7 @@ fn is_false(value: &bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sensor::Direction;
+    use sensor::{Episode, Lesson, Surprise};
 
     use super::*;
 
@@ -214,6 +304,18 @@ mod tests {
                 by_ranges: None,
             }],
             baseline: Some(Baseline::Fleet),
+            alarm: Some(Alarm {
+                state: AlarmState::BudgetSpent,
+                lesson: Some(Lesson { events_learnt: 1, events_to_learn: 400 }),
+                surprise: Some(Surprise {
+                    surprise: 1.0 / 3.0,
+                    threshold: 5.5,
+                    view: AlarmView::Joint,
+                    feature: "temperature_c".into(),
+                    direction: Direction::Low,
+                }),
+                episode: Some(Episode { episode_id: 2, opened_us: 1_767_323_045_000_000 }),
+            }),
             model_version: "2026-11-22-0123456789ab".into(),
             attributions: vec![Attribution {
                 feature: "temperature_c".into(),

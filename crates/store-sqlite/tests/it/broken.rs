@@ -23,6 +23,8 @@ enum Fault {
     ReversesOutcomes,
     /// It forgets that anomalies are some.
     ForgetsAnomalies,
+    /// It leaves out what watches continue from.
+    ForgetsRecords,
     /// It does not count.
     CountsNothing,
     /// It deletes anomalies with the rest.
@@ -31,12 +33,13 @@ enum Fault {
     SweepsInOneStep,
 }
 
-const FAULTS: [Fault; 8] = [
+const FAULTS: [Fault; 9] = [
     Fault::AcknowledgesWithoutStoring,
     Fault::CallsRepetitionsNew,
     Fault::HidesConflicts,
     Fault::ReversesOutcomes,
     Fault::ForgetsAnomalies,
+    Fault::ForgetsRecords,
     Fault::CountsNothing,
     Fault::SweepsAnomalies,
     Fault::SweepsInOneStep,
@@ -55,6 +58,13 @@ impl Backend for Broken {
                 let mut entries = entries.to_vec();
                 for entry in &mut entries {
                     Arc::make_mut(&mut entry.new).prediction.is_anomaly = false;
+                }
+                self.backend.keep(&entries)
+            }
+            Fault::ForgetsRecords => {
+                let mut entries = entries.to_vec();
+                for entry in &mut entries {
+                    Arc::make_mut(&mut entry.new).alarm_record = None;
                 }
                 self.backend.keep(&entries)
             }

@@ -1,0 +1,115 @@
+//! What is said about an event in time order, beside what is said about the event alone.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::prediction::Direction;
+
+/// How a station is after an event, by all events before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// How it is.
+    pub state: AlarmState,
+    /// How much was learnt, while it learns.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub lesson: Option<Lesson>,
+    /// How surprising the event is, while it is watched.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub surprise: Option<Surprise>,
+    /// The alarm that is open or was accepted.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub episode: Option<Episode>,
+}
+
+/// How a station is, in time order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmState {
+    /// Its first events only teach what is usual for it.
+    Learning,
+    /// It is watched, and no alarm is open.
+    Watching,
+    /// An alarm is open.
+    Open,
+    /// An alarm was open for so long that the new level counts as usual; values have not returned.
+    Accepted,
+    /// It is watched, and so many alarms opened that none can open for a while.
+    BudgetSpent,
+    /// The event was measured before one that had arrived already, so that it is judged alone.
+    Late,
+}
+
+impl AlarmState {
+    /// All states.
+    pub const ALL: [Self; 6] =
+        [Self::Learning, Self::Watching, Self::Open, Self::Accepted, Self::BudgetSpent, Self::Late];
+
+    /// Returns the name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Learning => "learning",
+            Self::Watching => "watching",
+            Self::Open => "open",
+            Self::Accepted => "accepted",
+            Self::BudgetSpent => "budget_spent",
+            Self::Late => "late",
+        }
+    }
+}
+
+/// The progress of a station that learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lesson {
+    /// Events that it has learnt from.
+    pub events_learnt: u32,
+    /// Events that it needs.
+    pub events_to_learn: u32,
+}
+
+/// How surprising an event is for its station.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Surprise {
+    /// How rare the like of it was when the station learnt, in nats, from -1 to 32.
+    pub surprise: f64,
+    /// The surprise above which an event counts towards an alarm, in nats.
+    pub threshold: f64,
+    /// The view that says most.
+    pub view: AlarmView,
+    /// The feature that this view finds strangest.
+    pub feature: Arc<str>,
+    /// Where its value lies from the level that it followed.
+    pub direction: Direction,
+}
+
+/// A view of an event in time order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlarmView {
+    /// Values and their changes together.
+    Joint,
+    /// What the events before did not forecast.
+    Relation,
+    /// The shape of the last values.
+    Shape,
+}
+
+impl AlarmView {
+    /// Returns the name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Joint => "joint",
+            Self::Relation => "relation",
+            Self::Shape => "shape",
+        }
+    }
+}
+
+/// An alarm from its opening on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Its number at the station, from 1.
+    pub episode_id: u32,
+    /// When the event was measured that opened it, in microseconds since 1970 (UTC).
+    pub opened_us: i64,
+}
