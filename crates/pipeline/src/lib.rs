@@ -6,11 +6,14 @@
 //! ([`LiveFleet`]): a thread of its own owns the stations, and readers share immutable snapshots. No
 //! reader can therefore delay the writer.
 //!
+//! In between, the events of each station take turns in a lane, where its alarm takes them in their order.
+//!
 //! The pipeline also replaces the model while it runs ([`Models`]), recalls the past of the stations
 //! at the start, and deletes what retention does not keep.
 //!
 //! It knows no protocol, no page, and no database engine.
 
+mod alarms;
 mod compute;
 mod door;
 mod latency;
@@ -38,4 +41,5 @@ pub use pipeline::{Parts, Pipeline};
 pub use refusal::Refusal;
 pub use refused::{RefusedEvent, RefusedEvents};
 pub use retention::{Retention, Retentions};
+pub use stations::AlarmParams;
 pub use submit::{BatchReceipt, Explain, Receipt};

@@ -26,6 +26,15 @@ pub(crate) const PLACE_BYTES: usize = 8 << 10;
 pub const PLACES_MAX: usize = QUEUE_KIB_MAX as usize * 1024 / PLACE_BYTES;
 /// The longest time that a batch waits for places of its client.
 pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(10);
+/// Memory for stations that learn what is usual, in KiB; those that were not heard of for the longest time are forgotten for
+/// others, and read from the database again.
+pub(crate) const LEARNING_KIB_MAX: usize = 32 * 1024;
+/// Events that are read at once to replay what a station has sent since its last record.
+pub(crate) const REPLAY_PAGE_LEN: u32 = 1_000;
+/// Models with more features judge events alone: what one says of the others would take a processor for milliseconds.
+pub(crate) const FEATURES_WATCHED_MAX: usize = 256;
+/// Values of events that are judged in time order on a thread that answers everybody: about 200 microseconds.
+pub(crate) const VALUES_AT_ONCE_MAX: usize = 128;
 /// Multiplications that an event may take on a thread that answers everybody: about 150 microseconds.
 pub(crate) const WORK_AT_ONCE_MAX: usize = 300_000;
 /// Multiplications after which a processor may go to another client: about 25 ms.

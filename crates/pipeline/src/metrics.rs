@@ -18,6 +18,7 @@ use sensor::{FaultKind, Prediction, StationId};
 use stations::{Counts, Snapshot, StationNow};
 use store::{CommitReport, Kept, Store};
 
+use crate::alarms::AlarmCounts;
 use crate::latency::{LatencyNow, RecentLatency};
 use crate::limits::STATION_LABELS_MAX;
 use crate::model::Model;
@@ -47,6 +48,8 @@ pub(crate) struct Metrics {
     stored_predictions: Gauge,
     stored_anomalies: Gauge,
     stations: Family<StateLabels, Gauge>,
+    alarms_opened: Counter,
+    stations_in_time_order: Family<StateLabels, Gauge>,
     model_info: Family<ModelLabels, Gauge>,
     model_reloads: Family<OutcomeLabels, Counter>,
 }
@@ -186,6 +189,18 @@ impl Metrics {
                 "Stations by how they are; the sick are among those with an anomaly",
                 Family::default(),
             ),
+            alarms_opened: known(
+                r,
+                "alarms_opened",
+                "Alarms of stations in time order that opened",
+                Counter::default(),
+            ),
+            stations_in_time_order: known(
+                r,
+                "stations_in_time_order",
+                "Stations that are watched in time order, and that learn for it",
+                Family::default(),
+            ),
             model_info: known(r, "model_info", "The model in use", Family::default()),
             model_reloads: known(
                 r,
@@ -197,7 +212,7 @@ impl Metrics {
     }
 
     /// Brings the gauges up to date.
-    pub(crate) fn update(&self, store: &Store, fleet: Arc<Snapshot>) {
+    pub(crate) fn update(&self, store: &Store, fleet: Arc<Snapshot>, alarms: AlarmCounts) {
         let Counts { normal, anomaly, silent, sick } = fleet.counts;
         self.fleet.store(fleet);
         for (state, count) in
@@ -207,6 +222,10 @@ impl Metrics {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        for (state, count) in [("watching", alarms.n_watching), ("learning", alarms.n_learning)] {
+            let labels = StateLabels { state };
+            self.stations_in_time_order.get_or_create(&labels).set(gauge(count as u64));
+        }
         self.queue_len.set(gauge(store.queue_len() as u64));
         let totals = store.totals();
         self.stored_predictions.set(gauge(totals.events));
@@ -257,6 +276,13 @@ impl Metrics {
         };
         self.predictions.get_or_create(&OutcomeLabels { outcome }).inc();
         if outcome == "stored" {
+            if prediction
+                .alarm
+                .as_ref()
+                .is_some_and(|alarm| alarm.opens_at(prediction.timestamp_us))
+            {
+                self.alarms_opened.inc();
+            }
             self.anomaly_scores.observe(prediction.anomaly_score);
             if prediction.is_anomaly {
                 self.anomalous_predictions.inc();

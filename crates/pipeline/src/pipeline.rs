@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use sensor::Clock;
+use stations::AlarmParams;
 use store::{CommitReport, Store, Totals, Writer};
 
+use crate::alarms::Alarms;
 use crate::compute::{Processors, Turns};
 use crate::door::Shutdown;
 use crate::latency::LatencyNow;
@@ -34,6 +36,10 @@ pub struct Parts {
     pub clock: Clock,
     /// A clock that shows an earlier time, in microseconds since 1970 (UTC), is not set.
     pub earliest_us: i64,
+    /// How stations are watched in time order; `None` judges every event alone.
+    pub alarms: Option<AlarmParams>,
+    /// Memory for that, in KiB.
+    pub alarm_memory_kib: usize,
 }
 
 /// The contents of a [`Pipeline`].
@@ -55,6 +61,7 @@ pub struct Shared {
     pub started_us: i64,
     begun: Instant,
     earliest_us: i64,
+    pub(crate) alarms: Option<Alarms>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) refusals: Arc<RefusalLog>,
 }
@@ -72,7 +79,7 @@ impl Pipeline {
         registry: &mut Registry,
         open_store: impl FnOnce(store::Observer) -> Result<(Store, Writer), E>,
     ) -> Result<(Self, Writer), E> {
-        let Parts { model, model_files, clock, earliest_us } = parts;
+        let Parts { model, model_files, clock, earliest_us, alarms, alarm_memory_kib } = parts;
         let metrics = Arc::new(Metrics::register(registry));
         let fleet = LiveFleet::start(clock);
         let (store, writer) = {
@@ -85,7 +92,9 @@ impl Pipeline {
         let observers = Observers { metrics: Arc::clone(&metrics), fleet: fleet.clone() };
         let models = Models::new(model, model_files, clock, observers);
         let started_us = clock();
+        let alarms = alarms.map(|params| Alarms::new(params, alarm_memory_kib, store.for_alarms()));
         let shared = Shared {
+            alarms,
             models,
             store,
             fleet,
@@ -131,7 +140,8 @@ impl Pipeline {
 
     /// Brings the metrics that are read, not counted, up to date.
     pub async fn update_gauges(&self) {
-        self.metrics.update(&self.store, self.fleet.now().await);
+        let alarms = self.alarms.as_ref().map(Alarms::counts).unwrap_or_default();
+        self.metrics.update(&self.store, self.fleet.now().await, alarms);
     }
 
     /// Returns how long single events recently waited for their receipts; `None` without any.

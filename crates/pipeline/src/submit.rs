@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sensor::{Attribution, Prediction, SensorEvent};
+use sensor::{Attribution, ModelVersion, Prediction, SensorEvent};
 use store::{KeepError, Kept, NewPrediction};
 
-use crate::compute::{ClientShare, Places};
-use crate::limits::{PLACE_BYTES, PLACES_TIMEOUT, WORK_AT_ONCE_MAX, WORK_OF_PIECE};
+use crate::alarms::{Lanes, UnderWay};
+use crate::compute::{ClientShare, Places, Turns};
+use crate::limits::{
+    FEATURES_WATCHED_MAX, PLACE_BYTES, PLACES_TIMEOUT, VALUES_AT_ONCE_MAX, WORK_AT_ONCE_MAX,
+    WORK_OF_PIECE,
+};
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::pipeline::Pipeline;
@@ -96,7 +100,7 @@ impl Pipeline {
             // Not for a thread that others wait for.
             self.processors.run(&share.turns, move || judge.judge(&event)).await?
         };
-        let mut receipts = self.keep(vec![judged], &model, place).await?;
+        let mut receipts = self.keep(vec![judged], &model, place, &share.turns).await?;
         let receipt = receipts.pop().expect("there is an outcome for every event");
         self.answered(begun);
         receipt
@@ -147,9 +151,10 @@ impl Pipeline {
                 Err(refusal) => refusals.push(Some(refusal)),
             }
         }
-        let (mut kept, failure) = match self.keep(valid, model, places).await {
+        let (mut kept, failure) = match self.keep(valid, model, places, &share.turns).await {
             Ok(kept) => (kept.into_iter(), None),
-            Err(error) => (Vec::new().into_iter(), Some(error)),
+            Err(Refusal::Keep(error)) => (Vec::new().into_iter(), Some(error)),
+            Err(refusal) => return Err(refusal),
         };
         let mut outcome = |refusal: Option<Refusal>| match (refusal, failure) {
             (Some(refusal), _) => Err(refusal),
@@ -177,21 +182,73 @@ impl Pipeline {
         })
     }
 
-    /// Stores judged events in one transaction.
+    /// Judges events in time order, in the lanes of their stations, and stores them in one transaction.
     async fn keep(
         &self,
-        judged: Vec<Judged>,
-        model: &Model,
+        mut judged: Vec<Judged>,
+        model: &Arc<Model>,
         places: Places,
-    ) -> Result<Vec<Result<Receipt, Refusal>>, KeepError> {
-        let news = judged.iter().map(|judged| Arc::clone(&judged.new)).collect();
-        let kept = match self.store.queue(news, Some(Box::new(places))) {
-            Ok(kept) => kept.await,
-            Err(error) => Err(error),
+        turns: &Turns,
+    ) -> Result<Vec<Result<Receipt, Refusal>>, Refusal> {
+        let lanes = match &self.alarms {
+            Some(alarms) if model.detector.schema().len() <= FEATURES_WATCHED_MAX => {
+                let stations = judged.iter().map(|judged| judged.new.prediction.station_id.clone());
+                alarms.enter(stations.collect(), model.detector.schema().names()).await
+            }
+            _ => Lanes::default(),
         };
-        let kept = kept.inspect_err(|_| self.metrics.not_kept(judged.len()))?;
+        let is_quick = judged.len() * model.detector.schema().len() <= VALUES_AT_ONCE_MAX
+            && !lanes.is_about_to_learn();
+        let judge = move || {
+            let mut lanes = lanes;
+            lanes.judge(judged.iter_mut().map(|judged| Arc::make_mut(&mut judged.new)));
+            (lanes, judged)
+        };
+        let (lanes, judged) =
+            if is_quick { judge() } else { self.processors.run(turns, judge).await? };
+
+        let news = judged.iter().map(|judged| Arc::clone(&judged.new)).collect();
+        let queued = self.store.queue(news, Some(Box::new(places)));
+        let kept = queued.inspect_err(|_| self.metrics.not_kept(judged.len()))?;
+        let under_way = lanes.end();
+        let keeping = Keeping {
+            model_version: model.version().clone(),
+            metrics: Arc::clone(&self.metrics),
+            refusals: Arc::clone(&self.refusals),
+        };
+        // Also if the client leaves meanwhile: what became of the events concerns the next of their stations.
+        let settled = tokio::spawn(async move {
+            let kept = kept.await;
+            keeping.settle(judged, kept, &under_way)
+        });
+        Ok(settled.await??)
+    }
+}
+
+/// The context in which stored events are answered.
+struct Keeping {
+    model_version: ModelVersion,
+    metrics: Arc<Metrics>,
+    refusals: Arc<RefusalLog>,
+}
+
+impl Keeping {
+    /// Makes receipts of what the store has done with events.
+    fn settle(
+        &self,
+        judged: Vec<Judged>,
+        kept: Result<Vec<Kept>, KeepError>,
+        under_way: &UnderWay,
+    ) -> Result<Vec<Result<Receipt, Refusal>>, KeepError> {
+        let kept = kept.inspect_err(|_| {
+            self.metrics.not_kept(judged.len());
+            under_way.all_failed();
+        })?;
         let receipt = |(Judged { new, reasons }, kept): (Judged, Kept)| {
             self.metrics.predicted(&new.prediction, &kept);
+            if kept != Kept::Stored && new.prediction.advances() {
+                under_way.failed(&new.prediction.station_id);
+            }
             let earlier = match kept {
                 Kept::Stored => None,
                 Kept::Duplicate(earlier) => Some(earlier),
@@ -204,7 +261,8 @@ impl Pipeline {
             };
             let judged_by = earlier.as_ref().map(|earlier| &earlier.model_version);
             // Only the model that judged can say why.
-            let is_of_model = judged_by.is_none_or(|version| version.judges_like(model.version()));
+            let is_of_model =
+                judged_by.is_none_or(|version| version.judges_like(&self.model_version));
             let reasons = if is_of_model { reasons } else { Vec::new() };
             Ok(Receipt { new, earlier, reasons })
         };

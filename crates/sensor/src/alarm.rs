@@ -22,6 +22,14 @@ pub struct Alarm {
     pub episode: Option<Episode>,
 }
 
+impl Alarm {
+    /// Returns `true` if it was opened by an event that was measured at this time.
+    pub fn opens_at(&self, timestamp_us: i64) -> bool {
+        self.state == AlarmState::Open
+            && self.episode.is_some_and(|episode| episode.opened_us == timestamp_us)
+    }
+}
+
 /// How a station is, in time order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, AlarmState};
 use crate::feature_values::FeatureValues;
 use crate::model_version::ModelVersion;
 use crate::station_id::StationId;
@@ -36,7 +36,7 @@ pub struct Prediction {
     /// Whose baseline the values were compared with; `None` of a model that has one for all stations.
     pub baseline: Option<Baseline>,
     /// The alarm of the station in time order; `None` in predictions of earlier versions, and of stations that are not watched.
-    pub alarm: Option<Alarm>,
+    pub alarm: Option<Box<Alarm>>,
     /// Which model answered.
     pub model_version: ModelVersion,
     /// The attributions, the largest towards anomalous first; empty when they were not asked for.
@@ -47,6 +47,11 @@ impl Prediction {
     /// Returns `anomaly` or `normal`, for people.
     pub fn label(&self) -> &'static str {
         if self.is_anomaly { "anomaly" } else { "normal" }
+    }
+
+    /// Returns `true` if the alarm of its station has taken the event, which it does not with a late one.
+    pub fn advances(&self) -> bool {
+        self.alarm.as_ref().is_some_and(|alarm| alarm.state != AlarmState::Late)
     }
 }
 

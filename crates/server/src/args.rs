@@ -13,7 +13,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use detector::{AlarmRule, Engine};
 use http_door::{BasePath, HostName};
-use pipeline::Retention;
+use pipeline::{AlarmParams, Retention};
 use store_sqlite::{OnCorrupt, SqliteParams};
 use terminal::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
@@ -135,6 +135,21 @@ pub struct ServeArgs {
     #[arg(long, value_name = "SHARE", env = "SERVER_FALSE_ALARM_RATE", value_parser = AlarmRule::parse_rate)]
     pub false_alarm_rate: Option<f64>,
 
+    /// Alarms in time order that may open at each station in a day; 0 judges every event alone
+    #[arg(long, value_name = "NUMBER", default_value_t = AlarmParams::default().alarms_per_day, env = "SERVER_ALARMS_PER_DAY",
+          value_parser = alarms_per_day)]
+    pub alarms_per_day: f64,
+
+    /// Events from which a station learns what is usual for it, before it is watched in time order
+    #[arg(long, value_name = "N", default_value_t = AlarmParams::default().events_to_learn, env = "SERVER_EVENTS_TO_LEARN",
+          value_parser = clap::value_parser!(u32).range(160..=10_000))]
+    pub events_to_learn: u32,
+
+    /// Memory for stations that are watched in time order; the events of others are judged alone
+    #[arg(long, value_name = "MIB", default_value_t = 256, env = "SERVER_ALARM_MEMORY_MIB",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub alarm_memory_mib: u32,
+
     /// Instructions to score with: auto, portable, avx2 or avx512; all give the same scores
     #[arg(long, value_name = "ENGINE", default_value = "auto", env = "ISOFOREST_ENGINE", value_parser = Engine::choose)]
     pub engine: Engine,
@@ -204,6 +219,12 @@ impl ServeArgs {
         if self.quiet { self.log.min(LevelFilter::WARN) } else { self.log }
     }
 
+    /// Returns how stations are watched in time order, if they are.
+    pub(crate) fn alarms(&self) -> Option<AlarmParams> {
+        let Self { alarms_per_day, events_to_learn, .. } = *self;
+        (alarms_per_day > 0.0).then_some(AlarmParams { alarms_per_day, events_to_learn })
+    }
+
     pub(crate) fn sqlite_params(&self) -> SqliteParams {
         SqliteParams {
             queue_len_max: self.queue_len_max,
@@ -212,6 +233,15 @@ impl ServeArgs {
                 CorruptAction::Exit => OnCorrupt::Exit,
             },
         }
+    }
+}
+
+/// Reads a number of alarms in a day.
+fn alarms_per_day(text: &str) -> Result<f64, String> {
+    const MOST: f64 = 1_000.0;
+    match text.parse() {
+        Ok(number) if (0.0..=MOST).contains(&number) => Ok(number),
+        _ => Err(format!("must be a number from 0 to {MOST}, such as 1 or 0.2")),
     }
 }
 

@@ -73,7 +73,14 @@ impl Server {
             false_alarm_rate: args.false_alarm_rate,
         };
         let model = load_or_train(&model_files, args.require_model, clock())?;
-        let parts = Parts { model, model_files, clock, earliest_us: BUILT_US };
+        let parts = Parts {
+            model,
+            model_files,
+            clock,
+            earliest_us: BUILT_US,
+            alarms: args.alarms(),
+            alarm_memory_kib: args.alarm_memory_mib as usize * 1024,
+        };
         if clock() < BUILT_US {
             tracing::warn!(
                 "the clock is not set, so events are refused with 503 until it is; check the time service of this machine"

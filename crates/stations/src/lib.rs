@@ -17,13 +17,18 @@
 //! # Ok::<(), sensor::InvalidStationId>(())
 //! ```
 //!
+//! A [`StationAlarm`] takes the events of one station in their order, learns from the first, and says of each
+//! later one whether an alarm is open.
+//!
 //! It reads no clock and no database, and starts no thread.
 
+mod alarm;
 mod fleet;
 mod pace;
 mod station;
 mod strip;
 
+pub use alarm::{AlarmParams, EVENTS_OF_RECORD, Moment, StationAlarm};
 pub use fleet::{Counts, Fleet, Snapshot};
 pub use pace::Rates;
 pub use station::{RECENT_LEN, StationNow, StationState};

@@ -42,7 +42,7 @@ use store::{Backend, Observer, Readers, Store, Writer};
 use crate::backend::{Prepared, Sqlite};
 use crate::commit_mark::{CommitMark, Mark};
 use crate::damage::Damage;
-use crate::limits::{PAGE_READERS_MAX, READERS_MAX};
+use crate::limits::{ALARM_READERS_MAX, PAGE_READERS_MAX, READERS_MAX};
 use crate::reader::ReaderPool;
 use crate::reading_gate::ReadingGate;
 
@@ -138,6 +138,7 @@ fn open_both(path: &Path, mark: Mark, damage: &Damage) -> Result<(Prepared, Read
     let readers = Readers {
         of_programs: Arc::new(pool(READERS_MAX)?),
         of_pages: Arc::new(pool(PAGE_READERS_MAX)?),
+        of_alarms: Arc::new(pool(ALARM_READERS_MAX)?),
     };
     Ok((prepared, readers))
 }

@@ -14,6 +14,8 @@ pub(crate) const WAL_BYTES_MAX: i32 = 64 << 20;
 pub(crate) const READERS_MAX: usize = 2;
 /// The number of concurrent readers for pages.
 pub(crate) const PAGE_READERS_MAX: usize = 2;
+/// Concurrent reads of what the alarms of stations continue from.
+pub(crate) const ALARM_READERS_MAX: usize = 1;
 /// The longest wait of a reader for its turn.
 pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest time that a reader may read. Meanwhile, the WAL cannot be reset.

@@ -70,13 +70,15 @@ pub struct Failure {
 }
 
 /// The readers of a database. Pages have their own, so that no program that reads much can keep people
-/// from seeing the plant.
+/// from seeing the plant, and so have the alarms of stations, for which events wait.
 #[derive(Clone)]
 pub struct Readers {
     /// For requests of programs.
     pub of_programs: Arc<dyn Reader>,
     /// For pages.
     pub of_pages: Arc<dyn Reader>,
+    /// For what events have to wait for.
+    pub of_alarms: Arc<dyn Reader>,
 }
 
 impl fmt::Debug for Readers {

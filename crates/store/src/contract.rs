@@ -96,7 +96,7 @@ pub fn new_prediction(sequence: u64, is_anomaly: bool) -> NewPrediction {
         evidence: Evidence::ALL.into_iter().find(|kind| u64::from(kind.number()) == sequence % 4),
         baseline: Baseline::ALL.into_iter().find(|kind| u64::from(kind.number()) == sequence % 5),
         outside: if is_anomaly { vec![excess] } else { Vec::new() },
-        alarm: (!sequence.is_multiple_of(3)).then(|| alarm(sequence)),
+        alarm: (!sequence.is_multiple_of(3)).then(|| Box::new(alarm(sequence))),
         model_version: "2026-11-22-0123456789ab".into(),
         attributions: if is_anomaly { vec![attribution] } else { Vec::new() },
     };

@@ -24,6 +24,7 @@ pub struct Store {
     /// Before `jobs`, whose end makes the writer close the database: the readers must be gone by then.
     reader: Arc<dyn Reader>,
     reader_of_pages: Arc<dyn Reader>,
+    reader_of_alarms: Arc<dyn Reader>,
     jobs: mpsc::UnboundedSender<Job>,
     backlog: Arc<Backlog>,
     health: Arc<Health>,
@@ -59,8 +60,18 @@ impl Store {
         let writer = Writer::start(batcher)?;
         let backlog = Arc::new(Backlog::new(queue_len_max));
         let probing = Arc::default();
-        let Readers { of_programs: reader, of_pages: reader_of_pages } = readers;
-        let store = Self { reader, reader_of_pages, jobs, backlog, health, believed_us, probing };
+        let Readers { of_programs: reader, of_pages: reader_of_pages, of_alarms: reader_of_alarms } =
+            readers;
+        let store = Self {
+            reader,
+            reader_of_pages,
+            reader_of_alarms,
+            jobs,
+            backlog,
+            health,
+            believed_us,
+            probing,
+        };
         Ok((store, writer))
     }
 
@@ -68,6 +79,12 @@ impl Store {
     #[must_use]
     pub fn for_pages(&self) -> Self {
         Self { reader: Arc::clone(&self.reader_of_pages), ..self.clone() }
+    }
+
+    /// Returns a handle that reads with the reader of alarms.
+    #[must_use]
+    pub fn for_alarms(&self) -> Self {
+        Self { reader: Arc::clone(&self.reader_of_alarms), ..self.clone() }
     }
 
     /// Stores a prediction. Returns when it is on the disk.

@@ -83,7 +83,7 @@ pub struct Budgeted {
     n_calm: u32,
     /// The threshold that the last alarm exceeded as it opened.
     opened_above: f64,
-    /// The rows since the surprise was last above that, while an alarm that was accepted has not ended.
+    /// The rows since the surprise was last above that threshold, while an alarm that was accepted has not ended.
     n_returned: Option<u32>,
 }
 
@@ -158,21 +158,39 @@ impl Budgeted {
             let n_returned = self.n_returned.map(|n_rows| if is_still { 0 } else { n_rows + 1 });
             self.n_returned = n_returned.filter(|&n_rows| n_rows < CLOSE_ROWS);
         }
-        let state = if is_alarm {
+        // The row with which it is accepted is still of the alarm.
+        (threshold, if is_alarm { AlarmState::Open } else { self.state() })
+    }
+
+    /// Returns how the station is.
+    pub fn state(&self) -> AlarmState {
+        if self.is_alarm {
             AlarmState::Open
         } else if self.n_returned.is_some() {
             AlarmState::Accepted
-        } else if NATS_MIN + self.distance() >= SURPRISE_MAX {
+        } else if self.is_spent() {
             AlarmState::BudgetSpent
         } else {
             AlarmState::Watching
-        };
-        (threshold, state)
+        }
+    }
+
+    /// Returns `true` if openings keep others from opening, however low the middle is.
+    fn is_spent(&self) -> bool {
+        let has_opened = self.pressure > least_pressure(self.budget);
+        has_opened && NATS_MIN + self.distance() >= SURPRISE_MAX
     }
 
     /// Returns the openings for each row that are allowed.
     pub fn budget(&self) -> f64 {
         self.budget
+    }
+
+    /// Allows so many openings for each row from now on, above 0 and below 1. The pressure stays what it is above the least.
+    pub fn set_budget(&mut self, budget: f64) {
+        let raised = self.pressure - least_pressure(self.budget);
+        self.pressure = least_pressure(budget) + raised;
+        self.budget = budget;
     }
 
     fn threshold(&self) -> f64 {

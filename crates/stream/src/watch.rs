@@ -135,6 +135,21 @@ impl Watch {
         }
     }
 
+    /// Returns how the station is.
+    pub fn state(&self) -> AlarmState {
+        self.threshold.state()
+    }
+
+    /// Returns the alarms that may open for each row.
+    pub fn budget(&self) -> f64 {
+        self.threshold.budget()
+    }
+
+    /// Lets so many alarms open for each row from now on, above 0 and below 1.
+    pub fn set_budget(&mut self, budget: f64) {
+        self.threshold.set_budget(budget);
+    }
+
     /// Writes all that it carries.
     pub fn to_bytes(&self) -> Vec<u8> {
         envelope::seal(WATCH_KIND, WATCH_VERSION, self)

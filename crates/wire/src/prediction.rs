@@ -267,7 +267,7 @@ impl<'a> PredictionBody<'a> {
             outside: Cow::Borrowed(&prediction.outside),
             n_missing: prediction.features.n_missing(),
             baseline: prediction.baseline,
-            alarm: prediction.alarm.as_ref().map(AlarmBody::of),
+            alarm: prediction.alarm.as_deref().map(AlarmBody::of),
             model_version: prediction.model_version.as_str().into(),
             attributions: Cow::Borrowed(&prediction.attributions),
             duplicate: false,
@@ -304,7 +304,7 @@ mod tests {
                 by_ranges: None,
             }],
             baseline: Some(Baseline::Fleet),
-            alarm: Some(Alarm {
+            alarm: Some(Box::new(Alarm {
                 state: AlarmState::BudgetSpent,
                 lesson: Some(Lesson { events_learnt: 1, events_to_learn: 400 }),
                 surprise: Some(Surprise {
@@ -315,7 +315,7 @@ mod tests {
                     direction: Direction::Low,
                 }),
                 episode: Some(Episode { episode_id: 2, opened_us: 1_767_323_045_000_000 }),
-            }),
+            })),
             model_version: "2026-11-22-0123456789ab".into(),
             attributions: vec![Attribution {
                 feature: "temperature_c".into(),

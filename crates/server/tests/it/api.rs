@@ -356,6 +356,8 @@ async fn more_events_than_may_wait_are_refused_with_503() {
         model_files: ModelFiles::of(dir.path().to_owned()),
         clock: || NOW_US,
         earliest_us: server::BUILT_US,
+        alarms: None,
+        alarm_memory_kib: 0,
     };
     let (router, writer) = server::open_app(parts, &path, &params).unwrap();
     let app = std::sync::Arc::new(TestApp { router, dir, writer });
@@ -400,6 +402,8 @@ async fn another_false_alarm_rate_stays_across_a_reload() {
         model_files: files,
         clock: || NOW_US,
         earliest_us: server::BUILT_US,
+        alarms: None,
+        alarm_memory_kib: 0,
     };
     let path = dir.path().join("events.db");
     let params = store_sqlite::SqliteParams::default();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod alarms;
 #[cfg(target_os = "linux")]
 mod alerts;
 mod api;
@@ -97,6 +98,8 @@ fn router(dir: &Path, model: &Model) -> (Router, Writer) {
         model_files: ModelFiles::of(dir.to_owned()),
         clock: || NOW_US,
         earliest_us: server::BUILT_US,
+        alarms: None,
+        alarm_memory_kib: 0,
     };
     server::open_app(parts, &dir.join("events.db"), &SqliteParams::default()).unwrap()
 }

@@ -9,18 +9,23 @@ use std::thread;
 use std::time::Duration;
 
 /// A server in its own process, and the address that it told its log.
-struct Process {
-    child: Child,
-    addr: String,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) addr: String,
 }
 
 impl Process {
     fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    pub(crate) fn start_with(dir: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_server"))
             .args(["--addr", "127.0.0.1:0", "--model-dir"])
             .arg(dir)
             .arg("--data-dir")
             .arg(dir)
+            .args(args)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -36,6 +41,14 @@ impl Process {
         // The rest is discarded: a full pipe must not stop the server.
         thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { child, addr }
+    }
+}
+
+/// Kills it, also when a test fails.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -1,0 +1,381 @@
+//! The alarms of all stations. Each station has a lane, in which its events take turns in the order in which they are
+//! stored.
+//!
+//! A lane is a copy of what the database knows. It is read from there, from a record and the events that followed, when
+//! the first event of its station arrives, after an event of it could not be stored, and after it was forgotten to make
+//! room.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sensor::{Prediction, StationId};
+use stations::{AlarmParams, Moment, StationAlarm};
+use store::{EventKey, EventQuery, NewPrediction, ReadError, Store};
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
+
+use crate::limits::{LEARNING_KIB_MAX, REPLAY_PAGE_LEN};
+
+/// The alarms of all stations. Cloning is cheap and shares them.
+#[derive(Debug, Clone)]
+pub(crate) struct Alarms(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    params: AlarmParams,
+    store: Store,
+    lanes: Mutex<AllLanes>,
+    /// Memory for stations that are watched, and for those that learn, in KiB.
+    watching_kib: Arc<Semaphore>,
+    learning_kib: Arc<Semaphore>,
+    /// `true` once a station had no room.
+    is_full: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct AllLanes {
+    by_station: HashMap<StationId, Lane>,
+    /// The number of entries so far, by which the lane is known that was not entered for the longest time.
+    n_entries: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Lane {
+    turn: Arc<tokio::sync::Mutex<Place>>,
+    /// `true` if an event was not stored that the place has taken.
+    is_stale: Arc<AtomicBool>,
+    /// Held for reading by those whose events are not stored yet.
+    flights: Arc<RwLock<()>>,
+    entered: u64,
+}
+
+/// What a lane holds.
+#[derive(Debug, Default)]
+enum Place {
+    /// It has to be read from the database.
+    #[default]
+    Unread,
+    /// Its station learns or is watched, and takes this memory.
+    Known { alarm: StationAlarm, _room: OwnedSemaphorePermit },
+    /// There is no memory to watch its station.
+    NoRoom,
+}
+
+/// Numbers of stations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AlarmCounts {
+    pub(crate) n_watching: usize,
+    pub(crate) n_learning: usize,
+}
+
+/// The lanes of some stations, whose turn it is to judge and queue events. Without any, events are judged alone.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    alarms: Option<Alarms>,
+    turns: BTreeMap<StationId, Turn>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    place: OwnedMutexGuard<Place>,
+    flight: Arc<Flight>,
+    /// `true` if the place has taken an event that is not queued yet.
+    is_ahead: bool,
+}
+
+/// A lane that has an event which is not stored yet: it is not read from the database meanwhile, and not forgotten.
+#[derive(Debug)]
+struct Flight {
+    lane: Lane,
+    _under_way: OwnedRwLockReadGuard<()>,
+}
+
+/// The lanes of events that are queued.
+#[derive(Debug)]
+pub(crate) struct UnderWay(BTreeMap<StationId, Arc<Flight>>);
+
+impl Alarms {
+    pub(crate) fn new(params: AlarmParams, memory_kib: usize, store: Store) -> Self {
+        Self(Arc::new(Shared {
+            params,
+            store,
+            lanes: Mutex::default(),
+            watching_kib: Arc::new(Semaphore::new(memory_kib.min(Semaphore::MAX_PERMITS))),
+            learning_kib: Arc::new(Semaphore::new(LEARNING_KIB_MAX)),
+            is_full: AtomicBool::new(false),
+        }))
+    }
+
+    /// Waits for the turns of stations whose events have these features, and reads those from the database that are not known.
+    /// All wait in the order of names, so that no two wait for each other.
+    pub(crate) async fn enter(
+        &self,
+        station_ids: BTreeSet<StationId>,
+        names: &[Arc<str>],
+    ) -> Lanes {
+        let mut turns = BTreeMap::new();
+        for station_id in station_ids {
+            let lane = self.lane(&station_id);
+            let mut place = Arc::clone(&lane.turn).lock_owned().await;
+            if lane.is_stale.swap(false, Ordering::AcqRel) {
+                *place = Place::Unread;
+            }
+            let is_of_names = match &*place {
+                Place::Unread => false,
+                Place::Known { alarm, .. } => alarm.is_of(names.iter().map(|name| &**name)),
+                Place::NoRoom => true,
+            };
+            if !is_of_names {
+                *place = Place::Unread;
+                // While nothing can be stored, it would have to be read again at once.
+                if self.0.store.failure().is_none() {
+                    // What is under way will be in the database.
+                    drop(lane.flights.write().await);
+                    *place = self.read(&station_id, names).await;
+                }
+            }
+            let under_way = Arc::clone(&lane.flights).read_owned().await;
+            let flight = Arc::new(Flight { lane, _under_way: under_way });
+            turns.insert(station_id, Turn { place, flight, is_ahead: false });
+        }
+        Lanes { alarms: Some(self.clone()), turns }
+    }
+
+    fn lane(&self, station_id: &StationId) -> Lane {
+        let mut lanes = self.lanes();
+        lanes.n_entries += 1;
+        let entered = lanes.n_entries;
+        let lane = lanes.by_station.entry(station_id.clone()).or_insert_with(|| Lane {
+            turn: Arc::default(),
+            is_stale: Arc::default(),
+            flights: Arc::default(),
+            entered,
+        });
+        lane.entered = entered;
+        lane.clone()
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, AllLanes> {
+        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the stations.
+    pub(crate) fn counts(&self) -> AlarmCounts {
+        let lanes = self.lanes();
+        let places = lanes.by_station.values().filter_map(|lane| {
+            let place = lane.turn.try_lock().ok()?;
+            match &*place {
+                Place::Known { alarm, .. } => Some(alarm.is_learning()),
+                _ => None,
+            }
+        });
+        let mut counts = AlarmCounts::default();
+        for is_learning in places {
+            *(if is_learning { &mut counts.n_learning } else { &mut counts.n_watching }) += 1;
+        }
+        counts
+    }
+
+    /// Reads a place from the database: the record of the station, and the events that followed.
+    async fn read(&self, station_id: &StationId, names: &[Arc<str>]) -> Place {
+        let alarm = match self.try_read(station_id, names).await {
+            Ok(alarm) => alarm,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, station.id = %station_id, "cannot read what the alarms of a station continue from; its events are judged alone");
+                return Place::Unread;
+            }
+        };
+        match self.room(names.len(), alarm.is_learning()) {
+            Some(room) => Place::Known { alarm, _room: room },
+            None if alarm.is_learning() => Place::Unread,
+            None => Place::NoRoom,
+        }
+    }
+
+    async fn try_read(
+        &self,
+        station_id: &StationId,
+        names: &[Arc<str>],
+    ) -> Result<StationAlarm, ReadError> {
+        let store = &self.0.store;
+        let names = || names.iter().map(|name| &**name);
+        let record = store.alarm_record(station_id.clone()).await?;
+        let read = record.map(|record| StationAlarm::from_record(&record));
+        let mut alarm = match read {
+            Some(Ok(alarm)) if alarm.is_of(names()) => alarm,
+            other => {
+                if let Some(Err(error)) = other {
+                    tracing::warn!(%error, station.id = %station_id, "cannot use what the alarms of a station continue from; it learns again");
+                }
+                let newest = newest(station_id, store).await?;
+                return Ok(StationAlarm::new(names(), newest));
+            }
+        };
+        for prediction in events_after(station_id, alarm.last(), store).await? {
+            if prediction.advances()
+                && alarm.is_of(prediction.features.names().iter().map(|name| &**name))
+            {
+                alarm.advance(&prediction, &self.0.params);
+            }
+        }
+        alarm.keep_to(&self.0.params);
+        Ok(alarm)
+    }
+
+    /// Takes memory for a station that learns or is watched. Stations that learn are forgotten for others that do.
+    fn room(&self, n_features: usize, is_learning: bool) -> Option<OwnedSemaphorePermit> {
+        let (learning, watching) = StationAlarm::sizes(n_features, &self.0.params);
+        let (size, memory) = if is_learning {
+            (learning, &self.0.learning_kib)
+        } else {
+            (watching, &self.0.watching_kib)
+        };
+        let kib = u32::try_from(size.div_ceil(1024)).unwrap_or(u32::MAX);
+        let take = || Arc::clone(memory).try_acquire_many_owned(kib).ok();
+        let room = take().or_else(|| {
+            if is_learning {
+                self.forget_learning();
+            }
+            take()
+        });
+        if room.is_none() && !is_learning && !self.0.is_full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "there is no memory for the alarms of more stations, so the events of some are judged alone; allow more with \
+                 --alarm-memory-mib"
+            );
+        }
+        room
+    }
+
+    /// Forgets an eighth of the stations that learn, those that were not heard of for the longest time.
+    fn forget_learning(&self) {
+        let mut lanes = self.lanes();
+        let is_idle = |lane: &Lane| {
+            let place = lane.turn.try_lock();
+            let learns = |place: &Place| match place {
+                Place::Known { alarm, .. } => alarm.is_learning(),
+                Place::Unread | Place::NoRoom => true,
+            };
+            // No event of it is under way.
+            Arc::strong_count(&lane.turn) == 1 && place.is_ok_and(|place| learns(&place))
+        };
+        let idle = lanes.by_station.iter().filter(|(_, lane)| is_idle(lane));
+        let mut idle: Vec<_> = idle.map(|(id, lane)| (lane.entered, id.clone())).collect();
+        idle.sort_unstable_by_key(|(entered, _)| *entered);
+        for (_, station_id) in idle.iter().take(idle.len().div_ceil(8)) {
+            lanes.by_station.remove(station_id);
+        }
+    }
+}
+
+impl Lanes {
+    /// Adds to each event what its station says of it, and to some a record, in their order.
+    pub(crate) fn judge<'a>(&mut self, news: impl IntoIterator<Item = &'a mut NewPrediction>) {
+        let Some(alarms) = &self.alarms else { return };
+        for new in news {
+            let turn = self.turns.get_mut(&new.prediction.station_id);
+            let turn = turn.expect("each station has its turn");
+            let place = &mut *turn.place;
+            let Place::Known { alarm, .. } = place else { continue };
+            turn.is_ahead = true;
+            let was_learning = alarm.is_learning();
+            let (said, record) = alarm.advance(&new.prediction, &alarms.0.params);
+            new.alarm_record = record;
+            new.prediction.alarm = Some(Box::new(said));
+            if was_learning && !alarm.is_learning() {
+                let n_features = new.prediction.features.len();
+                let known = std::mem::take(place);
+                *place = match (known, alarms.room(n_features, false)) {
+                    (Place::Known { alarm, .. }, Some(room)) => Place::Known { alarm, _room: room },
+                    _ => Place::NoRoom,
+                };
+            }
+        }
+    }
+
+    /// Returns `true` if judging takes milliseconds, since a station completes its lesson.
+    pub(crate) fn is_about_to_learn(&self) -> bool {
+        let learns = |turn: &Turn| match (&*turn.place, &self.alarms) {
+            (Place::Known { alarm, .. }, Some(alarms)) => alarm.is_about_to_learn(&alarms.0.params),
+            _ => false,
+        };
+        self.turns.values().any(learns)
+    }
+
+    /// Ends the turns, after the events were queued: the next may be judged, and wait behind these.
+    pub(crate) fn end(self) -> UnderWay {
+        let turns = self.turns.into_iter().map(|(station_id, mut turn)| {
+            turn.is_ahead = false;
+            (station_id, Arc::clone(&turn.flight))
+        });
+        UnderWay(turns.collect())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.is_ahead {
+            self.flight.lane.is_stale.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl UnderWay {
+    /// Notes that an event of a station was not stored, so that its lane has to be read again.
+    pub(crate) fn failed(&self, station_id: &StationId) {
+        if let Some(flight) = self.0.get(station_id) {
+            flight.lane.is_stale.store(true, Ordering::Release);
+        }
+    }
+
+    /// Notes that none was stored.
+    pub(crate) fn all_failed(&self) {
+        self.0.keys().for_each(|station_id| self.failed(station_id));
+    }
+}
+
+/// Returns the event of a station that was measured last.
+async fn newest(station_id: &StationId, store: &Store) -> Result<Option<Moment>, ReadError> {
+    let found = store.events(EventQuery { limit: 1, ..of_station(station_id) }).await?;
+    let moment = |prediction: &Prediction| (prediction.timestamp_us, prediction.sequence);
+    Ok(found.entries.first().map(|stored| moment(&stored.prediction)))
+}
+
+/// Returns the events of a station after one, in the order of measurement.
+async fn events_after(
+    station_id: &StationId,
+    moment: Option<Moment>,
+    store: &Store,
+) -> Result<Vec<Prediction>, ReadError> {
+    let mut query = EventQuery {
+        limit: REPLAY_PAGE_LEN,
+        since_us: moment.map(|(timestamp_us, _)| timestamp_us),
+        ..of_station(station_id)
+    };
+    let mut predictions = Vec::new();
+    loop {
+        let page = store.events(query.clone()).await?;
+        let found = page.entries.into_iter().map(|stored| stored.prediction);
+        predictions.extend(found.filter(|p| Some((p.timestamp_us, p.sequence)) > moment));
+        let Some(last) = predictions.last().filter(|_| page.has_more) else { break };
+        query.after = Some(EventKey {
+            station_id: station_id.clone(),
+            timestamp_us: last.timestamp_us,
+            sequence: last.sequence,
+        });
+    }
+    predictions.reverse();
+    Ok(predictions)
+}
+
+fn of_station(station_id: &StationId) -> EventQuery {
+    EventQuery {
+        limit: 1,
+        station_id: Some(station_id.clone()),
+        since_us: None,
+        until_us: None,
+        is_anomaly: None,
+        after: None,
+    }
+}

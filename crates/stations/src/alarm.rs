@@ -1,0 +1,315 @@
+//! The alarm of a station: it learns from the first events, and then watches.
+
+use isoforest::{DecodeError, envelope};
+use sensor::{Alarm, AlarmView, Direction, Episode, Lesson, Prediction, Surprise};
+use serde::{Deserialize, Serialize};
+use stream::{AlarmState, Model, Params, Step, View, WarmUpError, WarmedUp, Watch};
+
+/// Events between two records: after a restart, no more are replayed.
+pub const EVENTS_OF_RECORD: u32 = 512;
+/// The kind and the version of a record.
+const RECORD_KIND: [u8; 8] = *b"ISOALARM";
+const RECORD_VERSION: u32 = 1;
+/// The values of anomalies teach nothing, unless more than this share of the events are anomalies.
+const ANOMALIES_MAX: f64 = 0.1;
+const US_OF_DAY: f64 = 86_400e6;
+/// The budget for each event is within these, however often a station sends.
+const BUDGET_MIN: f64 = 1e-8;
+const BUDGET_MAX: f64 = 0.01;
+
+/// The choices of an operator.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlarmParams {
+    /// Alarms that may open at a station in a day, above 0.
+    pub alarms_per_day: f64,
+    /// Events that a station learns from, at least 160.
+    pub events_to_learn: u32,
+}
+
+impl Default for AlarmParams {
+    fn default() -> Self {
+        Self { alarms_per_day: 1.0, events_to_learn: 400 }
+    }
+}
+
+/// The place of an event among those of its station: its time, and its number among those of the same time.
+pub type Moment = (i64, u64);
+
+/// The alarm of a station: a value that takes one event after another.
+///
+/// One that was written as a record, was read and has taken the events that followed is equal to one that took all events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StationAlarm {
+    /// The features of its events.
+    names: Vec<String>,
+    /// The event that was measured last.
+    last: Option<Moment>,
+    /// Alarms that have opened.
+    n_episodes: u32,
+    stage: Stage,
+    /// Events since the last record.
+    n_unrecorded: u32,
+}
+
+/// What it does with the next event.
+#[derive(Debug, Clone, PartialEq)]
+enum Stage {
+    Learning(Taught),
+    Watching(Box<Watching>),
+}
+
+/// The events that are learnt from, in columns.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Taught {
+    timestamps_us: Vec<i64>,
+    are_anomalies: Vec<bool>,
+    /// Those of one event after another, NaN for a missing one.
+    values: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Watching {
+    taught: Taught,
+    model: Model,
+    watch: Watch,
+    /// The alarm that is open or was accepted.
+    episode: Option<Episode>,
+}
+
+/// A record, as it is written. A model is not: it is learnt again from the same events.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    names: Vec<String>,
+    last: Option<Moment>,
+    n_episodes: u32,
+    taught: Taught,
+    watching: Option<(Vec<u8>, Option<Episode>)>,
+}
+
+impl StationAlarm {
+    /// Begins to learn, from events after `last` with these features.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>, last: Option<Moment>) -> Self {
+        let names = names.into_iter().map(String::from).collect();
+        let stage = Stage::Learning(Taught::default());
+        // The first event comes with a record, so that a restart knows where the lesson began.
+        Self { names, last, stage, n_episodes: 0, n_unrecorded: EVENTS_OF_RECORD }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is damaged or of another version.
+    pub fn from_record(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let record: Record = envelope::open(RECORD_KIND, RECORD_VERSION, bytes)?;
+        let Record { names, last, n_episodes, taught, watching } = record;
+        if !taught.is_of(names.len()) {
+            return Err(DecodeError::Malformed("its events are not whole"));
+        }
+        let stage = match watching {
+            None => Stage::Learning(taught),
+            Some((watch, episode)) => {
+                let cannot_learn = |_| DecodeError::Malformed("its events teach nothing");
+                let WarmedUp { model, .. } = taught.learn(BUDGET_MAX).map_err(cannot_learn)?;
+                let watch = Watch::from_bytes(&model, &watch)?;
+                Stage::Watching(Box::new(Watching { taught, model, watch, episode }))
+            }
+        };
+        Ok(Self { names, last, n_episodes, stage, n_unrecorded: 0 })
+    }
+
+    fn record(&self) -> Vec<u8> {
+        let (taught, watching) = match &self.stage {
+            Stage::Learning(taught) => (taught, None),
+            Stage::Watching(watching) => {
+                (&watching.taught, Some((watching.watch.to_bytes(), watching.episode)))
+            }
+        };
+        let record = Record {
+            names: self.names.clone(),
+            last: self.last,
+            n_episodes: self.n_episodes,
+            taught: taught.clone(),
+            watching,
+        };
+        envelope::seal(RECORD_KIND, RECORD_VERSION, &record)
+    }
+
+    /// Returns `true` if its events have these features.
+    pub fn is_of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> bool {
+        self.names.iter().map(String::as_str).eq(names)
+    }
+
+    /// Returns the event that was measured last.
+    pub fn last(&self) -> Option<Moment> {
+        self.last
+    }
+
+    /// Returns `true` while it learns.
+    pub fn is_learning(&self) -> bool {
+        matches!(self.stage, Stage::Learning(_))
+    }
+
+    /// Returns `true` if the next event may complete its lesson.
+    pub fn is_about_to_learn(&self, params: &AlarmParams) -> bool {
+        match &self.stage {
+            Stage::Learning(taught) => taught.len() + 1 >= params.events_to_learn as usize,
+            Stage::Watching(_) => false,
+        }
+    }
+
+    /// Returns the approximate memory that a station of so many features takes while it learns, and while it is watched, in
+    /// bytes.
+    pub fn sizes(n_features: usize, params: &AlarmParams) -> (usize, usize) {
+        const OF_EVENT: usize = size_of::<(i64, bool)>();
+        let taught = params.events_to_learn as usize * (OF_EVENT + n_features * size_of::<f64>());
+        (size_of::<Self>() + taught, size_of::<Self>() + taught + Model::size_of(n_features))
+    }
+
+    /// Keeps to a budget from now on, which may not be the one that a record was written with.
+    pub fn keep_to(&mut self, params: &AlarmParams) {
+        if let Stage::Watching(watching) = &mut self.stage {
+            let budget = watching.taught.budget(params);
+            if budget != watching.watch.budget() {
+                watching.watch.set_budget(budget);
+                self.n_unrecorded = EVENTS_OF_RECORD;
+            }
+        }
+    }
+
+    /// Takes an event, and returns how the station is, and a record if one is to be stored with the event. With the event that
+    /// completes a lesson it takes milliseconds.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the event has other features.
+    pub fn advance(
+        &mut self,
+        prediction: &Prediction,
+        params: &AlarmParams,
+    ) -> (Alarm, Option<Vec<u8>>) {
+        let moment = (prediction.timestamp_us, prediction.sequence);
+        if self.last.is_some_and(|last| moment <= last) {
+            return (plain(sensor::AlarmState::Late), None);
+        }
+        self.last = Some(moment);
+        self.n_unrecorded += 1;
+        let values = prediction.features.iter().map(|(_, value)| value.unwrap_or(f64::NAN));
+        let values: Vec<f64> = values.collect();
+        assert_eq!(values.len(), self.names.len(), "an event has all features");
+        let alarm = match &mut self.stage {
+            Stage::Learning(taught) => {
+                taught.add(prediction, &values);
+                let events_learnt = u32::try_from(taught.len()).unwrap_or(u32::MAX);
+                let lesson = Lesson { events_learnt, events_to_learn: params.events_to_learn };
+                if events_learnt >= params.events_to_learn {
+                    self.complete_lesson(params);
+                }
+                Alarm { lesson: Some(lesson), ..plain(sensor::AlarmState::Learning) }
+            }
+            Stage::Watching(watching) => {
+                let before = watching.watch.state();
+                let step = watching.watch.advance(&watching.model, &values);
+                if step.is_alarm() && before != AlarmState::Open {
+                    self.n_episodes += 1;
+                    let opened_us = prediction.timestamp_us;
+                    watching.episode = Some(Episode { episode_id: self.n_episodes, opened_us });
+                } else if matches!(step.state, AlarmState::Watching | AlarmState::BudgetSpent) {
+                    watching.episode = None;
+                }
+                Alarm {
+                    surprise: Some(surprise(&step, prediction)),
+                    episode: watching.episode,
+                    ..plain(state(step.state))
+                }
+            }
+        };
+        let record = (self.n_unrecorded > EVENTS_OF_RECORD).then(|| self.record());
+        if record.is_some() {
+            self.n_unrecorded = 0;
+        }
+        (alarm, record)
+    }
+
+    /// Learns and begins to watch; begins the lesson again where nothing can be learnt.
+    fn complete_lesson(&mut self, params: &AlarmParams) {
+        let Stage::Learning(taught) = &mut self.stage else { return };
+        let taught = std::mem::take(taught);
+        if let Ok(WarmedUp { model, watch, .. }) = taught.learn(taught.budget(params)) {
+            let watching = Watching { taught, model, watch, episode: None };
+            self.stage = Stage::Watching(Box::new(watching));
+        }
+        self.n_unrecorded = EVENTS_OF_RECORD + 1;
+    }
+}
+
+impl Taught {
+    fn len(&self) -> usize {
+        self.timestamps_us.len()
+    }
+
+    /// Returns `true` if each event has so many values.
+    fn is_of(&self, n_features: usize) -> bool {
+        self.are_anomalies.len() == self.len() && self.values.len() == self.len() * n_features
+    }
+
+    fn add(&mut self, prediction: &Prediction, values: &[f64]) {
+        self.timestamps_us.push(prediction.timestamp_us);
+        self.are_anomalies.push(prediction.is_anomaly);
+        self.values.extend_from_slice(values);
+    }
+
+    /// Learns from the events. The values of anomalies are left out if there are few.
+    fn learn(&self, budget: f64) -> Result<WarmedUp, WarmUpError> {
+        let n_anomalies = self.are_anomalies.iter().filter(|&&is_anomaly| is_anomaly).count();
+        let leaves_out = n_anomalies as f64 <= ANOMALIES_MAX * self.len() as f64;
+        let n_sensors = self.values.len() / self.len().max(1);
+        if n_sensors == 0 {
+            return Err(WarmUpError::TooFewRows { n_rows: 0 });
+        }
+        let mut values = self.values.clone();
+        for (event, &is_anomaly) in values.chunks_exact_mut(n_sensors).zip(&self.are_anomalies) {
+            if leaves_out && is_anomaly {
+                event.fill(f64::NAN);
+            }
+        }
+        Model::learn(&values, n_sensors, &Params { budget, ..Params::default() })
+    }
+
+    /// Returns the alarms that may open for each event, by the median time between two.
+    fn budget(&self, params: &AlarmParams) -> f64 {
+        let pairs = self.timestamps_us.windows(2);
+        let mut intervals_us: Vec<i64> = pairs.map(|pair| pair[1] - pair[0]).collect();
+        intervals_us.sort_unstable();
+        let usual_us = intervals_us.get(intervals_us.len() / 2).map_or(0.0, |&usual| usual as f64);
+        (params.alarms_per_day * usual_us / US_OF_DAY).clamp(BUDGET_MIN, BUDGET_MAX)
+    }
+}
+
+fn surprise(step: &Step, prediction: &Prediction) -> Surprise {
+    Surprise {
+        surprise: step.surprise,
+        threshold: step.threshold,
+        view: match step.view {
+            View::Joint => AlarmView::Joint,
+            View::Relation => AlarmView::Relation,
+            View::Shape => AlarmView::Shape,
+        },
+        feature: std::sync::Arc::clone(&prediction.features.names()[step.sensor]),
+        direction: if step.is_high { Direction::High } else { Direction::Low },
+    }
+}
+
+fn state(state: AlarmState) -> sensor::AlarmState {
+    match state {
+        AlarmState::Watching => sensor::AlarmState::Watching,
+        AlarmState::Open => sensor::AlarmState::Open,
+        AlarmState::Accepted => sensor::AlarmState::Accepted,
+        AlarmState::BudgetSpent => sensor::AlarmState::BudgetSpent,
+    }
+}
+
+/// Returns an alarm with nothing but a state.
+fn plain(state: sensor::AlarmState) -> Alarm {
+    Alarm { state, lesson: None, surprise: None, episode: None }
+}
