@@ -49,7 +49,7 @@ struct Lane {
     entered: u64,
 }
 
-/// What a lane holds.
+/// The content of a lane.
 #[derive(Debug, Default)]
 enum Place {
     /// It has to be read from the database.

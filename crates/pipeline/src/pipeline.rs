@@ -36,7 +36,7 @@ pub struct Parts {
     pub clock: Clock,
     /// A clock that shows an earlier time, in microseconds since 1970 (UTC), is not set.
     pub earliest_us: i64,
-    /// How stations are watched in time order; `None` judges every event alone.
+    /// The choices for alarms in time order; `None` judges every event alone.
     pub alarms: Option<AlarmParams>,
     /// Memory for that, in KiB.
     pub alarm_memory_kib: usize,

@@ -27,7 +27,10 @@ pub(crate) async fn recall(store: &Store, fleet: &LiveFleet, now_us: i64) -> Res
     // Of too many, the fleet keeps those that were heard of last.
     while begun.elapsed() < RECALL_TIMEOUT {
         let page = StationQuery { limit: PAGE_LEN, after: after.take() };
-        let found = store.glances(page, RECENT_LEN).await?;
+        let rest = RECALL_TIMEOUT.saturating_sub(begun.elapsed());
+        let found = tokio::time::timeout(rest, store.glances(page, RECENT_LEN)).await;
+        let Ok(found) = found else { break };
+        let found = found?;
         n_read += found.len();
         after = found.last().map(|(station_id, _)| station_id.clone());
         for (station_id, glances) in &found {

@@ -1,6 +1,6 @@
 //! A recording on the disk: its header now, its rows on demand.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -30,8 +30,14 @@ impl Recording {
     ///
     /// Fails when the file cannot be read, has no header, or two columns of one name.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let text =
-            text(path).map_err(|source| OpenError::Read { path: path.to_owned(), source })?;
+        let unreadable = |source| OpenError::Read { path: path.to_owned(), source };
+        let is_read_twice = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
+        if is_read_twice {
+            let reason =
+                "it is a pipe or a device, and is read several times; write it to a file first";
+            return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+        }
+        let text = text(path).map_err(unreadable)?;
         Self::begin(path, text).map(|(recording, _)| recording)
     }
 

@@ -1,4 +1,4 @@
-//! What is said about an event in time order, beside what is said about the event alone.
+//! The answer about an event in time order, beside the one about the event alone.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::prediction::Direction;
 
-/// How a station is after an event, by all events before.
+/// The state of a station after an event, by all events before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alarm {
-    /// How it is.
+    /// The state.
     pub state: AlarmState,
-    /// How much was learnt, while it learns.
+    /// The progress of a station that learns.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub lesson: Option<Lesson>,
-    /// How surprising the event is, while it is watched.
+    /// The surprise of the event, while the station is watched.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub surprise: Option<Surprise>,
     /// The alarm that is open or was accepted.
@@ -30,7 +30,7 @@ impl Alarm {
     }
 }
 
-/// How a station is, in time order.
+/// The state of a station in time order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmState {
@@ -75,10 +75,10 @@ pub struct Lesson {
     pub events_to_learn: u32,
 }
 
-/// How surprising an event is for its station.
+/// The surprise of an event for its station.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Surprise {
-    /// How rare the like of it was when the station learnt, in nats, from -1 to 32.
+    /// The rarity of the like of it when the station learnt, in nats, from -1 to 32.
     pub surprise: f64,
     /// The surprise above which an event counts towards an alarm, in nats.
     pub threshold: f64,
@@ -96,7 +96,7 @@ pub struct Surprise {
 pub enum AlarmView {
     /// Values and their changes together.
     Joint,
-    /// What the events before did not forecast.
+    /// The part that the events before did not forecast.
     Relation,
     /// The shape of the last values.
     Shape,

@@ -51,7 +51,7 @@ pub struct StationAlarm {
     n_unrecorded: u32,
 }
 
-/// What it does with the next event.
+/// The use of the next event.
 #[derive(Debug, Clone, PartialEq)]
 enum Stage {
     Learning(Taught),

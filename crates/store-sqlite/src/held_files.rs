@@ -53,8 +53,8 @@ pub(crate) fn check_files(database: &Path) -> Result<(), OpenError> {
 }
 
 /// Returns the paths of the files that a database is made of.
-fn paths(database: &Path) -> [PathBuf; 3] {
-    ["", "-wal", "-mark"].map(|suffix| beside(database, suffix))
+fn paths(database: &Path) -> [PathBuf; 5] {
+    ["", "-wal", "-shm", "-journal", "-mark"].map(|suffix| beside(database, suffix))
 }
 
 /// Refuses a WAL without its database: SQLite would delete what it holds.
@@ -67,20 +67,27 @@ pub(crate) fn check_wal(database: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Refuses a link that neither root has made nor the owner of the file it leads to, or of the folder where that is to be:
+/// Refuses a path that leads over a link which neither root has made nor the owner of the file it leads to, or of the folder where that is to be:
 /// otherwise a user who may write to the folder of a database could have root write anywhere.
 #[cfg(unix)]
 pub(crate) fn check_link(path: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::MetadataExt as _;
 
-    let Ok(link) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if !link.is_symlink() || link.uid() == 0 {
-        return Ok(());
-    }
+    /// Systems follow no more links one after another.
+    const LINKS_MAX: usize = 64;
+
     let target = real_path(path);
     let file = std::fs::metadata(&target).or_else(|_| std::fs::metadata(files::parent(&target)));
-    if file.is_ok_and(|file| file.uid() == link.uid()) {
-        return Ok(());
+    let owner = file.map(|file| file.uid()).ok();
+    let mut next = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let is_link = std::fs::symlink_metadata(&next).ok().filter(std::fs::Metadata::is_symlink);
+        let Some(link) = is_link else { return Ok(()) };
+        if link.uid() != 0 && owner != Some(link.uid()) {
+            break;
+        }
+        let Ok(target) = std::fs::read_link(&next) else { break };
+        next = files::parent(&next).join(target);
     }
     Err(OpenError::LinkOfAnother { path: path.to_owned(), target })
 }

@@ -20,6 +20,8 @@ pub(crate) const ALARM_READERS_MAX: usize = 1;
 pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest time that a reader may read. Meanwhile, the WAL cannot be reset.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// No read is longer while others wait for the WAL to restart.
+pub(crate) const READ_AT_GATE_MAX: Duration = Duration::from_millis(500);
 /// Rows that a series reads at most, shared by its buckets.
 pub(crate) const SERIES_ROWS_MAX: u32 = 200_000;
 /// Anomalies that are read besides, where buckets are not whole.

@@ -206,8 +206,8 @@ pub(crate) fn events(
     {
         events_of(connection, query, &station_id, &mut listing)?;
         station = match query.station_id {
-            Some(_) => None,
-            None => next_readable_station(connection, &station_id)?,
+            None if !listing.is_full() => next_readable_station(connection, &station_id)?,
+            _ => None,
         };
     }
     Ok(listing.end())
@@ -310,23 +310,43 @@ fn station(connection: &ReadOnly, name: &str) -> Result<Option<Station>, QueryEr
     Ok(Some(Station { station_id, latest, latest_anomaly }))
 }
 
-/// Returns the name after this one: behind a damaged page, the first that can be reached from the last name.
+/// Returns the name after this one. Behind a damaged page, it is the next that another tree knows, or else the first that can
+/// be reached from the last name.
 fn next_readable_station(connection: &ReadOnly, name: &str) -> Result<Option<String>, QueryError> {
-    let next = next_station(connection, name);
-    let is_damaged = next.is_err();
-    let mut found = connection.or_nothing(next)?;
-    if !is_damaged {
-        return Ok(found);
+    match next_station(connection, name) {
+        Err(error) if connection.is_damage(&error) => {}
+        next => return Ok(next?),
     }
-    let sql = "
-        SELECT station_id FROM predictions WHERE station_id > ?1 AND (?2 IS NULL OR station_id < ?2)
-        ORDER BY station_id DESC LIMIT 1";
-    loop {
+    let from_elsewhere = [
+        "SELECT station_id FROM alarm_records WHERE station_id > ?1 ORDER BY station_id LIMIT 1",
+        "SELECT station_id FROM predictions INDEXED BY anomalies_by_station
+         WHERE is_anomaly AND station_id > ?1 ORDER BY station_id LIMIT 1",
+    ];
+    let mut known: Option<String> = None;
+    for sql in from_elsewhere {
         let mut statement = connection.prepare_cached(sql)?;
-        let before = statement.query_row(params![name, found], |row| row.get(0)).optional();
-        match connection.or_nothing(before)? {
+        let found = statement.query_row([name], |row| row.get(0)).optional();
+        let found: Option<String> = connection.or_nothing(found)?;
+        known = known.into_iter().chain(found).min();
+    }
+    if known.is_some() {
+        return Ok(known);
+    }
+    let last =
+        "SELECT station_id FROM predictions WHERE station_id > ?1 ORDER BY station_id DESC LIMIT 1";
+    let before = "SELECT station_id FROM predictions WHERE station_id > ?1 AND station_id < ?2
+                  ORDER BY station_id DESC LIMIT 1";
+    let mut found: Option<String> = None;
+    loop {
+        let next = match &found {
+            None => connection.prepare_cached(last)?.query_row([name], |row| row.get(0)),
+            Some(found) => {
+                connection.prepare_cached(before)?.query_row([name, found], |row| row.get(0))
+            }
+        };
+        match connection.or_nothing(next.optional())? {
             None => return Ok(found),
-            before => found = before,
+            next => found = next,
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::damage::Damage;
 use crate::error::{OpenError, QueryError, code_of};
-use crate::limits::{READ_TIMEOUT, TURN_TIMEOUT};
+use crate::limits::{READ_AT_GATE_MAX, READ_TIMEOUT, TURN_TIMEOUT};
 use crate::reading_gate::ReadingGate;
 use crate::{alarm_records, query, schema, series};
 
@@ -111,6 +111,11 @@ impl ReadOnly {
         }
     }
 
+    /// Returns `true` if an error is one of a damaged database, which is remembered.
+    pub(crate) fn is_damage(&self, error: &rusqlite::Error) -> bool {
+        self.damage.notice(error)
+    }
+
     /// Returns nothing where the database is damaged.
     pub(crate) fn or_nothing<T: Default>(&self, read: rusqlite::Result<T>) -> rusqlite::Result<T> {
         read.or_else(|error| if self.damage.notice(&error) { Ok(T::default()) } else { Err(error) })
@@ -167,10 +172,10 @@ impl ReaderPool {
     ) -> Reading<'_, T> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
+            shared.gate.passed().await;
             let turn = Arc::clone(&shared.turns).acquire_owned();
             let turn = tokio::time::timeout(TURN_TIMEOUT, turn).await;
             let turn = turn.map_err(|_| ReadError::Busy)?.map_err(|_| ReadError::Busy)?;
-            shared.gate.passed().await;
             let read = move || {
                 // Reading continues after its caller has gone, and keeps its turn.
                 let _turn = turn;
@@ -198,7 +203,12 @@ impl Shared {
         let opened = spare.map_or_else(open, Ok);
         let mut connection = opened.map_err(|error: OpenError| read_error(error.into()))?;
         let begun = Instant::now();
-        let is_late = move || begun.elapsed() > READ_TIMEOUT;
+        let gate = self.gate.clone();
+        // Others wait for the gate until the reads have ended that keep the WAL.
+        let is_late = move || {
+            let elapsed = begun.elapsed();
+            elapsed > READ_TIMEOUT || (elapsed > READ_AT_GATE_MAX && gate.is_closed())
+        };
         connection
             .connection
             .progress_handler(STEPS_PER_LOOK, Some(is_late))

@@ -154,11 +154,13 @@ impl Wal {
         }
     }
 
-    /// Holds reads of the server back where the WAL is large and found no gap between them.
+    /// Holds reads of the server back where the WAL is large and found no gap between them. It would be in vain while another
+    /// program reads.
     fn close_gate_if_large(&mut self, n_pages: i32) {
         let now = Instant::now();
         let may_close = self.gate_again_at.is_none_or(|again_at| now >= again_at);
-        if n_pages >= GATE_PAGES && !self.gate.is_closed() && may_close {
+        let is_due = n_pages >= GATE_PAGES && !self.gate.is_closed() && may_close;
+        if is_due && !wal_holders::has_others(&self.database) {
             self.gate.close();
             self.gate_again_at = Some(now + GATE_PAUSE);
         }

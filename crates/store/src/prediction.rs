@@ -13,7 +13,7 @@ pub struct NewPrediction {
     pub event_hash: Fingerprint,
     /// When the event was received, in microseconds since 1970 (UTC).
     pub received_us: i64,
-    /// What the watch over its station continues from after a restart, where it is stored with this event.
+    /// A record that the watch over its station continues from after a restart, where one is stored with this event.
     pub alarm_record: Option<Vec<u8>>,
 }
 

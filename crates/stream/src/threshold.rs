@@ -38,7 +38,7 @@ const ACCEPTED_AFTER_MAX: f64 = 400.0;
 /// The surprise is never larger: the largest view, and three tenths of two others.
 const SURPRISE_MAX: f64 = 32.0;
 
-/// How a station is, by its surprises.
+/// The state of a station, by its surprises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlarmState {
     /// No alarm is open.

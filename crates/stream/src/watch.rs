@@ -56,7 +56,7 @@ pub struct Step {
     pub surprise: f64,
     /// The surprise above which a row counts towards an alarm.
     pub threshold: f64,
-    /// How the station is.
+    /// The state of the station.
     pub state: AlarmState,
     /// The nats of each view, from -1 to 20, in the order of [`View::ALL`].
     pub views: [f64; 3],

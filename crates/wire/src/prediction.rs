@@ -110,7 +110,7 @@ pub struct AlarmBody<'a> {
     /// Events that it needs to learn from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_to_learn: Option<u32>,
-    /// How rare the like of the event was when the station learnt, in nats, from -1 to 32.
+    /// The rarity of the like of the event when the station learnt, in nats, from -1 to 32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surprise: Option<f64>,
     /// The surprise above which an event counts towards an alarm.
@@ -136,7 +136,7 @@ pub struct AlarmBody<'a> {
     pub episode_id: Option<u32>,
 }
 
-/// How a station is, in time order.
+/// The state of a station in time order.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "describes the JSON of a state")]

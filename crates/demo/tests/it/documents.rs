@@ -73,6 +73,7 @@ fn every_path_in_the_documents_exists() {
         "CONTRIBUTING.md",
         "docs/model-format.md",
         "docs/operations.md",
+        "docs/alarms.md",
     ];
     for document in documents {
         let text = fs::read_to_string(root().join(document)).unwrap().replace("](../", "](");

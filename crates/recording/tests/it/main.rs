@@ -214,6 +214,19 @@ fn a_gzipped_file_that_is_cut_off_is_not_taken_for_whole() {
 }
 
 /// Seen to fail, with gigabytes of memory, without a bound on rows.
+/// Seen to fail where each pass read a part of the pipe: rows were missing, and nothing said so.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_since_it_can_be_read_only_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("rows.csv");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let error = Recording::open(&pipe).unwrap_err();
+    let reason = std::error::Error::source(&error).unwrap().to_string();
+    assert!(reason.contains("write it to a file first"), "{reason}");
+}
+
 #[test]
 fn a_row_without_end_is_refused() {
     let dir = tempfile::tempdir().unwrap();

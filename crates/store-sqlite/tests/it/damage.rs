@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sensor::Glance;
+use sensor::{Glance, StationId};
 use store::contract::{new_prediction, newest};
 use store::{
     AnomalyQuery, EventKey, EventQuery, KeepError, Kept, StationQuery, Store, Sweep, Trouble,
@@ -523,6 +523,43 @@ async fn a_station_whose_newest_page_is_damaged_is_shown() {
     writer.join().unwrap();
 }
 
+/// Seen to fail where the search began at the last name: of 300 stations it showed 51.
+#[tokio::test]
+async fn stations_between_two_damaged_pages_are_shown() {
+    const N_STATIONS: u64 = 300;
+    let test = TestStore::new();
+    let news = (0..N_STATIONS * 10).map(|index| {
+        let mut new = new_prediction(index, false);
+        let name = format!("press_{:03}", index % N_STATIONS);
+        new.prediction.station_id = StationId::parse(&name).unwrap();
+        new.alarm_record = (index < N_STATIONS).then(|| vec![1]);
+        new
+    });
+    for batch in news.collect::<Vec<_>>().chunks(1_000) {
+        test.store.keep_all(batch).await.unwrap();
+    }
+    let path = test.path();
+    let _dir = test.close();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let is_leaf_of_predictions =
+        |page: &&mut [u8]| page[0] == 10 && page.windows(10).any(|text| text == b"2026-11-22");
+    let mut leaves: Vec<_> =
+        bytes.chunks_exact_mut(PAGE_LEN).filter(is_leaf_of_predictions).collect();
+    let n_leaves = leaves.len();
+    assert!(n_leaves > 100, "{n_leaves}");
+    leaves[n_leaves / 10].fill(0);
+    leaves[n_leaves * 9 / 10].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    let (store, writer) = open(&path).unwrap();
+    let stations = store.stations(StationQuery { limit: 1_000, after: None }).await.unwrap();
+    // Some fifteen predictions are on a page, of two or three stations.
+    assert!(stations.entries.len() as u64 >= N_STATIONS - 8, "{}", stations.entries.len());
+    let found = listed(&store).await;
+    assert!(found.len() as u64 + 60 >= N_STATIONS * 10, "{}", found.len());
+    drop(store);
+    writer.join().unwrap();
+}
+
 /// Seen to fail where only the last sixteen were looked at: the station was not there.
 #[tokio::test]
 async fn a_station_with_many_damaged_rows_at_its_end_is_shown() {
@@ -601,6 +638,11 @@ async fn a_link_that_somebody_else_made_is_not_followed() {
     assert!(restore(&backup, &dangling, |_, _| ()).is_err());
     assert!(back_up(&test.path(), &dangling, |_, _| ()).is_err());
     assert!(!dir.path().join("new.conf").exists());
+    // A link of root that leads over one of another.
+    let over = dir.path().join("over.db");
+    symlink(&link, &over).unwrap();
+    assert!(restore(&backup, &over, |_, _| ()).is_err());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     // The owner of the file may link it.
     let own = dir.path().join("own.db");
     symlink(test.path(), &own).unwrap();
@@ -617,4 +659,10 @@ async fn a_restore_refuses_what_is_no_file() {
     assert!(made.success());
     let error = restore(&backup, &pipe, |_, _| ()).unwrap_err().to_string();
     assert!(error.contains("is not a regular file"), "{error}");
+    let path = dir.path().join("other.db");
+    let journal = dir.path().join("other.db-journal");
+    let made = std::process::Command::new("mkfifo").arg(&journal).status().unwrap();
+    assert!(made.success());
+    assert!(restore(&backup, &path, |_, _| ()).is_err());
+    assert!(open(&path).is_err());
 }
