@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
 use detector::FeatureMeta;
 use figures::{Mark, Marker, Panel, Panels, Point, Threshold};
-use sensor::{StationId, timestamp};
+use sensor::{Alarm, StationId, timestamp};
 use serde::Serialize;
 use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
 use wording::rounded;
@@ -19,7 +19,7 @@ use crate::anomaly_rows::{self, AnomalyRow};
 use crate::assets::Links;
 use crate::shell::{Policy, Root, page};
 use crate::values::ValueCell;
-use crate::words::{Age, Moment, Run, in_url, of_last, state_word, symbol};
+use crate::words::{Age, Moment, Run, alarm_words, in_url, of_last, state_word, symbol};
 use http_door::ApiError;
 use http_door::query::{self, Query, QueryFaultKind};
 use pipeline::Pipeline;
@@ -43,6 +43,8 @@ struct StationPage {
     station_id: String,
     path: String,
     now: Option<Now>,
+    /// The alarm in time order, in words; empty where the station is not watched.
+    alarm: String,
     windows: Vec<WindowLink>,
     /// The window and the first feature that the page is about, for links that keep them.
     window: &'static str,
@@ -206,6 +208,7 @@ pub(crate) async fn station(
             links: Links::get(),
             path: in_url(station_id.as_str()),
             now: now.map(|station| Now::new(station, fleet.taken_us)),
+            alarm: last_alarm(&events).map(alarm_words).unwrap_or_default(),
             windows: WINDOWS.iter().map(|known| known.link(window)).collect(),
             window: window.name,
             chart: serde_json::to_string(&chart).expect("names and numbers are JSON"),
@@ -221,6 +224,12 @@ pub(crate) async fn station(
         },
         Policy::Charts,
     ))
+}
+
+/// Returns the alarm after the last event that was not late.
+fn last_alarm(events: &[StoredPrediction]) -> Option<&Alarm> {
+    let on_time = events.iter().find(|stored| stored.prediction.advances());
+    on_time.and_then(|stored| stored.prediction.alarm.as_deref())
 }
 
 fn window_named(text: &str) -> Result<&'static Window, QueryFaultKind> {

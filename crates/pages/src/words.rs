@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use form_urlencoded::byte_serialize;
 use pipeline::Origin;
-use sensor::{StationId, timestamp};
-use wording::duration;
+use sensor::{Alarm, AlarmState, AlarmView, StationId, Surprise, timestamp};
+use wording::{duration, grouped, rounded};
 
 use stations::{StationNow, StationState};
 
@@ -24,9 +24,10 @@ impl Moment {
     }
 }
 
-/// The present run of a station's anomalies.
+/// The present run of a station's anomalies, or its open alarm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
+    pub(crate) is_alarm: bool,
     pub(crate) since: Moment,
     pub(crate) lasting: String,
 }
@@ -34,8 +35,13 @@ pub(crate) struct Run {
 impl Run {
     /// Returns the run of a station that is anomalous now: a single anomaly of a while ago is none.
     pub(crate) fn of(station: &StationNow, now_us: i64) -> Option<Self> {
-        let since_us = station.since_us.filter(|_| station.state == StationState::Anomaly)?;
-        Some(Self { since: Moment::of(since_us), lasting: lasting(since_us, now_us) })
+        let alarm =
+            station.alarm.filter(|alarm| alarm.state == AlarmState::Open && station.is_sick);
+        let opened_us = alarm.and_then(|alarm| alarm.opened_us);
+        let run_us = station.since_us.filter(|_| station.state == StationState::Anomaly);
+        let since_us = opened_us.or(run_us)?;
+        let (since, lasting) = (Moment::of(since_us), lasting(since_us, now_us));
+        Some(Self { is_alarm: opened_us.is_some(), since, lasting })
     }
 }
 
@@ -80,6 +86,7 @@ pub(crate) fn in_url(text: &str) -> String {
 /// Describes the anomalies among the last events of a station.
 pub(crate) fn of_last(station: &StationNow) -> String {
     match (station.n_recent_anomalies, station.n_recent) {
+        (0, _) => String::from("none of its last events is an anomaly on its own"),
         (1, 1) => String::from("its only event is an anomaly"),
         (1, n_events) => format!("1 of its last {n_events} events is an anomaly"),
         (n, n_events) => format!("{n} of its last {n_events} events are anomalies"),
@@ -89,6 +96,47 @@ pub(crate) fn of_last(station: &StationNow) -> String {
 /// Returns the state of a station in a word.
 pub(crate) fn state_word(station: &StationNow) -> &'static str {
     if station.is_sick { "sick" } else { station.state.name() }
+}
+
+/// Describes the alarm of a station in time order.
+pub(crate) fn alarm_words(alarm: &Alarm) -> String {
+    let Alarm { state, lesson, surprise, episode } = alarm;
+    let strangest = surprise.as_ref().map_or_else(String::new, |surprise| {
+        let view = match surprise.view {
+            AlarmView::Joint => "values and their changes together",
+            AlarmView::Relation => "it does not follow from the events before",
+            AlarmView::Shape => "the shape of its last values",
+        };
+        format!(": {} is {} ({view})", surprise.feature, surprise.direction.name())
+    });
+    let since = episode.map_or_else(String::new, |episode| {
+        format!(" since {}", Moment::of(episode.opened_us).text)
+    });
+    match state {
+        AlarmState::Learning => {
+            let (learnt, needed) =
+                lesson.map_or((0, 0), |lesson| (lesson.events_learnt, lesson.events_to_learn));
+            format!(
+                "learning what is usual, {} of {} events",
+                grouped(learnt.into()),
+                grouped(needed.into())
+            )
+        }
+        AlarmState::Watching => match surprise {
+            Some(Surprise { surprise, threshold, .. }) => format!(
+                "watching; the last event has a surprise of {}, and several above {} open an alarm",
+                rounded(*surprise, 1),
+                rounded(*threshold, 1)
+            ),
+            None => String::from("watching"),
+        },
+        AlarmState::Open => format!("an alarm is open{since}{strangest}"),
+        AlarmState::Accepted => format!("changed{since}; now watching the new level"),
+        AlarmState::BudgetSpent => {
+            String::from("so many alarms opened that none can open for a while")
+        }
+        AlarmState::Late => String::from("the last event came late"),
+    }
 }
 
 /// Returns the symbol of a state, which can be recognised without colours.

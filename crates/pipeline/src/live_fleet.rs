@@ -272,8 +272,13 @@ mod tests {
     use sensor::Glance;
 
     fn arrival(name: &str) -> Arrival {
-        let glance =
-            Glance { timestamp_us: 0, received_us: 0, anomaly_score: 0.4, is_anomaly: false };
+        let glance = Glance {
+            timestamp_us: 0,
+            received_us: 0,
+            anomaly_score: 0.4,
+            is_anomaly: false,
+            alarm: None,
+        };
         Arrival { station_id: StationId::parse(name).unwrap(), glance }
     }
 

@@ -123,6 +123,7 @@ mod tests {
                 received_us: time_us,
                 anomaly_score: 0.5,
                 is_anomaly: anomalies.contains(&time_us),
+                alarm: None,
             };
             (0..100).rev().map(glance).collect()
         };

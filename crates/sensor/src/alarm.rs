@@ -23,11 +23,26 @@ pub struct Alarm {
 }
 
 impl Alarm {
+    /// Returns what a fleet is watched by.
+    pub fn glance(&self) -> AlarmGlance {
+        let opened_us = self.episode.map(|episode| episode.opened_us);
+        AlarmGlance { state: self.state, opened_us }
+    }
+
     /// Returns `true` if it was opened by an event that was measured at this time.
     pub fn opens_at(&self, timestamp_us: i64) -> bool {
         self.state == AlarmState::Open
             && self.episode.is_some_and(|episode| episode.opened_us == timestamp_us)
     }
+}
+
+/// An alarm reduced to what a fleet is watched by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlarmGlance {
+    /// The state.
+    pub state: AlarmState,
+    /// When the event was measured that opened the alarm, in microseconds since 1970 (UTC).
+    pub opened_us: Option<i64>,
 }
 
 /// The state of a station in time order.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::{Alarm, AlarmState};
+use crate::alarm::{Alarm, AlarmGlance, AlarmState};
 use crate::feature_values::FeatureValues;
 use crate::model_version::ModelVersion;
 use crate::station_id::StationId;
@@ -177,6 +177,8 @@ pub struct Glance {
     pub anomaly_score: f64,
     /// `true` if the event is called anomalous.
     pub is_anomaly: bool,
+    /// The alarm of the station after it; `None` where the station is not watched.
+    pub alarm: Option<AlarmGlance>,
 }
 
 /// A prediction that has just been stored.

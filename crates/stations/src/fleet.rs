@@ -313,8 +313,13 @@ mod tests {
     fn arrive(fleet: &mut Fleet, name: &str, second: i64, is_anomaly: bool) {
         let time_us = second * SECOND_US;
         let anomaly_score = if is_anomaly { 0.7 } else { 0.4 };
-        let glance =
-            Glance { timestamp_us: time_us, received_us: time_us, anomaly_score, is_anomaly };
+        let glance = Glance {
+            timestamp_us: time_us,
+            received_us: time_us,
+            anomaly_score,
+            is_anomaly,
+            alarm: None,
+        };
         fleet.note(&Arrival { station_id: station(name), glance });
     }
 
@@ -439,6 +444,7 @@ mod tests {
                 received_us: received_s * SECOND_US,
                 anomaly_score: score,
                 is_anomaly: false,
+                alarm: None,
             };
             fleet.note(&Arrival { station_id: station("a"), glance });
         };

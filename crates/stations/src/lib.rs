@@ -10,7 +10,7 @@
 //!
 //! let mut fleet = Fleet::default();
 //! let glance =
-//!     Glance { timestamp_us: 0, received_us: 0, anomaly_score: 0.7, is_anomaly: true };
+//!     Glance { timestamp_us: 0, received_us: 0, anomaly_score: 0.7, is_anomaly: true, alarm: None };
 //! fleet.note(&Arrival { station_id: StationId::parse("press_1")?, glance });
 //! let snapshot = fleet.snapshot(1_000_000);
 //! assert_eq!(snapshot.stations[0].state, StationState::Anomaly);

@@ -112,7 +112,13 @@ mod tests {
             // Ten events a second, every hundredth an anomaly.
             let received_us = 1_700_000_000_000_000 + index * 100_000;
             let is_anomaly = index % 100 == 99;
-            let glance = Glance { timestamp_us: 0, received_us, anomaly_score: 0.5, is_anomaly };
+            let glance = Glance {
+                timestamp_us: 0,
+                received_us,
+                anomaly_score: 0.5,
+                is_anomaly,
+                alarm: None,
+            };
             pace.note(&glance, false);
         }
         let end_us = 1_700_000_000_000_000 + 100_000_000;
@@ -128,6 +134,7 @@ mod tests {
             received_us: end_us,
             anomaly_score: 0.7,
             is_anomaly: true,
+            alarm: None,
         };
         for late_s in 60..700 {
             pace.note(&anomaly(end_us - late_s * 1_000_000), false);

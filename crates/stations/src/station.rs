@@ -1,6 +1,6 @@
 //! One station: what it sent last, and what that says about it.
 
-use sensor::{Glance, StationId};
+use sensor::{AlarmGlance, AlarmState, Glance, StationId};
 
 use crate::strip::Strip;
 
@@ -64,8 +64,11 @@ pub struct StationNow {
     pub n_recent: u32,
     /// Normal events since the last anomaly, up to [`RECENT_LEN`].
     pub n_calm: u32,
-    /// `true` if it has more recent anomalies than chance explains.
+    /// `true` if its alarm is open; where it is not watched in time order, if it has more recent anomalies than chance
+    /// explains.
     pub is_sick: bool,
+    /// Its alarm in time order; `None` where it is not watched.
+    pub alarm: Option<AlarmGlance>,
     /// `true` if it has sent nothing for longer than usual.
     pub is_silent: bool,
     /// The event that was measured last, and when the last one was received.
@@ -130,6 +133,8 @@ pub(crate) enum News {
 pub(crate) struct StationMemory {
     /// The event that was measured last.
     latest: Glance,
+    /// Its alarm after the last event that was not late.
+    alarm: Option<AlarmGlance>,
     /// When the last event was received, in microseconds since 1970 (UTC).
     received_us: i64,
     /// The last events in the order of measurement, the latest last; up to [`RECENT_LEN`].
@@ -151,6 +156,7 @@ impl StationMemory {
     pub(crate) fn new(first: &Glance) -> Self {
         Self {
             latest: *first,
+            alarm: None,
             received_us: first.received_us,
             recent: Vec::new(),
             since_us: None,
@@ -172,6 +178,9 @@ impl StationMemory {
         self.note_recent(measured_us, glance);
         if measured_us >= newest_us {
             self.latest = *glance;
+            let is_late = |alarm: &AlarmGlance| alarm.state == AlarmState::Late;
+            self.alarm =
+                if glance.alarm.as_ref().is_some_and(is_late) { self.alarm } else { glance.alarm };
         }
         let gap_us = glance.received_us - self.received_us;
         if !(0..TOGETHER_US).contains(&(glance.received_us - self.burst_us)) {
@@ -253,6 +262,7 @@ impl StationMemory {
             n_recent: count(self.recent.len()),
             n_calm: count(self.recent.iter().rev().take_while(|recent| !recent.is_anomaly).count()),
             is_sick: self.is_sick(now_us, sick_from),
+            alarm: self.alarm,
             is_silent: self.silence_us(now_us).is_some(),
             latest: Glance { received_us: self.received_us, ..self.latest },
             arrived: self.arrived,
@@ -282,11 +292,18 @@ impl StationMemory {
         }
     }
 
-    /// Returns `true` if chance does not explain its recent anomalies. Silence does not heal a station
-    /// at once.
+    /// Returns `true` if its alarm is open, or, before it is watched in time order, if chance does not explain its recent
+    /// anomalies. Silence does not heal a station at once.
     fn is_sick(&self, now_us: i64, sick_from: u32) -> bool {
+        use AlarmState::{Accepted, BudgetSpent, Late, Learning, Open, Watching};
+
         let is_over = self.silence_us(now_us).is_some_and(|silence_us| silence_us > SICK_MEMORY_US);
-        self.recent_anomalies() >= sick_from && !is_over
+        let is_sick = match self.alarm.map(|alarm| alarm.state) {
+            Some(Open) => true,
+            Some(Watching | Accepted | BudgetSpent) => false,
+            Some(Learning | Late) | None => self.recent_anomalies() >= sick_from,
+        };
+        is_sick && !is_over
     }
 
     /// Returns the length of its silence, if it is longer than usual.
@@ -324,6 +341,7 @@ mod tests {
                 received_us: time_us,
                 anomaly_score: 0.4,
                 is_anomaly: false,
+                alarm: None,
             }
         };
         let mut memory = StationMemory::new(&glance(0.0));
@@ -362,6 +380,7 @@ mod tests {
             received_us: second * 1_000_000,
             anomaly_score: 0.7,
             is_anomaly: true,
+            alarm: None,
         };
         let mut memory = StationMemory::new(&anomaly(0));
         for second in 0..5 {
@@ -374,6 +393,30 @@ mod tests {
         assert_eq!((now.state, now.changed), (StationState::Anomaly, 3));
     }
 
+    /// Seen to fail where anomalies alone make a station sick.
+    #[test]
+    fn a_station_that_is_watched_is_sick_while_its_alarm_is_open() {
+        let glance = |second: i64, state: AlarmState, is_anomaly: bool| Glance {
+            timestamp_us: second * 1_000_000,
+            received_us: second * 1_000_000,
+            anomaly_score: 0.5,
+            is_anomaly,
+            alarm: Some(AlarmGlance { state, opened_us: None }),
+        };
+        let mut memory = StationMemory::new(&glance(0, AlarmState::Learning, false));
+        let mut is_sick_after = |state, is_anomaly| {
+            for second in 1..=20 {
+                memory.note(&glance(second, state, is_anomaly), 1, SICK_FROM_MIN);
+            }
+            memory.is_sick(20_000_000, SICK_FROM_MIN)
+        };
+        assert!(is_sick_after(AlarmState::Learning, true), "more than chance explains");
+        assert!(!is_sick_after(AlarmState::Watching, true));
+        assert!(is_sick_after(AlarmState::Open, false));
+        assert!(is_sick_after(AlarmState::Late, false), "a late event says nothing");
+        assert!(!is_sick_after(AlarmState::Accepted, false));
+    }
+
     #[test]
     fn a_backlog_does_not_make_a_station_sick() {
         let minute_us = 60_000_000;
@@ -382,6 +425,7 @@ mod tests {
             received_us,
             anomaly_score: if is_anomaly { 0.7 } else { 0.4 },
             is_anomaly,
+            alarm: None,
         };
         let now_us = 600 * minute_us;
         let mut station = StationMemory::new(&glance(now_us, now_us, false));

@@ -2,7 +2,7 @@
 
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Row, params};
-use sensor::{Baseline, Evidence, Fingerprint, Prediction, StationId, timestamp};
+use sensor::{Alarm, Baseline, Evidence, Fingerprint, Prediction, StationId, timestamp};
 use store::{Entry, RowContent, RowHash, StoredPrediction};
 
 /// The columns of a prediction, in the order in which the functions of this module take them. A row is
@@ -158,7 +158,7 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredPrediction> {
         evidence: one_of(&Evidence::ALL, Evidence::number, row, column::EVIDENCE)?,
         outside: from_json_or_null(row, column::OUTSIDE)?.unwrap_or_default(),
         baseline: one_of(&Baseline::ALL, Baseline::number, row, column::BASELINE)?,
-        alarm: from_json_or_null(row, column::ALARM)?,
+        alarm: alarm(row)?.map(Box::new),
         attributions: from_json(row, 8)?,
         model_version: model_version.as_str().into(),
     };
@@ -202,6 +202,11 @@ fn time_from(earliest_us: i64, row: &Row<'_>, column: usize) -> rusqlite::Result
 #[derive(Debug, thiserror::Error)]
 #[error("the time is not possible")]
 struct ImpossibleTime;
+
+/// Reads the alarm of a row of [`COLUMNS`].
+pub(crate) fn alarm(row: &Row<'_>) -> rusqlite::Result<Option<Alarm>> {
+    from_json_or_null(row, column::ALARM)
+}
 
 /// Reads JSON; `None` for a null.
 fn from_json_or_null<T: serde::de::DeserializeOwned>(

@@ -1,7 +1,7 @@
 //! The queries of readers.
 
 use rusqlite::{Connection, OptionalExtension as _, Params, named_params, params};
-use sensor::{Glance, Prediction, StationId};
+use sensor::{Alarm, Glance, Prediction, StationId};
 use store::{
     AnomalyQuery, EventKey, EventQuery, Listed, Listing, Neighbours, Station, StationQuery,
     StoredPrediction,
@@ -186,6 +186,7 @@ pub(crate) fn past(
             received_us: prediction_row::received(row)?,
             anomaly_score: row.get(column::ANOMALY_SCORE)?,
             is_anomaly: row.get(column::IS_ANOMALY)?,
+            alarm: prediction_row::alarm(row)?.as_ref().map(Alarm::glance),
         })
     })?;
     Ok(connection.collect(rows)?)

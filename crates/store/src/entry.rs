@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sensor::{Arrival, Glance, Prediction};
+use sensor::{Alarm, Arrival, Glance, Prediction};
 use sha2::{Digest as _, Sha256};
 
 use crate::prediction::NewPrediction;
@@ -99,6 +99,7 @@ impl Entry {
                 received_us: *received_us,
                 anomaly_score: prediction.anomaly_score,
                 is_anomaly: prediction.is_anomaly,
+                alarm: prediction.alarm.as_deref().map(Alarm::glance),
             },
         }
     }

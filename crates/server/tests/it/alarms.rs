@@ -95,6 +95,31 @@ async fn a_station_learns_and_then_its_faults_open_alarms() {
 }
 
 #[tokio::test]
+async fn pages_show_what_a_station_learns_and_that_its_alarm_is_open() {
+    let app = app();
+    let page = async || app.get("/ui/stations/press_1").await.text;
+    app.alarms("press_1", 0..60).await;
+    assert!(page().await.contains("In time order: learning what is usual, 60 of 160 events."));
+    app.alarms("press_1", 60..290).await;
+    let watching = page().await;
+    assert!(
+        watching.contains("In time order: watching; the last event has a surprise of"),
+        "{watching}"
+    );
+    app.alarms("press_1", 290..315).await;
+    let open = page().await;
+    assert!(open.contains("press_1: sick") && open.contains("An alarm is open since"), "{open}");
+    assert!(open.contains("temperature_c is high"), "{open}");
+    let overview = app.get("/").await.text;
+    assert!(
+        overview.contains("press_1 is sick") && overview.contains("In alarm since"),
+        "{overview}"
+    );
+    let metrics = app.get("/metrics").await.text;
+    assert!(metrics.contains("iot_stations{state=\"sick\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test]
 async fn late_and_repeated_events_do_not_advance_a_station() {
     let (app, undisturbed) = (app(), app());
     let mut alarms = app.alarms("press_1", 0..200).await;
