@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
+use sensor::AlarmState;
 use serde::Deserialize;
 
 /// The outcome of sending an event.
@@ -18,7 +19,7 @@ pub(crate) struct Delivery {
 /// The answer of the server.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Outcome {
-    Answered { anomaly_score: f64, is_anomaly: bool, duplicate: bool },
+    Answered { anomaly_score: f64, is_anomaly: bool, duplicate: bool, alarm: Option<Alarm> },
     Refused { status: u16, code: String },
 }
 
@@ -60,6 +61,16 @@ struct Answered {
     is_anomaly: bool,
     #[serde(default)]
     duplicate: bool,
+    #[serde(default)]
+    alarm: Option<Alarm>,
+}
+
+/// The part of an alarm that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Alarm {
+    pub(crate) state: AlarmState,
+    #[serde(default)]
+    pub(crate) episode_id: Option<u32>,
 }
 
 /// The part of a refusal that is read.
@@ -128,14 +139,15 @@ impl Client {
         let Answer { status, body, n_tries, may_be_taken } =
             self.patiently(TRIES_MAX, request).await?;
         let outcome = if status.is_success() {
-            let Answered { anomaly_score, is_anomaly, duplicate } =
+            let Answered { anomaly_score, is_anomaly, duplicate, alarm } =
                 serde_json::from_slice(&body).map_err(|error| Undelivered {
                     n_tries,
                     error: anyhow::Error::new(error)
                         .context(format!("{} gives answers of another kind", self.predict)),
                 })?;
             // What comes again because its first answer got lost was not sent before.
-            Outcome::Answered { anomaly_score, is_anomaly, duplicate: duplicate && !may_be_taken }
+            let duplicate = duplicate && !may_be_taken;
+            Outcome::Answered { anomaly_score, is_anomaly, duplicate, alarm }
         } else {
             Outcome::Refused { status: status.as_u16(), code: problem_code(&body) }
         };

@@ -79,6 +79,9 @@ impl History {
                 page.paragraph(&hidden);
             }
         }
+        if let Some(words) = report.alarm_words() {
+            page.paragraph(&words);
+        }
 
         page.heading("Over time");
         match self.span() {

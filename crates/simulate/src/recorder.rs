@@ -200,7 +200,7 @@ fn line(message: &Message, outcome: &Outcome) -> String {
         values.push(String::from("..."));
     }
     let answer = match outcome {
-        Outcome::Answered { anomaly_score, is_anomaly, duplicate } => {
+        Outcome::Answered { anomaly_score, is_anomaly, duplicate, .. } => {
             let label = if *is_anomaly {
                 format!("{ANOMALY}ANOMALY{ANOMALY:#}")
             } else {

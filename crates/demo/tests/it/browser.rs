@@ -212,7 +212,8 @@ async fn nine_windows_of_one_browser_all_load_and_share_a_stream() {
                           && other.document.title.includes(': normal') \
                           && other.document.getElementById('connection').hidden)";
         browser.wait_until(are_loaded).unwrap();
-        // Each hears of its station.
+        // Each hears of its station. Loading may have taken longer than an idle connection lasts.
+        let mut stations = Stations::new(&plant);
         stations.send("press_8", 91.2);
         browser.wait_until("window.others[8].document.title === 'press_8: anomaly'").unwrap();
         let metrics = stations.connection.get("/metrics").unwrap().body;
