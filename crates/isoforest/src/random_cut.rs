@@ -5,28 +5,30 @@
 //! parted from them with the probability that a cut of the larger box would do so, before the cut of
 //! the node is asked. Cuts are drawn by the rule of robust random cut forests (Guha, Mishra, Roy and
 //! Schrijvers, 2016): a feature in proportion to the width of the box, and a place uniform in it.
+//!
+//! Points lie on a grid of small integers, and a weight of each feature says how long a unit is. Boxes are a
+//! quarter as large as those of floating-point numbers, and most of a point is compared eight features at a time.
 
 use crate::rng::SplitMix64;
-use crate::samples::Samples;
 
 /// A point that is still in the tree with less probability is walked no further.
 const PROBABILITY_MIN: f64 = 1e-4;
-/// A box with less width in all is one point.
-const WIDTH_MIN: f64 = 1e-12;
 /// The feature of a leaf.
-const LEAF: u32 = u32::MAX;
+const LEAF: u16 = u16::MAX;
 /// With the digits of the reference, which the golden streams are from.
 const EULER_GAMMA: f64 = 0.577_215_664_9;
 /// The seed of each tree is that of the forest times this, and its number.
 const SEED_FACTOR: u64 = 1_000_003;
+/// Features that are compared at once; points and boxes are filled up to a multiple.
+const LANES: usize = 8;
 
 /// The parameters of a forest of random cuts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RandomCutParams {
     /// Number of trees.
     pub n_trees: usize,
-    /// Number of samples of each tree; all where there are fewer.
-    pub sample_size: usize,
+    /// Number of samples of each tree, up to 255; all where there are fewer.
+    pub sample_size: u8,
     /// Nodes this far from the root are not cut.
     pub depth_max: u32,
     /// Equal data, parameters and seed give an equal forest.
@@ -42,80 +44,91 @@ impl Default for RandomCutParams {
 /// A forest of random cuts whose nodes keep their boxes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RandomCutForest {
+    /// The length of a unit of each feature, filled up with zeros.
+    weights: Vec<f64>,
     n_features: usize,
-    /// The mean depth of a point among as many as a tree has.
-    usual_depth: f64,
+    /// The mean depth of a point among as many as a leaf has, by their number.
+    depths: Vec<f64>,
     trees: Vec<Tree>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Tree {
     nodes: Vec<Node>,
-    /// For each node the lowest values of its samples, then the highest.
-    boxes: Vec<f64>,
+    /// For each node the lowest values of its samples, then the highest, filled up with zeros.
+    boxes: Vec<i16>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Node {
-    /// The feature that is cut; [`LEAF`] at a leaf.
-    feature: u32,
-    /// The left child; the root is no child.
-    left: u32,
-    right: u32,
-    cut: f64,
-    /// The sum of the widths of the box.
+    /// The sum of the lengths of the box.
     width: f64,
-    /// The mean depth at which a point is found among the samples of a leaf.
-    depth_below: f64,
+    /// The feature that is cut; [`LEAF`] at a leaf.
+    feature: u16,
+    /// Points with a higher value go right.
+    cut: i16,
+    /// The left child; the root is no child.
+    left: u16,
+    right: u16,
+    n_samples: u8,
 }
 
 impl RandomCutForest {
-    /// Grows trees from samples without missing values.
+    /// Grows trees from samples: one after another, with a value for each weight. A weight is the length of a unit of
+    /// its feature.
     ///
     /// # Panics
     ///
-    /// Panics when there are fewer than two samples or more than 2^32, and when there are to be no trees, or trees of fewer
-    /// than two samples.
-    pub fn fit(samples: &Samples<'_>, params: &RandomCutParams) -> Self {
-        assert!(samples.len() >= 2 && u32::try_from(samples.len()).is_ok(), "a number of samples");
+    /// Panics when there are fewer than two samples or more than 2^32, when the last is not whole, when there are no features or
+    /// more than 65,534, and when there are to be no trees, or trees of fewer than two samples.
+    pub fn fit(samples: &[i16], weights: &[f64], params: &RandomCutParams) -> Self {
+        let n_features = weights.len();
+        assert!(n_features > 0 && n_features < usize::from(LEAF), "a number of features");
+        assert_eq!(samples.len() % n_features, 0, "samples are whole");
+        let n_samples = samples.len() / n_features;
+        assert!(n_samples >= 2 && u32::try_from(n_samples).is_ok(), "a number of samples");
         assert!(params.n_trees > 0 && params.sample_size >= 2, "a forest of trees with samples");
-        let sample_size = params.sample_size.min(samples.len());
+        let sample_size = usize::from(params.sample_size).min(n_samples);
         let seed = params.seed.wrapping_mul(SEED_FACTOR);
         let trees = (0..params.n_trees as u64).map(|tree| {
             let mut rng = SplitMix64(seed.wrapping_add(tree));
-            let mut drawn = rng.distinct(sample_size, samples.len());
-            let mut growing = Growing { samples, params, rng, tree: Tree::default() };
+            let mut drawn = rng.distinct(sample_size, n_samples);
+            let mut growing = Growing { samples, weights, params, rng, tree: Tree::default() };
             growing.grow(&mut drawn, 0);
             growing.tree
         });
-        Self {
-            n_features: samples.n_features(),
-            usual_depth: mean_depth_among(sample_size),
-            trees: trees.collect(),
-        }
+        let trees = trees.collect();
+        let mut weights = weights.to_vec();
+        weights.resize(n_features.next_multiple_of(LANES), 0.0);
+        let depths = (0..=sample_size).map(mean_depth_among).collect();
+        Self { weights, n_features, depths, trees }
     }
 
     /// Returns the mean depth at which a random cut would part a point from the samples, as a share of
     /// the depth that is usual: about 1 within the samples, towards 0 far away from them.
     ///
+    /// `x` is filled up to a multiple of eight values here, so that its capacity may grow.
+    ///
     /// # Panics
     ///
     /// Panics when the point has another number of values than the samples.
-    pub fn relative_depth(&self, x: &[f64]) -> f64 {
+    pub fn relative_depth(&self, x: &mut Vec<i16>) -> f64 {
         assert_eq!(x.len(), self.n_features, "a point has a value for each feature");
-        let sum: f64 = self.trees.iter().map(|tree| tree.depth_of(x)).sum();
-        sum / self.trees.len() as f64 / self.usual_depth
+        x.resize(self.weights.len(), 0);
+        let sum: f64 = self.trees.iter().map(|tree| self.depth_of(tree, x)).sum();
+        x.truncate(self.n_features);
+        sum / self.trees.len() as f64 / self.depths[self.depths.len() - 1]
     }
-}
 
-impl Tree {
     /// Returns the expected depth at which a random cut parts `x` from the samples of the tree.
-    fn depth_of(&self, x: &[f64]) -> f64 {
+    fn depth_of(&self, tree: &Tree, x: &[i16]) -> f64 {
         let (mut probability, mut depth, mut mean) = (1.0, 0.0, 0.0);
         let mut index = 0;
         loop {
-            let node = &self.nodes[index];
-            let outside = self.distance_outside(index, x);
+            let node = &tree.nodes[index];
+            let bounds = &tree.boxes[index * 2 * x.len()..][..2 * x.len()];
+            let (low, high) = bounds.split_at(x.len());
+            let outside = self.distance_outside(low, x, high);
             if outside > 0.0 {
                 let parted = outside / (outside + node.width);
                 mean += probability * parted * depth;
@@ -125,78 +138,92 @@ impl Tree {
                 }
             }
             if node.feature == LEAF {
-                return mean + probability * (depth + node.depth_below);
+                return mean + probability * (depth + self.depths[usize::from(node.n_samples)]);
             }
-            let is_left = x[node.feature as usize] <= node.cut;
-            index = if is_left { node.left } else { node.right } as usize;
+            let is_left = x[usize::from(node.feature)] <= node.cut;
+            index = usize::from(if is_left { node.left } else { node.right });
             depth += 1.0;
         }
     }
 
-    /// Returns the distance of a point from the box of a node, summed over the features.
-    fn distance_outside(&self, index: usize, x: &[f64]) -> f64 {
-        /// Sums that are added side by side.
-        const LANES: usize = 4;
-        let bounds = &self.boxes[index * 2 * x.len()..][..2 * x.len()];
-        let (low, high) = bounds.split_at(x.len());
-        let beyond = |low: f64, x: f64, high: f64| (low - x).max(0.0) + (x - high).max(0.0);
-        let (low, low_rest) = low.as_chunks::<LANES>();
-        let (high, high_rest) = high.as_chunks::<LANES>();
-        let (x, x_rest) = x.as_chunks::<LANES>();
+    /// Returns the distance of a point from a box, summed over the features.
+    fn distance_outside(&self, low: &[i16], x: &[i16], high: &[i16]) -> f64 {
+        let [low, x, high] = [low, x, high].map(|values| values.as_chunks::<LANES>().0);
         let mut sums = [0.0; LANES];
-        for ((low, x), high) in low.iter().zip(x).zip(high) {
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                *sum += beyond(low[lane], x[lane], high[lane]);
+        for (((low, x), high), weights) in
+            low.iter().zip(x).zip(high).zip(self.weights.as_chunks::<LANES>().0)
+        {
+            let mut beyond = [0_i16; LANES];
+            for lane in 0..LANES {
+                let below = low[lane].saturating_sub(x[lane]);
+                let above = x[lane].saturating_sub(high[lane]);
+                beyond[lane] = below.max(above).max(0);
+            }
+            // Most points are within most boxes.
+            if beyond == [0; LANES] {
+                continue;
+            }
+            for lane in 0..LANES {
+                sums[lane] += f64::from(beyond[lane]) * weights[lane];
             }
         }
-        let rest = low_rest.iter().zip(x_rest).zip(high_rest);
-        let rest: f64 = rest.map(|((&low, &x), &high)| beyond(low, x, high)).sum();
-        sums.iter().sum::<f64>() + rest
+        sums.iter().sum()
     }
 }
 
 /// A tree that grows.
 struct Growing<'a> {
-    samples: &'a Samples<'a>,
+    samples: &'a [i16],
+    weights: &'a [f64],
     params: &'a RandomCutParams,
     rng: SplitMix64,
     tree: Tree,
 }
 
 impl Growing<'_> {
+    fn row(&self, sample: u32) -> &[i16] {
+        &self.samples[sample as usize * self.weights.len()..][..self.weights.len()]
+    }
+
     /// Adds a node with these samples and all below it, and returns its number.
-    fn grow(&mut self, drawn: &mut [u32], depth: u32) -> u32 {
-        let row = |sample: u32| self.samples.row(sample as usize);
-        let (mut low, mut high) = (row(drawn[0]).to_vec(), row(drawn[0]).to_vec());
+    fn grow(&mut self, drawn: &mut [u32], depth: u32) -> u16 {
+        let (mut low, mut high) = (self.row(drawn[0]).to_vec(), self.row(drawn[0]).to_vec());
         for &sample in &drawn[1..] {
-            for ((low, high), &x) in low.iter_mut().zip(&mut high).zip(row(sample)) {
-                *low = low.min(x);
-                *high = high.max(x);
+            for ((low, high), &x) in low.iter_mut().zip(&mut high).zip(self.row(sample)) {
+                *low = x.min(*low);
+                *high = x.max(*high);
             }
         }
-        let widths: Vec<f64> = low.iter().zip(&high).map(|(low, high)| high - low).collect();
+        let length = |((low, high), weight): ((&i16, &i16), &f64)| {
+            (f64::from(*high) - f64::from(*low)) * weight
+        };
+        let widths: Vec<f64> = low.iter().zip(&high).zip(self.weights).map(length).collect();
         let width: f64 = widths.iter().sum();
         let index = self.tree.nodes.len();
-        let depth_below = mean_depth_among(drawn.len());
-        let leaf = Node { feature: LEAF, left: 0, right: 0, cut: 0.0, width, depth_below };
+        let n_samples = u8::try_from(drawn.len()).expect("a tree has at most 255 samples");
+        let leaf = Node { width, feature: LEAF, cut: 0, left: 0, right: 0, n_samples };
         self.tree.nodes.push(leaf);
-        self.tree.boxes.extend(low.iter().chain(&high));
-        if drawn.len() > 1 && width > WIDTH_MIN && depth < self.params.depth_max {
+        for bound in [&low, &high] {
+            self.tree.boxes.extend(bound);
+            self.tree.boxes.resize(self.tree.boxes.len().next_multiple_of(LANES), 0);
+        }
+        if drawn.len() > 1 && width > 0.0 && depth < self.params.depth_max {
             let feature = self.drawn_feature(&widths, width);
-            let cut = low[feature] + self.rng.unit() * widths[feature];
+            let reach = f64::from(high[feature]) - f64::from(low[feature]);
+            #[expect(clippy::cast_possible_truncation, reason = "between two of its kind")]
+            let cut = (f64::from(low[feature]) + self.rng.unit() * reach).floor() as i16;
+            let value = |sample: u32| self.row(sample)[feature];
             // In their order, so that sums and draws below do not depend on how they were parted.
-            let samples = self.samples;
-            drawn.sort_by_key(|&sample| samples.row(sample as usize)[feature] > cut);
-            let is_left = |sample: &u32| samples.row(*sample as usize)[feature] <= cut;
-            let n_left = drawn.partition_point(is_left);
+            drawn.sort_by_key(|&sample| value(sample) > cut);
+            let n_left = drawn.partition_point(|&sample| value(sample) <= cut);
             if n_left > 0 && n_left < drawn.len() {
                 let (left, right) = drawn.split_at_mut(n_left);
                 let (left, right) = (self.grow(left, depth + 1), self.grow(right, depth + 1));
-                let feature = feature as u32;
-                self.tree.nodes[index] = Node { feature, left, right, cut, ..leaf };
+                let feature = feature as u16;
+                self.tree.nodes[index] = Node { feature, cut, left, right, ..leaf };
             }
         }
-        index as u32
+        u16::try_from(index).expect("255 samples have few nodes")
     }
 
     /// Draws a feature in proportion to its width.
@@ -227,32 +254,34 @@ fn mean_depth_among(n: usize) -> f64 {
 mod tests {
     use super::*;
 
-    /// A cloud around 0 in as many features.
-    fn cloud(n_rows: usize, n_features: usize) -> Vec<f64> {
+    /// A cloud around 0 in as many features, 100 units a deviation.
+    fn cloud(n_rows: usize, n_features: usize) -> Vec<i16> {
         let mut rng = SplitMix64(7);
         let mut gaussian = || (0..12).map(|_| rng.unit()).sum::<f64>() - 6.0;
-        (0..n_rows * n_features).map(|_| gaussian()).collect()
+        #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+        let values = (0..n_rows * n_features).map(|_| (100.0 * gaussian()) as i16);
+        values.collect()
     }
 
     #[test]
     fn the_farther_away_the_sooner_parted() {
-        for n_features in [1, 3, 6, 33] {
-            let values = cloud(400, n_features);
-            let samples = Samples::new(&values, n_features).unwrap();
-            let forest = RandomCutForest::fit(&samples, &RandomCutParams::default());
-            let depths = [0.0, 3.0, 6.0, 12.0, 100.0, 1e6]
-                .map(|distance| forest.relative_depth(&vec![distance; n_features]));
+        for n_features in [1, 3, 8, 33] {
+            let weights = vec![0.01; n_features];
+            let samples = cloud(400, n_features);
+            let forest = RandomCutForest::fit(&samples, &weights, &RandomCutParams::default());
+            let depths = [0, 300, 600, 1_200, 10_000, 32_000]
+                .map(|distance| forest.relative_depth(&mut vec![distance; n_features]));
             assert!(depths.is_sorted_by(|a, b| a > b), "{n_features}: {depths:?}");
-            assert!(depths[0] > 0.8 && depths[5] < 0.01, "{n_features}: {depths:?}");
+            assert!(depths[0] > 0.8 && depths[5] < 0.1, "{n_features}: {depths:?}");
         }
     }
 
     #[test]
     fn equal_seeds_give_equal_forests() {
-        let values = cloud(300, 4);
-        let samples = Samples::new(&values, 4).unwrap();
+        let samples = cloud(300, 4);
         let fit = |seed| {
-            RandomCutForest::fit(&samples, &RandomCutParams { seed, ..RandomCutParams::default() })
+            let params = RandomCutParams { seed, ..RandomCutParams::default() };
+            RandomCutForest::fit(&samples, &[0.01; 4], &params)
         };
         assert_eq!(fit(3), fit(3));
         assert_ne!(fit(3), fit(4));
@@ -260,10 +289,9 @@ mod tests {
 
     #[test]
     fn equal_samples_are_a_leaf() {
-        let samples = Samples::new(&[2.0; 60], 3).unwrap();
-        let forest = RandomCutForest::fit(&samples, &RandomCutParams::default());
+        let forest = RandomCutForest::fit(&[2; 60], &[1.0; 3], &RandomCutParams::default());
         assert_eq!(forest.trees[0].nodes.len(), 1);
-        assert!((forest.relative_depth(&[2.0; 3]) - 1.0).abs() < 1e-12);
-        assert_eq!(forest.relative_depth(&[2.5; 3]), 0.0);
+        assert!((forest.relative_depth(&mut vec![2; 3]) - 1.0).abs() < 1e-12);
+        assert_eq!(forest.relative_depth(&mut vec![3; 3]), 0.0);
     }
 }

@@ -17,7 +17,7 @@ use crate::args::{Args, Format, Missing};
 use crate::input::open;
 use crate::{cannot_write, check_output, write_output};
 
-/// Memory of all models: 1,400 stations of eight features, or eleven of a thousand.
+/// Memory of all models: 4,500 stations of eight features, or 36 of a thousand.
 const MODELS_BYTES_MAX: usize = 2 << 30;
 /// Lines that wait for their station to have learnt; the first of more are written without a surprise.
 const WAITING_MAX: usize = 1_000_000;

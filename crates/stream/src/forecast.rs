@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ring::Ring;
+use crate::scaling::UNITS;
 
 /// The weight of a row is multiplied by this with each row that follows.
 const FORGET: f64 = 0.999;
@@ -63,25 +64,25 @@ impl Forecaster {
         self.n_lags
     }
 
-    /// Writes the errors of the forecast of a row from those `before`, 0 for a missing value, and learns from them.
+    /// Writes the errors of the forecast of a row from those `before`, both in units of a scale, 0 for a missing value, and learns from them.
     pub(crate) fn errors(
         &mut self,
-        before: &Ring,
-        row: &[f64],
+        before: &Ring<i16>,
+        row: &[i16],
         is_missing: &[bool],
         errors: &mut [f64],
     ) {
         let n_inputs = self.inputs.len();
         self.inputs[0] = 1.0;
         for lag in 0..self.n_lags {
-            self.inputs[1 + lag * self.n_values..][..self.n_values]
-                .copy_from_slice(before.row(lag));
+            let inputs = &mut self.inputs[1 + lag * self.n_values..][..self.n_values];
+            in_scales(before.row(lag), inputs);
         }
         for (gain, row) in self.gains.iter_mut().zip(self.inverse.chunks_exact(n_inputs)) {
             *gain = dot(row, &self.inputs);
         }
         let all = FORGET + dot(&self.inputs, &self.gains);
-        errors.copy_from_slice(row);
+        in_scales(row, errors);
         for (&input, weights) in self.inputs.iter().zip(self.weights.chunks_exact(self.n_values)) {
             for (error, weight) in errors.iter_mut().zip(weights) {
                 *error -= input * weight;
@@ -109,4 +110,11 @@ impl Forecaster {
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Writes values that are in units of a scale as parts of the scale.
+fn in_scales(units: &[i16], values: &mut [f64]) {
+    for (value, &units) in values.iter_mut().zip(units) {
+        *value = f64::from(units) / UNITS;
+    }
 }

@@ -1,13 +1,13 @@
 //! Learning from a warm-up.
 
-use isoforest::{RandomCutForest, RandomCutParams, Samples};
+use isoforest::{RandomCutForest, RandomCutParams};
 
 use crate::scaling::Scaling;
 use crate::shapes::{SHAPE_ROWS, Shapes};
 use crate::statistics::{column, mean_and_deviation, median, scale};
 use crate::tail::{NATS_MIN, Tail};
 use crate::threshold::Budgeted;
-use crate::watch::{FEATURES_EACH, LONG_ROWS, Watch, largest_mean, surprise};
+use crate::watch::{FEATURE_UNITS, FEATURES_EACH, LONG_ROWS, Watch, largest_mean, surprise};
 
 /// Fewer rows cannot be learnt from.
 const ROWS_MIN: usize = 160;
@@ -31,9 +31,6 @@ const SHAPE_EXCESS_MIN: f64 = 0.3;
 pub struct Params {
     /// Alarms that may open for each row, above 0 and below 1: 1e-4 is 8.6 a day at a row a second.
     pub budget: f64,
-    /// Values are rounded to this share of the scale of their sensor, so that a source which writes more or fewer
-    /// decimals than in the warm-up changes nothing; 0 takes them as they are.
-    pub resolution: f64,
     /// Seed of the forest: equal rows, parameters and seed give an equal model.
     pub seed: u64,
 }
@@ -58,7 +55,7 @@ impl Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { budget: 1e-4, resolution: 1.0 / 16.0, seed: 0 }
+        Self { budget: 1e-4, seed: 0 }
     }
 }
 
@@ -124,9 +121,9 @@ pub struct WarmedUp {
 /// All rows of a warm-up as the views see them, one after another.
 #[derive(Default)]
 struct WarmUp {
-    scaled: Vec<f64>,
+    scaled: Vec<i16>,
     errors: Vec<f64>,
-    features: Vec<f64>,
+    features: Vec<i16>,
 }
 
 impl Model {
@@ -146,7 +143,7 @@ impl Model {
         if let Some(&value) = rows.iter().find(|value| value.abs() > VALUE_MAX) {
             return Err(WarmUpError::ValueTooLarge { value });
         }
-        let (scaling, levels) = Scaling::learn(rows, n_sensors, params.resolution);
+        let (scaling, levels) = Scaling::learn(rows, n_sensors);
         let n_moving = levels.len();
         if n_moving == 0 {
             return Err(WarmUpError::NothingMoves { n_rows });
@@ -181,14 +178,14 @@ impl Model {
         let shape = model.learn_shapes(&warm_up.scaled, n_moving, start);
 
         let mut views = [const { Vec::new() }; 3];
-        let mut standardised = Vec::new();
+        let (mut point, mut sums) = (Vec::new(), vec![0.0; n_moving]);
         for (end, shape) in (start..n_rows).zip(shape) {
             let features = &warm_up.features[end * FEATURES_EACH * n_moving..];
             let last = (end + 1 - LONG_ROWS) * n_moving..(end + 1) * n_moving;
             let errors = &warm_up.errors[last];
             let raw = [
-                model.joint(&features[..FEATURES_EACH * n_moving], &mut standardised).value,
-                largest_mean(n_moving, |sensor| column(errors, n_moving, sensor)).value,
+                model.joint(&features[..FEATURES_EACH * n_moving], &mut point).value,
+                largest_mean(errors.chunks_exact(n_moving), &mut sums).value,
                 shape,
             ];
             views.iter_mut().zip(raw).for_each(|(view, value)| view.push(value));
@@ -209,28 +206,35 @@ impl Model {
 
     /// Returns about how many bytes a model of so many sensors and its watch take.
     pub fn size_of(n_sensors: usize) -> usize {
-        /// Of the boxes of the forest, for each sensor.
-        const BOXES: usize = 160_000;
-        /// Of the shapes of all sensors.
-        const SHAPES: usize = 260_000;
-        SHAPES + n_sensors * (BOXES + 16 * n_sensors)
+        /// Of the nodes of the forest: twenty trees of 127 at most.
+        const NODES: usize = 20 * 127;
+        /// Of a node without its box.
+        const NODE: usize = 24;
+        /// Of the shapes of a sensor.
+        const SHAPES: usize = 8_400;
+        let n_features = (FEATURES_EACH * n_sensors).next_multiple_of(8);
+        let boxes = NODES * (NODE + 2 * n_features * size_of::<i16>());
+        boxes + n_sensors.min(SHAPE_SENSORS) * SHAPES + 2 * n_sensors * n_sensors * size_of::<f64>()
     }
 
     /// Grows the forest from the features of one row after another.
-    fn learn_forest(&mut self, features: &[f64], n_moving: usize, seed: u64) {
+    fn learn_forest(&mut self, features: &[i16], n_moving: usize, seed: u64) {
         let n_features = FEATURES_EACH * n_moving;
-        let center = |feature: usize| mean_and_deviation(column(features, n_features, feature));
+        let in_scales = |units: i16| f64::from(units) / FEATURE_UNITS;
+        let center = |feature: usize| {
+            mean_and_deviation(column(features, n_features, feature).map(in_scales))
+        };
         let all = (0..n_features).map(|feature| (feature, center(feature)));
         let moving = all.filter(|(_, (_, deviation))| *deviation > DEVIATION_MIN);
         (self.used, self.centers) = moving.unzip();
-        let centers = || self.used.iter().zip(&self.centers);
-        let points = features.chunks_exact(n_features).flat_map(|row| {
-            centers().map(|(&feature, (mean, deviation))| (row[feature] - mean) / deviation)
-        });
-        let points: Vec<f64> = points.collect();
+        let rows = features.chunks_exact(n_features);
+        let points = rows.flat_map(|row| self.used.iter().map(|&feature| row[feature]));
+        let points: Vec<i16> = points.collect();
+        let weights = self.centers.iter().map(|(_, deviation)| 1.0 / (deviation * FEATURE_UNITS));
+        let weights: Vec<f64> = weights.collect();
         let params = RandomCutParams { seed, ..RandomCutParams::default() };
-        let samples = Samples::new(&points, self.used.len()).ok();
-        self.forest = samples.map(|samples| RandomCutForest::fit(&samples, &params));
+        self.forest =
+            (!weights.is_empty()).then(|| RandomCutForest::fit(&points, &weights, &params));
     }
 
     /// Learns the scales of errors from all rows but the first quarter, in which there was little to forecast from, and
@@ -256,11 +260,11 @@ impl Model {
     }
 
     /// Learns the shapes of the first sensors; returns the largest distance of each row from `start` on.
-    fn learn_shapes(&mut self, scaled: &[f64], n_moving: usize, start: usize) -> Vec<f64> {
+    fn learn_shapes(&mut self, scaled: &[i16], n_moving: usize, start: usize) -> Vec<f64> {
         let n_rows = scaled.len() / n_moving;
         let mut furthest = vec![f64::NEG_INFINITY; n_rows - start];
         for sensor in 0..n_moving {
-            let column: Vec<f64> = column(scaled, n_moving, sensor).collect();
+            let column: Vec<i16> = column(scaled, n_moving, sensor).collect();
             let Some((shapes, distances)) = Shapes::learn(sensor, &column, start) else { continue };
             self.shapes.push(shapes);
             for (furthest, distance) in furthest.iter_mut().zip(distances) {

@@ -6,17 +6,17 @@ use crate::statistics;
 
 /// The last rows, of which each new one takes the place of the oldest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Ring {
+pub(crate) struct Ring<T> {
     width: usize,
     /// Rows in order from the oldest, which is at `oldest`, and around the end.
-    values: Vec<f64>,
+    values: Vec<T>,
     oldest: usize,
 }
 
-impl Ring {
+impl<T: Copy + Default> Ring<T> {
     /// Makes a ring of `n_rows` rows of zeros.
     pub(crate) fn zeros(n_rows: usize, width: usize) -> Self {
-        Self { width, values: vec![0.0; n_rows * width], oldest: 0 }
+        Self { width, values: vec![T::default(); n_rows * width], oldest: 0 }
     }
 
     /// Returns `true` if it holds so many rows of this width, as one that was read must.
@@ -30,27 +30,28 @@ impl Ring {
     }
 
     /// Replaces the oldest row.
-    pub(crate) fn push(&mut self, row: &[f64]) {
+    pub(crate) fn push(&mut self, row: &[T]) {
         self.values[self.oldest * self.width..][..self.width].copy_from_slice(row);
         self.oldest = (self.oldest + 1) % self.len();
     }
 
     /// Returns a row by its age, 0 for the newest.
-    pub(crate) fn row(&self, age: usize) -> &[f64] {
+    pub(crate) fn row(&self, age: usize) -> &[T] {
         let index = (self.oldest + self.len() - 1 - age) % self.len();
         &self.values[index * self.width..][..self.width]
     }
 
     /// Returns a column, the oldest value first.
-    pub(crate) fn column(&self, column: usize) -> impl Iterator<Item = f64> + Clone {
+    pub(crate) fn column(&self, column: usize) -> impl Iterator<Item = T> + Clone {
         let (after, before) = self.values.split_at(self.oldest * self.width);
         let [before, after] =
             [before, after].map(|rows| statistics::column(rows, self.width, column));
         before.chain(after)
     }
 
-    /// Returns a column over its newest rows, the oldest of them first.
-    pub(crate) fn newest(&self, n_rows: usize, column: usize) -> impl Iterator<Item = f64> + Clone {
-        self.column(column).skip(self.len() - n_rows)
+    /// Returns the rows, the oldest first.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[T]> {
+        let (after, before) = self.values.split_at(self.oldest * self.width);
+        before.chunks_exact(self.width).chain(after.chunks_exact(self.width))
     }
 }

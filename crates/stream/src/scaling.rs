@@ -8,6 +8,9 @@ const HALF_LIFE_ROWS: f64 = 1_000.0;
 const PULL_MAX: f64 = 2.0;
 /// Scaled values are held to this.
 const REACH: f64 = 10.0;
+/// Scaled values are rounded to so many units of a scale, so that a source which writes more or fewer decimals than in the
+/// warm-up changes nothing.
+pub(crate) const UNITS: f64 = 16.0;
 /// A sensor with a smaller standard deviation does not move.
 const DEVIATION_MIN: f64 = 1e-9;
 
@@ -20,13 +23,11 @@ pub(crate) struct Scaling {
     scales: Vec<f64>,
     /// The share of the way to a value that a level goes with each row.
     pull: f64,
-    /// Scaled values are rounded to multiples of this, unless it is 0.
-    resolution: f64,
 }
 
 impl Scaling {
     /// Learns from the rows of a warm-up; also returns the levels to begin with.
-    pub(crate) fn learn(rows: &[f64], n_sensors: usize, resolution: f64) -> (Self, Vec<f64>) {
+    pub(crate) fn learn(rows: &[f64], n_sensors: usize) -> (Self, Vec<f64>) {
         let (mut sensors, mut scales, mut levels) = (Vec::new(), Vec::new(), Vec::new());
         for sensor in 0..n_sensors {
             let values = column(rows, n_sensors, sensor).filter(|value| !value.is_nan());
@@ -41,17 +42,17 @@ impl Scaling {
             levels.push(middle);
         }
         let pull = 1.0 - libm::exp2(-1.0 / HALF_LIFE_ROWS);
-        (Self { sensors, scales, pull, resolution }, levels)
+        (Self { sensors, scales, pull }, levels)
     }
 
-    /// Writes the scaled values of a row and moves the levels. A missing value stays as it was in `before`, and moves
-    /// nothing.
+    /// Writes the scaled values of a row, in units, and moves the levels. A missing value stays as it was in `before`, and
+    /// moves nothing.
     pub(crate) fn scale(
         &self,
         row: &[f64],
-        before: &[f64],
+        before: &[i16],
         levels: &mut [f64],
-        scaled: &mut [f64],
+        scaled: &mut [i16],
         is_missing: &mut [bool],
     ) {
         for (index, (&sensor, &scale)) in self.sensors.iter().zip(&self.scales).enumerate() {
@@ -61,12 +62,9 @@ impl Scaling {
                 scaled[index] = before[index];
                 continue;
             }
-            let held = distance.clamp(-REACH, REACH);
-            scaled[index] = if self.resolution > 0.0 {
-                (held / self.resolution).round() * self.resolution
-            } else {
-                held
-            };
+            #[expect(clippy::cast_possible_truncation, reason = "at most 160 units")]
+            let units = (distance.clamp(-REACH, REACH) * UNITS).round() as i16;
+            scaled[index] = units;
             levels[index] += self.pull * scale * distance.clamp(-PULL_MAX, PULL_MAX);
         }
     }

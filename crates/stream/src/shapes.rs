@@ -1,6 +1,7 @@
 //! The shapes of a sensor: pieces of its warm-up that later ones are compared with.
 
-use crate::statistics::sorted;
+use std::collections::BTreeSet;
+
 use crate::tail::Tail;
 
 /// Rows of a shape.
@@ -12,8 +13,13 @@ const DISTINCT_MIN: usize = 10;
 /// The least mean excess of a distance.
 const EXCESS_MIN: f64 = 0.05;
 
+/// Shapes are in this part of a scale.
+const UNITS: f64 = 128.0;
+/// A sum of scaled values over the rows of a shape is in units that are so many times finer.
+const UNITS_EACH_SUM: i32 = 4;
+
 /// The last values of a sensor, less their mean.
-type Shape = [f64; SHAPE_ROWS];
+type Shape = [i16; SHAPE_ROWS];
 
 /// The shapes of a sensor, and how far others usually are from the nearest.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,9 +33,8 @@ pub(crate) struct Shapes {
 impl Shapes {
     /// Learns the shapes of a column of scaled values from row `start` on; `None` where it hardly moves. Also returns how far
     /// each row from there on is from shapes that do not overlap its own, in mean excesses.
-    pub(crate) fn learn(sensor: usize, column: &[f64], start: usize) -> Option<(Self, Vec<f64>)> {
-        let mut distinct = sorted(column.iter().copied());
-        distinct.dedup();
+    pub(crate) fn learn(sensor: usize, column: &[i16], start: usize) -> Option<(Self, Vec<f64>)> {
+        let distinct: BTreeSet<i16> = column.iter().copied().collect();
         if distinct.len() < DISTINCT_MIN {
             return None;
         }
@@ -51,34 +56,42 @@ impl Shapes {
     }
 
     /// Returns how far the last values of the sensor are from the nearest shape, in mean excesses.
-    pub(crate) fn distance(&self, values: impl Iterator<Item = f64>) -> f64 {
+    pub(crate) fn distance(&self, values: impl Iterator<Item = i16>) -> f64 {
         self.tail.excesses(nearest(&shape(values), self.library.iter()))
     }
 }
 
 /// Returns values less their mean.
-fn shape(values: impl Iterator<Item = f64>) -> Shape {
-    let mut shape = [0.0; SHAPE_ROWS];
+fn shape(values: impl Iterator<Item = i16>) -> Shape {
+    let mut shape = [0; SHAPE_ROWS];
     for (place, value) in shape.iter_mut().zip(values) {
         *place = value;
     }
-    let mean = shape.iter().sum::<f64>() / SHAPE_ROWS as f64;
-    shape.map(|value| value - mean)
+    #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "32")]
+    let rows = SHAPE_ROWS as i32;
+    let sum: i32 = shape.iter().copied().map(i32::from).sum();
+    for value in &mut shape {
+        // To the nearest unit, halves upwards.
+        let halves = rows * i32::from(*value) - sum + UNITS_EACH_SUM / 2;
+        #[expect(clippy::cast_possible_truncation, reason = "at most 2,560")]
+        let less_the_mean = halves.div_euclid(UNITS_EACH_SUM) as i16;
+        *value = less_the_mean;
+    }
+    shape
 }
 
 /// Returns the distance from the nearest of others, per row; 0 where there are none.
 fn nearest<'a>(shape: &Shape, others: impl Iterator<Item = &'a Shape>) -> f64 {
-    /// Sums that are added side by side.
-    const LANES: usize = 8;
-    let mut least = f64::INFINITY;
-    for other in others {
-        let mut sums = [0.0; LANES];
-        for (a, b) in shape.as_chunks::<LANES>().0.iter().zip(other.as_chunks::<LANES>().0) {
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                *sum += (a[lane] - b[lane]) * (a[lane] - b[lane]);
-            }
-        }
-        least = least.min(sums.iter().sum());
+    let least = others.map(|other| square_distance(shape, other)).min().unwrap_or(0);
+    (f64::from(least) / SHAPE_ROWS as f64).sqrt() / UNITS
+}
+
+/// Returns the sum of squared differences. Pairs of products are added first, for which processors have an instruction.
+fn square_distance(a: &Shape, b: &Shape) -> i32 {
+    let mut sum = 0;
+    for (a, b) in a.as_chunks::<2>().0.iter().zip(b.as_chunks::<2>().0) {
+        let differences = [a[0] - b[0], a[1] - b[1]].map(i32::from);
+        sum += differences[0] * differences[0] + differences[1] * differences[1];
     }
-    if least.is_finite() { (least / SHAPE_ROWS as f64).sqrt() } else { 0.0 }
+    sum
 }

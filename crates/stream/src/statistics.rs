@@ -43,10 +43,10 @@ pub(crate) fn scale(distance: f64, deviation: f64) -> f64 {
 }
 
 /// Returns a column of rows of a width that lie one after another.
-pub(crate) fn column(
-    rows: &[f64],
+pub(crate) fn column<T: Copy>(
+    rows: &[T],
     width: usize,
     index: usize,
-) -> impl Iterator<Item = f64> + Clone {
+) -> impl Iterator<Item = T> + Clone {
     rows.iter().skip(index).step_by(width).copied()
 }

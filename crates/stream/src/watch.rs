@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::forecast::Forecaster;
 use crate::learning::Model;
 use crate::ring::Ring;
+use crate::scaling::UNITS;
 use crate::shapes::SHAPE_ROWS;
 use crate::tail::NATS_MIN;
 use crate::threshold::{AlarmState, Budgeted};
@@ -16,6 +17,8 @@ const SHORT_ROWS: usize = 8;
 pub(crate) const LONG_ROWS: usize = 16;
 /// Features of each sensor that the forest sees: value, mean, deviation, change.
 pub(crate) const FEATURES_EACH: usize = 4;
+/// Units of a scale in which features are: a sixteenth of it, divided by the number of rows of a mean.
+pub(crate) const FEATURE_UNITS: f64 = UNITS * SHORT_ROWS as f64;
 /// The share of the other views in the surprise.
 const OTHERS: f64 = 0.3;
 /// The relative depth in the forest is no less.
@@ -81,9 +84,9 @@ pub struct Watch {
     n_rows: u64,
     levels: Vec<f64>,
     /// The last rows of scaled values.
-    scaled: Ring,
+    scaled: Ring<i16>,
     /// The last rows of what was not forecast, in scales.
-    pub(crate) errors: Ring,
+    pub(crate) errors: Ring<f64>,
     forecaster: Forecaster,
     pub(crate) threshold: Budgeted,
     #[serde(skip)]
@@ -93,22 +96,24 @@ pub struct Watch {
 /// Room for one row.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Room {
-    row: Vec<f64>,
+    row: Vec<i16>,
     errors: Vec<f64>,
+    sums: Vec<f64>,
     is_missing: Vec<bool>,
-    features: Vec<f64>,
-    standardised: Vec<f64>,
+    features: Vec<i16>,
+    point: Vec<i16>,
 }
 
 impl Room {
     /// Makes room for as many sensors that move.
     fn of(n_sensors: usize) -> Self {
         Self {
-            row: vec![0.0; n_sensors],
+            row: vec![0; n_sensors],
             errors: vec![0.0; n_sensors],
+            sums: vec![0.0; n_sensors],
             is_missing: vec![false; n_sensors],
-            features: vec![0.0; FEATURES_EACH * n_sensors],
-            standardised: Vec::with_capacity(FEATURES_EACH * n_sensors),
+            features: vec![0; FEATURES_EACH * n_sensors],
+            point: Vec::with_capacity((FEATURES_EACH * n_sensors).next_multiple_of(8)),
         }
     }
 }
@@ -199,7 +204,7 @@ impl Watch {
             views,
             view: View::ALL[most],
             sensor: model.scaling.sensors[strangest],
-            is_high: self.scaled.row(0)[strangest] > 0.0,
+            is_high: self.scaled.row(0)[strangest] > 0,
         }
     }
 
@@ -221,7 +226,7 @@ impl Watch {
         &mut self,
         model: &Model,
         row: &[f64],
-        tell: impl FnOnce(&[f64], &[f64], &[f64]),
+        tell: impl FnOnce(&[i16], &[f64], &[i16]),
     ) {
         self.take(model, row);
         self.n_rows += 1;
@@ -229,16 +234,24 @@ impl Watch {
         tell(&self.room.row, &self.room.errors, &self.room.features);
     }
 
-    /// Writes what the forest sees: of all sensors the value, then the mean, the deviation and the change.
+    /// Writes what the forest sees, in [`FEATURE_UNITS`]: of all sensors the value, then the mean, the deviation and the
+    /// change.
     fn describe(&mut self) {
+        /// Feature units of a unit of scaled values: as many as there are rows, so that their sum is the mean.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "8")]
+        const EACH: i32 = SHORT_ROWS as i32;
         let n_sensors = self.levels.len();
-        let (newest, before) = (self.scaled.row(0), self.scaled.row(1));
+        let rows: [&[i16]; SHORT_ROWS] = std::array::from_fn(|age| self.scaled.row(age));
         for sensor in 0..n_sensors {
-            let values = self.scaled.newest(SHORT_ROWS, sensor);
-            let (mean, deviation) = crate::statistics::mean_and_deviation(values);
-            let change = newest[sensor] - before[sensor];
-            for (kind, feature) in [newest[sensor], mean, deviation, change].into_iter().enumerate()
-            {
+            let values = rows.map(|row| i32::from(row[sensor]));
+            let mean: i32 = values.iter().sum();
+            let distances = values.map(|value| EACH * value - mean);
+            let squares: i32 = distances.iter().map(|distance| distance * distance).sum();
+            let deviation = (f64::from(squares) / f64::from(EACH)).sqrt();
+            let (value, change) = (EACH * values[0], EACH * (values[0] - values[1]));
+            #[expect(clippy::cast_possible_truncation, reason = "at most 2,560")]
+            let features = [value, mean, (deviation + 0.5) as i32, change].map(|x| x as i16);
+            for (kind, feature) in features.into_iter().enumerate() {
                 self.room.features[kind * n_sensors + sensor] = feature;
             }
         }
@@ -247,14 +260,14 @@ impl Watch {
     /// Returns how soon a random cut parts the row from the warm-up: -ln of its relative depth.
     fn joint(&mut self, model: &Model) -> Seen {
         self.describe();
-        let Room { features, standardised, .. } = &mut self.room;
-        let seen = model.joint(features, standardised);
+        let Room { features, point, .. } = &mut self.room;
+        let seen = model.joint(features, point);
         Seen { sensor: seen.sensor % self.levels.len(), ..seen }
     }
 
     /// Returns the largest mean of errors.
-    fn relation(&self) -> Seen {
-        largest_mean(self.levels.len(), |sensor| self.errors.column(sensor))
+    fn relation(&mut self) -> Seen {
+        largest_mean(self.errors.rows(), &mut self.room.sums)
     }
 
     /// Returns the largest distance from known shapes.
@@ -271,26 +284,28 @@ impl Watch {
 
 impl Model {
     /// Returns -ln of the relative depth of features in the forest, and the one that is furthest from its mean.
-    pub(crate) fn joint(&self, features: &[f64], standardised: &mut Vec<f64>) -> Seen {
+    pub(crate) fn joint(&self, features: &[i16], point: &mut Vec<i16>) -> Seen {
         let Some(forest) = &self.forest else { return Seen::default() };
-        let of_used = self.used.iter().zip(&self.centers);
-        standardised.clear();
-        standardised.extend(
-            of_used.map(|(&index, (mean, deviation))| (features[index] - mean) / deviation),
-        );
-        let furthest = largest(standardised.iter().map(|x| x.abs())).sensor;
-        let value = -libm::log(forest.relative_depth(standardised).max(DEPTH_MIN));
+        point.clear();
+        point.extend(self.used.iter().map(|&index| features[index]));
+        let distance = |(&x, (mean, deviation)): (&i16, &(f64, f64))| {
+            (f64::from(x) / FEATURE_UNITS - mean).abs() / deviation
+        };
+        let furthest = largest(point.iter().zip(&self.centers).map(distance)).sensor;
+        let value = -libm::log(forest.relative_depth(point).max(DEPTH_MIN));
         Seen { value, sensor: self.used[furthest] }
     }
 }
 
 /// Returns the largest mean of errors over the last rows, in either direction.
-pub(crate) fn largest_mean<I: Iterator<Item = f64>>(
-    n_sensors: usize,
-    column: impl Fn(usize) -> I,
-) -> Seen {
-    let mean = |sensor| column(sensor).sum::<f64>() / LONG_ROWS as f64;
-    largest((0..n_sensors).map(|sensor| mean(sensor).abs()))
+pub(crate) fn largest_mean<'a>(errors: impl Iterator<Item = &'a [f64]>, sums: &mut [f64]) -> Seen {
+    sums.fill(0.0);
+    for row in errors {
+        for (sum, error) in sums.iter_mut().zip(row) {
+            *sum += error;
+        }
+    }
+    largest(sums.iter().map(|sum| (sum / LONG_ROWS as f64).abs()))
 }
 
 /// Returns the largest of some values, with its place.

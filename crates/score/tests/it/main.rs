@@ -459,7 +459,7 @@ fn in_time_order_what_cannot_be_judged_is_said() {
     let short = ["--in-time-order", "--warm-up", "159"];
     let error = place.score("some.csv", &short).unwrap_err().to_string();
     assert!(error.contains("159 rows are too few to learn from: at least 160"), "{error}");
-    let many: Vec<String> = (0..4_000).map(|station| format!("s{station},1,2\n")).collect();
+    let many: Vec<String> = (0..16_000).map(|station| format!("s{station},1,2\n")).collect();
     let error = fails(&(String::from("station,pressure,flow\n") + &many.concat()), &[]);
     assert!(error.contains("stations of 2 features take too much memory"), "{error}");
     assert!(fails(&all, &["--budget", "1"]).contains("must be above 0 and below 1"));

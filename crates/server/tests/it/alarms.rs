@@ -206,7 +206,7 @@ async fn events_of_one_station_from_many_clients_are_judged_in_the_order_in_whic
 
 #[tokio::test]
 async fn a_station_for_which_there_is_no_memory_is_judged_by_its_events_alone() {
-    let one_station = app_in(tempfile::tempdir().unwrap(), 1_000);
+    let one_station = app_in(tempfile::tempdir().unwrap(), 300);
     let first = one_station.alarms("press_1", 0..170).await;
     let second = one_station.alarms("press_2", 0..170).await;
     assert_eq!(first[165]["state"], "watching");

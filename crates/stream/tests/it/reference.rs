@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::read::GzDecoder;
 use stream::{Model, Params, Step, WarmedUp, Watch};
@@ -17,15 +17,6 @@ fn table(path: &Path) -> Vec<Vec<f64>> {
     GzDecoder::new(File::open(path).unwrap()).read_to_string(&mut text).unwrap();
     let number = |cell: &str| if cell.is_empty() { f64::NAN } else { cell.parse().unwrap() };
     text.lines().skip(1).map(|line| line.split(',').map(number).collect()).collect()
-}
-
-fn golden_dir() -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment alone")]
-    let shared = std::env::var("SHARED_DIR").map_or_else(
-        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    shared.join("prototypes/stream/golden")
 }
 
 /// The streams, and the rows of their warm-ups.
@@ -55,7 +46,7 @@ fn assert_near(name: &str, step: &Step, found: &[f64], expected: &[f64]) {
     }
 }
 
-/// The golden streams here are from the reference with rounded values and without its view of levels.
+/// The golden streams are from the reference with values and features that are rounded, and without its view of levels.
 #[test]
 fn streams_are_judged_as_the_reference_judges_them() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
@@ -67,23 +58,6 @@ fn streams_are_judged_as_the_reference_judges_them() {
         n_alarms.set(n_alarms.get() + usize::from(step.is_alarm()));
     });
     assert!(n_alarms.get() > 30, "{}", n_alarms.get());
-}
-
-/// The reference as it was first takes values as they are.
-#[test]
-fn views_of_values_as_they_are_are_those_of_the_first_reference() {
-    let dir = golden_dir();
-    if !dir.exists() {
-        println!("skipped: {} is not there", dir.display());
-        return;
-    }
-    let params = Params { resolution: 0.0, ..Params::default() };
-    watch(&dir, &params, |name, step, expected| {
-        let [_, joint, relation, _, shape, ..] = *expected else {
-            panic!("{name}: too few columns")
-        };
-        assert_near(name, step, &step.views, &[joint, relation, shape]);
-    });
 }
 
 #[test]
