@@ -19,6 +19,8 @@ const LEAF: u16 = u16::MAX;
 const EULER_GAMMA: f64 = 0.577_215_664_9;
 /// The seed of each tree is that of the forest times this, and its number.
 const SEED_FACTOR: u64 = 1_000_003;
+/// Trees that are walked at once.
+const TREES_AT_ONCE: usize = 10;
 /// Features that are compared at once; points and boxes are filled up to a multiple.
 const LANES: usize = 8;
 
@@ -73,6 +75,24 @@ struct Node {
     n_samples: u8,
 }
 
+/// The walk of a point through a tree, to the expected depth at which a random cut parts it from the samples.
+#[derive(Debug, Clone, Copy)]
+struct Walk {
+    node: u16,
+    depth: f64,
+    /// The probability that the point is still in the tree.
+    probability: f64,
+    /// The part of the mean depth that is known.
+    mean: f64,
+    has_ended: bool,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self { node: 0, depth: 0.0, probability: 1.0, mean: 0.0, has_ended: false }
+    }
+}
+
 impl RandomCutForest {
     /// Grows trees from samples: one after another, with a value for each weight. A weight is the length of a unit of
     /// its feature.
@@ -115,35 +135,52 @@ impl RandomCutForest {
     pub fn relative_depth(&self, x: &mut Vec<i16>) -> f64 {
         assert_eq!(x.len(), self.n_features, "a point has a value for each feature");
         x.resize(self.weights.len(), 0);
-        let sum: f64 = self.trees.iter().map(|tree| self.depth_of(tree, x)).sum();
+        let mut sum = 0.0;
+        for trees in self.trees.chunks(TREES_AT_ONCE) {
+            let mut walks = [Walk::default(); TREES_AT_ONCE];
+            // Step by step in all of them: the memory of each is waited for together.
+            let mut is_under_way = true;
+            while is_under_way {
+                is_under_way = false;
+                for (tree, walk) in trees.iter().zip(&mut walks) {
+                    is_under_way |= self.step(tree, walk, x);
+                }
+            }
+            for walk in &walks[..trees.len()] {
+                sum += walk.mean;
+            }
+        }
         x.truncate(self.n_features);
         sum / self.trees.len() as f64 / self.depths[self.depths.len() - 1]
     }
 
-    /// Returns the expected depth at which a random cut parts `x` from the samples of the tree.
-    fn depth_of(&self, tree: &Tree, x: &[i16]) -> f64 {
-        let (mut probability, mut depth, mut mean) = (1.0, 0.0, 0.0);
-        let mut index = 0;
-        loop {
-            let node = &tree.nodes[index];
-            let bounds = &tree.boxes[index * 2 * x.len()..][..2 * x.len()];
-            let (low, high) = bounds.split_at(x.len());
-            let outside = self.distance_outside(low, x, high);
-            if outside > 0.0 {
-                let parted = outside / (outside + node.width);
-                mean += probability * parted * depth;
-                probability *= 1.0 - parted;
-                if probability < PROBABILITY_MIN {
-                    return mean;
-                }
-            }
-            if node.feature == LEAF {
-                return mean + probability * (depth + self.depths[usize::from(node.n_samples)]);
-            }
-            let is_left = x[usize::from(node.feature)] <= node.cut;
-            index = usize::from(if is_left { node.left } else { node.right });
-            depth += 1.0;
+    /// Takes a step towards a leaf. Returns `true` unless the walk has ended.
+    fn step(&self, tree: &Tree, walk: &mut Walk, x: &[i16]) -> bool {
+        if walk.has_ended {
+            return false;
         }
+        let index = usize::from(walk.node);
+        let node = &tree.nodes[index];
+        let bounds = &tree.boxes[index * 2 * x.len()..][..2 * x.len()];
+        let (low, high) = bounds.split_at(x.len());
+        let outside = self.distance_outside(low, x, high);
+        if outside > 0.0 {
+            let parted = outside / (outside + node.width);
+            walk.mean += walk.probability * parted * walk.depth;
+            walk.probability *= 1.0 - parted;
+            walk.has_ended = walk.probability < PROBABILITY_MIN;
+        }
+        if !walk.has_ended && node.feature == LEAF {
+            let below = self.depths[usize::from(node.n_samples)];
+            walk.mean += walk.probability * (walk.depth + below);
+            walk.has_ended = true;
+        }
+        if !walk.has_ended {
+            let is_left = x[usize::from(node.feature)] <= node.cut;
+            walk.node = if is_left { node.left } else { node.right };
+            walk.depth += 1.0;
+        }
+        !walk.has_ended
     }
 
     /// Returns the distance of a point from a box, summed over the features.

@@ -273,6 +273,9 @@ impl Lanes {
     /// Adds to each event what its station says of it, and to some a record, in their order.
     pub(crate) fn judge<'a>(&mut self, news: impl IntoIterator<Item = &'a mut NewPrediction>) {
         let Some(alarms) = &self.alarms else { return };
+        // Those of a station together: its model comes from memory once, which takes longer than judging.
+        let mut news: Vec<&mut NewPrediction> = news.into_iter().collect();
+        news.sort_by(|a, b| a.prediction.station_id.cmp(&b.prediction.station_id));
         for new in news {
             let turn = self.turns.get_mut(&new.prediction.station_id);
             let turn = turn.expect("each station has its turn");
