@@ -196,10 +196,6 @@ impl RandomCutForest {
                 let above = x[lane].saturating_sub(high[lane]);
                 beyond[lane] = below.max(above).max(0);
             }
-            // Most points are within most boxes.
-            if beyond == [0; LANES] {
-                continue;
-            }
             for lane in 0..LANES {
                 sums[lane] += f64::from(beyond[lane]) * weights[lane];
             }
