@@ -14,7 +14,8 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(event) => {
             // What passed one door passes the other, and is the same event.
             let (station, sequence) = (event.station_id().clone(), event.sequence());
-            let again = schema.event(station, sequence, event.timestamp_us(), event.values()).unwrap();
+            let again =
+                schema.event(station, sequence, event.timestamp_us(), event.values()).unwrap();
             assert_eq!(schema.fingerprint(&again), schema.fingerprint(&event));
         }
         Err(invalid) => assert!(!invalid.faults().is_empty()),

@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::http::{Request, Uri};
 use detector::{Detector, Params};
 use libfuzzer_sys::fuzz_target;
-use sensor::FeatureSchema;
 use pipeline::{Model, ModelFiles, Origin, Parts};
+use sensor::FeatureSchema;
 use server::DATABASE_FILE;
 use store_sqlite::SqliteParams;
 use tower::ServiceExt as _;
@@ -25,9 +25,15 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
         Detector::fit(&FeatureSchema::default(), &events, &Params::default(), NOW_US).unwrap();
     let model = Model { detector, origin: Origin::File, loaded_us: NOW_US };
     let database = dir.join(DATABASE_FILE);
-    let parts = Parts { model, model_files: ModelFiles::of(dir), clock: || NOW_US, earliest_us: 0 };
-    let (router, _writer) =
-        server::open_app(parts, &database, &SqliteParams::default()).unwrap();
+    let parts = Parts {
+        model,
+        model_files: ModelFiles::of(dir),
+        clock: || NOW_US,
+        earliest_us: 0,
+        alarms: None,
+        alarm_memory_kib: 0,
+    };
+    let (router, _writer) = server::open_app(parts, &database, &SqliteParams::default()).unwrap();
     router
 });
 

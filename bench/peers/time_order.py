@@ -1,0 +1,236 @@
+"""Judges labelled recordings in time order with this system and its peers, and writes the section Time order of
+BENCHMARKS.md. `bench/peers/time-order` runs it; `--quick` takes the first recordings of each kind and prints only."""
+
+import argparse
+import csv
+import gzip
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import IsolationForest
+
+SECTION = "## Time order"
+NEXT = "## Judging"
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("SHARED_DIR", ROOT.parent / "shared"))
+PACKS = {"first": SHARED / "data", "second": SHARED / "data2"}
+BUDGET = 1e-4
+DAY_ROWS = 86_400
+"""A row a second, whatever the recording."""
+RATES = (1, 3, 10)
+"""False episodes in 10,000 normal rows."""
+RESAMPLES = 200
+ROLLING_ROWS = 200
+THRESHOLDS = 40
+
+sys.path.insert(0, str(SHARED / "prototypes" / "stream"))
+import evaluate  # noqa: E402, the measures, of the same folder as the recordings
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="three recordings of each kind, and nothing is written")
+    parser.add_argument("--output", type=Path, default=ROOT / "BENCHMARKS.md")
+    args = parser.parse_args()
+    parts = [head()]
+    for pack, folder in PACKS.items():
+        entries = [entry for entry in json.loads((folder / "MANIFEST.json").read_text())["sets"] if entry["kind"] in evaluate.KINDS]
+        if args.quick:
+            entries = [entry for kind in evaluate.KINDS for entry in [e for e in entries if e["kind"] == kind][:3]]
+        parts.append(table(pack, folder, entries))
+    text = "\n\n".join(parts)
+    print(text)
+    if not args.quick:
+        old = args.output.read_text()
+        # The section before which it stands the first time.
+        before, _, after = old.partition(SECTION if SECTION in old else NEXT)
+        rest = after[after.find("\n## ") :] if SECTION in old else f"\n{NEXT}{after}"
+        args.output.write_text(f"{before.rstrip()}\n\n{text}\n{rest}".rstrip() + "\n")
+
+
+def head():
+    return (
+        f"{SECTION}\n\nLabelled recordings of two packs, each with a warm-up that all methods learn from. R1, R3 and R10 are the share of "
+        "events that are found when a threshold lets 1, 3 or 10 false episodes happen in 10,000 normal rows; *found* is that of the method's own "
+        f"alarms (in time order at a budget of {BUDGET:g} a row, otherwise above the 99 % quantile of the warm-up), beside the share that chance "
+        "would find at that rate. False episodes are those of a day with a row a second. All are means over kinds of recordings, with 90 % "
+        f"intervals from {RESAMPLES} resamples of the recordings; differences of less than .05 are noise.\n\n"
+        "`bench/peers/time-order` measures this and writes this section."
+    )
+
+
+def table(pack, folder, entries):
+    rows = [
+        f"### The {pack} pack\n",
+        "| method | R1 | R3 | R10 | found (by chance) | false episodes a day |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, method in METHODS.items():
+        with multiprocessing.Pool() as pool:
+            judged = [found for found in pool.map(partial(judge, method, folder), entries, chunksize=1) if found]
+        values = measures(judged)
+        low, high = intervals(judged)
+        cells = [f"{value:.2f} ({a:.2f} to {b:.2f})" for value, a, b in zip(values[:3], low, high)]
+        found, chance, false = values[3:]
+        cells.append(f"{found:.2f} ({chance:.2f}), {low[3]:.2f} to {high[3]:.2f}")
+        cells.append(f"{false:.0f} ({low[5]:.0f} to {high[5]:.0f})")
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    n_events = sum(len(one["alarms"]["found"]) for one in judged)
+    rows.append(f"\n{len(judged)} recordings with {n_events} events.")
+    return "\n".join(rows)
+
+
+def judge(method, folder, entry):
+    """Counts of one recording for each threshold and for the method's own alarms; None where it cannot learn."""
+    path = folder / entry["file"]
+    label, n_warm_up = evaluate.labels(str(path)), evaluate.warm_up(entry)
+    after = label.copy()
+    after[:n_warm_up] = 0
+    events = evaluate.runs(after == 1, evaluate.GAP)
+    record = {"kind": entry["kind"], "label": label, "n": n_warm_up, "events": events}
+    scored = method(path, features(path, entry), n_warm_up)
+    if scored is None:
+        return None
+    score, alarm, keeps_budget = scored
+    if keeps_budget:
+        runs = [evaluate.threshold_run(score, n_warm_up, budget) for budget in evaluate.BUDGETS]
+    else:
+        # In ranks of the warm-up, so that one threshold means the same for all recordings.
+        warm_up = np.sort(score[:n_warm_up])
+        excess = (score - np.median(warm_up)) / max(1e-12, np.quantile(warm_up, 0.99) - np.median(warm_up))
+        runs = [excess > threshold for threshold in np.geomspace(0.5, 200, THRESHOLDS)]
+    return {
+        "kind": entry["kind"],
+        "alarms": evaluate.judge(record, alarm),
+        "curve": [evaluate.judge(record, run) for run in runs],
+    }
+
+
+def measures(judged):
+    """R1, R3, R10, found, by chance, and false episodes a day: means over kinds."""
+    own = evaluate.per_kind([one["alarms"] for one in judged])
+    curves = {kind: [] for kind in own}
+    for index in range(len(judged[0]["curve"])):
+        for kind, seen in evaluate.per_kind([one["curve"][index] for one in judged]).items():
+            curves[kind].append((seen["per10k"], seen["found"]))
+    ranked = [np.mean([evaluate.at_rate(curves[kind], rate) for kind in own]) for rate in RATES]
+    of_own = lambda name: np.mean([seen[name] for seen in own.values()])
+    return np.array([*ranked, of_own("found"), of_own("chance"), of_own("per10k") * DAY_ROWS / 1e4])
+
+
+def intervals(judged):
+    rng = np.random.default_rng(1)
+    by_kind = {}
+    for one in judged:
+        by_kind.setdefault(one["kind"], []).append(one)
+    samples = []
+    for _ in range(RESAMPLES):
+        drawn = [ones[i] for ones in by_kind.values() for i in rng.integers(len(ones), size=len(ones))]
+        sample = measures(drawn)
+        samples.append(sample)
+    return np.nanquantile(samples, [0.05, 0.95], axis=0)
+
+
+def opened(path):
+    return gzip.open(path, "rt", newline="") if path.suffix == ".gz" else open(path, newline="")
+
+
+def features(path, entry):
+    with opened(path) as file:
+        names = [name.strip() for name in next(csv.reader(file))]
+    others = {"label", "changepoint", entry.get("time_column"), *(entry.get("extra_columns") or [])}
+    return [name for name in names if name not in others]
+
+
+def values(path, names):
+    """A column for each name; what is missing stays as it was."""
+    with opened(path) as file:
+        rows = csv.reader(file)
+        titles = [name.strip() for name in next(rows)]
+        places = [titles.index(name) for name in names]
+        number = lambda cell: float(cell) if cell.strip() else np.nan
+        read = np.array([[number(row[place]) for place in places] for row in rows])
+    for column in read.T:
+        known = np.maximum.accumulate(np.where(np.isfinite(column), np.arange(len(column)), 0))
+        column[:] = np.nan_to_num(column[known])
+    return read
+
+
+def in_time_order(path, names, n_warm_up):
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "out.csv"
+        ran = subprocess.run(
+            [ROOT / "target/release/score", "--in-time-order", "--warm-up", str(n_warm_up), "--missing", "allow", "--budget", str(BUDGET),
+             "--features", ",".join(names), "--input", path, "--output", output],
+            capture_output=True, text=True,
+        )
+        if ran.returncode != 0:
+            sys.exit(f"{path.name}: {ran.stderr}")
+        with open(output, newline="") as file:
+            rows = list(csv.DictReader(file))
+    if not any(row["threshold"] for row in rows):
+        return None
+    return np.array([float(row["surprise"]) for row in rows]), np.array([row["alarm"] == "true" for row in rows]), True
+
+
+def event_by_event(path, names, n_warm_up):
+    """A detector trained on the warm-up, which judges each row alone."""
+    rows = values(path, names)
+    if np.all(rows[:n_warm_up] == rows[0]):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        tables = {"warm_up": rows[:n_warm_up], "all": rows}
+        for name, table_rows in tables.items():
+            np.savetxt(Path(folder) / f"{name}.csv", table_rows, delimiter=",", header=",".join(names), comments="")
+        run = lambda *command: subprocess.run(command, capture_output=True, text=True)
+        trained = run(ROOT / "target/release/train", "--input", f"{folder}/warm_up.csv", "--model-dir", f"{folder}/models", "--data-dir", folder)
+        scored = run(ROOT / "target/release/score", "--model-dir", f"{folder}/models", "--input", f"{folder}/all.csv", "--output", f"{folder}/out.csv")
+        if trained.returncode or scored.returncode:
+            print(f"{path.name}: {(trained.stderr or scored.stderr).strip()[-200:]}", file=sys.stderr)
+            return None
+        with open(f"{folder}/out.csv", newline="") as file:
+            read = list(csv.DictReader(file))
+    score = -np.log(np.array([float(row["p_value"]) for row in read]))
+    return score, np.array([row["is_anomaly"] == "true" for row in read]), False
+
+
+def raw_forest(path, names, n_warm_up):
+    rows = values(path, names)
+    score = -IsolationForest(random_state=0).fit(rows[:n_warm_up]).score_samples(rows)
+    return static(score, n_warm_up)
+
+
+def rolling_z(path, names, n_warm_up):
+    """The largest distance of a value from the mean of the rows before, in their deviations."""
+    rows = values(path, names)
+    sums, squares = (np.vstack([np.zeros(rows.shape[1]), np.cumsum(power, axis=0)]) for power in (rows, rows**2))
+    end = np.arange(len(rows))
+    begin = np.maximum(0, end - ROLLING_ROWS)
+    n = np.maximum(1, end - begin)[:, None]
+    mean = (sums[end] - sums[begin]) / n
+    deviation = np.sqrt(np.maximum(0, (squares[end] - squares[begin]) / n - mean**2))
+    least = 1e-3 * rows[:n_warm_up].std(axis=0) + 1e-12
+    return static((np.abs(rows - mean) / np.maximum(deviation, least)).max(axis=1), n_warm_up)
+
+
+def static(score, n_warm_up):
+    return score, score > np.quantile(score[:n_warm_up], 0.99), False
+
+
+METHODS = {
+    "this system, in time order": in_time_order,
+    "this system, each row alone": event_by_event,
+    "isolation forest (scikit-learn)": raw_forest,
+    f"rolling z-score over {ROLLING_ROWS} rows": rolling_z,
+}
+
+
+if __name__ == "__main__":
+    main()
