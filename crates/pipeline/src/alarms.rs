@@ -14,6 +14,7 @@ use stations::{AlarmParams, Moment, StationAlarm};
 use store::{EventKey, EventQuery, NewPrediction, ReadError, Store};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
+use crate::compute::{Processors, Turns};
 use crate::limits::{LEARNING_KIB_MAX, REPLAY_PAGE_LEN};
 
 /// The alarms of all stations. Cloning is cheap and shares them.
@@ -24,6 +25,9 @@ pub(crate) struct Alarms(Arc<Shared>);
 struct Shared {
     params: AlarmParams,
     store: Store,
+    processors: Processors,
+    /// The turns of all lanes that are read together.
+    turns_to_read: Turns,
     lanes: Mutex<AllLanes>,
     /// Memory for stations that are watched, and for those that learn, in KiB.
     watching_kib: Arc<Semaphore>,
@@ -95,10 +99,17 @@ struct Flight {
 pub(crate) struct UnderWay(BTreeMap<StationId, Arc<Flight>>);
 
 impl Alarms {
-    pub(crate) fn new(params: AlarmParams, memory_kib: usize, store: Store) -> Self {
+    pub(crate) fn new(
+        params: AlarmParams,
+        memory_kib: usize,
+        store: Store,
+        processors: Processors,
+    ) -> Self {
         Self(Arc::new(Shared {
             params,
             store,
+            processors,
+            turns_to_read: Turns::default(),
             lanes: Mutex::default(),
             watching_kib: Arc::new(Semaphore::new(memory_kib.min(Semaphore::MAX_PERMITS))),
             learning_kib: Arc::new(Semaphore::new(LEARNING_KIB_MAX)),
@@ -200,9 +211,12 @@ impl Alarms {
     ) -> Result<StationAlarm, ReadError> {
         let store = &self.0.store;
         let names = || names.iter().map(|name| &**name);
-        let record = store.alarm_record(station_id.clone()).await?;
-        let read = record.map(|record| StationAlarm::from_record(&record));
-        let mut alarm = match read {
+        let recorded = match store.alarm_record(station_id.clone()).await? {
+            None => None,
+            // Its model is learnt again.
+            Some(record) => Some(self.work(move || StationAlarm::from_record(&record)).await?),
+        };
+        let mut alarm = match recorded {
             Some(Ok(alarm)) if alarm.is_of(names()) => alarm,
             other => {
                 if let Some(Err(error)) = other {
@@ -212,15 +226,28 @@ impl Alarms {
                 return Ok(StationAlarm::new(names(), newest));
             }
         };
-        for prediction in events_after(station_id, alarm.last(), store).await? {
-            if prediction.advances()
-                && alarm.is_of(prediction.features.names().iter().map(|name| &**name))
-            {
-                alarm.advance(&prediction, &self.0.params);
+        let events = events_after(station_id, alarm.last(), store).await?;
+        let params = self.0.params;
+        let replay = move || {
+            for prediction in events {
+                let names = prediction.features.names().iter().map(|name| &**name);
+                if prediction.advances() && alarm.is_of(names) {
+                    alarm.advance(&prediction, &params);
+                }
             }
-        }
-        alarm.keep_to(&self.0.params);
-        Ok(alarm)
+            alarm.keep_to(&params);
+            alarm
+        };
+        self.work(replay).await
+    }
+
+    /// Computes for milliseconds, on a thread that no other request waits for.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let done = self.0.processors.run(&self.0.turns_to_read, work).await;
+        done.map_err(|panicked| ReadError::Database(Box::new(panicked)))
     }
 
     /// Takes memory for a station that learns or is watched. Stations that learn are forgotten for others that do.
@@ -341,8 +368,11 @@ impl UnderWay {
 /// Returns the event of a station that was measured last.
 async fn newest(station_id: &StationId, store: &Store) -> Result<Option<Moment>, ReadError> {
     let found = store.events(EventQuery { limit: 1, ..of_station(station_id) }).await?;
-    let moment = |prediction: &Prediction| (prediction.timestamp_us, prediction.sequence);
-    Ok(found.entries.first().map(|stored| moment(&stored.prediction)))
+    Ok(found.entries.first().map(|stored| moment_of(&stored.prediction)))
+}
+
+fn moment_of(prediction: &Prediction) -> Moment {
+    (prediction.timestamp_us, prediction.sequence)
 }
 
 /// Returns the events of a station after one, in the order of measurement.
@@ -359,14 +389,15 @@ async fn events_after(
     let mut predictions = Vec::new();
     loop {
         let page = store.events(query.clone()).await?;
+        let n_found = page.entries.len();
         let found = page.entries.into_iter().map(|stored| stored.prediction);
-        predictions.extend(found.filter(|p| Some((p.timestamp_us, p.sequence)) > moment));
-        let Some(last) = predictions.last().filter(|_| page.has_more) else { break };
-        query.after = Some(EventKey {
-            station_id: station_id.clone(),
-            timestamp_us: last.timestamp_us,
-            sequence: last.sequence,
-        });
+        let n_before = predictions.len();
+        // The latest come first.
+        predictions.extend(found.take_while(|found| Some(moment_of(found)) > moment));
+        let is_whole = predictions.len() - n_before == n_found;
+        let last = predictions.last().filter(|_| page.has_more && is_whole).map(moment_of);
+        let Some((timestamp_us, sequence)) = last else { break };
+        query.after = Some(EventKey { station_id: station_id.clone(), timestamp_us, sequence });
     }
     predictions.reverse();
     Ok(predictions)

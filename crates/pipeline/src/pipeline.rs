@@ -92,13 +92,16 @@ impl Pipeline {
         let observers = Observers { metrics: Arc::clone(&metrics), fleet: fleet.clone() };
         let models = Models::new(model, model_files, clock, observers);
         let started_us = clock();
-        let alarms = alarms.map(|params| Alarms::new(params, alarm_memory_kib, store.for_alarms()));
+        let processors = Processors::all();
+        let alarms = alarms.map(|params| {
+            Alarms::new(params, alarm_memory_kib, store.for_alarms(), processors.clone())
+        });
         let shared = Shared {
             alarms,
             models,
             store,
             fleet,
-            processors: Processors::all(),
+            processors,
             turns_of_pages: Turns::default(),
             clock,
             earliest_us,

@@ -155,6 +155,28 @@ async fn a_restart_in_the_middle_of_an_episode_changes_nothing() {
     }
 }
 
+/// Seen to hang where pages of events that the record knows were read again and again.
+#[tokio::test]
+async fn a_station_whose_clock_stands_still_is_read_again() {
+    let app = app();
+    let still = |index: u32| {
+        let mut event = event("press_1", index);
+        event["timestamp"] = json!("2026-11-22T11:30:00Z");
+        event
+    };
+    for first in [0, 1_000, 2_000] {
+        let batch: Vec<Value> = (first..first + 1_000).map(still).collect();
+        let answer = app.predict_at("/predict/batch", &Value::from(batch).to_string()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let TestApp { router, dir, writer } = app;
+    drop(router);
+    writer.join().unwrap();
+    let app = app_in(dir, 64 * 1024);
+    let answer = app.predict(&still(3_000).to_string()).await;
+    assert_eq!(answer.body["alarm"]["state"], "watching", "{answer:?}");
+}
+
 /// Seen to fail where the turn of a station ends before its event is queued.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn events_of_one_station_from_many_clients_are_judged_in_the_order_in_which_they_are_stored()
