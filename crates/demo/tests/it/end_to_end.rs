@@ -127,7 +127,7 @@ async fn the_demo_that_is_kept_shows_which_station_is_sick_since_when_and_why() 
     demo::run(&args, now_us, &mut Told(tell), stop).await.unwrap();
     let card = page.split("id=\"card-station_003\"").nth(1).unwrap();
     let card = card.split("</article>").next().unwrap();
-    assert!(card.contains("Since <time") && card.contains(", normally "), "{card}");
+    assert!(card.contains("In alarm since <time") && card.contains(", normally "), "{card}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
