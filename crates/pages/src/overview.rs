@@ -249,9 +249,10 @@ fn sick(fleet: &Snapshot) -> Vec<&StationNow> {
 fn needs_a_look(station: &StationNow) -> (u8, std::cmp::Reverse<u32>) {
     let rank = match station.state {
         _ if station.is_sick => 0,
-        StationState::Anomaly => 1,
-        StationState::Silent => 2,
-        StationState::Normal => 3,
+        StationState::Anomaly if station.has_changed => 1,
+        StationState::Anomaly => 2,
+        StationState::Silent => 3,
+        StationState::Normal => 4,
     };
     (rank, std::cmp::Reverse(station.n_recent_anomalies))
 }
@@ -338,7 +339,7 @@ impl Headline {
     fn new(fleet: &Snapshot, sick: &[&StationNow]) -> Self {
         use StationState::{Anomaly, Normal, Silent};
 
-        let Counts { normal, anomaly, silent, sick: n_sick } = fleet.counts;
+        let Counts { normal, anomaly, silent, sick: n_sick, changed } = fleet.counts;
         let total = fleet.counts.total();
         let all_are = |state: &str| match total {
             _ if fleet.has_more => {
@@ -352,18 +353,24 @@ impl Headline {
             1 => format!("1 station is {state}"),
             _ => format!("{} stations are {state}", count(n)),
         };
+        let have_changed = |n: usize| match n {
+            1 => String::from("1 station has changed"),
+            _ => format!("{} stations have changed", count(n)),
+        };
         let (tone, state, text) = match sick {
             [station] => ("alarm", Anomaly, format!("{} is sick", station.station_id)),
             [_, ..] => ("alarm", Anomaly, some_are(n_sick, "sick")),
             [] if total == 0 => ("empty", Silent, String::from("No station has sent anything yet")),
             [] if silent == total => ("caution", Silent, all_are("silent")),
             [] if silent > 0 => ("caution", Silent, some_are(silent, "silent")),
+            [] if changed > 0 => ("caution", Anomaly, have_changed(changed)),
             [] if anomaly > 0 => ("calm", Normal, String::from("No station is sick")),
             [] => ("calm", Normal, all_are("normal")),
         };
         let parts = [
             (n_sick, "sick"),
-            (anomaly - n_sick, "with a recent anomaly"),
+            (changed, "changed"),
+            (anomaly - n_sick - changed, "with a recent anomaly"),
             (silent, "silent"),
             (normal, "normal"),
         ];

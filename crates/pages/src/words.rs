@@ -95,7 +95,11 @@ pub(crate) fn of_last(station: &StationNow) -> String {
 
 /// Returns the state of a station in a word.
 pub(crate) fn state_word(station: &StationNow) -> &'static str {
-    if station.is_sick { "sick" } else { station.state.name() }
+    match station.state {
+        _ if station.is_sick => "sick",
+        StationState::Anomaly if station.has_changed => "changed",
+        state => state.name(),
+    }
 }
 
 /// Describes the alarm of a station in time order.

@@ -213,11 +213,15 @@ impl Metrics {
 
     /// Brings the gauges up to date.
     pub(crate) fn update(&self, store: &Store, fleet: Arc<Snapshot>, alarms: AlarmCounts) {
-        let Counts { normal, anomaly, silent, sick } = fleet.counts;
+        let Counts { normal, anomaly, silent, sick, changed } = fleet.counts;
         self.fleet.store(fleet);
-        for (state, count) in
-            [("normal", normal), ("anomaly", anomaly), ("silent", silent), ("sick", sick)]
-        {
+        for (state, count) in [
+            ("normal", normal),
+            ("anomaly", anomaly),
+            ("silent", silent),
+            ("sick", sick),
+            ("changed", changed),
+        ] {
             let gauge = self.stations.get_or_create(&StateLabels { state });
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }

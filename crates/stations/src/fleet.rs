@@ -39,8 +39,10 @@ pub struct Counts {
     pub anomaly: usize,
     /// Stations that have stopped sending.
     pub silent: usize,
-    /// Stations with more recent anomalies than chance explains; they also count under `anomaly`.
+    /// Stations with an open alarm, or with more recent anomalies than chance explains; they also count under `anomaly`.
     pub sick: usize,
+    /// Stations that are watched on a new level; they also count under `anomaly`.
+    pub changed: usize,
 }
 
 /// The fleet at a moment.
@@ -81,6 +83,8 @@ impl Counts {
 
     fn add(&mut self, station: &StationNow) {
         self.sick += usize::from(station.is_sick);
+        let has_changed = station.has_changed && station.state == StationState::Anomaly;
+        self.changed += usize::from(has_changed);
         *match station.state {
             StationState::Normal => &mut self.normal,
             StationState::Anomaly => &mut self.anomaly,
@@ -338,7 +342,7 @@ mod tests {
             }
         }
         let now = fleet.snapshot(30 * SECOND_US);
-        assert_eq!(now.counts, Counts { normal: 1, anomaly: 1, silent: 1, sick: 1 });
+        assert_eq!(now.counts, Counts { normal: 1, anomaly: 1, silent: 1, sick: 1, changed: 0 });
         let states: Vec<_> = now.stations.iter().map(|station| station.state).collect();
         assert_eq!(states, [StationState::Normal, StationState::Anomaly, StationState::Silent]);
         assert_eq!(now.stations[1].since_us, Some(20 * SECOND_US));

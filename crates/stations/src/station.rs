@@ -67,6 +67,8 @@ pub struct StationNow {
     /// `true` if its alarm is open; where it is not watched in time order, if it has more recent anomalies than chance
     /// explains.
     pub is_sick: bool,
+    /// `true` if an alarm was accepted, so that it is watched on a new level, and values have not returned.
+    pub has_changed: bool,
     /// Its alarm in time order; `None` where it is not watched.
     pub alarm: Option<AlarmGlance>,
     /// `true` if it has sent nothing for longer than usual.
@@ -262,6 +264,7 @@ impl StationMemory {
             n_recent: count(self.recent.len()),
             n_calm: count(self.recent.iter().rev().take_while(|recent| !recent.is_anomaly).count()),
             is_sick: self.is_sick(now_us, sick_from),
+            has_changed: self.has_changed(),
             alarm: self.alarm,
             is_silent: self.silence_us(now_us).is_some(),
             latest: Glance { received_us: self.received_us, ..self.latest },
@@ -285,7 +288,9 @@ impl StationMemory {
             StationState::Anomaly
         } else if self.silence_us(now_us).is_some() {
             StationState::Silent
-        } else if self.recent.iter().rev().take(PASSED_AFTER).any(|recent| recent.is_anomaly) {
+        } else if self.has_changed()
+            || self.recent.iter().rev().take(PASSED_AFTER).any(|recent| recent.is_anomaly)
+        {
             StationState::Anomaly
         } else {
             StationState::Normal
@@ -304,6 +309,11 @@ impl StationMemory {
             Some(Learning | Late) | None => self.recent_anomalies() >= sick_from,
         };
         is_sick && !is_over
+    }
+
+    /// Returns `true` if an alarm was accepted and values have not returned.
+    fn has_changed(&self) -> bool {
+        self.alarm.is_some_and(|alarm| alarm.state == AlarmState::Accepted)
     }
 
     /// Returns the length of its silence, if it is longer than usual.
@@ -415,6 +425,8 @@ mod tests {
         assert!(is_sick_after(AlarmState::Open, false));
         assert!(is_sick_after(AlarmState::Late, false), "a late event says nothing");
         assert!(!is_sick_after(AlarmState::Accepted, false));
+        let now = memory.now(&StationId::parse("a").unwrap(), 20_000_000, SICK_FROM_MIN);
+        assert!(now.has_changed && now.state == StationState::Anomaly, "not forgotten");
     }
 
     #[test]

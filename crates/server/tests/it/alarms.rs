@@ -117,6 +117,13 @@ async fn pages_show_what_a_station_learns_and_that_its_alarm_is_open() {
     );
     let metrics = app.get("/metrics").await.text;
     assert!(metrics.contains("iot_stations{state=\"sick\"} 1\n"), "{metrics}");
+    app.alarms("press_1", 315..350).await;
+    let changed = page().await;
+    assert!(
+        changed.contains("press_1: changed") && changed.contains("now watching the new level"),
+        "{changed}"
+    );
+    assert!(app.get("/").await.text.contains("1 station has changed"));
 }
 
 #[tokio::test]
