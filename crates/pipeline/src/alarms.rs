@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sensor::{Prediction, StationId};
 use stations::{AlarmParams, Moment, StationAlarm};
-use store::{EventKey, EventQuery, NewPrediction, ReadError, Store};
+use store::{EventKey, EventQuery, KeepError, NewPrediction, ReadError, Store, Trouble};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
 use crate::compute::{Processors, Turns};
-use crate::limits::{LEARNING_KIB_MAX, REPLAY_PAGE_LEN};
+use crate::limits::{
+    AHEAD_US_MAX, LANES_MAX, LEARNING_KIB_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGE_LEN,
+};
 
 /// The alarms of all stations. Cloning is cheap and shares them.
 #[derive(Debug, Clone)]
@@ -125,8 +127,17 @@ impl Alarms {
         names: &[Arc<str>],
     ) -> Lanes {
         let mut turns = BTreeMap::new();
+        // While nothing can be stored, lanes would have to be read again at once. Damage that was found keeps nothing from being
+        // stored.
+        let is_failing = match self.0.store.failure() {
+            None
+            | Some(KeepError::NotStored(Trouble::Corrupt) | KeepError::Unknown(Trouble::Corrupt)) => {
+                false
+            }
+            Some(_) => true,
+        };
         for station_id in station_ids {
-            let lane = self.lane(&station_id);
+            let Some(lane) = self.lane(&station_id, is_failing) else { continue };
             let mut place = Arc::clone(&lane.turn).lock_owned().await;
             if lane.is_stale.swap(false, Ordering::AcqRel) {
                 *place = Place::Unread;
@@ -138,8 +149,7 @@ impl Alarms {
             };
             if !is_of_names {
                 *place = Place::Unread;
-                // While nothing can be stored, it would have to be read again at once.
-                if self.0.store.failure().is_none() {
+                if !is_failing {
                     // What is under way will be in the database.
                     drop(lane.flights.write().await);
                     *place = self.read(&station_id, names).await;
@@ -152,8 +162,16 @@ impl Alarms {
         Lanes { alarms: Some(self.clone()), turns }
     }
 
-    fn lane(&self, station_id: &StationId) -> Lane {
+    /// Returns the lane of a station, and makes one unless `is_failing`.
+    fn lane(&self, station_id: &StationId, is_failing: bool) -> Option<Lane> {
         let mut lanes = self.lanes();
+        let is_new = !lanes.by_station.contains_key(station_id);
+        if is_new && is_failing {
+            return None;
+        }
+        if is_new && lanes.by_station.len() >= LANES_MAX {
+            lanes.forget_learning();
+        }
         lanes.n_entries += 1;
         let entered = lanes.n_entries;
         let lane = lanes.by_station.entry(station_id.clone()).or_insert_with(|| Lane {
@@ -163,7 +181,7 @@ impl Alarms {
             entered,
         });
         lane.entered = entered;
-        lane.clone()
+        Some(lane.clone())
     }
 
     fn lanes(&self) -> MutexGuard<'_, AllLanes> {
@@ -189,56 +207,55 @@ impl Alarms {
 
     /// Reads a place from the database: the record of the station, and the events that followed.
     async fn read(&self, station_id: &StationId, names: &[Arc<str>]) -> Place {
-        let alarm = match self.try_read(station_id, names).await {
-            Ok(alarm) => alarm,
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, station.id = %station_id, "cannot read what the alarms of a station continue from; its events are judged alone");
-                return Place::Unread;
-            }
-        };
-        match self.room(names.len(), alarm.is_learning()) {
-            Some(room) => Place::Known { alarm, _room: room },
-            None if alarm.is_learning() => Place::Unread,
-            None => Place::NoRoom,
-        }
+        self.try_read(station_id, names).await.unwrap_or_else(|error| {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, station.id = %station_id, "cannot read what the alarms of a station continue from; its events are judged alone");
+            Place::Unread
+        })
     }
 
     async fn try_read(
         &self,
         station_id: &StationId,
         names: &[Arc<str>],
-    ) -> Result<StationAlarm, ReadError> {
+    ) -> Result<Place, ReadError> {
         let store = &self.0.store;
+        let n_features = names.len();
         let names = || names.iter().map(|name| &**name);
         let recorded = match store.alarm_record(station_id.clone()).await? {
             None => None,
             // Its model is learnt again.
             Some(record) => Some(self.work(move || StationAlarm::from_record(&record)).await?),
         };
-        let mut alarm = match recorded {
+        let newest = newest(station_id, store).await?;
+        let alarm = match recorded {
             Some(Ok(alarm)) if alarm.is_of(names()) => alarm,
             other => {
                 if let Some(Err(error)) = other {
                     tracing::warn!(%error, station.id = %station_id, "cannot use what the alarms of a station continue from; it learns again");
                 }
-                let newest = newest(station_id, store).await?;
-                return Ok(StationAlarm::new(names(), newest));
+                StationAlarm::new(names(), newest)
             }
+        };
+        let Some(room) = self.room(n_features, alarm.is_learning()) else {
+            return Ok(if alarm.is_learning() { Place::Unread } else { Place::NoRoom });
         };
         let events = events_after(station_id, alarm.last(), store).await?;
         let params = self.0.params;
         let replay = move || {
+            let mut alarm = alarm;
             for prediction in events {
                 let names = prediction.features.names().iter().map(|name| &**name);
                 if prediction.advances() && alarm.is_of(names) {
                     alarm.advance(&prediction, &params);
                 }
             }
+            alarm.skip_to(newest);
             alarm.keep_to(&params);
             alarm
         };
-        self.work(replay).await
+        let alarm = self.work(replay).await?;
+        Ok(Place::Known { alarm, _room: room })
     }
 
     /// Computes for milliseconds, on a thread that no other request waits for.
@@ -262,7 +279,7 @@ impl Alarms {
         let take = || Arc::clone(memory).try_acquire_many_owned(kib).ok();
         let room = take().or_else(|| {
             if is_learning {
-                self.forget_learning();
+                self.lanes().forget_learning();
             }
             take()
         });
@@ -274,10 +291,11 @@ impl Alarms {
         }
         room
     }
+}
 
+impl AllLanes {
     /// Forgets an eighth of the stations that learn, those that were not heard of for the longest time.
-    fn forget_learning(&self) {
-        let mut lanes = self.lanes();
+    fn forget_learning(&mut self) {
         let is_idle = |lane: &Lane| {
             let place = lane.turn.try_lock();
             let learns = |place: &Place| match place {
@@ -287,11 +305,11 @@ impl Alarms {
             // No event of it is under way.
             Arc::strong_count(&lane.turn) == 1 && place.is_ok_and(|place| learns(&place))
         };
-        let idle = lanes.by_station.iter().filter(|(_, lane)| is_idle(lane));
+        let idle = self.by_station.iter().filter(|(_, lane)| is_idle(lane));
         let mut idle: Vec<_> = idle.map(|(id, lane)| (lane.entered, id.clone())).collect();
         idle.sort_unstable_by_key(|(entered, _)| *entered);
         for (_, station_id) in idle.iter().take(idle.len().div_ceil(8)) {
-            lanes.by_station.remove(station_id);
+            self.by_station.remove(station_id);
         }
     }
 }
@@ -305,7 +323,8 @@ impl Lanes {
         news.sort_by(|a, b| a.prediction.station_id.cmp(&b.prediction.station_id));
         for new in news {
             let turn = self.turns.get_mut(&new.prediction.station_id);
-            let turn = turn.expect("each station has its turn");
+            let turn = turn.filter(|_| !is_ahead(&new.prediction, new.received_us));
+            let Some(turn) = turn else { continue };
             let place = &mut *turn.place;
             let Place::Known { alarm, .. } = place else { continue };
             turn.is_ahead = true;
@@ -365,17 +384,25 @@ impl UnderWay {
     }
 }
 
-/// Returns the event of a station that was measured last.
+/// Returns the event of a station that was measured last; `None` if that was ahead of its time.
 async fn newest(station_id: &StationId, store: &Store) -> Result<Option<Moment>, ReadError> {
     let found = store.events(EventQuery { limit: 1, ..of_station(station_id) }).await?;
-    Ok(found.entries.first().map(|stored| moment_of(&stored.prediction)))
+    let newest = found.entries.first();
+    let newest = newest.filter(|stored| !is_ahead(&stored.prediction, stored.received_us));
+    Ok(newest.map(|stored| moment_of(&stored.prediction)))
+}
+
+/// Returns `true` for an event that was measured long after it was received: until then, all others would be late.
+fn is_ahead(prediction: &Prediction, received_us: i64) -> bool {
+    prediction.timestamp_us > received_us.saturating_add(AHEAD_US_MAX)
 }
 
 fn moment_of(prediction: &Prediction) -> Moment {
     (prediction.timestamp_us, prediction.sequence)
 }
 
-/// Returns the events of a station after one, in the order of measurement.
+/// Returns the events of a station after one, in the order of measurement; none if there are so many that its alarms were
+/// off for a while.
 async fn events_after(
     station_id: &StationId,
     moment: Option<Moment>,
@@ -394,6 +421,9 @@ async fn events_after(
         let n_before = predictions.len();
         // The latest come first.
         predictions.extend(found.take_while(|found| Some(moment_of(found)) > moment));
+        if predictions.len() > REPLAY_EVENTS_MAX {
+            return Ok(Vec::new());
+        }
         let is_whole = predictions.len() - n_before == n_found;
         let last = predictions.last().filter(|_| page.has_more && is_whole).map(moment_of);
         let Some((timestamp_us, sequence)) = last else { break };

@@ -31,6 +31,12 @@ pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const LEARNING_KIB_MAX: usize = 32 * 1024;
 /// Events that are read at once to replay what a station has sent since its last record.
 pub(crate) const REPLAY_PAGE_LEN: u32 = 1_000;
+/// If more events followed a record, they are not replayed: the alarms were off, or most of them were late.
+pub(crate) const REPLAY_EVENTS_MAX: usize = 4_000;
+/// Lanes of stations; beyond, those that learn are forgotten.
+pub(crate) const LANES_MAX: usize = 50_000;
+/// An event that was measured this long after it was received is judged alone, in microseconds.
+pub(crate) const AHEAD_US_MAX: i64 = 600 * 1_000_000;
 /// Models with more features judge events alone: what one says of the others would take a processor for milliseconds.
 pub(crate) const FEATURES_WATCHED_MAX: usize = 256;
 /// Values of events that are judged in time order on a thread that answers everybody: about 200 microseconds.

@@ -1,5 +1,6 @@
 //! The handle that doors and pages share.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use crate::alarms::Alarms;
 use crate::compute::{Processors, Turns};
 use crate::door::Shutdown;
 use crate::latency::LatencyNow;
+use crate::limits::FEATURES_WATCHED_MAX;
 use crate::live_fleet::LiveFleet;
 use crate::metrics::Metrics;
 use crate::model::{Model, ModelFiles, Models, Observers};
@@ -128,10 +130,27 @@ impl Pipeline {
         }
     }
 
-    /// Recalls the last hour of each station and deletes what retention does not keep, until
+    /// Returns the alarms, unless they are off or the model has too many features for them.
+    pub(crate) fn alarms_under(&self, model: &Model) -> Option<&Alarms> {
+        let has_few = model.detector.schema().len() <= FEATURES_WATCHED_MAX;
+        self.alarms.as_ref().filter(|_| has_few)
+    }
+
+    /// Reads the alarms of all stations that are known, so that their first events need not wait for it.
+    async fn recall_alarms(&self) {
+        for station in &self.fleet.now().await.stations {
+            let model = self.models.current();
+            let Some(alarms) = self.alarms_under(&model) else { return };
+            let station_id = BTreeSet::from([station.station_id.clone()]);
+            drop(alarms.enter(station_id, model.detector.schema().names()).await);
+        }
+    }
+
+    /// Recalls the alarms and the last hour of each station and deletes what retention does not keep, until
     /// `shutdown` is requested.
     pub async fn keep_house(self, retentions: Retentions, mut shutdown: Shutdown) {
         let keep = async {
+            self.recall_alarms().await;
             recall::recall_details(&self.store, &self.fleet).await;
             retention::keep_sweeping(&self.store, retentions, self.clock).await;
         };

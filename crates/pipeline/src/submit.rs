@@ -9,8 +9,7 @@ use store::{KeepError, Kept, NewPrediction};
 use crate::alarms::{Lanes, UnderWay};
 use crate::compute::{ClientShare, Places, Turns};
 use crate::limits::{
-    FEATURES_WATCHED_MAX, PLACE_BYTES, PLACES_TIMEOUT, VALUES_AT_ONCE_MAX, WORK_AT_ONCE_MAX,
-    WORK_OF_PIECE,
+    PLACE_BYTES, PLACES_TIMEOUT, VALUES_AT_ONCE_MAX, WORK_AT_ONCE_MAX, WORK_OF_PIECE,
 };
 use crate::metrics::Metrics;
 use crate::model::Model;
@@ -190,12 +189,17 @@ impl Pipeline {
         places: Places,
         turns: &Turns,
     ) -> Result<Vec<Result<Receipt, Refusal>>, Refusal> {
-        let lanes = match &self.alarms {
-            Some(alarms) if model.detector.schema().len() <= FEATURES_WATCHED_MAX => {
+        // Judged in vain, events would have their lanes read again.
+        if self.store.is_full() {
+            self.metrics.not_kept(judged.len());
+            return Err(KeepError::Full.into());
+        }
+        let lanes = match self.alarms_under(model) {
+            Some(alarms) => {
                 let stations = judged.iter().map(|judged| judged.new.prediction.station_id.clone());
                 alarms.enter(stations.collect(), model.detector.schema().names()).await
             }
-            _ => Lanes::default(),
+            None => Lanes::default(),
         };
         let is_quick = judged.len() * model.detector.schema().len() <= VALUES_AT_ONCE_MAX
             && !lanes.is_about_to_learn();

@@ -7,6 +7,8 @@ use stream::{AlarmState, Model, Params, Step, View, WarmUpError, WarmedUp, Watch
 
 /// Events between two records: after a restart, no more are replayed.
 pub const EVENTS_OF_RECORD: u32 = 512;
+/// Time between two records, so that retention does not delete what follows the last one: an hour, in microseconds.
+const US_OF_RECORD: i64 = 3_600 * 1_000_000;
 /// The kind and the version of a record.
 const RECORD_KIND: [u8; 8] = *b"ISOALARM";
 const RECORD_VERSION: u32 = 1;
@@ -49,6 +51,8 @@ pub struct StationAlarm {
     stage: Stage,
     /// Events since the last record.
     n_unrecorded: u32,
+    /// When the event of the last record was measured.
+    recorded_us: Option<i64>,
 }
 
 /// The use of the next event.
@@ -92,7 +96,8 @@ impl StationAlarm {
         let names = names.into_iter().map(String::from).collect();
         let stage = Stage::Learning(Taught::default());
         // The first event comes with a record, so that a restart knows where the lesson began.
-        Self { names, last, stage, n_episodes: 0, n_unrecorded: EVENTS_OF_RECORD }
+        let (n_unrecorded, recorded_us) = (EVENTS_OF_RECORD, None);
+        Self { names, last, stage, n_episodes: 0, n_unrecorded, recorded_us }
     }
 
     /// Reads a record.
@@ -115,7 +120,8 @@ impl StationAlarm {
                 Stage::Watching(Box::new(Watching { taught, model, watch, episode }))
             }
         };
-        Ok(Self { names, last, n_episodes, stage, n_unrecorded: 0 })
+        let recorded_us = last.map(|(timestamp_us, _)| timestamp_us);
+        Ok(Self { names, last, n_episodes, stage, n_unrecorded: 0, recorded_us })
     }
 
     fn record(&self) -> Vec<u8> {
@@ -143,6 +149,11 @@ impl StationAlarm {
     /// Returns the event that was measured last.
     pub fn last(&self) -> Option<Moment> {
         self.last
+    }
+
+    /// Notes that it does not know the events up to one: they do not come any longer.
+    pub fn skip_to(&mut self, moment: Option<Moment>) {
+        self.last = self.last.max(moment);
     }
 
     /// Returns `true` while it learns.
@@ -224,9 +235,11 @@ impl StationAlarm {
                 }
             }
         };
-        let record = (self.n_unrecorded > EVENTS_OF_RECORD).then(|| self.record());
-        if record.is_some() {
-            self.n_unrecorded = 0;
+        let is_old = |recorded_us: i64| prediction.timestamp_us - recorded_us >= US_OF_RECORD;
+        let is_due = self.n_unrecorded > EVENTS_OF_RECORD || self.recorded_us.is_some_and(is_old);
+        let record = is_due.then(|| self.record());
+        if is_due {
+            (self.n_unrecorded, self.recorded_us) = (0, Some(prediction.timestamp_us));
         }
         (alarm, record)
     }
@@ -276,12 +289,15 @@ impl Taught {
         Model::learn(&values, n_sensors, &Params { budget, ..Params::default() })
     }
 
-    /// Returns the alarms that may open for each event, by the median time between two.
+    /// Returns the alarms that may open for each event, by the median time between two, or the mean where most have the same
+    /// time as the one before.
     fn budget(&self, params: &AlarmParams) -> f64 {
         let pairs = self.timestamps_us.windows(2);
         let mut intervals_us: Vec<i64> = pairs.map(|pair| pair[1] - pair[0]).collect();
         intervals_us.sort_unstable();
-        let usual_us = intervals_us.get(intervals_us.len() / 2).map_or(0.0, |&usual| usual as f64);
+        let median_us = intervals_us.get(intervals_us.len() / 2).map_or(0.0, |&usual| usual as f64);
+        let mean_us = intervals_us.iter().sum::<i64>() as f64 / intervals_us.len().max(1) as f64;
+        let usual_us = if median_us > 0.0 { median_us } else { mean_us };
         (params.alarms_per_day * usual_us / US_OF_DAY).clamp(BUDGET_MIN, BUDGET_MAX)
     }
 }

@@ -29,16 +29,20 @@ fn event(station: &str, index: u32) -> Value {
     })
 }
 
-fn router(dir: &Path, memory_kib: usize) -> (axum::Router, Writer) {
-    let parts = Parts {
+fn parts(dir: &Path, memory_kib: usize) -> Parts {
+    Parts {
         model: model(42),
         model_files: ModelFiles::of(dir.to_owned()),
         clock: || NOW_US,
         earliest_us: server::BUILT_US,
         alarms: Some(PARAMS),
         alarm_memory_kib: memory_kib,
-    };
-    server::open_app(parts, &dir.join("events.db"), &SqliteParams::default()).unwrap()
+    }
+}
+
+fn router(dir: &Path, memory_kib: usize) -> (axum::Router, Writer) {
+    let database = dir.join("events.db");
+    server::open_app(parts(dir, memory_kib), &database, &SqliteParams::default()).unwrap()
 }
 
 fn app_in(dir: tempfile::TempDir, memory_kib: usize) -> TestApp {
@@ -160,6 +164,43 @@ async fn a_restart_in_the_middle_of_an_episode_changes_nothing() {
         app = app_in(dir, 64 * 1024);
         begin = end;
     }
+}
+
+/// Their repetitions are late for the alarm of the station, and keep their first answer.
+#[tokio::test]
+async fn events_that_came_while_alarms_were_off_are_passed_over() {
+    let app = app();
+    let alarms = app.alarms("press_1", 0..200).await;
+    let TestApp { router, dir, writer } = app;
+    drop(router);
+    writer.join().unwrap();
+    let parts = Parts { alarms: None, ..parts(dir.path(), 0) };
+    let database = dir.path().join("events.db");
+    let (router, writer) = server::open_app(parts, &database, &SqliteParams::default()).unwrap();
+    let app = TestApp { router, dir, writer };
+    assert_eq!(app.alarms("press_1", 200..210).await, vec![Value::Null; 10]);
+    let TestApp { router, dir, writer } = app;
+    drop(router);
+    writer.join().unwrap();
+    let app = app_in(dir, 64 * 1024);
+    // A repetition gets its first answer, and changes nothing.
+    assert_eq!(app.alarms("press_1", 205..206).await, [Value::Null]);
+    assert_eq!(app.alarms("press_1", 199..200).await, alarms[199..]);
+    let after = app.alarms("press_1", 210..220).await;
+    assert!(after.iter().all(|alarm| alarm["surprise"].is_number()), "{after:?}");
+}
+
+/// Seen to fail where it advanced its station: all events until then were late.
+#[tokio::test]
+async fn an_event_that_is_ahead_of_its_time_does_not_make_others_late() {
+    let app = app();
+    app.alarms("press_1", 0..170).await;
+    let mut ahead = event("press_1", 171);
+    ahead["timestamp"] = json!(sensor::timestamp::format(NOW_US + 20 * 3_600 * SECOND_US));
+    let answer = app.predict(&ahead.to_string()).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["alarm"]), (200, &Value::Null), "{answer:?}");
+    let after = app.alarms("press_1", 172..180).await;
+    assert!(after.iter().all(|alarm| alarm["surprise"].is_number()), "{after:?}");
 }
 
 /// Seen to hang where pages of events that the record knows were read again and again.

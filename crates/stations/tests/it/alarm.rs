@@ -143,6 +143,34 @@ fn what_is_an_anomaly_on_its_own_is_not_learnt_as_usual() {
     assert!(!said_of_far(false));
 }
 
+/// Seen to fail with the median alone: with whole seconds, the budget was the least that there is.
+#[test]
+fn several_events_of_one_second_have_the_budget_of_their_number() {
+    let threshold_of = |us_of_event: fn(u32) -> i64| {
+        let mut alarm = StationAlarm::new(NAMES, None);
+        let said = (0..300).map(|index| {
+            let event = Prediction { timestamp_us: us_of_event(index), ..event(index) };
+            alarm.advance(&event, &PARAMS).0
+        });
+        said.last().unwrap().surprise.unwrap().threshold
+    };
+    let exact = threshold_of(|index| i64::from(index) * SECOND_US / 3);
+    let whole = threshold_of(|index| i64::from(index / 3) * SECOND_US);
+    assert!((exact - whole).abs() < 0.1, "{exact} {whole}");
+}
+
+/// Seen to fail with records by number of events alone: retention deleted events that a slow station had not recorded.
+#[test]
+fn a_station_that_sends_seldom_is_recorded_every_hour() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    let records = (0..100).map(|index| {
+        let timestamp_us = i64::from(index) * 600 * SECOND_US;
+        alarm.advance(&Prediction { timestamp_us, ..event(index) }, &PARAMS).1.is_some()
+    });
+    let recorded: Vec<usize> = records.enumerate().filter(|(_, is)| *is).map(|(i, _)| i).collect();
+    assert_eq!(recorded[..4], [0, 6, 12, 18]);
+}
+
 #[test]
 fn a_damaged_record_is_refused() {
     let mut alarm = StationAlarm::new(NAMES, None);
