@@ -146,7 +146,8 @@ pub(crate) async fn station(
     let first = query.take("first", query::index).unwrap_or(0);
     query.finish()?;
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
-    let events = pipeline.store.events(of_station(&station_id, EVENTS_SHOWN)).await?.entries;
+    let events =
+        pipeline.store.events(EventQuery::of_station(&station_id, EVENTS_SHOWN)).await?.entries;
     let Some(newest) = events.first() else {
         return Err(ApiError::NotStored("nothing is kept of this station"));
     };
@@ -234,17 +235,6 @@ fn last_alarm(events: &[StoredPrediction]) -> Option<&Alarm> {
 
 fn window_named(text: &str) -> Result<&'static Window, QueryFaultKind> {
     WINDOWS.iter().find(|window| window.name == text).ok_or(QueryFaultKind::Choice)
-}
-
-fn of_station(station_id: &StationId, limit: u32) -> EventQuery {
-    EventQuery {
-        limit,
-        station_id: Some(station_id.clone()),
-        since_us: None,
-        until_us: None,
-        is_anomaly: None,
-        after: None,
-    }
 }
 
 /// Returns when the first stored event of a station was measured.

@@ -86,7 +86,7 @@ struct Turn {
     place: OwnedMutexGuard<Place>,
     flight: Arc<Flight>,
     /// `true` if the place has taken an event that is not queued yet.
-    is_ahead: bool,
+    has_unqueued: bool,
 }
 
 /// A lane that has an event which is not stored yet: it is not read from the database meanwhile, and not forgotten.
@@ -157,7 +157,7 @@ impl Alarms {
             }
             let under_way = Arc::clone(&lane.flights).read_owned().await;
             let flight = Arc::new(Flight { lane, _under_way: under_way });
-            turns.insert(station_id, Turn { place, flight, is_ahead: false });
+            turns.insert(station_id, Turn { place, flight, has_unqueued: false });
         }
         Lanes { alarms: Some(self.clone()), turns }
     }
@@ -228,18 +228,21 @@ impl Alarms {
             Some(record) => Some(self.work(move || StationAlarm::from_record(&record)).await?),
         };
         let newest = newest(station_id, store).await?;
-        let alarm = match recorded {
-            Some(Ok(alarm)) if alarm.is_of(names()) => alarm,
+        let (alarm, has_record) = match recorded {
+            Some(Ok(alarm)) if alarm.is_of(names()) => (alarm, true),
             other => {
                 if let Some(Err(error)) = other {
                     tracing::warn!(%error, station.id = %station_id, "cannot use what the alarms of a station continue from; it learns again");
                 }
-                StationAlarm::new(names(), newest)
+                (StationAlarm::new(names(), newest), false)
             }
         };
         let Some(room) = self.room(n_features, alarm.is_learning()) else {
             return Ok(if alarm.is_learning() { Place::Unread } else { Place::NoRoom });
         };
+        if !has_record {
+            return Ok(Place::Known { alarm, _room: room });
+        }
         let events = events_after(station_id, alarm.last(), store).await?;
         let params = self.0.params;
         let replay = move || {
@@ -327,7 +330,7 @@ impl Lanes {
             let Some(turn) = turn else { continue };
             let place = &mut *turn.place;
             let Place::Known { alarm, .. } = place else { continue };
-            turn.is_ahead = true;
+            turn.has_unqueued = true;
             let was_learning = alarm.is_learning();
             let (said, record) = alarm.advance(&new.prediction, &alarms.0.params);
             new.alarm_record = record;
@@ -355,7 +358,7 @@ impl Lanes {
     /// Ends the turns, after the events were queued: the next may be judged, and wait behind these.
     pub(crate) fn end(self) -> UnderWay {
         let turns = self.turns.into_iter().map(|(station_id, mut turn)| {
-            turn.is_ahead = false;
+            turn.has_unqueued = false;
             (station_id, Arc::clone(&turn.flight))
         });
         UnderWay(turns.collect())
@@ -364,7 +367,7 @@ impl Lanes {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if self.is_ahead {
+        if self.has_unqueued {
             self.flight.lane.is_stale.store(true, Ordering::Release);
         }
     }
@@ -386,7 +389,7 @@ impl UnderWay {
 
 /// Returns the event of a station that was measured last; `None` if that was ahead of its time.
 async fn newest(station_id: &StationId, store: &Store) -> Result<Option<Moment>, ReadError> {
-    let found = store.events(EventQuery { limit: 1, ..of_station(station_id) }).await?;
+    let found = store.events(EventQuery::of_station(station_id, 1)).await?;
     let newest = found.entries.first();
     let newest = newest.filter(|stored| !is_ahead(&stored.prediction, stored.received_us));
     Ok(newest.map(|stored| moment_of(&stored.prediction)))
@@ -409,9 +412,8 @@ async fn events_after(
     store: &Store,
 ) -> Result<Vec<Prediction>, ReadError> {
     let mut query = EventQuery {
-        limit: REPLAY_PAGE_LEN,
         since_us: moment.map(|(timestamp_us, _)| timestamp_us),
-        ..of_station(station_id)
+        ..EventQuery::of_station(station_id, REPLAY_PAGE_LEN)
     };
     let mut predictions = Vec::new();
     loop {
@@ -431,15 +433,4 @@ async fn events_after(
     }
     predictions.reverse();
     Ok(predictions)
-}
-
-fn of_station(station_id: &StationId) -> EventQuery {
-    EventQuery {
-        limit: 1,
-        station_id: Some(station_id.clone()),
-        since_us: None,
-        until_us: None,
-        is_anomaly: None,
-        after: None,
-    }
 }

@@ -150,12 +150,12 @@ impl Pipeline {
     /// `shutdown` is requested.
     pub async fn keep_house(self, retentions: Retentions, mut shutdown: Shutdown) {
         let keep = async {
-            self.recall_alarms().await;
             recall::recall_details(&self.store, &self.fleet).await;
             retention::keep_sweeping(&self.store, retentions, self.clock).await;
         };
         tokio::select! {
-            () = keep => {}
+            // Neither waits for the other: of many stations, the alarms take a while.
+            _ = async { tokio::join!(keep, self.recall_alarms()) } => {}
             () = shutdown.requested() => {}
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stream::{AlarmState, Model, Params, Step, View, WarmUpError, WarmedUp, Watch};
 
 /// Events between two records: after a restart, no more are replayed.
-pub const EVENTS_OF_RECORD: u32 = 512;
+const EVENTS_OF_RECORD: u32 = 512;
 /// Time between two records, so that retention does not delete what follows the last one: an hour, in microseconds.
 const US_OF_RECORD: i64 = 3_600 * 1_000_000;
 /// The kind and the version of a record.

@@ -290,15 +290,7 @@ pub(crate) fn stations(
 /// Returns a station, unless nothing of it can be read.
 fn station(connection: &ReadOnly, name: &str) -> Result<Option<Station>, QueryError> {
     let mut latest = Listing::new(1);
-    let any = EventQuery {
-        limit: 1,
-        station_id: None,
-        since_us: None,
-        until_us: None,
-        is_anomaly: None,
-        after: None,
-    };
-    events_of(connection, &any, name, &mut latest)?;
+    events_of(connection, &EventQuery::all(1), name, &mut latest)?;
     let Some(latest) = latest.end().entries.pop() else { return Ok(None) };
     let station_id = latest.prediction.station_id.clone();
     let of_station = AnomalyQuery {

@@ -126,18 +126,6 @@ pub fn newest(limit: u32) -> AnomalyQuery {
     AnomalyQuery { limit, station_id: None, since_us: None, before_id: None }
 }
 
-/// Selects events of all stations.
-fn all(limit: u32) -> EventQuery {
-    EventQuery {
-        limit,
-        station_id: None,
-        since_us: None,
-        until_us: None,
-        is_anomaly: None,
-        after: None,
-    }
-}
-
 fn station(number: u64) -> StationId {
     StationId::parse(&format!("station_{number}")).unwrap()
 }
@@ -308,19 +296,29 @@ async fn numbers_rise_in_the_order_of_arrival_across_restarts(database: &dyn Dat
 async fn events_are_listed_by_station_and_filtered(database: &dyn Database) {
     let (store, _writer) = twenty_events(database).await;
     let read = async |query| sequences(&store.events(query).await.unwrap().entries);
-    let of_station = |number| EventQuery { station_id: Some(station(number)), ..all(100) };
+    let of_station =
+        |number| EventQuery { station_id: Some(station(number)), ..EventQuery::all(100) };
     assert_eq!(read(of_station(1)).await, [19, 17, 15, 13, 11, 9, 7, 5, 3, 1]);
     assert_eq!(read(EventQuery { limit: 3, ..of_station(0) }).await, [18, 16, 14]);
-    assert_eq!(read(EventQuery { is_anomaly: Some(true), ..all(100) }).await, [10, 0, 15, 5]);
-    let between =
-        EventQuery { since_us: Some(BEGIN_US + 5), until_us: Some(BEGIN_US + 8), ..all(100) };
+    assert_eq!(
+        read(EventQuery { is_anomaly: Some(true), ..EventQuery::all(100) }).await,
+        [10, 0, 15, 5]
+    );
+    let between = EventQuery {
+        since_us: Some(BEGIN_US + 5),
+        until_us: Some(BEGIN_US + 8),
+        ..EventQuery::all(100)
+    };
     assert_eq!(read(between).await, [6, 7, 5]);
-    assert_eq!(read(EventQuery { station_id: Some(station(7)), ..all(100) }).await, [0; 0]);
+    assert_eq!(
+        read(EventQuery { station_id: Some(station(7)), ..EventQuery::all(100) }).await,
+        [0; 0]
+    );
 }
 
 async fn pages_of_events_follow_each_other_without_a_gap(database: &dyn Database) {
     let (store, _writer) = twenty_events(database).await;
-    let whole = store.events(all(100)).await.unwrap().entries;
+    let whole = store.events(EventQuery::all(100)).await.unwrap().entries;
     assert_eq!(whole.len(), 20);
     let mut paged: Vec<StoredPrediction> = Vec::new();
     loop {
@@ -329,7 +327,7 @@ async fn pages_of_events_follow_each_other_without_a_gap(database: &dyn Database
             timestamp_us: last.prediction.timestamp_us,
             sequence: last.prediction.sequence,
         });
-        let page = store.events(EventQuery { after, ..all(3) }).await.unwrap().entries;
+        let page = store.events(EventQuery { after, ..EventQuery::all(3) }).await.unwrap().entries;
         if page.is_empty() {
             break;
         }
@@ -372,7 +370,7 @@ async fn lists_of_large_predictions_end_early_and_continue(database: &dyn Databa
     }
     assert_eq!(found, (0..N_EVENTS).rev().collect::<Vec<_>>());
 
-    let page = store.events(all(100)).await.unwrap();
+    let page = store.events(EventQuery::all(100)).await.unwrap();
     assert!(page.has_more && !page.entries.is_empty() && page.entries.len() < 60);
     let exact = store.latest_anomalies(newest(10)).await.unwrap();
     assert!(exact.has_more && exact.entries.len() == 10);
@@ -471,7 +469,10 @@ async fn old_predictions_are_deleted_and_anomalies_kept_as_long_as_asked(databas
     let later_us = received_us + 1;
     assert_eq!(sweep(&store, later_us, None).await, 16);
     assert_eq!(store.totals(), Totals { events: 4, anomalies: 4 });
-    assert_eq!(sequences(&store.events(all(100)).await.unwrap().entries), [10, 0, 15, 5]);
+    assert_eq!(
+        sequences(&store.events(EventQuery::all(100)).await.unwrap().entries),
+        [10, 0, 15, 5]
+    );
     assert_eq!(sweep(&store, later_us, Some(later_us)).await, 4);
     assert_eq!(store.totals(), Totals::default());
 }

@@ -36,6 +36,25 @@ pub struct EventQuery {
     pub after: Option<EventKey>,
 }
 
+impl EventQuery {
+    /// Selects up to `limit` predictions of all stations.
+    pub fn all(limit: u32) -> Self {
+        Self {
+            limit,
+            station_id: None,
+            since_us: None,
+            until_us: None,
+            is_anomaly: None,
+            after: None,
+        }
+    }
+
+    /// Selects up to `limit` predictions of a station.
+    pub fn of_station(station_id: &StationId, limit: u32) -> Self {
+        Self { station_id: Some(station_id.clone()), ..Self::all(limit) }
+    }
+}
+
 /// The key of a prediction: no two share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventKey {

@@ -28,17 +28,6 @@ async fn many_events() -> TestStore {
     test
 }
 
-fn all() -> EventQuery {
-    EventQuery {
-        limit: 1_000,
-        station_id: None,
-        since_us: None,
-        until_us: None,
-        is_anomaly: None,
-        after: None,
-    }
-}
-
 async fn glances(store: &Store) -> Vec<Glance> {
     let query = StationQuery { limit: 10, after: None };
     let found = store.glances(query, 100).await.unwrap();
@@ -61,7 +50,11 @@ async fn an_altered_row_is_never_shown() {
             2,
             "{column}"
         );
-        assert_eq!(test.store.events(all()).await.unwrap().entries.len(), 2, "{column}");
+        assert_eq!(
+            test.store.events(EventQuery::all(1_000)).await.unwrap().entries.len(),
+            2,
+            "{column}"
+        );
         assert_eq!(glances(&test.store).await.len(), 2, "{column}");
         // The event itself, sent again, does not get an altered answer.
         if column != "timestamp_us" {
@@ -92,7 +85,7 @@ async fn damage_that_only_readers_meet_is_remembered_and_hides_nothing_else() {
     damage_pages(&path, 20);
 
     let (store, writer) = open(&path).unwrap();
-    let mut query = all();
+    let mut query = EventQuery::all(1_000);
     let mut n_found = 0;
     loop {
         let found = store.events(query.clone()).await.unwrap().entries;
@@ -276,7 +269,7 @@ async fn a_list_continues_behind_damaged_rows() {
     let (mut events, mut after) = (Vec::new(), None);
     let (mut anomalies, mut before_id) = (Vec::new(), None);
     loop {
-        let query = EventQuery { limit: 3, after, ..all() };
+        let query = EventQuery { limit: 3, after, ..EventQuery::all(1_000) };
         let page = test.store.events(query).await.unwrap();
         events.extend(page.entries.iter().map(|stored| stored.prediction.sequence));
         after = page.entries.last().map(|last| EventKey {
@@ -456,7 +449,7 @@ async fn a_store_that_cannot_insert_is_not_ready() {
 async fn listed(store: &Store) -> Vec<u64> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let page = store.events(EventQuery { after, ..all() }).await.unwrap();
+        let page = store.events(EventQuery { after, ..EventQuery::all(1_000) }).await.unwrap();
         found.extend(page.entries.iter().map(|stored| stored.prediction.sequence));
         after = page.entries.last().map(|last| EventKey {
             station_id: last.prediction.station_id.clone(),
