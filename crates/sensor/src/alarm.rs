@@ -67,18 +67,6 @@ impl AlarmState {
     /// All states.
     pub const ALL: [Self; 6] =
         [Self::Learning, Self::Watching, Self::Open, Self::Accepted, Self::BudgetSpent, Self::Late];
-
-    /// Returns the name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Learning => "learning",
-            Self::Watching => "watching",
-            Self::Open => "open",
-            Self::Accepted => "accepted",
-            Self::BudgetSpent => "budget_spent",
-            Self::Late => "late",
-        }
-    }
 }
 
 /// The progress of a station that learns.
@@ -115,17 +103,6 @@ pub enum AlarmView {
     Relation,
     /// The shape of the last values.
     Shape,
-}
-
-impl AlarmView {
-    /// Returns the name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Joint => "joint",
-            Self::Relation => "relation",
-            Self::Shape => "shape",
-        }
-    }
 }
 
 /// An alarm from its opening on.
