@@ -296,7 +296,8 @@ fn is_in_one_file(database: &Path) -> bool {
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
             close(connection)
         });
-    checkpointed.is_ok() && !beside(database, "-wal").exists()
+    checkpointed.is_ok()
+        && ["-wal", "-journal"].iter().all(|suffix| !beside(database, suffix).exists())
 }
 
 fn close(copy: Connection) -> rusqlite::Result<()> {

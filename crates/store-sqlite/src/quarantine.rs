@@ -6,9 +6,9 @@ use std::{fs, io, iter};
 use files::{beside, free_beside};
 
 /// The suffixes of the files of a database, its own name last.
-const SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
+const SUFFIXES: [&str; 4] = ["-wal", "-shm", "-journal", ""];
 
-/// Moves a database and its WAL to names that are free, `suffix` and a number, and returns the new path
+/// Moves a database and its WAL or journal to names that are free, `suffix` and a number, and returns the new path
 /// of the database; `None` when there is none. After a failure, they have their names again.
 ///
 /// Nothing is deleted: it may still be needed. The WAL goes first: left alone, it would be read into
@@ -24,7 +24,7 @@ pub(crate) fn put_aside(database: &Path, suffix: &str) -> io::Result<Option<Path
     Ok(is_there.then_some(target))
 }
 
-/// Renames a database and the files of its WAL, those that there are. Returns `true` if the database is
+/// Renames a database and the files beside it, those that there are. Returns `true` if the database is
 /// among them.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<bool> {
     let mut is_there = false;

@@ -304,6 +304,33 @@ async fn a_restore_through_a_link_keeps_the_database_that_was_there() {
     assert_eq!(verify(&link, |_| ()).unwrap().n_predictions, 3);
 }
 
+/// Seen to fail with a restore that leaves the journal: SQLite then writes what it holds into the database.
+#[tokio::test]
+async fn a_journal_of_another_database_is_not_read_into_a_restored_one() {
+    let test = three_events().await;
+    let backup = test.dir.path().join("backup.db");
+    back_up(&test.path(), &backup, |_, _| ()).unwrap();
+    let dir = test.close();
+    // As a program that is killed within a transaction leaves it.
+    let other = dir.path().join("other.db");
+    let connection = rusqlite::Connection::open(&other).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TABLE t (x); INSERT INTO t VALUES (randomblob(100000)); PRAGMA cache_size = 1; BEGIN;
+             UPDATE t SET x = randomblob(100000)",
+        )
+        .unwrap();
+    let path = dir.path().join("restored.db");
+    let journal = files::beside(&path, "-journal");
+    std::fs::copy(files::beside(&other, "-journal"), &journal).unwrap();
+
+    restore(&backup, &path, |_, _| ()).unwrap();
+    assert!(!journal.exists());
+    assert!(files::beside(&path, ".replaced-1-journal").exists());
+    let (store, _writer) = open(&path).unwrap();
+    assert_eq!(store.totals(), Totals { events: 3, anomalies: 3 });
+}
+
 /// Seen to fail with ids that follow the mark alone.
 #[tokio::test]
 async fn a_killed_database_is_kept_whole_and_its_ids_are_not_given_again() {
