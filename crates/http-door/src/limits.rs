@@ -29,7 +29,7 @@ pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Events of a batch.
 pub const BATCH_EVENTS_MAX: usize = 10_000;
 /// Bodies and answers up to this size need no reservation: the number of connections bounds them.
-pub const UNRESERVED_BYTES_MAX: usize = 16 * 1024;
+pub const UNRESERVED_BYTES_MAX: usize = 4 * 1024;
 /// Memory for all larger bodies at once, in KiB; for those of one client three quarters of it.
 pub const BODIES_KIB_MAX: u32 = 32 * 1024;
 /// Memory for a body is taken in such steps as it arrives, in KiB.
