@@ -14,15 +14,16 @@ use crate::calibration::{AlarmRule, Calibration};
 use crate::detector::RowScore;
 use crate::judge::{Column, Judge, Relation, Tail, TailParts};
 use crate::learning::{row_major, samples};
+use crate::lessons::{Lessons, StationLesson};
 use crate::scorer::{Scorer, by_forest};
 
 /// The first eight bytes of an `isoforest.bin`.
 pub const DETECTOR_KIND: [u8; 8] = *b"\x89IFD\r\n\x1a\n";
 /// The newest format version; this and all earlier ones are read.
 ///
-/// A detector is written in the oldest version that can hold it, so that earlier programs can read it: only
-/// baselines of stations need this one.
-pub const DETECTOR_VERSION: u32 = 3;
+/// A detector is written in the oldest version that can hold it, so that earlier programs can read it: baselines of
+/// stations need the third, and lessons this one.
+pub const DETECTOR_VERSION: u32 = 4;
 
 /// An error that occurs when bytes are read as a detector.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -46,6 +47,8 @@ pub(crate) struct Parts {
     pub(crate) scorer: Scorer,
     /// Judges the values of stations that have a baseline; `None` where none has.
     pub(crate) of_stations: Option<OfStations>,
+    /// What stations learn from in time order.
+    pub(crate) lessons: Lessons,
 }
 
 /// Baselines, and what judges the values that they normalise.
@@ -96,6 +99,29 @@ struct DetectorV3<'a> {
     limit: f64,
     #[serde(borrow)]
     scorer: ScorerV2<'a>,
+}
+
+/// The payload of version 4.
+#[derive(Serialize, Deserialize)]
+struct DetectorV4<'a> {
+    /// A detector of an earlier version in its own envelope.
+    #[serde(borrow)]
+    detector: Cow<'a, [u8]>,
+    /// By the names of their stations, ascending.
+    #[serde(borrow)]
+    lessons: Vec<LessonV4<'a>>,
+}
+
+/// The events of a station, in the order of measurement.
+#[derive(Serialize, Deserialize)]
+struct LessonV4<'a> {
+    station: &'a str,
+    /// An `i64` an event.
+    #[serde(borrow)]
+    timestamps: Cow<'a, [u8]>,
+    /// An `f64` a value, those of one event after another.
+    #[serde(borrow)]
+    values: Cow<'a, [u8]>,
 }
 
 /// A scorer.
@@ -163,7 +189,22 @@ struct ColumnV2 {
 
 impl Parts {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let Self { schema, scorer, of_stations } = self;
+        let detector = self.encode_detector();
+        if self.lessons.meta().is_none() {
+            return detector;
+        }
+        let lessons = self.lessons.iter().map(|(station, lesson)| LessonV4 {
+            station,
+            timestamps: lesson.timestamps_us().iter().flat_map(|time| time.to_le_bytes()).collect(),
+            values: bytes(lesson.values()),
+        });
+        let payload = DetectorV4 { detector: detector.into(), lessons: lessons.collect() };
+        envelope::seal(DETECTOR_KIND, self.version(), &payload)
+    }
+
+    /// Encodes all but the lessons.
+    fn encode_detector(&self) -> Vec<u8> {
+        let Self { schema, scorer, of_stations, lessons: _ } = self;
         let limit = scorer.calibration.limit();
         let detector = DetectorV2 {
             features: schema.features().iter().map(FeatureV1::from).collect(),
@@ -174,7 +215,7 @@ impl Parts {
             scorer: ScorerV2::from(scorer),
         };
         let Some(OfStations { baselines, scorer }) = of_stations else {
-            return envelope::seal(DETECTOR_KIND, self.version(), &detector);
+            return envelope::seal(DETECTOR_KIND, 2, &detector);
         };
         let center = |&Center { median, scale, is_constant }: &Center| {
             [median, if is_constant { -scale } else { scale }]
@@ -188,14 +229,22 @@ impl Parts {
             limit: scorer.calibration.limit(),
             scorer: ScorerV2::from(scorer),
         };
-        envelope::seal(DETECTOR_KIND, self.version(), &with_baselines)
+        envelope::seal(DETECTOR_KIND, 3, &with_baselines)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ArtefactError> {
         match envelope::version(bytes) {
+            Some(1..=3) => Self::decode_detector(bytes),
+            _ => envelope::open::<DetectorV4<'_>>(DETECTOR_KIND, DETECTOR_VERSION, bytes)?.decode(),
+        }
+    }
+
+    /// Decodes a detector of a version before there were lessons.
+    fn decode_detector(bytes: &[u8]) -> Result<Self, ArtefactError> {
+        match envelope::version(bytes) {
             Some(1) => Self::decode_v1(bytes),
             Some(2) => envelope::open::<DetectorV2<'_>>(DETECTOR_KIND, 2, bytes)?.decode(),
-            _ => envelope::open::<DetectorV3<'_>>(DETECTOR_KIND, DETECTOR_VERSION, bytes)?.decode(),
+            _ => envelope::open::<DetectorV3<'_>>(DETECTOR_KIND, 3, bytes)?.decode(),
         }
     }
 
@@ -219,12 +268,16 @@ impl Parts {
         };
         let calibration = calibration(rule, by_sums(&sums), limit)?;
         let scorer = Scorer::new(forest, sums, None, calibration);
-        Ok(Self { schema, scorer, of_stations: None })
+        Ok(Self { schema, scorer, of_stations: None, lessons: Lessons::default() })
     }
 
     /// Returns the format version that it is written in.
     pub(crate) fn version(&self) -> u32 {
-        if self.of_stations.is_some() { 3 } else { 2 }
+        match (self.lessons.meta(), &self.of_stations) {
+            (Some(_), _) => 4,
+            (None, Some(_)) => 3,
+            (None, None) => 2,
+        }
     }
 
     pub(crate) fn baselines(&self) -> Option<&Baselines> {
@@ -253,12 +306,12 @@ impl Parts {
         self,
         mut change: impl FnMut(Scorer) -> Result<Scorer, E>,
     ) -> Result<Self, E> {
-        let Self { schema, scorer, of_stations } = self;
+        let Self { schema, scorer, of_stations, lessons } = self;
         let scorer = change(scorer)?;
         let of_stations = of_stations.map(|OfStations { baselines, scorer }| {
             Ok(OfStations { baselines, scorer: change(scorer)? })
         });
-        Ok(Self { schema, scorer, of_stations: of_stations.transpose()? })
+        Ok(Self { schema, scorer, of_stations: of_stations.transpose()?, lessons })
     }
 
     /// Returns what judges most rows: those of stations with a baseline, where there are such.
@@ -364,7 +417,7 @@ impl DetectorV2<'_> {
             RuleV2::Contamination { share, limit } => (AlarmRule::Contamination(share), limit),
         };
         let scorer = self.scorer.decode(schema.len(), rule, limit)?;
-        Ok(Parts { schema, scorer, of_stations: None })
+        Ok(Parts { schema, scorer, of_stations: None, lessons: Lessons::default() })
     }
 }
 
@@ -389,6 +442,24 @@ impl DetectorV3<'_> {
         let rule = parts.scorer.calibration.rule();
         let scorer = self.scorer.decode(n_features, rule, self.limit)?;
         Ok(Parts { of_stations: Some(OfStations { baselines, scorer }), ..parts })
+    }
+}
+
+impl DetectorV4<'_> {
+    fn decode(self) -> Result<Parts, ArtefactError> {
+        let parts = Parts::decode_detector(&self.detector)?;
+        let lesson = |lesson: LessonV4<'_>| {
+            let (timestamps, []) = lesson.timestamps.as_chunks::<8>() else {
+                return Err(Inconsistent("a time of a lesson is cut off"));
+            };
+            let timestamps_us = timestamps.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect();
+            let values = numbers(&lesson.values)?;
+            Ok((Box::from(lesson.station), StationLesson::new(timestamps_us, values)))
+        };
+        let lessons = self.lessons.into_iter().map(lesson).collect::<Result<Vec<_>, _>>()?;
+        let lessons = Lessons::from_parts(lessons, parts.schema.len())
+            .ok_or(Inconsistent("the lessons of stations are invalid"))?;
+        Ok(Parts { lessons, ..parts })
     }
 }
 

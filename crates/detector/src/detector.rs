@@ -13,6 +13,7 @@ use crate::baselines::{GROUP_EVENTS_MIN, StationBaseline};
 use crate::calibration::AlarmRule;
 use crate::judge::{Judge, RELATED_MAX};
 use crate::learning::{FitError, Learnt, samples, too_small};
+use crate::lessons::StationLesson;
 use crate::meta::{BaselinesMeta, FeatureMeta, ModelMeta, Training};
 use crate::params::Params;
 use crate::scorer::Scorer;
@@ -83,6 +84,7 @@ impl Detector {
             left_out: &left_out,
             baselines: baselines
                 .map(|baselines| BaselinesMeta::new(baselines, schema.len(), kept.clone())),
+            lessons: parts.lessons.meta(),
             format: parts.version(),
             params,
             sample_size: parts.main_scorer().forest.conventions().sample_size,
@@ -246,6 +248,16 @@ impl Detector {
                 of_groups.groups[group].features[feature].quantiles.as_ref()
             }
         }
+    }
+
+    /// Returns what a station learns from in time order; `None` if the training did not have it.
+    pub fn lesson_of(&self, station: &str) -> Option<&StationLesson> {
+        self.parts.lessons.of_station(station)
+    }
+
+    /// Returns `true` if the metadata counts the lessons.
+    pub(crate) fn has_lessons_of_meta(&self) -> bool {
+        self.meta.lessons == self.parts.lessons.meta()
     }
 
     /// Returns `true` if the metadata describes the baselines that events are judged by.

@@ -13,6 +13,7 @@ use crate::calibration::AlarmRule;
 use crate::detector::Detector;
 use crate::group_pattern::GroupPattern;
 use crate::judge::{LeftOutRow, rows_beyond_a_gap};
+use crate::lessons::Lessons;
 use crate::params::Params;
 use crate::scorer::{Scorer, Uncalibrated};
 
@@ -141,11 +142,16 @@ impl Learnt {
         };
         let kept = without(events.len(), &left_out);
         check(params, kept.len())?;
+        let lessons = if params.keeps_lessons {
+            Lessons::learn(events, |place| kept.binary_search(&place).is_ok())
+        } else {
+            Lessons::default()
+        };
         let values = rows_of(&measured, n_features, &kept);
         let Some(baselines) = baselines else {
             let (rows, all) = (samples(&values, schema), samples(&measured, schema));
             let scorer = Scorer::learn(&rows, &all, params)?;
-            let parts = Parts { schema: schema.clone(), scorer, of_stations: None };
+            let parts = Parts { schema: schema.clone(), scorer, of_stations: None, lessons };
             return Ok(Self { parts, kept, left_out });
         };
         let groups: Vec<Option<usize>> =
@@ -164,7 +170,8 @@ impl Learnt {
             scorer: Scorer::learn(&samples(&learnt, schema), &samples(&all, schema), params)?,
             baselines,
         };
-        let parts = Parts { schema: schema.clone(), scorer, of_stations: Some(of_stations) };
+        let of_stations = Some(of_stations);
+        let parts = Parts { schema: schema.clone(), scorer, of_stations, lessons };
         Ok(Self { parts, kept, left_out })
     }
 }

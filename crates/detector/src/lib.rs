@@ -26,6 +26,7 @@ mod drift;
 mod group_pattern;
 mod judge;
 mod learning;
+mod lessons;
 mod meta;
 mod model_files;
 mod params;
@@ -42,6 +43,7 @@ pub use drift::{DriftDegree, FeatureDrift};
 pub use group_pattern::{GroupPattern, InvalidGroupPattern};
 pub use isoforest::{Engine, EngineError, IsolationForest, Params as ForestParams, Samples};
 pub use learning::FitError;
+pub use lessons::{LessonsMeta, StationLesson};
 pub use meta::{
     BaselinesMeta, FeatureMeta, ForestMeta, GroupFeatureMeta, GroupMeta, LeftOutMeta, ModelMeta,
     Versions,

@@ -9,6 +9,7 @@ use crate::baselines::{Baselines, Center};
 use crate::calibration::AlarmRule;
 use crate::group_pattern::GroupPattern;
 use crate::judge::LeftOutRow;
+use crate::lessons::LessonsMeta;
 use crate::params::Params;
 use crate::summary::{FeatureSummary, Quantiles};
 
@@ -35,6 +36,9 @@ pub struct ModelMeta {
     /// The groups of stations with a baseline of their own; absent where all stations share one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baselines: Option<BaselinesMeta>,
+    /// The events of each station that are kept, from which it learns in time order; absent where the data had no times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lessons: Option<LessonsMeta>,
     /// The parameters of the forest.
     pub parameters: ForestMeta,
     /// Seed of the fit.
@@ -146,6 +150,7 @@ pub(crate) struct Training<'a> {
     pub(crate) n_rows: usize,
     pub(crate) left_out: &'a [LeftOutRow],
     pub(crate) baselines: Option<BaselinesMeta>,
+    pub(crate) lessons: Option<LessonsMeta>,
     pub(crate) format: u32,
     pub(crate) params: &'a Params,
     pub(crate) sample_size: usize,
@@ -160,6 +165,7 @@ impl ModelMeta {
             n_rows,
             left_out,
             baselines,
+            lessons,
             format,
             params,
             sample_size,
@@ -183,6 +189,7 @@ impl ModelMeta {
             left_out_rows: left_out.len(),
             left_out: left_out.iter().take(LEFT_OUT_NAMED).map(left_out_meta).collect(),
             baselines,
+            lessons,
             parameters: ForestMeta {
                 n_trees: params.forest.n_trees,
                 sample_size,

@@ -14,4 +14,6 @@ pub struct Params {
     pub keep_all_rows: bool,
     /// The groups of stations that get a baseline of their own; `None` when all stations share one.
     pub group_by: Option<GroupPattern>,
+    /// `true` to keep the last events of each station, from which it learns what is usual in time order.
+    pub keeps_lessons: bool,
 }

@@ -3,14 +3,14 @@
 //!
 //! A lane is a copy of what the database knows. It is read from there, from a record and the events that followed, when
 //! the first event of its station arrives, after an event of it could not be stored, and after it was forgotten to make
-//! room.
+//! room. Where the model has a lesson for a station that it did not learn from yet, it then does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sensor::{Prediction, StationId};
-use stations::{AlarmParams, Moment, StationAlarm};
+use stations::{AlarmParams, Moment, StationAlarm, Teaching};
 use store::{EventKey, EventQuery, KeepError, NewPrediction, ReadError, Store, Trouble};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
@@ -18,6 +18,7 @@ use crate::compute::{Processors, Turns};
 use crate::limits::{
     AHEAD_US_MAX, LANES_MAX, LEARNING_KIB_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGE_LEN,
 };
+use crate::model::Model;
 
 /// The alarms of all stations. Cloning is cheap and shares them.
 #[derive(Debug, Clone)]
@@ -119,12 +120,12 @@ impl Alarms {
         }))
     }
 
-    /// Waits for the turns of stations whose events have these features, and reads those from the database that are not known.
-    /// All wait in the order of names, so that no two wait for each other.
+    /// Waits for the turns of stations whose events are of a model, and reads those from the database that are not known. All
+    /// wait in the order of names, so that no two wait for each other.
     pub(crate) async fn enter(
         &self,
         station_ids: BTreeSet<StationId>,
-        names: &[Arc<str>],
+        model: &Arc<Model>,
     ) -> Lanes {
         let mut turns = BTreeMap::new();
         // While nothing can be stored, lanes would have to be read again at once. Damage that was found keeps nothing from being
@@ -142,17 +143,22 @@ impl Alarms {
             if lane.is_stale.swap(false, Ordering::AcqRel) {
                 *place = Place::Unread;
             }
-            let is_of_names = match &*place {
+            let is_of_model = match &*place {
                 Place::Unread => false,
-                Place::Known { alarm, .. } => alarm.is_of(names.iter().map(|name| &**name)),
+                Place::Known { alarm, .. } => {
+                    let teaching = teaching(model, &station_id);
+                    let is_to_be_taught =
+                        teaching.is_some_and(|teaching| alarm.is_to_be_taught(&teaching));
+                    alarm.is_of(names(model)) && !is_to_be_taught
+                }
                 Place::NoRoom => true,
             };
-            if !is_of_names {
+            if !is_of_model {
                 *place = Place::Unread;
                 if !is_failing {
                     // What is under way will be in the database.
                     drop(lane.flights.write().await);
-                    *place = self.read(&station_id, names).await;
+                    *place = self.read(&station_id, model).await;
                 }
             }
             let under_way = Arc::clone(&lane.flights).read_owned().await;
@@ -206,8 +212,8 @@ impl Alarms {
     }
 
     /// Reads a place from the database: the record of the station, and the events that followed.
-    async fn read(&self, station_id: &StationId, names: &[Arc<str>]) -> Place {
-        self.try_read(station_id, names).await.unwrap_or_else(|error| {
+    async fn read(&self, station_id: &StationId, model: &Arc<Model>) -> Place {
+        self.try_read(station_id, model).await.unwrap_or_else(|error| {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, station.id = %station_id, "cannot read what the alarms of a station continue from; its events are judged alone");
             Place::Unread
@@ -217,11 +223,9 @@ impl Alarms {
     async fn try_read(
         &self,
         station_id: &StationId,
-        names: &[Arc<str>],
+        model: &Arc<Model>,
     ) -> Result<Place, ReadError> {
         let store = &self.0.store;
-        let n_features = names.len();
-        let names = || names.iter().map(|name| &**name);
         let recorded = match store.alarm_record(station_id.clone()).await? {
             None => None,
             // Its model is learnt again.
@@ -229,23 +233,23 @@ impl Alarms {
         };
         let newest = newest(station_id, store).await?;
         let (alarm, has_record) = match recorded {
-            Some(Ok(alarm)) if alarm.is_of(names()) => (alarm, true),
+            Some(Ok(alarm)) if alarm.is_of(names(model)) => (alarm, true),
             other => {
                 if let Some(Err(error)) = other {
                     tracing::warn!(%error, station.id = %station_id, "cannot use what the alarms of a station continue from; it learns again");
                 }
-                (StationAlarm::new(names(), newest), false)
+                (StationAlarm::new(names(model), newest), false)
             }
         };
-        let Some(room) = self.room(n_features, alarm.is_learning()) else {
-            return Ok(if alarm.is_learning() { Place::Unread } else { Place::NoRoom });
+        let events = if has_record {
+            events_after(station_id, alarm.last(), store).await?
+        } else {
+            Vec::new()
         };
-        if !has_record {
-            return Ok(Place::Known { alarm, _room: room });
-        }
-        let events = events_after(station_id, alarm.last(), store).await?;
-        let params = self.0.params;
-        let replay = move || {
+        // Then there is nothing to compute.
+        let is_new = !has_record && teaching(model, station_id).is_none();
+        let (params, model, station_id) = (self.0.params, Arc::clone(model), station_id.clone());
+        let continued = move || {
             let mut alarm = alarm;
             for prediction in events {
                 let names = prediction.features.names().iter().map(|name| &**name);
@@ -255,10 +259,18 @@ impl Alarms {
             }
             alarm.skip_to(newest);
             alarm.keep_to(&params);
+            let teaching = teaching(&model, &station_id);
+            if let Some(teaching) = teaching.filter(|teaching| alarm.is_to_be_taught(teaching)) {
+                alarm.be_taught(&teaching, &params);
+            }
             alarm
         };
-        let alarm = self.work(replay).await?;
-        Ok(Place::Known { alarm, _room: room })
+        let alarm = if is_new { continued() } else { self.work(continued).await? };
+        Ok(match self.room(&alarm) {
+            Some(room) => Place::Known { alarm, _room: room },
+            None if alarm.is_learning() => Place::Unread,
+            None => Place::NoRoom,
+        })
     }
 
     /// Computes for milliseconds, on a thread that no other request waits for.
@@ -271,14 +283,11 @@ impl Alarms {
     }
 
     /// Takes memory for a station that learns or is watched. Stations that learn are forgotten for others that do.
-    fn room(&self, n_features: usize, is_learning: bool) -> Option<OwnedSemaphorePermit> {
-        let (learning, watching) = StationAlarm::sizes(n_features, &self.0.params);
-        let (size, memory) = if is_learning {
-            (learning, &self.0.learning_kib)
-        } else {
-            (watching, &self.0.watching_kib)
-        };
-        let kib = u32::try_from(size.div_ceil(1024)).unwrap_or(u32::MAX);
+    fn room(&self, alarm: &StationAlarm) -> Option<OwnedSemaphorePermit> {
+        let is_learning = alarm.is_learning();
+        let memory = if is_learning { &self.0.learning_kib } else { &self.0.watching_kib };
+        let kib = alarm.size(&self.0.params).div_ceil(1024);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
         let take = || Arc::clone(memory).try_acquire_many_owned(kib).ok();
         let room = take().or_else(|| {
             if is_learning {
@@ -336,9 +345,8 @@ impl Lanes {
             new.alarm_record = record;
             new.prediction.alarm = Some(Box::new(said));
             if was_learning && !alarm.is_learning() {
-                let n_features = new.prediction.features.len();
-                let known = std::mem::take(place);
-                *place = match (known, alarms.room(n_features, false)) {
+                let room = alarms.room(alarm);
+                *place = match (std::mem::take(place), room) {
                     (Place::Known { alarm, .. }, Some(room)) => Place::Known { alarm, _room: room },
                     _ => Place::NoRoom,
                 };
@@ -385,6 +393,18 @@ impl UnderWay {
     pub(crate) fn all_failed(&self) {
         self.0.keys().for_each(|station_id| self.failed(station_id));
     }
+}
+
+/// Returns the names of the features of a model.
+fn names(model: &Model) -> impl Iterator<Item = &str> {
+    model.detector.schema().names().iter().map(|name| &**name)
+}
+
+/// Returns what a model has for a station to learn from.
+fn teaching<'a>(model: &'a Model, station_id: &StationId) -> Option<Teaching<'a>> {
+    let lesson = model.detector.lesson_of(station_id.as_str())?;
+    let (timestamps_us, values) = (lesson.timestamps_us(), lesson.values());
+    Some(Teaching { id: lesson.id(), timestamps_us, values })
 }
 
 /// Returns the event of a station that was measured last; `None` if that was ahead of its time.

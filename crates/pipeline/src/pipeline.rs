@@ -142,7 +142,7 @@ impl Pipeline {
             let model = self.models.current();
             let Some(alarms) = self.alarms_under(&model) else { return };
             let station_id = BTreeSet::from([station.station_id.clone()]);
-            drop(alarms.enter(station_id, model.detector.schema().names()).await);
+            drop(alarms.enter(station_id, &model).await);
         }
     }
 

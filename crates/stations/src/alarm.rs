@@ -11,7 +11,13 @@ const EVENTS_OF_RECORD: u32 = 512;
 const US_OF_RECORD: i64 = 3_600 * 1_000_000;
 /// The kind and the version of a record.
 const RECORD_KIND: [u8; 8] = *b"ISOALARM";
-const RECORD_VERSION: u32 = 1;
+const RECORD_VERSION: u32 = 2;
+/// A pause of more mean intervals is a gap: events are not compared with those before it.
+const INTERVALS_OF_GAP: f64 = 32.0;
+/// The mean interval follows the last so many, of which none counts as longer than a gap.
+const INTERVALS_OF_PACE: f64 = 64.0;
+/// The budget for each event follows the pace when they differ by more than this share.
+const BUDGET_TOLERANCE: f64 = 0.02;
 /// The values of anomalies teach nothing, unless more than this share of the events are anomalies.
 const ANOMALIES_MAX: f64 = 0.1;
 const US_OF_DAY: f64 = 86_400e6;
@@ -34,6 +40,17 @@ impl Default for AlarmParams {
     }
 }
 
+/// What a station is taught by a training, instead of learning from its own first events.
+#[derive(Debug, Clone, Copy)]
+pub struct Teaching<'a> {
+    /// A number that no other teaching has.
+    pub id: u64,
+    /// When the events were measured, in microseconds since 1970 (UTC), ascending.
+    pub timestamps_us: &'a [i64],
+    /// The values of one event after another, NaN for a missing one.
+    pub values: &'a [f64],
+}
+
 /// The place of an event among those of its station: its time, and its number among those of the same time.
 pub type Moment = (i64, u64);
 
@@ -48,6 +65,8 @@ pub struct StationAlarm {
     last: Option<Moment>,
     /// Alarms that have opened.
     n_episodes: u32,
+    /// The teaching that it began with.
+    taught_by: Option<u64>,
     stage: Stage,
     /// Events since the last record.
     n_unrecorded: u32,
@@ -74,6 +93,10 @@ struct Taught {
 #[derive(Debug, Clone, PartialEq)]
 struct Watching {
     taught: Taught,
+    /// Alarms that may open in a day.
+    alarms_per_day: f64,
+    /// The mean interval of the last events, in microseconds.
+    pace_us: f64,
     model: Model,
     watch: Watch,
     /// The alarm that is open or was accepted.
@@ -86,8 +109,17 @@ struct Record {
     names: Vec<String>,
     last: Option<Moment>,
     n_episodes: u32,
+    taught_by: Option<u64>,
     taught: Taught,
-    watching: Option<(Vec<u8>, Option<Episode>)>,
+    watching: Option<WatchingRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WatchingRecord {
+    alarms_per_day: f64,
+    pace_us: f64,
+    watch: Vec<u8>,
+    episode: Option<Episode>,
 }
 
 impl StationAlarm {
@@ -97,7 +129,40 @@ impl StationAlarm {
         let stage = Stage::Learning(Taught::default());
         // The first event comes with a record, so that a restart knows where the lesson began.
         let (n_unrecorded, recorded_us) = (EVENTS_OF_RECORD, None);
-        Self { names, last, stage, n_episodes: 0, n_unrecorded, recorded_us }
+        Self { names, last, n_episodes: 0, taught_by: None, stage, n_unrecorded, recorded_us }
+    }
+
+    /// Returns `true` if a teaching has something for it that it did not begin with. While an alarm is open, it stays with what
+    /// it knows.
+    pub fn is_to_be_taught(&self, teaching: &Teaching<'_>) -> bool {
+        let is_open = match &self.stage {
+            Stage::Learning(_) => false,
+            Stage::Watching(watching) => watching.watch.state() == AlarmState::Open,
+        };
+        self.taught_by != Some(teaching.id) && !is_open
+    }
+
+    /// Learns from a teaching, which takes milliseconds, and forgets what it knew; continues to learn where that has fewer events
+    /// than it needs.
+    ///
+    /// # Panics
+    ///
+    /// Panics when its events have other features.
+    pub fn be_taught(&mut self, teaching: &Teaching<'_>, params: &AlarmParams) {
+        let &Teaching { id, timestamps_us, values } = teaching;
+        let (timestamps_us, values) = (timestamps_us.to_vec(), values.to_vec());
+        let taught =
+            Taught { are_anomalies: vec![false; timestamps_us.len()], timestamps_us, values };
+        assert!(taught.is_of(self.names.len()), "an event has all features");
+        let is_whole = taught.len() >= params.events_to_learn as usize;
+        (self.taught_by, self.stage) = (Some(id), Stage::Learning(taught));
+        if is_whole {
+            self.complete_lesson(params);
+            if let Stage::Watching(watching) = &mut self.stage {
+                watching.watch.note_gap();
+            }
+        }
+        self.n_unrecorded = EVENTS_OF_RECORD;
     }
 
     /// Reads a record.
@@ -107,34 +172,43 @@ impl StationAlarm {
     /// Fails when it is damaged or of another version.
     pub fn from_record(bytes: &[u8]) -> Result<Self, DecodeError> {
         let record: Record = envelope::open(RECORD_KIND, RECORD_VERSION, bytes)?;
-        let Record { names, last, n_episodes, taught, watching } = record;
+        let Record { names, last, n_episodes, taught_by, taught, watching } = record;
         if !taught.is_of(names.len()) {
             return Err(DecodeError::Malformed("its events are not whole"));
         }
         let stage = match watching {
             None => Stage::Learning(taught),
-            Some((watch, episode)) => {
+            Some(WatchingRecord { alarms_per_day, pace_us, watch, episode }) => {
                 let cannot_learn = |_| DecodeError::Malformed("its events teach nothing");
                 let WarmedUp { model, .. } = taught.learn(BUDGET_MAX).map_err(cannot_learn)?;
                 let watch = Watch::from_bytes(&model, &watch)?;
-                Stage::Watching(Box::new(Watching { taught, model, watch, episode }))
+                let is_sound = |number: f64| number > 0.0 && number.is_finite();
+                if !is_sound(alarms_per_day) || !is_sound(pace_us) {
+                    return Err(DecodeError::Malformed("its pace is none"));
+                }
+                let watching = Watching { taught, alarms_per_day, pace_us, model, watch, episode };
+                Stage::Watching(Box::new(watching))
             }
         };
         let recorded_us = last.map(|(timestamp_us, _)| timestamp_us);
-        Ok(Self { names, last, n_episodes, stage, n_unrecorded: 0, recorded_us })
+        Ok(Self { names, last, n_episodes, taught_by, stage, n_unrecorded: 0, recorded_us })
     }
 
     fn record(&self) -> Vec<u8> {
         let (taught, watching) = match &self.stage {
             Stage::Learning(taught) => (taught, None),
             Stage::Watching(watching) => {
-                (&watching.taught, Some((watching.watch.to_bytes(), watching.episode)))
+                let &Watching { alarms_per_day, pace_us, episode, .. } = &**watching;
+                let watch = watching.watch.to_bytes();
+                let record = WatchingRecord { alarms_per_day, pace_us, watch, episode };
+                (&watching.taught, Some(record))
             }
         };
         let record = Record {
             names: self.names.clone(),
             last: self.last,
             n_episodes: self.n_episodes,
+            taught_by: self.taught_by,
             taught: taught.clone(),
             watching,
         };
@@ -169,22 +243,25 @@ impl StationAlarm {
         }
     }
 
-    /// Returns the approximate memory that a station of so many features takes while it learns, and while it is watched, in
-    /// bytes.
-    pub fn sizes(n_features: usize, params: &AlarmParams) -> (usize, usize) {
+    /// Returns the approximate memory that it takes, in bytes; while it learns, with that of the events to come.
+    pub fn size(&self, params: &AlarmParams) -> usize {
         const OF_EVENT: usize = size_of::<(i64, bool)>();
-        let taught = params.events_to_learn as usize * (OF_EVENT + n_features * size_of::<f64>());
-        (size_of::<Self>() + taught, size_of::<Self>() + taught + Model::size_of(n_features))
+        let n_features = self.names.len();
+        let (n_events, model) = match &self.stage {
+            Stage::Learning(taught) => (taught.len().max(params.events_to_learn as usize), 0),
+            Stage::Watching(watching) => (watching.taught.len(), Model::size_of(n_features)),
+        };
+        size_of::<Self>() + n_events * (OF_EVENT + n_features * size_of::<f64>()) + model
     }
 
     /// Keeps to a budget from now on, which may not be the one that a record was written with.
     pub fn keep_to(&mut self, params: &AlarmParams) {
-        if let Stage::Watching(watching) = &mut self.stage {
-            let budget = watching.taught.budget(params);
-            if budget != watching.watch.budget() {
-                watching.watch.set_budget(budget);
-                self.n_unrecorded = EVENTS_OF_RECORD;
-            }
+        if let Stage::Watching(watching) = &mut self.stage
+            && watching.alarms_per_day != params.alarms_per_day
+        {
+            watching.alarms_per_day = params.alarms_per_day;
+            watching.keep_to_pace();
+            self.n_unrecorded = EVENTS_OF_RECORD;
         }
     }
 
@@ -203,6 +280,7 @@ impl StationAlarm {
         if self.last.is_some_and(|last| moment <= last) {
             return (plain(sensor::AlarmState::Late), None);
         }
+        let pause_us = self.last.map_or(0, |(last_us, _)| prediction.timestamp_us - last_us);
         self.last = Some(moment);
         self.n_unrecorded += 1;
         let values = prediction.features.iter().map(|(_, value)| value.unwrap_or(f64::NAN));
@@ -219,6 +297,7 @@ impl StationAlarm {
                 Alarm { lesson: Some(lesson), ..plain(sensor::AlarmState::Learning) }
             }
             Stage::Watching(watching) => {
+                watching.note_pause(pause_us as f64);
                 let before = watching.watch.state();
                 let step = watching.watch.advance(&watching.model, &values);
                 if step.is_alarm() && before != AlarmState::Open {
@@ -248,12 +327,40 @@ impl StationAlarm {
     fn complete_lesson(&mut self, params: &AlarmParams) {
         let Stage::Learning(taught) = &mut self.stage else { return };
         let taught = std::mem::take(taught);
-        if let Ok(WarmedUp { model, watch, .. }) = taught.learn(taught.budget(params)) {
-            let watching = Watching { taught, model, watch, episode: None };
+        let (alarms_per_day, pace_us) = (params.alarms_per_day, taught.interval_us());
+        if let Ok(WarmedUp { model, watch, .. }) = taught.learn(budget(alarms_per_day, pace_us)) {
+            let episode = None;
+            let watching = Watching { taught, alarms_per_day, pace_us, model, watch, episode };
             self.stage = Stage::Watching(Box::new(watching));
         }
         self.n_unrecorded = EVENTS_OF_RECORD + 1;
     }
+}
+
+impl Watching {
+    /// Notes the time since the last event, in microseconds.
+    fn note_pause(&mut self, pause_us: f64) {
+        let gap_us = INTERVALS_OF_GAP * self.pace_us;
+        if pause_us > gap_us {
+            self.watch.note_gap();
+        }
+        self.pace_us += (pause_us.min(gap_us) - self.pace_us) / INTERVALS_OF_PACE;
+        self.pace_us = self.pace_us.max(1.0);
+        self.keep_to_pace();
+    }
+
+    fn keep_to_pace(&mut self) {
+        let budget = budget(self.alarms_per_day, self.pace_us);
+        let difference = budget / self.watch.budget() - 1.0;
+        if difference.abs() > BUDGET_TOLERANCE {
+            self.watch.set_budget(budget);
+        }
+    }
+}
+
+/// Returns the alarms that may open for each event.
+fn budget(alarms_per_day: f64, interval_us: f64) -> f64 {
+    (alarms_per_day * interval_us / US_OF_DAY).clamp(BUDGET_MIN, BUDGET_MAX)
 }
 
 impl Taught {
@@ -289,16 +396,14 @@ impl Taught {
         Model::learn(&values, n_sensors, &Params { budget, ..Params::default() })
     }
 
-    /// Returns the alarms that may open for each event, by the median time between two, or the mean where most have the same
-    /// time as the one before.
-    fn budget(&self, params: &AlarmParams) -> f64 {
+    /// Returns the median time between two events, or the mean where most have the same time as the one before, in microseconds.
+    fn interval_us(&self) -> f64 {
         let pairs = self.timestamps_us.windows(2);
         let mut intervals_us: Vec<i64> = pairs.map(|pair| pair[1] - pair[0]).collect();
         intervals_us.sort_unstable();
         let median_us = intervals_us.get(intervals_us.len() / 2).map_or(0.0, |&usual| usual as f64);
         let mean_us = intervals_us.iter().sum::<i64>() as f64 / intervals_us.len().max(1) as f64;
-        let usual_us = if median_us > 0.0 { median_us } else { mean_us };
-        (params.alarms_per_day * usual_us / US_OF_DAY).clamp(BUDGET_MIN, BUDGET_MAX)
+        (if median_us > 0.0 { median_us } else { mean_us }).max(1.0)
     }
 }
 

@@ -25,7 +25,7 @@ const OTHERS: f64 = 0.3;
 const DEPTH_MIN: f64 = 1e-4;
 /// The kind and the version of a watch that is written.
 const WATCH_KIND: [u8; 8] = *b"ISOWATCH";
-const WATCH_VERSION: u32 = 1;
+const WATCH_VERSION: u32 = 2;
 
 /// A view of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,8 @@ impl Step {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
     n_rows: u64,
+    /// Rows before the last gap.
+    n_before_gap: u64,
     levels: Vec<f64>,
     /// The last rows of scaled values.
     scaled: Ring<i16>,
@@ -131,6 +133,7 @@ impl Watch {
         let n_sensors = levels.len();
         Self {
             n_rows: 0,
+            n_before_gap: 0,
             levels,
             scaled: Ring::zeros(SHAPE_ROWS, n_sensors),
             errors: Ring::zeros(LONG_ROWS, n_sensors),
@@ -168,7 +171,8 @@ impl Watch {
     pub fn from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut watch: Self = envelope::open(WATCH_KIND, WATCH_VERSION, bytes)?;
         let n_sensors = model.scaling.sensors.len();
-        let is_whole = watch.levels.len() == n_sensors
+        let is_whole = watch.n_before_gap <= watch.n_rows
+            && watch.levels.len() == n_sensors
             && watch.scaled.is_of(SHAPE_ROWS, n_sensors)
             && watch.errors.is_of(LONG_ROWS, n_sensors)
             && watch.forecaster.is_of(n_sensors);
@@ -177,6 +181,11 @@ impl Watch {
         }
         watch.room = Room::of(n_sensors);
         Ok(watch)
+    }
+
+    /// Notes that the next row does not follow the last one: a view says nothing until all rows that it looks at came after.
+    pub fn note_gap(&mut self) {
+        self.n_before_gap = self.n_rows;
     }
 
     /// Takes the next row: a value for each sensor, NaN for a missing one.
@@ -190,7 +199,13 @@ impl Watch {
         self.errors.push(&self.room.errors);
 
         let seen = [self.joint(model), self.relation(), self.shape(model)];
-        let views: [f64; 3] = std::array::from_fn(|view| model.tails[view].nats(seen[view].value));
+        let n_after_gap = self.n_rows - self.n_before_gap;
+        let relation_rows = LONG_ROWS + self.forecaster.n_lags();
+        let rows_seen = [SHORT_ROWS, relation_rows, SHAPE_ROWS].map(|rows| rows as u64);
+        let views: [f64; 3] = std::array::from_fn(|view| {
+            let sees_gap = n_after_gap + 1 < rows_seen[view];
+            if sees_gap { NATS_MIN } else { model.tails[view].nats(seen[view].value) }
+        });
         let surprise = surprise(views);
         let (threshold, state) = self.threshold.advance(surprise, self.n_rows);
         self.n_rows += 1;

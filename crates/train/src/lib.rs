@@ -73,7 +73,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
 
     progress.set_style(terminal::spinner_without_count());
     progress.set_message("growing the forest");
-    let params = params(args);
+    let params = Params { keeps_lessons: data.has_times, ..params(args) };
     if args.time {
         let Timing { median_ms, min_ms } = Timing::measure(&data, &params.forest)?;
         progress.finish_and_clear();
@@ -150,7 +150,7 @@ fn params(args: &Args) -> Params {
         seed: args.seed,
     };
     let group_by = args.grouping();
-    Params { forest, alarms, keep_all_rows: args.keep_all_rows, group_by }
+    Params { forest, alarms, keep_all_rows: args.keep_all_rows, group_by, ..Params::default() }
 }
 
 /// Rows from the whole length of the data, evenly spaced, as CSV.

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use detector::{ARTEFACT_FILE, AlarmRule, BaselinesMeta, Detector, FeatureMeta, META_FILE};
+use detector::{
+    ARTEFACT_FILE, AlarmRule, BaselinesMeta, Detector, FeatureMeta, LessonsMeta, META_FILE,
+};
 use sensor::timestamp;
-use wording::{bytes, grouped, listed, percent, rounded, significant};
+use wording::{bytes, counted, grouped, listed, percent, rounded, significant};
 
 use crate::args::Args;
 use crate::data::TrainingData;
@@ -107,6 +109,7 @@ impl Summary<'_> {
         if let Some(baselines) = &meta.baselines {
             writeln!(out, "baselines    {}", self.baselines(baselines))?;
         }
+        writeln!(out, "time order   {}", self.lessons())?;
         let [first, rest @ ..] = &*self.expectations() else { return Ok(()) };
         writeln!(out, "threshold    {:.4} {first}", meta.threshold)?;
         for (index, sentence) in rest.iter().enumerate() {
@@ -128,6 +131,20 @@ impl Summary<'_> {
         }
         let n_least = Detector::BASELINE_EVENTS_MIN;
         format!("{learnt}; none for {}, with fewer than {n_least} events", listed(&without))
+    }
+
+    /// Describes what stations learn from in time order.
+    pub(crate) fn lessons(&self) -> String {
+        match &self.detector.meta().lessons {
+            Some(LessonsMeta { stations, events }) => format!(
+                "the last events of {} are kept, {} in all; at the server, stations learn from them",
+                counted(*stations as u64, "station"),
+                grouped(*events as f64)
+            ),
+            None => String::from(
+                "the data does not say when rows were measured: stations learn from their first events at the server",
+            ),
+        }
     }
 
     /// Describes the threshold and the expected false alarms.

@@ -9,7 +9,7 @@ use sensor::{Evidence, SensorEvent};
 
 use crate::{NOW_US, events, fit};
 
-/// Returns the detector of a version: the third is written for baselines of stations.
+/// Returns the detector of a version: the third is written for baselines of stations, the fourth for lessons.
 fn golden_detector(version: u32) -> Detector {
     let forest =
         ForestParams { n_trees: 5, sample_size: 32, seed: 2_008, ..ForestParams::default() };
@@ -17,8 +17,14 @@ fn golden_detector(version: u32) -> Detector {
     if version < 3 {
         return fit(&events(200, 6), &Params { forest, alarms, ..Params::default() });
     }
-    let group_by = Some(GroupPattern::per_station());
-    fit(&of_stations(&events(350, 6)), &Params { forest, alarms, group_by, ..Params::default() })
+    let params = Params {
+        forest,
+        alarms,
+        group_by: Some(GroupPattern::per_station()),
+        keeps_lessons: version > 3,
+        ..Params::default()
+    };
+    fit(&of_stations(&events(350, 6)), &params)
 }
 
 /// Spreads events over three stations: one at which a sensor stands still, and one with few events.
@@ -73,6 +79,12 @@ fn every_version_is_still_read() {
         let new_events: Vec<&SensorEvent> = new_events.iter().collect();
         let expected = golden_detector(version).judge_events(&new_events);
         let found = loaded.judge_events(&new_events);
+        for station in ["station_001", "station_002", "station_004"] {
+            let expected = golden_detector(version);
+            assert_eq!(loaded.lesson_of(station), expected.lesson_of(station));
+            let has_lesson = version > 3 && station != "station_004";
+            assert_eq!(loaded.lesson_of(station).is_some(), has_lesson, "{version} {station}");
+        }
         if version > 1 {
             assert_eq!(found, expected, "version {version}");
             continue;

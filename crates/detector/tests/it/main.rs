@@ -7,6 +7,7 @@ mod files;
 mod format;
 mod judging;
 mod learning;
+mod lessons;
 mod machine;
 mod stations;
 

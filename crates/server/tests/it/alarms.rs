@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use pipeline::{AlarmParams, ModelFiles, Parts};
+use detector::{Detector, Params};
+use pipeline::{AlarmParams, Model, ModelFiles, Origin, Parts};
+use sensor::{FeatureSchema, SensorEvent};
 use serde_json::{Value, json};
 use store::Writer;
 use store_sqlite::SqliteParams;
@@ -164,6 +166,54 @@ async fn a_restart_in_the_middle_of_an_episode_changes_nothing() {
         app = app_in(dir, 64 * 1024);
         begin = end;
     }
+}
+
+/// Learns from the first 200 events of `press_1`, and keeps them as its lesson.
+fn detector_with_a_lesson() -> Detector {
+    let schema = FeatureSchema::default();
+    let learnt = |index: u32| {
+        let bytes = event("press_1", index).to_string();
+        schema.parse(bytes.as_bytes(), NOW_US).unwrap()
+    };
+    let events: Vec<SensorEvent> = (0..200).map(learnt).collect();
+    let params = Params { keeps_lessons: true, ..Params::default() };
+    Detector::fit(&schema, &events, &params, NOW_US).unwrap()
+}
+
+#[tokio::test]
+async fn a_station_of_the_training_is_watched_from_its_first_event_on() {
+    let app_of = |dir: tempfile::TempDir| {
+        let model =
+            Model { detector: detector_with_a_lesson(), origin: Origin::File, loaded_us: NOW_US };
+        let parts = Parts { model, ..parts(dir.path(), 64 * 1024) };
+        let database = dir.path().join("events.db");
+        let (router, writer) =
+            server::open_app(parts, &database, &SqliteParams::default()).unwrap();
+        TestApp { router, dir, writer }
+    };
+    let app = app_of(tempfile::tempdir().unwrap());
+    let alarms = app.alarms("press_1", 200..360).await;
+    assert_eq!(states(&alarms)[..2], ["watching", "open"], "{:?}", states(&alarms));
+    assert_eq!(states(&app.alarms("press_2", 200..210).await), ["learning"]);
+
+    // A restart changes nothing, and does not teach it once more.
+    let app = app_of(tempfile::tempdir().unwrap());
+    assert_eq!(app.alarms("press_1", 200..310).await, alarms[..110]);
+    let TestApp { router, dir, writer } = app;
+    drop(router);
+    writer.join().unwrap();
+    assert_eq!(app_of(dir).alarms("press_1", 310..360).await, alarms[110..]);
+}
+
+#[tokio::test]
+async fn a_model_with_a_lesson_teaches_a_station_that_still_learns() {
+    let app = app();
+    assert_eq!(states(&app.alarms("press_1", 200..210).await), ["learning"]);
+    detector_with_a_lesson().save(app.dir.path()).unwrap();
+    let answer = app.predict_at("/model/reload", "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let alarms = app.alarms("press_1", 210..320).await;
+    assert_eq!(states(&alarms)[..2], ["watching", "open"], "{:?}", states(&alarms));
 }
 
 /// Their repetitions are late for the alarm of the station, and keep their first answer.

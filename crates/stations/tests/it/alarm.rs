@@ -2,7 +2,7 @@
 
 use sensor::AlarmState::{Accepted, Late, Learning, Open, Watching};
 use sensor::{Alarm, AlarmState, Prediction, StationId};
-use stations::{AlarmParams, StationAlarm};
+use stations::{AlarmParams, StationAlarm, Teaching};
 
 const PARAMS: AlarmParams = AlarmParams { alarms_per_day: 10.0, events_to_learn: 200 };
 const SECOND_US: i64 = 1_000_000;
@@ -200,4 +200,100 @@ fn another_budget_holds_from_the_next_event_on_and_is_recorded() {
         (alarm.advance(&event(300), &PARAMS), frequent.advance(&event(300), &more));
     assert!(threshold(&after) < threshold(&before));
     assert!(before.1.is_none() && after.1.is_some());
+}
+
+/// Returns the times and values of some events.
+fn columns(events: impl Iterator<Item = u32>) -> (Vec<i64>, Vec<f64>) {
+    let predictions: Vec<Prediction> = events.map(event).collect();
+    let values = |prediction: &Prediction| -> Vec<f64> {
+        prediction.features.iter().map(|(_, value)| value.unwrap()).collect()
+    };
+    let times_us = predictions.iter().map(|prediction| prediction.timestamp_us).collect();
+    (times_us, predictions.iter().flat_map(values).collect())
+}
+
+#[test]
+fn a_station_that_a_training_has_taught_watches_from_its_first_event_on() {
+    let (timestamps_us, values) = columns(0..400);
+    let teaching = Teaching { id: 7, timestamps_us: &timestamps_us, values: &values };
+    let mut alarm = StationAlarm::new(NAMES, None);
+    assert!(alarm.is_to_be_taught(&teaching));
+    alarm.be_taught(&teaching, &PARAMS);
+    assert!(!alarm.is_learning() && !alarm.is_to_be_taught(&teaching));
+    let mut undisturbed = alarm.clone();
+
+    let (said, record) = take(&mut alarm, 400..401);
+    assert_eq!(said[0].state, Watching);
+    // A restart after the first event changes nothing, and does not teach it again.
+    let (record, next) = record.expect("the first event comes with a record");
+    let mut read = StationAlarm::from_record(&record).unwrap();
+    assert!(!read.is_to_be_taught(&teaching));
+    assert_eq!(take(&mut read, next..800).0, take(&mut alarm, 401..800).0);
+    assert_eq!(read, alarm);
+    assert_eq!(states(&take(&mut undisturbed, 400..640).0), [Watching, Open, Accepted]);
+}
+
+#[test]
+fn a_station_continues_the_lesson_that_a_training_began() {
+    let (timestamps_us, values) = columns(0..150);
+    let teaching = Teaching { id: 7, timestamps_us: &timestamps_us, values: &values };
+    let mut alarm = StationAlarm::new(NAMES, None);
+    alarm.be_taught(&teaching, &PARAMS);
+    let (said, _) = take(&mut alarm, 150..201);
+    assert_eq!(said[0].lesson.unwrap().events_learnt, 151);
+    assert_eq!(states(&said), [Learning, Watching]);
+}
+
+#[test]
+fn another_training_teaches_a_station_again_unless_its_alarm_is_open() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    take(&mut alarm, 0..620);
+    let (timestamps_us, values) = columns(600..800);
+    let teaching = Teaching { id: 8, timestamps_us: &timestamps_us, values: &values };
+    assert!(!alarm.is_to_be_taught(&teaching), "its alarm is open");
+    take(&mut alarm, 620..700);
+    assert!(alarm.is_to_be_taught(&teaching));
+    alarm.be_taught(&teaching, &PARAMS);
+    // It knows the new level, and its alarms are counted further.
+    assert_eq!(states(&take(&mut alarm, 700..800).0), [Watching]);
+    let (said, _) = take(&mut alarm, 800..840);
+    assert_eq!(said.last().unwrap().episode.unwrap().episode_id, 2);
+}
+
+/// Seen to fail with the budget of the lesson: it would have allowed sixty times as many.
+#[test]
+fn the_budget_is_of_days_however_fast_events_come() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    take(&mut alarm, 0..200);
+    let threshold = |alarm: &mut StationAlarm, interval_us: i64| {
+        let start_us = alarm.last().unwrap().0;
+        let said = (1..600).map(|index| {
+            let timestamp_us = start_us + i64::from(index) * interval_us;
+            let prediction = Prediction { timestamp_us, ..event(index % 500) };
+            alarm.advance(&prediction, &PARAMS).0.surprise.unwrap().threshold
+        });
+        said.last().unwrap()
+    };
+    let mut slow = alarm.clone();
+    let mut fast = alarm.clone();
+    let [slow, usual, fast] = [
+        threshold(&mut slow, 60 * SECOND_US),
+        threshold(&mut alarm, SECOND_US),
+        threshold(&mut fast, SECOND_US / 60),
+    ];
+    assert!(slow < usual - 1.0 && usual < fast - 1.0, "{slow} {usual} {fast}");
+}
+
+/// Seen to fail without gaps.
+#[test]
+fn an_event_is_not_compared_with_those_before_a_pause() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    take(&mut alarm, 0..300);
+    let surprise = |alarm: &StationAlarm, pause_us: i64| {
+        let timestamp_us = event(299).timestamp_us + pause_us;
+        let jumped = Prediction { timestamp_us, ..event(600) };
+        alarm.clone().advance(&jumped, &PARAMS).0.surprise.unwrap().surprise
+    };
+    assert!(surprise(&alarm, 30 * SECOND_US) > 1.0);
+    assert_eq!(surprise(&alarm, 3_600 * SECOND_US), -1.0, "nothing can be said yet");
 }

@@ -1,7 +1,7 @@
 //! The states of a station, and what ends them.
 
 use stream::AlarmState::{Accepted, Open, Watching};
-use stream::{AlarmState, Budgeted, Model, Params, WarmedUp};
+use stream::{AlarmState, Budgeted, Model, NATS_MIN, Params, WarmedUp};
 
 /// Two sensors that wander around 0, without a random number generator.
 fn row(t: u32) -> [f64; 2] {
@@ -29,6 +29,19 @@ fn a_change_that_stays_is_accepted_and_remains_marked_until_values_return() {
     let shifted = |t: u32| row(t).map(|x| if (700..900).contains(&t) { x + 8.0 } else { x });
     assert_eq!(states((600..880).map(shifted)), [Watching, Open, Accepted]);
     assert_eq!(states((600..1_200).map(shifted)), [Watching, Open, Accepted, Watching]);
+}
+
+/// Seen to fail with views that compare rows across the gap.
+#[test]
+fn rows_on_both_sides_of_a_gap_are_not_compared() {
+    let warm_up: Vec<f64> = (0..600).flat_map(row).collect();
+    let WarmedUp { model, mut watch, .. } = Model::learn(&warm_up, 2, &Params::default()).unwrap();
+    watch.note_gap();
+    let views: Vec<_> =
+        (600..640).map(|t| watch.advance(&model, &row(t).map(|x| x + 8.0)).views).collect();
+    let first = |view: usize| views.iter().position(|views| views[view] > NATS_MIN);
+    assert_eq!(first(0), Some(7), "the forest looks at eight rows");
+    assert!(first(1) >= Some(16) && first(2) >= Some(31), "{:?} {:?}", first(1), first(2));
 }
 
 #[test]
