@@ -47,7 +47,7 @@ pub(crate) struct Parts {
     pub(crate) scorer: Scorer,
     /// Judges the values of stations that have a baseline; `None` where none has.
     pub(crate) of_stations: Option<OfStations>,
-    /// What stations learn from in time order.
+    /// Taught to stations in time order.
     pub(crate) lessons: Lessons,
 }
 

@@ -1,4 +1,4 @@
-//! What a training teaches each station for detection in time order.
+//! The lessons of a training: the events that each station learns from in time order.
 
 use std::collections::BTreeMap;
 
@@ -35,10 +35,15 @@ pub struct LessonsMeta {
 impl StationLesson {
     pub(crate) fn new(timestamps_us: Vec<i64>, values: Vec<f64>) -> Self {
         let mut hash = Sha256::new();
-        timestamps_us.iter().for_each(|timestamp_us| hash.update(timestamp_us.to_le_bytes()));
-        values.iter().for_each(|value| hash.update(value.to_le_bytes()));
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        Self { id: u64::from_le_bytes([a, b, c, d, e, f, g, h]), timestamps_us, values }
+        for timestamp_us in &timestamps_us {
+            hash.update(timestamp_us.to_le_bytes());
+        }
+        for value in &values {
+            hash.update(value.to_le_bytes());
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        let first = digest.first_chunk().expect("a digest has more bytes than a number");
+        Self { id: u64::from_le_bytes(*first), timestamps_us, values }
     }
 
     /// Returns a number that no other lesson has.
@@ -59,8 +64,8 @@ impl StationLesson {
 }
 
 impl Lessons {
-    /// Keeps the last events of each station: as many of each as there is room for. `is_learnt` says of the event at a place
-    /// whether the detector learns from it.
+    /// Keeps the last events of each station: as many of each as there is room for. `is_learnt` returns `true` for the place
+    /// of an event that the detector learns from.
     pub(crate) fn learn(events: &[&SensorEvent], is_learnt: impl Fn(usize) -> bool) -> Self {
         let mut of_stations = BTreeMap::<&str, Vec<usize>>::new();
         for (place, event) in events.iter().enumerate() {

@@ -40,7 +40,7 @@ impl Default for AlarmParams {
     }
 }
 
-/// What a station is taught by a training, instead of learning from its own first events.
+/// The lesson of a training, for a station to learn from instead of its own first events.
 #[derive(Debug, Clone, Copy)]
 pub struct Teaching<'a> {
     /// A number that no other teaching has.

@@ -1,4 +1,4 @@
-//! What stations learn from in time order.
+//! The lessons of a training.
 
 use detector::{LessonsMeta, Params};
 use sensor::{FeatureSchema, SensorEvent, StationId};
