@@ -14,6 +14,7 @@ use simulate::View;
 use terminal::style::TITLE;
 use tokio::sync::oneshot;
 use wire::{AnomaliesBody, PredictionBody};
+use wording::{grouped, readable};
 
 /// Trains a model, serves it, sends events of a simulated plant with faults, and shows what was
 /// found.
@@ -24,8 +25,8 @@ pub struct Args {
     #[arg(long)]
     pub keep: bool,
 
-    /// The number of events to send
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "keep")]
+    /// The number of events to send; a week of all stations has 7,000
+    #[arg(long, value_name = "N", default_value_t = 7_000, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "keep")]
     pub count: u64,
 
     /// Also write the report of the simulation as one HTML file
@@ -41,6 +42,11 @@ pub struct Args {
     pub view: View,
 }
 
+/// Events of all eight stations in a day of the plant.
+const EVENTS_A_DAY: f64 = 8.0 * plant::EVENTS_A_DAY as f64;
+const SECONDS_A_DAY: f64 = 86_400.0;
+/// More events come closer together: a simulation begins within the last year.
+const PAST_S_MAX: f64 = 365.0 * SECONDS_A_DAY;
 /// The number of the latest anomalies that are shown.
 const ANOMALIES_SHOWN: usize = 8;
 
@@ -72,8 +78,11 @@ pub async fn run(
         title(voice.words(), &format!("simulate: {what}\n\n   {hint}"))?;
         simulate::run(&endless_args(args, &url), clock, voice.out, stop).await?;
     } else {
-        let what = format!("{} events of eight stations, some of them under a fault", args.count);
-        title(voice.words(), &format!("simulate: {what}"))?;
+        let days = readable(args.count as f64 / EVENTS_A_DAY, 2);
+        let what =
+            format!("{} events of eight stations in {days} days", grouped(args.count as f64));
+        let why = "They drift, are maintained and make other products; some events are of a fault, come late or come twice.";
+        title(voice.words(), &format!("simulate: {what}\n\n   {why}"))?;
         simulate::run(&simulate_args(args, &url), clock, voice.out, stop).await?;
         title(voice.words(), "latest anomalies, and why")?;
         let listed = latest_anomalies(&url).await?;
@@ -129,7 +138,13 @@ fn server_args(scratch: &Path) -> server::ServeArgs {
 
 fn simulate_args(args: &Args, url: &str) -> simulate::Args {
     let count = args.count.to_string();
-    plant_args(args, url, &["--count", &count, "--interval", "0"])
+    let interval_s = (SECONDS_A_DAY / EVENTS_A_DAY).min(PAST_S_MAX / args.count as f64);
+    // In the past, so that all of it is sent at once.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within a year")]
+    let past_s = (args.count as f64 * interval_s).ceil() as u64;
+    let (interval, past) = (interval_s.to_string(), format!("{past_s}s"));
+    let time = ["--count", &count, "--interval", &interval, "--backfill", &past];
+    plant_args(args, url, &[time.as_slice(), &["--changing", "--anomaly-rate", "0.02"]].concat())
 }
 
 /// Returns a station in eight sends every four seconds; the sick one began to wear out twenty minutes ago,

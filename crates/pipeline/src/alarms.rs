@@ -120,6 +120,11 @@ impl Alarms {
         }))
     }
 
+    /// Returns the choices of the operator.
+    pub(crate) fn params(&self) -> &AlarmParams {
+        &self.0.params
+    }
+
     /// Waits for the turns of stations whose events are of a model, and reads those from the database that are not known. All
     /// wait in the order of names, so that no two wait for each other.
     pub(crate) async fn enter(

@@ -136,6 +136,11 @@ impl Pipeline {
         self.alarms.as_ref().filter(|_| has_few)
     }
 
+    /// Returns the alarms that may open at a station in a day; `None` where each event is judged alone.
+    pub fn alarms_per_day(&self) -> Option<f64> {
+        Some(self.alarms_under(&self.models.current())?.params().alarms_per_day)
+    }
+
     /// Reads the alarms of all stations that are known, so that their first events need not wait for it.
     async fn recall_alarms(&self) {
         for station in &self.fleet.now().await.stations {

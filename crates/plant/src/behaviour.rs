@@ -5,6 +5,8 @@ use std::f64::consts::TAU;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, StudentT};
 
+use crate::change;
+
 /// Temperature, humidity and sound.
 pub const N_FEATURES: usize = 3;
 
@@ -37,19 +39,26 @@ pub struct Station {
     baselines: [f64; N_FEATURES],
     /// Events that a load cycle takes.
     load_period: f64,
+    /// `true` if it changes from day to day.
+    changes: bool,
 }
 
 impl Station {
-    /// Returns the station with this number.
+    /// Returns the station with this number, which never changes.
     pub fn new(number: u32) -> Self {
-        // Multiples of irrational numbers spread evenly, so neighbours differ and no number is far
-        // from those that a model has learnt. Powers of the plastic number's root, for three axes.
-        let spread = |step: f64| 2.0 * (f64::from(number) * step).fract() - 1.0;
+        // Powers of the plastic number's root, for three axes.
+        let spread = |step: f64| spread(number, step);
         let steps = [0.819_172_513_396_164_5, 0.671_043_606_703_789_3, 0.549_700_477_901_970_6];
         let baselines =
             std::array::from_fn(|i| CENTRES[i] + BASELINE_SPREADS[i] * spread(steps[i]));
         let load_period = 14.0 + 3.0 * spread(0.618_033_988_749_894_9);
-        Self { number, baselines, load_period }
+        Self { number, baselines, load_period, changes: false }
+    }
+
+    /// Returns the same station, changing from day to day or not.
+    #[must_use]
+    pub fn changing(self, changes: bool) -> Self {
+        Self { changes, ..self }
     }
 
     /// Returns the number of the station.
@@ -64,7 +73,8 @@ impl Station {
 
     /// Returns what the load adds to the values of event `index`.
     pub(crate) fn load_effect(&self, index: u64) -> [f64; N_FEATURES] {
-        let load = (TAU * index as f64 / self.load_period).sin();
+        let share = if self.changes { change::load(index) } else { 1.0 };
+        let load = share * (TAU * index as f64 / self.load_period).sin();
         LOAD_AMPLITUDES.map(|amplitude| amplitude * load)
     }
 
@@ -75,9 +85,18 @@ impl Station {
         let load = self.load_effect(index);
         let noise =
             StudentT::new(NOISE_DEGREES_OF_FREEDOM).expect("five degrees of freedom are enough");
+        let change =
+            if self.changes { change::effect(self.number, index) } else { [0.0; N_FEATURES] };
         std::array::from_fn(|i| {
             let noise = noise.sample(rng).clamp(-NOISE_MAX, NOISE_MAX);
-            self.baselines[i] + DAILY_AMPLITUDES[i] * daily + load[i] + NOISE_SCALES[i] * noise
+            let usual = self.baselines[i] + DAILY_AMPLITUDES[i] * daily + load[i];
+            usual + NOISE_SCALES[i] * noise + change[i]
         })
     }
+}
+
+/// Returns a number from -1 to 1 for a station. Multiples of irrational numbers spread evenly, so neighbours differ and no
+/// number is far from those that a model has learnt.
+pub(crate) fn spread(number: u32, step: f64) -> f64 {
+    2.0 * (f64::from(number) * step).fract() - 1.0
 }

@@ -16,6 +16,7 @@
 //! It reads no clock. The phase of a day comes from the number of the event.
 
 mod behaviour;
+mod change;
 mod fault;
 
 use rand::rngs::ChaCha8Rng;
@@ -42,6 +43,9 @@ pub struct PlantParams {
     pub anomaly_rate: f64,
     /// A station that falls ill and stays so.
     pub worn: Option<WornStation>,
+    /// `true` if stations change from day to day: they drift until they are maintained, make one product after another, and
+    /// have less to do on the seventh day.
+    pub changes: bool,
     /// Seed of noise and faults.
     pub seed: u64,
 }
@@ -58,7 +62,7 @@ pub struct WornStation {
 impl Default for PlantParams {
     /// Returns the first thirty events of this seed have a fault that stands out and one that does not yet.
     fn default() -> Self {
-        Self { n_stations: 4, anomaly_rate: 0.1, worn: None, seed: 115 }
+        Self { n_stations: 4, anomaly_rate: 0.1, worn: None, changes: false, seed: 115 }
     }
 }
 
@@ -104,14 +108,14 @@ impl Plant {
     ///
     /// Panics when there is no station, or the anomaly rate is not within its range.
     pub fn new(params: &PlantParams) -> Self {
-        let &PlantParams { n_stations, anomaly_rate, worn, seed } = params;
+        let &PlantParams { n_stations, anomaly_rate, worn, changes, seed } = params;
         assert!(n_stations > 0, "a plant has at least one station");
         assert!(
             (0.0..=Self::ANOMALY_RATE_MAX).contains(&anomaly_rate),
             "an anomaly rate is 0 to 0.9"
         );
         let stations = (1..=n_stations).map(|number| SimulatedStation {
-            station: Station::new(number),
+            station: Station::new(number).changing(changes),
             rng: station_rng(seed, number),
             index: 0,
             episode: None,
@@ -164,7 +168,8 @@ impl Iterator for Plant {
 pub fn normal_events(count: usize, seed: u64) -> Vec<SensorEvent> {
     let schema = FeatureSchema::default();
     let ids: Vec<StationId> = (1..=N_STATIONS).map(station_id).collect();
-    let healthy = PlantParams { n_stations: N_STATIONS, anomaly_rate: 0.0, worn: None, seed };
+    let healthy =
+        PlantParams { n_stations: N_STATIONS, anomaly_rate: 0.0, seed, ..PlantParams::default() };
     let plant = Plant::new(&healthy);
     plant
         .take(count)

@@ -79,7 +79,8 @@ fn faults_take_the_share_of_events_that_was_asked_for() {
 
 #[test]
 fn every_fault_occurs_and_has_its_size() {
-    let params = PlantParams { n_stations: 1, anomaly_rate: 0.3, worn: None, seed: 5 };
+    let params =
+        PlantParams { n_stations: 1, anomaly_rate: 0.3, seed: 5, ..PlantParams::default() };
     let messages: Vec<Message> = Plant::new(&params).take(20_000).collect();
     for fault in Fault::ALL {
         assert!(messages.iter().any(|message| message.fault == Some(fault)), "{fault}");
@@ -117,7 +118,8 @@ fn training_covers_whole_days_and_comes_in_order_of_time() {
 #[test]
 fn a_worn_bearing_grows_worse_and_stays_so() {
     let worn = Some(WornStation { number: 2, from_index: 50 });
-    let params = PlantParams { n_stations: 2, anomaly_rate: 0.0, worn, seed: 3 };
+    let params =
+        PlantParams { n_stations: 2, anomaly_rate: 0.0, worn, seed: 3, ..PlantParams::default() };
     let messages: Vec<Message> = Plant::new(&params).take(1_000).collect();
     let sound = |indices: std::ops::Range<u64>| {
         let of_worn =
@@ -129,4 +131,28 @@ fn a_worn_bearing_grows_worse_and_stays_so() {
     assert!(sound(100..110) < sound(400..500) - 2.0, "it takes its time");
     let is_ill = |message: &Message| message.station_number == 2 && message.index >= 50;
     assert!(messages.iter().all(|m| (m.fault == Some(Fault::BearingWear)) == is_ill(m)));
+}
+
+/// Returns the mean temperature of each day of the first station, in normal deviations from the first day.
+fn days(params: &PlantParams, n_days: usize) -> Vec<f64> {
+    let of_one = Plant::new(params).filter(|message| message.station_number == 1);
+    let temperatures: Vec<f64> =
+        of_one.map(|message| message.values[0]).take(n_days * EVENTS_A_DAY as usize).collect();
+    let mean = |day: &[f64]| day.iter().sum::<f64>() / day.len() as f64;
+    let means: Vec<f64> = temperatures.chunks(EVENTS_A_DAY as usize).map(mean).collect();
+    means.iter().map(|mean_of_day| (mean_of_day - means[0]) / NORMAL_DEVIATIONS[0]).collect()
+}
+
+#[test]
+fn a_plant_that_changes_begins_as_the_other_and_drifts_until_it_is_maintained() {
+    let calm = PlantParams { anomaly_rate: 0.0, ..PlantParams::default() };
+    let changing = PlantParams { changes: true, ..calm };
+    let (calm, changing) = (days(&calm, 12), days(&changing, 12));
+    assert!(calm.iter().all(|moved| moved.abs() < 0.4), "{calm:?}");
+    assert!(changing[1].abs() < 0.7, "{changing:?}");
+    let furthest = changing.iter().map(|moved| moved.abs()).fold(0.0, f64::max);
+    assert!((0.7..4.0).contains(&furthest), "{changing:?}");
+    let largest_step =
+        changing.windows(2).map(|days| (days[1] - days[0]).abs()).fold(0.0, f64::max);
+    assert!(largest_step > 0.5, "{changing:?}");
 }

@@ -57,6 +57,11 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, requires = "worn_station")]
     pub worn_after: u64,
 
+    /// Let stations change as real ones do: drift until they are maintained, make one product after another, rest on the seventh
+    /// day; with --backfill, some events also come late or twice
+    #[arg(long, conflicts_with = "replay")]
+    pub changing: bool,
+
     /// Start in the past, such as 90s, 30m or 1h ago: those events are sent at once, later ones in real time
     #[arg(long, value_name = "TIME", conflicts_with_all = ["replay", "rate"], value_parser = time_span)]
     pub backfill: Option<Duration>,
@@ -166,13 +171,14 @@ impl Args {
         if let Some(path) = &self.replay {
             return format!("the recording `{}`", path.display());
         }
-        let PlantParams { n_stations, anomaly_rate, worn, seed } = self.plant();
+        let PlantParams { n_stations, anomaly_rate, worn, changes, seed } = self.plant();
+        let changing = if changes { ", changing from day to day" } else { "" };
         let worn = worn.map_or(String::new(), |WornStation { number, from_index }| {
             format!(", station {number} worn after {from_index} events")
         });
         let share = percent(anomaly_rate);
         format!(
-            "a simulated plant of {n_stations} stations, {share} under a fault{worn}, seed {seed}"
+            "a simulated plant of {n_stations} stations, {share} under a fault{worn}{changing}, seed {seed}"
         )
     }
 
@@ -184,6 +190,7 @@ impl Args {
             worn: self
                 .worn_station
                 .map(|number| WornStation { number, from_index: self.worn_after }),
+            changes: self.changing,
             seed: self.seed.unwrap_or(default.seed),
         }
     }

@@ -46,6 +46,8 @@ struct Answer {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Health {
     pub(crate) model: HealthModel,
+    #[serde(default)]
+    pub(crate) alarms_per_day: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -79,7 +79,7 @@ impl History {
                 page.paragraph(&hidden);
             }
         }
-        if let Some(words) = report.alarm_words() {
+        for words in report.alarms.in_words(report.has_truth()) {
             page.paragraph(&words);
         }
 

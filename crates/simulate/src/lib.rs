@@ -4,6 +4,7 @@
 //! pace that is asked for, and compares every answer with the truth. At the end there is a
 //! [`Report`]: what was stored, what was caught and missed, and how long answers took.
 
+mod alarms;
 mod args;
 mod client;
 mod html;
@@ -62,13 +63,15 @@ pub async fn run(
         ("source", args.source_words()),
     ];
     let mut recorder = Recorder::new(args, messages.len, facts, out);
+    recorder.note_budget(health.alarms_per_day);
     recorder.write_titles(&health.model.features)?;
 
     let mut deliveries: JoinSet<Delivered> = JoinSet::new();
     let (started, started_us) = (Instant::now(), clock());
     tokio::pin!(stop);
     for (index, mut message) in (0..).zip(messages) {
-        let due = pace.due(started, index);
+        let place = message.place.unwrap_or(index);
+        let due = pace.due(started, place);
         let may_send = async {
             tokio::time::sleep_until(due).await;
             pace.permit().await
@@ -93,7 +96,7 @@ pub async fn run(
         let Some(permit) = permit else { break };
         let sent = if args.rate.is_some() { due } else { Instant::now() };
         let measured_us =
-            || pace.measured_us(index).map_or_else(clock, |measured_us| started_us + measured_us);
+            || pace.measured_us(place).map_or_else(clock, |measured_us| started_us + measured_us);
         let timestamp_us = *message.timestamp_us.get_or_insert_with(measured_us);
         let client = Arc::clone(&client);
         deliveries.spawn(async move {

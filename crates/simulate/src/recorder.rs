@@ -64,6 +64,11 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Notes how many alarms may open at a station in a day, where the server says so.
+    pub(crate) fn note_budget(&mut self, alarms_per_day: Option<f64>) {
+        self.report.alarms.allowed_a_day = alarms_per_day;
+    }
+
     /// Returns `true` if events are printed line by line.
     fn has_lines(&self) -> bool {
         self.view.is_none() && !self.args.quiet && !self.args.json
@@ -151,6 +156,7 @@ impl<'a> Recorder<'a> {
         for _ in 0..n_unanswered {
             self.report.note_failure(1);
         }
+        self.report.alarms.end();
         self.report.seconds = took.as_secs_f64();
         self.report.latency_ms = LatencyMs::of(&mut self.took_us);
         if self.args.json {

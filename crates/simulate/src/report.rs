@@ -1,14 +1,14 @@
 //! The result of a run: what was detected, what was missed, and the latencies.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use comfy_table::{CellAlignment, Table, presets};
-use sensor::{AlarmState, StationId};
 use serde::Serialize;
-use wording::{counted, grouped};
+use wording::grouped;
 
-use crate::client::{Alarm, Delivery, Outcome};
+use crate::alarms::Alarms;
+use crate::client::{Delivery, Outcome};
 use crate::source::Message;
 
 /// The result of a run.
@@ -61,29 +61,6 @@ pub struct Confusion {
     pub false_negatives: u64,
     /// Normal, and called so.
     pub true_negatives: u64,
-}
-
-/// Alarms in time order, as the answers told.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Alarms {
-    /// Events from which stations learned what is usual.
-    pub taught: u64,
-    /// Events by which stations were watched.
-    pub watched: u64,
-    /// Alarms that opened.
-    pub opened: u64,
-    /// Those that opened with an anomalous event, or within a few events after one; 0 where the truth is not known.
-    pub opened_at_faults: u64,
-    #[serde(skip)]
-    by_station: HashMap<StationId, AtStation>,
-}
-
-/// The last answers about a station.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct AtStation {
-    episode_id: Option<u32>,
-    /// Events since the last anomalous one.
-    n_since_fault: Option<u32>,
 }
 
 /// The share of one cause that was detected.
@@ -171,24 +148,6 @@ impl Report {
         })
     }
 
-    /// Describes the alarms in time order; nothing before a station was watched.
-    pub(crate) fn alarm_words(&self) -> Option<String> {
-        let Alarms { taught, watched, opened, opened_at_faults, .. } = self.alarms;
-        let counts = [taught, watched].map(|count| grouped(count as f64));
-        let [taught, watched] = counts;
-        let of_faults = if self.has_truth() {
-            format!(", {opened_at_faults} of them during a fault or just after")
-        } else {
-            String::new()
-        };
-        (self.alarms.watched > 0).then(|| {
-            format!(
-                "{} opened in time order{of_faults}; stations learned from {taught} events and were watched for {watched}",
-                counted(opened, "alarm")
-            )
-        })
-    }
-
     /// Returns the truth against what was called, for a table.
     pub(crate) fn confusion_rows(&self) -> Vec<Vec<String>> {
         let Confusion { true_positives, false_positives, false_negatives, true_negatives } =
@@ -217,31 +176,6 @@ impl Report {
         self.sent += 1;
         self.failed += 1;
         self.retries += u64::from(n_tries - 1);
-    }
-}
-
-impl Alarms {
-    /// An alarm that opens as late after a fault is because of it: that is how many events an alarm looks at.
-    const AT_FAULT: u32 = 5;
-
-    fn note(&mut self, message: &Message, alarm: Alarm) {
-        let at = self.by_station.entry(message.station_id.clone()).or_default();
-        at.n_since_fault = if message.is_anomaly == Some(true) {
-            Some(0)
-        } else {
-            at.n_since_fault.map(|n_events| n_events.saturating_add(1))
-        };
-        match alarm.state {
-            AlarmState::Learning => self.taught += 1,
-            AlarmState::Late => {}
-            _ => self.watched += 1,
-        }
-        if alarm.state == AlarmState::Open && alarm.episode_id != at.episode_id {
-            at.episode_id = alarm.episode_id;
-            self.opened += 1;
-            let is_at_fault = at.n_since_fault.is_some_and(|n_events| n_events <= Self::AT_FAULT);
-            self.opened_at_faults += u64::from(is_at_fault);
-        }
     }
 }
 
@@ -331,8 +265,9 @@ impl fmt::Display for Report {
         if let Some(hidden) = self.hidden_words() {
             writeln!(f, "             {hidden}")?;
         }
-        if let Some(words) = self.alarm_words() {
-            writeln!(f, "alarms       {words}")?;
+        for (index, words) in self.alarms.in_words(self.has_truth()).into_iter().enumerate() {
+            let title = if index == 0 { "alarms" } else { "" };
+            writeln!(f, "{title:<12} {words}")?;
         }
         let LatencyMs { p50, p95, p99 } = self.latency_ms;
         writeln!(f, "latency      p50 {p50:.2} ms, p95 {p95:.2} ms, p99 {p99:.2} ms")?;
@@ -343,39 +278,6 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn alarms_are_counted_once_and_told_apart_by_faults() {
-        let mut report = Report::default();
-        let mut note =
-            |index: u64, is_anomaly: bool, state: AlarmState, episode_id: Option<u32>| {
-                let message = Message {
-                    station_id: StationId::parse("press").unwrap(),
-                    sequence: index,
-                    timestamp_us: None,
-                    features: [("heat", Some(1.0))].into_iter().collect(),
-                    is_anomaly: Some(is_anomaly),
-                    cause: None,
-                };
-                let alarm = Some(Alarm { state, episode_id });
-                let outcome =
-                    Outcome::Answered { anomaly_score: 0.5, is_anomaly, duplicate: false, alarm };
-                report.note(&message, &Delivery { outcome, n_tries: 1 });
-            };
-        note(0, false, AlarmState::Learning, None);
-        note(1, false, AlarmState::Watching, None);
-        for index in 2..5 {
-            note(index, false, AlarmState::Open, Some(1));
-        }
-        note(5, true, AlarmState::Watching, None);
-        note(6, false, AlarmState::Open, Some(2));
-        let Alarms { taught, watched, opened, opened_at_faults, .. } = report.alarms;
-        assert_eq!((taught, watched, opened, opened_at_faults), (1, 6, 2, 1));
-        assert!(
-            report.to_string().contains("2 alarms opened in time order, 1 of them"),
-            "{report}"
-        );
-    }
 
     #[test]
     fn percentiles_are_values_that_occurred() {

@@ -1,5 +1,7 @@
 //! Sources of events: the simulated plant, or a recording.
 
+use std::collections::VecDeque;
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ const COUNT_DEFAULT: u64 = 30;
 pub(crate) struct Message {
     pub(crate) station_id: StationId,
     pub(crate) sequence: u64,
+    /// Its place in the order of measurement, where it is not sent in that order.
+    pub(crate) place: Option<u64>,
     /// When it was measured; `None` until it is sent.
     pub(crate) timestamp_us: Option<i64>,
     pub(crate) features: FeatureValues,
@@ -73,12 +77,54 @@ fn simulated(args: &Args, wanted: &[String]) -> anyhow::Result<Messages> {
     let messages = Plant::new(&args.plant()).map(move |message| Message {
         station_id: plant::station_id(message.station_number),
         sequence: message.index,
+        place: None,
         timestamp_us: None,
         features: FeatureValues::new(Arc::clone(&names), message.values),
         is_anomaly: Some(message.fault.is_some()),
         cause: message.fault.map(|fault| fault.to_string()),
     });
-    Ok(Messages { len, messages: Box::new(messages.take(usize::try_from(len)?)) })
+    let messages = messages.take(usize::try_from(len)?);
+    if args.changing && args.backfill.is_some() {
+        let len = len + len / REPEATED_EACH - len / (REPEATED_EACH * LATE_EACH);
+        return Ok(Messages { len, messages: Box::new(late_and_repeated(messages)) });
+    }
+    Ok(Messages { len, messages: Box::new(messages) })
+}
+
+/// Of so many events, one is sent late, and one twice.
+const LATE_EACH: u64 = 211;
+const REPEATED_EACH: u64 = 307;
+/// An event that is late comes after so many others.
+const LATE_BY: u64 = 40;
+
+/// Sends some events late and some twice, as networks do.
+fn late_and_repeated(
+    messages: impl Iterator<Item = Message> + Send + 'static,
+) -> impl Iterator<Item = Message> + Send {
+    let mut late = VecDeque::<Message>::new();
+    let mut messages = (0..).zip(messages);
+    let mut again = None;
+    iter::from_fn(move || {
+        if let Some(message) = again.take() {
+            return Some(message);
+        }
+        loop {
+            let Some((place, message)) = messages.next() else { return late.pop_front() };
+            let message = Message { place: Some(place), ..message };
+            let number = place + 1;
+            if number % LATE_EACH == 0 {
+                late.push_back(message);
+                continue;
+            }
+            let is_due = |late: &mut Message| late.place.is_some_and(|of| of + LATE_BY <= place);
+            again = if number % REPEATED_EACH == 0 {
+                Some(message.clone())
+            } else {
+                late.pop_front_if(is_due)
+            };
+            return Some(message);
+        }
+    })
 }
 
 fn recorded(path: &Path, wanted: &[String]) -> anyhow::Result<Vec<Message>> {
@@ -93,6 +139,7 @@ fn recorded(path: &Path, wanted: &[String]) -> anyhow::Result<Vec<Message>> {
         messages.push(Message {
             station_id: row.event.station_id().clone(),
             sequence: row.event.sequence(),
+            place: None,
             timestamp_us: Some(row.event.timestamp_us()),
             features: schema.feature_values(&row.event),
             is_anomaly,
@@ -121,5 +168,33 @@ impl Message {
     pub(crate) fn body(&self, timestamp_us: i64) -> String {
         let body = EventBody::new(&self.station_id, self.sequence, timestamp_us, &self.features);
         serde_json::to_string(&body).expect("names, numbers and texts are JSON")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_events_come_late_and_some_twice_and_none_is_lost() {
+        let message = |sequence: u64| Message {
+            station_id: StationId::parse("press").unwrap(),
+            sequence,
+            place: None,
+            timestamp_us: None,
+            features: [("heat", Some(1.0))].into_iter().collect(),
+            is_anomaly: None,
+            cause: None,
+        };
+        let sent: Vec<Message> = late_and_repeated((0..2_000).map(message)).collect();
+        assert!(sent.iter().all(|message| message.place == Some(message.sequence)));
+        let mut sequences: Vec<u64> = sent.iter().map(|message| message.sequence).collect();
+        let place = |wanted: u64| sequences.iter().position(|&sequence| sequence == wanted);
+        assert!(place(210) > place(249) && place(210) < place(253), "{:?}", place(210));
+        assert_eq!(sequences.iter().filter(|&&sequence| sequence == 306).count(), 2);
+        sequences.sort_unstable();
+        sequences.dedup();
+        assert_eq!(sequences, (0..2_000).collect::<Vec<_>>());
+        assert_eq!(sent.len(), 2_000 + 2_000 / 307);
     }
 }

@@ -16,6 +16,9 @@ pub struct HealthBody {
     pub model: HealthModelBody,
     /// Counts of stored predictions.
     pub store: TotalsBody,
+    /// Alarms that may open at a station in a day; absent where each event is judged alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarms_per_day: Option<f64>,
     /// Seconds since the start.
     pub uptime_s: u64,
 }

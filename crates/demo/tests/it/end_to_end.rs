@@ -56,6 +56,27 @@ async fn false_alarms_stay_within_twice_the_rate_that_was_asked_for() {
     assert!(rate > 0.005 && rate < 0.02, "{rate}");
 }
 
+/// Single events are called anomalies by the hundred where a plant changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn alarms_of_a_plant_that_changes_keep_to_their_budget_and_find_faults() {
+    let args = demo::Args::parse_from(["demo", "--count", "5000", "--json"]);
+    let mut out = Vec::new();
+    demo::run(&args, now_us, &mut out, std::future::pending()).await.unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let number = |name: &str| report["alarms"][name].as_f64().unwrap();
+    assert_eq!((number("allowed_a_day"), number("taught")), (1.0, 0.0), "{report}");
+    let days = number("station_days");
+    assert!((39.0..41.0).contains(&days), "{days}");
+    let false_alarms = number("opened") - number("opened_at_faults");
+    assert!(false_alarms <= days, "{false_alarms} in {days} days");
+    assert!(report["confusion"]["false_positives"].as_f64().unwrap() > 5.0 * days, "{report}");
+    assert!(
+        number("faults_found") >= 0.5 * number("faults") && number("faults") >= 4.0,
+        "{report}"
+    );
+    assert!(report["duplicates"].as_u64().unwrap() >= 10, "some are sent twice");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_ends_with_a_report_and_anomalies_with_their_reasons() {
     let args = demo::Args::parse_from(["demo", "--count", "300"]);

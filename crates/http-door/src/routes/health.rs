@@ -31,6 +31,7 @@ pub(crate) async fn health(State(api): State<Api>, _: NoQuery) -> Response {
         version: env!("CARGO_PKG_VERSION").into(),
         model: in_short(&api.pipeline.models.current()),
         store: TotalsBody { events, anomalies },
+        alarms_per_day: api.pipeline.alarms_per_day(),
         uptime_s: api.pipeline.uptime().as_secs(),
     };
     JsonLine(body).into_response()
