@@ -28,9 +28,9 @@ pub(crate) fn read(
     Ok(connection.or_nothing(record)?)
 }
 
-/// Deletes the records of stations that have no predictions any longer.
-pub(crate) fn delete_orphans(connection: &Connection) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM alarm_records WHERE NOT EXISTS
-               (SELECT 1 FROM predictions WHERE predictions.station_id = alarm_records.station_id)";
-    connection.prepare_cached(sql)?.execute([]).map(drop)
+/// Deletes the record of a station that has no predictions any longer.
+pub(crate) fn delete_orphan(connection: &Connection, station_id: &str) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM alarm_records WHERE station_id = ?1
+               AND NOT EXISTS (SELECT 1 FROM predictions WHERE station_id = ?1)";
+    connection.prepare_cached(sql)?.execute([station_id]).map(drop)
 }

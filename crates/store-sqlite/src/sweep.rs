@@ -18,9 +18,6 @@ pub(crate) fn step(
     sweep: &Sweep,
     totals: &mut Totals,
 ) -> rusqlite::Result<Swept> {
-    if sweep.from.is_none() {
-        alarm_records::delete_orphans(connection)?;
-    }
     let limit_us = sweep.before_us.max(sweep.anomalies_before_us).unwrap_or(i64::MIN);
     let mut place = match &sweep.from {
         Some(place) => Some(place.clone()),
@@ -53,6 +50,7 @@ pub(crate) fn step(
             _ => {
                 // A station without an old prediction was looked at, too.
                 n_seen += 1;
+                alarm_records::delete_orphan(connection, &from.station_id)?;
                 begin_of_next_station(connection, Some(&from.station_id))?
             }
         };
