@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sensor::{Prediction, StationId};
+use sensor::{FeatureValues, Prediction, StationId};
 use stations::{AlarmParams, Moment, StationAlarm, Teaching};
 use store::{EventKey, EventQuery, KeepError, NewPrediction, ReadError, Store, Trouble};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
 use crate::compute::{Processors, Turns};
 use crate::limits::{
-    AHEAD_US_MAX, LANES_MAX, LEARNING_KIB_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGE_LEN,
+    AHEAD_US_MAX, LANES_MAX, LEARNING_KIB_MAX, RECORDS_KIB_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGE_LEN,
+    REPLAYS_MAX, ROUNDS_IDLE,
 };
 use crate::model::Model;
 
@@ -32,9 +33,12 @@ struct Shared {
     /// The turns of all lanes that are read together.
     turns_to_read: Turns,
     lanes: Mutex<AllLanes>,
-    /// Memory for stations that are watched, and for those that learn, in KiB.
+    /// Memory for stations that are watched, for those that learn, and for records that wait to be stored, in KiB.
     watching_kib: Arc<Semaphore>,
     learning_kib: Arc<Semaphore>,
+    records_kib: Arc<Semaphore>,
+    /// The number of stations that may be read at the same time.
+    replays: Semaphore,
     /// `true` once a station had no room.
     is_full: AtomicBool,
 }
@@ -64,8 +68,18 @@ enum Place {
     Unread,
     /// Its station learns or is watched, and takes this memory.
     Known { alarm: StationAlarm, _room: OwnedSemaphorePermit },
-    /// There is no memory to watch its station.
-    NoRoom,
+    /// There was no memory for its station.
+    NoRoom(Wanted),
+}
+
+/// The memory that a station waits for.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    kib: u32,
+    /// `true` to learn, `false` to be watched.
+    is_learning: bool,
+    /// After so many entries, others that learn may have become idle.
+    until_entry: u64,
 }
 
 /// Numbers of stations.
@@ -80,6 +94,8 @@ pub(crate) struct AlarmCounts {
 pub(crate) struct Lanes {
     alarms: Option<Alarms>,
     turns: BTreeMap<StationId, Turn>,
+    /// The memory of records.
+    records: Vec<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]
@@ -99,7 +115,10 @@ struct Flight {
 
 /// The lanes of events that are queued.
 #[derive(Debug)]
-pub(crate) struct UnderWay(BTreeMap<StationId, Arc<Flight>>);
+pub(crate) struct UnderWay {
+    flights: BTreeMap<StationId, Arc<Flight>>,
+    _records: Vec<OwnedSemaphorePermit>,
+}
 
 impl Alarms {
     pub(crate) fn new(
@@ -116,6 +135,8 @@ impl Alarms {
             lanes: Mutex::default(),
             watching_kib: Arc::new(Semaphore::new(memory_kib.min(Semaphore::MAX_PERMITS))),
             learning_kib: Arc::new(Semaphore::new(LEARNING_KIB_MAX)),
+            records_kib: Arc::new(Semaphore::new(RECORDS_KIB_MAX)),
+            replays: Semaphore::new(REPLAYS_MAX),
             is_full: AtomicBool::new(false),
         }))
     }
@@ -125,12 +146,13 @@ impl Alarms {
         &self.0.params
     }
 
-    /// Waits for the turns of stations whose events are of a model, and reads those from the database that are not known. All
-    /// wait in the order of names, so that no two wait for each other.
+    /// Waits for the turns of stations whose events are of a model, at a time in microseconds since 1970, and reads those from
+    /// the database that are not known. All wait in the order of names, so that no two wait for each other.
     pub(crate) async fn enter(
         &self,
         station_ids: BTreeSet<StationId>,
         model: &Arc<Model>,
+        now_us: i64,
     ) -> Lanes {
         let mut turns = BTreeMap::new();
         // While nothing can be stored, lanes would have to be read again at once. Damage that was found keeps nothing from being
@@ -142,35 +164,55 @@ impl Alarms {
             }
             Some(_) => true,
         };
+        // One after another first: a station that is known does not wait for others that have to be read.
+        if station_ids.len() > 1 {
+            for station_id in &station_ids {
+                let Some(lane) = self.lane(station_id, is_failing) else { continue };
+                drop(self.turn(&lane, station_id, model, is_failing, now_us).await);
+            }
+        }
         for station_id in station_ids {
             let Some(lane) = self.lane(&station_id, is_failing) else { continue };
-            let mut place = Arc::clone(&lane.turn).lock_owned().await;
-            if lane.is_stale.swap(false, Ordering::AcqRel) {
-                *place = Place::Unread;
-            }
-            let is_of_model = match &*place {
-                Place::Unread => false,
-                Place::Known { alarm, .. } => {
-                    let teaching = teaching(model, &station_id);
-                    let is_to_be_taught =
-                        teaching.is_some_and(|teaching| alarm.is_to_be_taught(&teaching));
-                    alarm.is_of(names(model)) && !is_to_be_taught
-                }
-                Place::NoRoom => true,
-            };
-            if !is_of_model {
-                *place = Place::Unread;
-                if !is_failing {
-                    // What is under way will be in the database.
-                    drop(lane.flights.write().await);
-                    *place = self.read(&station_id, model).await;
-                }
-            }
+            let place = self.turn(&lane, &station_id, model, is_failing, now_us).await;
             let under_way = Arc::clone(&lane.flights).read_owned().await;
             let flight = Arc::new(Flight { lane, _under_way: under_way });
             turns.insert(station_id, Turn { place, flight, has_unqueued: false });
         }
-        Lanes { alarms: Some(self.clone()), turns }
+        Lanes { alarms: Some(self.clone()), turns, records: Vec::new() }
+    }
+
+    /// Waits for the turn of a station, and reads its place from the database where that is needed.
+    async fn turn(
+        &self,
+        lane: &Lane,
+        station_id: &StationId,
+        model: &Arc<Model>,
+        is_failing: bool,
+        now_us: i64,
+    ) -> OwnedMutexGuard<Place> {
+        let mut place = Arc::clone(&lane.turn).lock_owned().await;
+        if lane.is_stale.swap(false, Ordering::AcqRel) {
+            *place = Place::Unread;
+        }
+        let is_of_model = match &*place {
+            Place::Unread => false,
+            Place::Known { alarm, .. } => {
+                let teaching = teaching(model, station_id);
+                let is_to_be_taught =
+                    teaching.is_some_and(|teaching| alarm.is_to_be_taught(&teaching));
+                alarm.is_of(names(model)) && !is_to_be_taught
+            }
+            Place::NoRoom(wanted) => !self.may_have_room(lane, *wanted),
+        };
+        if !is_of_model {
+            *place = Place::Unread;
+            if !is_failing {
+                // What is under way will be in the database.
+                drop(lane.flights.write().await);
+                *place = self.read(station_id, model, now_us).await;
+            }
+        }
+        place
     }
 
     /// Returns the lane of a station, and makes one unless `is_failing`.
@@ -181,7 +223,7 @@ impl Alarms {
             return None;
         }
         if is_new && lanes.by_station.len() >= LANES_MAX {
-            lanes.forget_learning();
+            lanes.forget(|_, place| !place.is_watched());
         }
         lanes.n_entries += 1;
         let entered = lanes.n_entries;
@@ -217,8 +259,8 @@ impl Alarms {
     }
 
     /// Reads a place from the database: the record of the station, and the events that followed.
-    async fn read(&self, station_id: &StationId, model: &Arc<Model>) -> Place {
-        self.try_read(station_id, model).await.unwrap_or_else(|error| {
+    async fn read(&self, station_id: &StationId, model: &Arc<Model>, now_us: i64) -> Place {
+        self.try_read(station_id, model, now_us).await.unwrap_or_else(|error| {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, station.id = %station_id, "cannot read what the alarms of a station continue from; its events are judged alone");
             Place::Unread
@@ -229,14 +271,16 @@ impl Alarms {
         &self,
         station_id: &StationId,
         model: &Arc<Model>,
+        now_us: i64,
     ) -> Result<Place, ReadError> {
         let store = &self.0.store;
+        let _one_of_few = self.0.replays.acquire().await;
         let recorded = match store.alarm_record(station_id.clone()).await? {
             None => None,
             // Its model is learnt again.
             Some(record) => Some(self.work(move || StationAlarm::from_record(&record)).await?),
         };
-        let newest = newest(station_id, store).await?;
+        let newest = newest(station_id, store, now_us).await?;
         let (alarm, has_record) = match recorded {
             Some(Ok(alarm)) if alarm.is_of(names(model)) => (alarm, true),
             other => {
@@ -247,7 +291,7 @@ impl Alarms {
             }
         };
         let events = if has_record {
-            events_after(station_id, alarm.last(), store).await?
+            events_after(station_id, alarm.last(), model, store, now_us).await?
         } else {
             Vec::new()
         };
@@ -256,11 +300,8 @@ impl Alarms {
         let (params, model, station_id) = (self.0.params, Arc::clone(model), station_id.clone());
         let continued = move || {
             let mut alarm = alarm;
-            for prediction in events {
-                let names = prediction.features.names().iter().map(|name| &**name);
-                if prediction.advances() && alarm.is_of(names) {
-                    alarm.advance(&prediction, &params);
-                }
+            for prediction in &events {
+                alarm.advance(prediction, &params);
             }
             alarm.skip_to(newest);
             alarm.keep_to(&params);
@@ -271,11 +312,7 @@ impl Alarms {
             alarm
         };
         let alarm = if is_new { continued() } else { self.work(continued).await? };
-        Ok(match self.room(&alarm) {
-            Some(room) => Place::Known { alarm, _room: room },
-            None if alarm.is_learning() => Place::Unread,
-            None => Place::NoRoom,
-        })
+        Ok(self.place(alarm))
     }
 
     /// Computes for milliseconds, on a thread that no other request waits for.
@@ -287,47 +324,75 @@ impl Alarms {
         done.map_err(|panicked| ReadError::Database(Box::new(panicked)))
     }
 
-    /// Takes memory for a station that learns or is watched. Stations that learn are forgotten for others that do.
-    fn room(&self, alarm: &StationAlarm) -> Option<OwnedSemaphorePermit> {
+    /// Takes memory for a station that learns or is watched. Others that learn and are idle are forgotten for one that does; with
+    /// as many stations in turn as do not fit, each would be forgotten just before its next event.
+    fn place(&self, alarm: StationAlarm) -> Place {
         let is_learning = alarm.is_learning();
-        let memory = if is_learning { &self.0.learning_kib } else { &self.0.watching_kib };
-        let kib = alarm.size(&self.0.params).div_ceil(1024);
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
-        let take = || Arc::clone(memory).try_acquire_many_owned(kib).ok();
+        let kib = u32::try_from(alarm.size(&self.0.params).div_ceil(1024)).unwrap_or(u32::MAX);
+        let take = || Arc::clone(self.memory(is_learning)).try_acquire_many_owned(kib).ok();
         let room = take().or_else(|| {
             if is_learning {
-                self.lanes().forget_learning();
+                let mut lanes = self.lanes();
+                let idle_since = lanes.n_entries.saturating_sub(lanes.rounds());
+                lanes.forget(|lane, place| place.is_learning() && lane.entered < idle_since);
             }
             take()
         });
-        if room.is_none() && !is_learning && !self.0.is_full.swap(true, Ordering::Relaxed) {
+        if let Some(room) = room {
+            return Place::Known { alarm, _room: room };
+        }
+        if !is_learning && !self.0.is_full.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "there is no memory for the alarms of more stations, so the events of some are judged alone; allow more with \
                  --alarm-memory-mib"
             );
         }
-        room
+        let lanes = self.lanes();
+        let until_entry = lanes.n_entries + lanes.rounds();
+        Place::NoRoom(Wanted { kib, is_learning, until_entry })
+    }
+
+    fn memory(&self, is_learning: bool) -> &Arc<Semaphore> {
+        if is_learning { &self.0.learning_kib } else { &self.0.watching_kib }
+    }
+
+    /// Returns `true` if a station without memory may have some now.
+    fn may_have_room(&self, lane: &Lane, wanted: Wanted) -> bool {
+        let Wanted { kib, is_learning, until_entry } = wanted;
+        self.memory(is_learning).available_permits() >= kib as usize
+            || is_learning && lane.entered >= until_entry
     }
 }
 
 impl AllLanes {
-    /// Forgets an eighth of the stations that learn, those that were not heard of for the longest time.
-    fn forget_learning(&mut self) {
-        let is_idle = |lane: &Lane| {
-            let place = lane.turn.try_lock();
-            let learns = |place: &Place| match place {
-                Place::Known { alarm, .. } => alarm.is_learning(),
-                Place::Unread | Place::NoRoom => true,
-            };
+    /// Forgets an eighth of the stations that may go, those that were not heard of for the longest time.
+    fn forget(&mut self, may_go: impl Fn(&Lane, &Place) -> bool) {
+        let goes = |lane: &Lane| {
             // No event of it is under way.
-            Arc::strong_count(&lane.turn) == 1 && place.is_ok_and(|place| learns(&place))
+            let is_free = Arc::strong_count(&lane.turn) == 1;
+            is_free && lane.turn.try_lock().is_ok_and(|place| may_go(lane, &place))
         };
-        let idle = self.by_station.iter().filter(|(_, lane)| is_idle(lane));
+        let idle = self.by_station.iter().filter(|(_, lane)| goes(lane));
         let mut idle: Vec<_> = idle.map(|(id, lane)| (lane.entered, id.clone())).collect();
         idle.sort_unstable_by_key(|(entered, _)| *entered);
         for (_, station_id) in idle.iter().take(idle.len().div_ceil(8)) {
             self.by_station.remove(station_id);
         }
+    }
+
+    /// Returns entries in which each station has its turn some times.
+    fn rounds(&self) -> u64 {
+        ROUNDS_IDLE * self.by_station.len() as u64
+    }
+}
+
+impl Place {
+    fn is_watched(&self) -> bool {
+        matches!(self, Self::Known { alarm, .. } if !alarm.is_learning())
+    }
+
+    fn is_learning(&self) -> bool {
+        matches!(self, Self::Known { alarm, .. } if alarm.is_learning())
     }
 }
 
@@ -338,23 +403,25 @@ impl Lanes {
         // Those of a station together: its model comes from memory once, which takes longer than judging.
         let mut news: Vec<&mut NewPrediction> = news.into_iter().collect();
         news.sort_by(|a, b| a.prediction.station_id.cmp(&b.prediction.station_id));
-        for new in news {
-            let turn = self.turns.get_mut(&new.prediction.station_id);
-            let turn = turn.filter(|_| !is_ahead(&new.prediction, new.received_us));
-            let Some(turn) = turn else { continue };
-            let place = &mut *turn.place;
-            let Place::Known { alarm, .. } = place else { continue };
-            turn.has_unqueued = true;
-            let was_learning = alarm.is_learning();
-            let (said, record) = alarm.advance(&new.prediction, &alarms.0.params);
-            new.alarm_record = record;
-            new.prediction.alarm = Some(Box::new(said));
-            if was_learning && !alarm.is_learning() {
-                let room = alarms.room(alarm);
-                *place = match (std::mem::take(place), room) {
-                    (Place::Known { alarm, .. }, Some(room)) => Place::Known { alarm, _room: room },
-                    _ => Place::NoRoom,
-                };
+        for of_station in
+            news.chunk_by_mut(|a, b| a.prediction.station_id == b.prediction.station_id)
+        {
+            let station_id = &of_station[0].prediction.station_id;
+            let Some(turn) = self.turns.get_mut(station_id) else { continue };
+            for new in &mut *of_station {
+                turn.judge(new, alarms);
+            }
+            if let [.., last] = of_station
+                && let Place::Known { alarm, .. } = &mut *turn.place
+                && alarm.is_record_due()
+            {
+                // Where there is no room, it comes with a later event.
+                let kib = alarm.record_size().div_ceil(1024).min(RECORDS_KIB_MAX);
+                let room = u32::try_from(kib).ok().and_then(|kib| {
+                    Arc::clone(&alarms.0.records_kib).try_acquire_many_owned(kib).ok()
+                });
+                last.alarm_record = room.is_some().then(|| alarm.record());
+                self.records.extend(room);
             }
         }
     }
@@ -374,7 +441,29 @@ impl Lanes {
             turn.has_unqueued = false;
             (station_id, Arc::clone(&turn.flight))
         });
-        UnderWay(turns.collect())
+        UnderWay { flights: turns.collect(), _records: self.records }
+    }
+}
+
+impl Turn {
+    /// Adds to an event what its station says of it.
+    fn judge(&mut self, new: &mut NewPrediction, alarms: &Alarms) {
+        let Place::Known { alarm, .. } = &mut *self.place else { return };
+        if is_ahead(&new.prediction, new.received_us) {
+            return;
+        }
+        self.has_unqueued = true;
+        if alarm.last().is_some_and(|(last_us, _)| is_ahead_of(last_us, new.received_us)) {
+            alarm.forget_time();
+        }
+        let was_learning = alarm.is_learning();
+        new.prediction.alarm = Some(Box::new(alarm.advance(&new.prediction, &alarms.0.params)));
+        if was_learning
+            && !alarm.is_learning()
+            && let Place::Known { alarm, .. } = std::mem::take(&mut *self.place)
+        {
+            *self.place = alarms.place(alarm);
+        }
     }
 }
 
@@ -389,14 +478,14 @@ impl Drop for Turn {
 impl UnderWay {
     /// Notes that an event of a station was not stored, so that its lane has to be read again.
     pub(crate) fn failed(&self, station_id: &StationId) {
-        if let Some(flight) = self.0.get(station_id) {
+        if let Some(flight) = self.flights.get(station_id) {
             flight.lane.is_stale.store(true, Ordering::Release);
         }
     }
 
     /// Notes that none was stored.
     pub(crate) fn all_failed(&self) {
-        self.0.keys().for_each(|station_id| self.failed(station_id));
+        self.flights.keys().for_each(|station_id| self.failed(station_id));
     }
 }
 
@@ -412,47 +501,79 @@ fn teaching<'a>(model: &'a Model, station_id: &StationId) -> Option<Teaching<'a>
     Some(Teaching { id: lesson.id(), timestamps_us, values })
 }
 
-/// Returns the event of a station that was measured last; `None` if that was ahead of its time.
-async fn newest(station_id: &StationId, store: &Store) -> Result<Option<Moment>, ReadError> {
+/// Returns the event of a station that was measured last; `None` if that was ahead of its time, or still is.
+async fn newest(
+    station_id: &StationId,
+    store: &Store,
+    now_us: i64,
+) -> Result<Option<Moment>, ReadError> {
     let found = store.events(EventQuery::of_station(station_id, 1)).await?;
     let newest = found.entries.first();
-    let newest = newest.filter(|stored| !is_ahead(&stored.prediction, stored.received_us));
+    let newest = newest.filter(|stored| {
+        let received_us = stored.received_us.min(now_us);
+        !is_ahead(&stored.prediction, received_us)
+    });
     Ok(newest.map(|stored| moment_of(&stored.prediction)))
 }
 
 /// Returns `true` for an event that was measured long after it was received: until then, all others would be late.
 fn is_ahead(prediction: &Prediction, received_us: i64) -> bool {
-    prediction.timestamp_us > received_us.saturating_add(AHEAD_US_MAX)
+    is_ahead_of(prediction.timestamp_us, received_us)
+}
+
+fn is_ahead_of(timestamp_us: i64, now_us: i64) -> bool {
+    timestamp_us > now_us.saturating_add(AHEAD_US_MAX)
 }
 
 fn moment_of(prediction: &Prediction) -> Moment {
     (prediction.timestamp_us, prediction.sequence)
 }
 
-/// Returns the events of a station after one, in the order of measurement; none if there are so many that its alarms were
-/// off for a while.
+/// Returns the events of a station after one that its alarm has taken, in the order of measurement, with their values and no
+/// more; none if there are so many that its alarms were off for a while.
 async fn events_after(
     station_id: &StationId,
     moment: Option<Moment>,
+    model: &Model,
     store: &Store,
+    now_us: i64,
 ) -> Result<Vec<Prediction>, ReadError> {
     let mut query = EventQuery {
         since_us: moment.map(|(timestamp_us, _)| timestamp_us),
         ..EventQuery::of_station(station_id, REPLAY_PAGE_LEN)
     };
-    let mut predictions = Vec::new();
+    let names_of_model = model.detector.schema().names();
+    let counts = |prediction: &Prediction| {
+        prediction.advances()
+            && !is_ahead_of(prediction.timestamp_us, now_us)
+            && prediction.features.names() == &**names_of_model
+    };
+    let (mut predictions, mut n_read) = (Vec::new(), 0);
     loop {
         let page = store.events(query.clone()).await?;
         let n_found = page.entries.len();
-        let found = page.entries.into_iter().map(|stored| stored.prediction);
-        let n_before = predictions.len();
         // The latest come first.
-        predictions.extend(found.take_while(|found| Some(moment_of(found)) > moment));
-        if predictions.len() > REPLAY_EVENTS_MAX {
+        let found = page.entries.into_iter().map(|stored| stored.prediction);
+        let found = found.take_while(|found| Some(moment_of(found)) > moment);
+        let (mut n_after, mut last) = (0, None);
+        for prediction in found {
+            (n_after, last) = (n_after + 1, Some(moment_of(&prediction)));
+            if counts(&prediction) {
+                let names = Arc::clone(names_of_model);
+                predictions.push(Prediction {
+                    features: FeatureValues::new(names, prediction.features.values()),
+                    outside: Vec::new(),
+                    attributions: Vec::new(),
+                    alarm: None,
+                    ..prediction
+                });
+            }
+        }
+        n_read += n_after;
+        if n_read > REPLAY_EVENTS_MAX {
             return Ok(Vec::new());
         }
-        let is_whole = predictions.len() - n_before == n_found;
-        let last = predictions.last().filter(|_| page.has_more && is_whole).map(moment_of);
+        let last = last.filter(|_| page.has_more && n_after == n_found);
         let Some((timestamp_us, sequence)) = last else { break };
         query.after = Some(EventKey { station_id: station_id.clone(), timestamp_us, sequence });
     }

@@ -29,6 +29,13 @@ pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Memory for stations that learn what is usual, in KiB; those that were not heard of for the longest time are forgotten for
 /// others, and read from the database again.
 pub(crate) const LEARNING_KIB_MAX: usize = 32 * 1024;
+/// Memory for records of stations that wait to be stored, in KiB; beyond, they come with a later event.
+pub(crate) const RECORDS_KIB_MAX: usize = 16 * 1024;
+/// Stations whose past is replayed at the same time.
+pub(crate) const REPLAYS_MAX: usize = 2;
+/// A station is forgotten for another after events of so many times all stations that are known; so much later, one that
+/// found no room asks again.
+pub(crate) const ROUNDS_IDLE: u64 = 4;
 /// Events that are read at once to replay what a station has sent since its last record.
 pub(crate) const REPLAY_PAGE_LEN: u32 = 1_000;
 /// If more events followed a record, they are not replayed: the alarms were off, or most of them were late.

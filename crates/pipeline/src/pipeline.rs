@@ -147,7 +147,7 @@ impl Pipeline {
             let model = self.models.current();
             let Some(alarms) = self.alarms_under(&model) else { return };
             let station_id = BTreeSet::from([station.station_id.clone()]);
-            drop(alarms.enter(station_id, &model).await);
+            drop(alarms.enter(station_id, &model, (self.clock)()).await);
         }
     }
 

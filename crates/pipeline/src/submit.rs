@@ -197,7 +197,7 @@ impl Pipeline {
         let lanes = match self.alarms_under(model) {
             Some(alarms) => {
                 let stations = judged.iter().map(|judged| judged.new.prediction.station_id.clone());
-                alarms.enter(stations.collect(), model).await
+                alarms.enter(stations.collect(), model, (self.clock)()).await
             }
             None => Lanes::default(),
         };

@@ -135,11 +135,12 @@ fn a_worn_bearing_grows_worse_and_stays_so() {
 
 /// Returns the mean temperature of each day of the first station, in normal deviations from the first day.
 fn days(params: &PlantParams, n_days: usize) -> Vec<f64> {
+    let len = usize::try_from(EVENTS_A_DAY).unwrap();
     let of_one = Plant::new(params).filter(|message| message.station_number == 1);
     let temperatures: Vec<f64> =
-        of_one.map(|message| message.values[0]).take(n_days * EVENTS_A_DAY as usize).collect();
+        of_one.map(|message| message.values[0]).take(n_days * len).collect();
     let mean = |day: &[f64]| day.iter().sum::<f64>() / day.len() as f64;
-    let means: Vec<f64> = temperatures.chunks(EVENTS_A_DAY as usize).map(mean).collect();
+    let means: Vec<f64> = temperatures.chunks(len).map(mean).collect();
     means.iter().map(|mean_of_day| (mean_of_day - means[0]) / NORMAL_DEVIATIONS[0]).collect()
 }
 

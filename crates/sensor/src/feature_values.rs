@@ -53,6 +53,11 @@ impl FeatureValues {
         &self.names
     }
 
+    /// Returns the values in order; NaN for a missing one.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
     /// Returns names and values in order; `None` for a missing value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<f64>)> {
         self.names.iter().zip(&self.values).map(|(name, value)| (&**name, present(*value)))

@@ -5,10 +5,12 @@ use sensor::{Alarm, AlarmView, Direction, Episode, Lesson, Prediction, Surprise}
 use serde::{Deserialize, Serialize};
 use stream::{AlarmState, Model, Params, Step, View, WarmUpError, WarmedUp, Watch};
 
-/// Events between two records: after a restart, no more are replayed.
+/// Events after which a record is due: after a restart, few more are replayed.
 const EVENTS_OF_RECORD: u32 = 512;
-/// Time between two records, so that retention does not delete what follows the last one: an hour, in microseconds.
+/// A record is also due after an hour, so that retention does not delete what follows the last one, in microseconds.
 const US_OF_RECORD: i64 = 3_600 * 1_000_000;
+/// Then there has to be an event for so many bytes of it, so that a station with much to record does not with every event.
+const BYTES_OF_EVENT: usize = 16 << 10;
 /// The kind and the version of a record.
 const RECORD_KIND: [u8; 8] = *b"ISOALARM";
 const RECORD_VERSION: u32 = 2;
@@ -194,7 +196,28 @@ impl StationAlarm {
         Ok(Self { names, last, n_episodes, taught_by, stage, n_unrecorded: 0, recorded_us })
     }
 
-    fn record(&self) -> Vec<u8> {
+    /// Returns `true` if a record is to be stored with the last event: after a number of events, and after an hour.
+    pub fn is_record_due(&self) -> bool {
+        let recorded = self.last.zip(self.recorded_us);
+        let is_old = recorded
+            .is_some_and(|((last_us, _), recorded_us)| last_us - recorded_us >= US_OF_RECORD);
+        self.n_unrecorded > EVENTS_OF_RECORD
+            || is_old && self.n_unrecorded as usize * BYTES_OF_EVENT >= self.record_size()
+    }
+
+    /// Returns about how many bytes a record has.
+    pub fn record_size(&self) -> usize {
+        let taught = match &self.stage {
+            Stage::Learning(taught) => taught,
+            Stage::Watching(watching) => &watching.taught,
+        };
+        taught.size(self.names.len()) + Watch::size_of(self.names.len())
+    }
+
+    /// Writes a record, to be stored with the last event.
+    pub fn record(&mut self) -> Vec<u8> {
+        self.n_unrecorded = 0;
+        self.recorded_us = self.last.map(|(last_us, _)| last_us);
         let (taught, watching) = match &self.stage {
             Stage::Learning(taught) => (taught, None),
             Stage::Watching(watching) => {
@@ -225,6 +248,11 @@ impl StationAlarm {
         self.last
     }
 
+    /// Forgets when the last event was measured: its clock was ahead, and the next events would all be late.
+    pub fn forget_time(&mut self) {
+        self.last = None;
+    }
+
     /// Notes that it does not know the events up to one: they do not come any longer.
     pub fn skip_to(&mut self, moment: Option<Moment>) {
         self.last = self.last.max(moment);
@@ -245,13 +273,18 @@ impl StationAlarm {
 
     /// Returns the approximate memory that it takes, in bytes; while it learns, with that of the events to come.
     pub fn size(&self, params: &AlarmParams) -> usize {
-        const OF_EVENT: usize = size_of::<(i64, bool)>();
         let n_features = self.names.len();
-        let (n_events, model) = match &self.stage {
-            Stage::Learning(taught) => (taught.len().max(params.events_to_learn as usize), 0),
-            Stage::Watching(watching) => (watching.taught.len(), Model::size_of(n_features)),
+        let known = match &self.stage {
+            Stage::Learning(taught) => {
+                let n_events = taught.len().max(params.events_to_learn as usize);
+                n_events * Taught::size_of_event(n_features)
+            }
+            Stage::Watching(watching) => {
+                let watch = Watch::size_of(n_features);
+                watching.taught.size(n_features) + Model::size_of(n_features) + watch
+            }
         };
-        size_of::<Self>() + n_events * (OF_EVENT + n_features * size_of::<f64>()) + model
+        size_of::<Self>() + known
     }
 
     /// Keeps to a budget from now on, which may not be the one that a record was written with.
@@ -265,30 +298,24 @@ impl StationAlarm {
         }
     }
 
-    /// Takes an event, and returns how the station is, and a record if one is to be stored with the event. With the event that
-    /// completes a lesson it takes milliseconds.
+    /// Takes an event, and returns how the station is. With the event that completes a lesson it takes milliseconds.
     ///
     /// # Panics
     ///
     /// Panics when the event has other features.
-    pub fn advance(
-        &mut self,
-        prediction: &Prediction,
-        params: &AlarmParams,
-    ) -> (Alarm, Option<Vec<u8>>) {
+    pub fn advance(&mut self, prediction: &Prediction, params: &AlarmParams) -> Alarm {
         let moment = (prediction.timestamp_us, prediction.sequence);
         if self.last.is_some_and(|last| moment <= last) {
-            return (plain(sensor::AlarmState::Late), None);
+            return plain(sensor::AlarmState::Late);
         }
         let pause_us = self.last.map_or(0, |(last_us, _)| prediction.timestamp_us - last_us);
         self.last = Some(moment);
         self.n_unrecorded += 1;
-        let values = prediction.features.iter().map(|(_, value)| value.unwrap_or(f64::NAN));
-        let values: Vec<f64> = values.collect();
+        let values = prediction.features.values();
         assert_eq!(values.len(), self.names.len(), "an event has all features");
-        let alarm = match &mut self.stage {
+        match &mut self.stage {
             Stage::Learning(taught) => {
-                taught.add(prediction, &values);
+                taught.add(prediction, values);
                 let events_learnt = u32::try_from(taught.len()).unwrap_or(u32::MAX);
                 let lesson = Lesson { events_learnt, events_to_learn: params.events_to_learn };
                 if events_learnt >= params.events_to_learn {
@@ -299,7 +326,7 @@ impl StationAlarm {
             Stage::Watching(watching) => {
                 watching.note_pause(pause_us as f64);
                 let before = watching.watch.state();
-                let step = watching.watch.advance(&watching.model, &values);
+                let step = watching.watch.advance(&watching.model, values);
                 if step.is_alarm() && before != AlarmState::Open {
                     self.n_episodes += 1;
                     let opened_us = prediction.timestamp_us;
@@ -313,14 +340,7 @@ impl StationAlarm {
                     ..plain(state(step.state))
                 }
             }
-        };
-        let is_old = |recorded_us: i64| prediction.timestamp_us - recorded_us >= US_OF_RECORD;
-        let is_due = self.n_unrecorded > EVENTS_OF_RECORD || self.recorded_us.is_some_and(is_old);
-        let record = is_due.then(|| self.record());
-        if is_due {
-            (self.n_unrecorded, self.recorded_us) = (0, Some(prediction.timestamp_us));
         }
-        (alarm, record)
     }
 
     /// Learns and begins to watch; begins the lesson again where nothing can be learnt.
@@ -364,6 +384,14 @@ fn budget(alarms_per_day: f64, interval_us: f64) -> f64 {
 }
 
 impl Taught {
+    fn size_of_event(n_features: usize) -> usize {
+        size_of::<(i64, bool)>() + n_features * size_of::<f64>()
+    }
+
+    fn size(&self, n_features: usize) -> usize {
+        self.len() * Self::size_of_event(n_features)
+    }
+
     fn len(&self) -> usize {
         self.timestamps_us.len()
     }

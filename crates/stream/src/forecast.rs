@@ -49,6 +49,11 @@ impl Forecaster {
         }
     }
 
+    /// Returns about how many bytes it takes for so many values: at most two weights and two products for each pair of them.
+    pub(crate) fn size_of(n_values: usize) -> usize {
+        2 * (n_values + 4) * (n_values + 4) * size_of::<f64>()
+    }
+
     /// Returns `true` if it forecasts so many values, as one that was read must.
     pub(crate) fn is_of(&self, n_values: usize) -> bool {
         let new = Self::new(n_values);

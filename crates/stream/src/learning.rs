@@ -204,7 +204,7 @@ impl Model {
         Ok(WarmedUp { model, watch, surprises })
     }
 
-    /// Returns about how many bytes a model of so many sensors and its watch take.
+    /// Returns about how many bytes a model of so many sensors takes.
     pub fn size_of(n_sensors: usize) -> usize {
         /// Of the nodes of the forest: twenty trees of 127 at most.
         const NODES: usize = 20 * 127;
@@ -214,7 +214,7 @@ impl Model {
         const SHAPES: usize = 8_400;
         let n_features = (FEATURES_EACH * n_sensors).next_multiple_of(8);
         let boxes = NODES * (NODE + 2 * n_features * size_of::<i16>());
-        boxes + n_sensors.min(SHAPE_SENSORS) * SHAPES + 2 * n_sensors * n_sensors * size_of::<f64>()
+        boxes + n_sensors.min(SHAPE_SENSORS) * SHAPES
     }
 
     /// Grows the forest from the features of one row after another.

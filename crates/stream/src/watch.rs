@@ -158,6 +158,12 @@ impl Watch {
         self.threshold.set_budget(budget);
     }
 
+    /// Returns about how many bytes a watch over so many sensors takes.
+    pub fn size_of(n_sensors: usize) -> usize {
+        let rings = SHAPE_ROWS * size_of::<i16>() + (LONG_ROWS + 1) * size_of::<f64>();
+        size_of::<Self>() + n_sensors * rings + Forecaster::size_of(n_sensors)
+    }
+
     /// Writes all that it carries.
     pub fn to_bytes(&self) -> Vec<u8> {
         envelope::seal(WATCH_KIND, WATCH_VERSION, self)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use detector::{Detector, Params};
 use pipeline::{AlarmParams, Model, ModelFiles, Origin, Parts};
@@ -250,6 +250,37 @@ async fn an_event_that_is_ahead_of_its_time_does_not_make_others_late() {
     let answer = app.predict(&ahead.to_string()).await;
     assert_eq!((answer.status.as_u16(), &answer.body["alarm"]), (200, &Value::Null), "{answer:?}");
     let after = app.alarms("press_1", 172..180).await;
+    assert!(after.iter().all(|alarm| alarm["surprise"].is_number()), "{after:?}");
+}
+
+/// Seen to fail where the alarm went on from the latest time: until then, all events were late.
+#[tokio::test]
+async fn a_clock_that_was_ahead_makes_no_event_late_once_it_is_right() {
+    static CLOCK_US: AtomicI64 = AtomicI64::new(NOW_US);
+    let app_of = |dir: tempfile::TempDir| {
+        let clock = || CLOCK_US.load(Ordering::Relaxed);
+        let parts = Parts { clock, ..parts(dir.path(), 64 * 1024) };
+        let database = dir.path().join("events.db");
+        let (router, writer) =
+            server::open_app(parts, &database, &SqliteParams::default()).unwrap();
+        TestApp { router, dir, writer }
+    };
+    let app = app_of(tempfile::tempdir().unwrap());
+    app.alarms("press_1", 0..170).await;
+    let day_us = 86_400 * SECOND_US;
+    CLOCK_US.store(NOW_US + day_us, Ordering::Relaxed);
+    let mut tomorrow = event("press_1", 170);
+    tomorrow["timestamp"] = json!(sensor::timestamp::format(NOW_US + day_us));
+    let answer = app.predict(&tomorrow.to_string()).await;
+    assert_eq!(answer.body["alarm"]["state"], "watching", "{answer:?}");
+    CLOCK_US.store(NOW_US, Ordering::Relaxed);
+    let after = app.alarms("press_1", 171..180).await;
+    assert!(after.iter().all(|alarm| alarm["surprise"].is_number()), "{after:?}");
+
+    let TestApp { router, dir, writer } = app;
+    drop(router);
+    writer.join().unwrap();
+    let after = app_of(dir).alarms("press_1", 180..190).await;
     assert!(after.iter().all(|alarm| alarm["surprise"].is_number()), "{after:?}");
 }
 

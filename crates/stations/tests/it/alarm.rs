@@ -32,6 +32,16 @@ fn event(index: u32) -> Prediction {
     }
 }
 
+/// Takes an event and returns what was said, and the record if one is due.
+fn advance(
+    alarm: &mut StationAlarm,
+    prediction: &Prediction,
+    params: &AlarmParams,
+) -> (Alarm, Option<Vec<u8>>) {
+    let said = alarm.advance(prediction, params);
+    (said, alarm.is_record_due().then(|| alarm.record()))
+}
+
 /// Takes events and returns what was said, and the last record with the number of the event after it.
 fn take(
     alarm: &mut StationAlarm,
@@ -39,7 +49,7 @@ fn take(
 ) -> (Vec<Alarm>, Option<(Vec<u8>, u32)>) {
     let mut last_record = None;
     let said = events.map(|index| {
-        let (said, record) = alarm.advance(&event(index), &PARAMS);
+        let (said, record) = advance(alarm, &event(index), &PARAMS);
         if let Some(record) = record {
             last_record = Some((record, index + 1));
         }
@@ -98,13 +108,13 @@ fn a_late_event_changes_nothing() {
     take(&mut alarm, 0..300);
     let before = alarm.clone();
     for late in [299, 298, 3] {
-        let (said, record) = alarm.advance(&event(late), &PARAMS);
+        let (said, record) = advance(&mut alarm, &event(late), &PARAMS);
         assert_eq!((said.state, said.surprise, record), (Late, None, None));
     }
     assert_eq!(alarm, before);
     let mut later = StationAlarm::new(NAMES, Some((10 * SECOND_US, 10)));
-    assert_eq!(later.advance(&event(10), &PARAMS).0.state, Late);
-    assert_eq!(later.advance(&event(11), &PARAMS).0.state, Learning);
+    assert_eq!(advance(&mut later, &event(10), &PARAMS).0.state, Late);
+    assert_eq!(advance(&mut later, &event(11), &PARAMS).0.state, Learning);
 }
 
 #[test]
@@ -115,7 +125,7 @@ fn a_lesson_in_which_nothing_moves_begins_again() {
             features: NAMES.map(|name| (name, Some(1.0))).into_iter().collect(),
             ..event(index)
         };
-        assert_eq!(alarm.advance(&still, &PARAMS).0.state, Learning);
+        assert_eq!(advance(&mut alarm, &still, &PARAMS).0.state, Learning);
     }
     let (said, _) = take(&mut alarm, 200..401);
     assert_eq!(said[0].lesson.map(|lesson| lesson.events_learnt), Some(1));
@@ -134,10 +144,10 @@ fn what_is_an_anomaly_on_its_own_is_not_learnt_as_usual() {
         };
         for index in 0..200 {
             let event = if (100..115).contains(&index) { far(index) } else { event(index) };
-            alarm.advance(&event, &PARAMS);
+            advance(&mut alarm, &event, &PARAMS);
         }
         take(&mut alarm, 200..300);
-        (300..310).any(|index| alarm.advance(&far(index), &PARAMS).0.state == Open)
+        (300..310).any(|index| advance(&mut alarm, &far(index), &PARAMS).0.state == Open)
     };
     assert!(said_of_far(true));
     assert!(!said_of_far(false));
@@ -150,7 +160,7 @@ fn several_events_of_one_second_have_the_budget_of_their_number() {
         let mut alarm = StationAlarm::new(NAMES, None);
         let said = (0..300).map(|index| {
             let event = Prediction { timestamp_us: us_of_event(index), ..event(index) };
-            alarm.advance(&event, &PARAMS).0
+            advance(&mut alarm, &event, &PARAMS).0
         });
         said.last().unwrap().surprise.unwrap().threshold
     };
@@ -165,7 +175,7 @@ fn a_station_that_sends_seldom_is_recorded_every_hour() {
     let mut alarm = StationAlarm::new(NAMES, None);
     let records = (0..100).map(|index| {
         let timestamp_us = i64::from(index) * 600 * SECOND_US;
-        alarm.advance(&Prediction { timestamp_us, ..event(index) }, &PARAMS).1.is_some()
+        advance(&mut alarm, &Prediction { timestamp_us, ..event(index) }, &PARAMS).1.is_some()
     });
     let recorded: Vec<usize> = records.enumerate().filter(|(_, is)| *is).map(|(i, _)| i).collect();
     assert_eq!(recorded[..4], [0, 6, 12, 18]);
@@ -197,7 +207,7 @@ fn another_budget_holds_from_the_next_event_on_and_is_recorded() {
     let threshold =
         |(said, _): &(Alarm, Option<Vec<u8>>)| said.surprise.as_ref().unwrap().threshold;
     let (before, after) =
-        (alarm.advance(&event(300), &PARAMS), frequent.advance(&event(300), &more));
+        (advance(&mut alarm, &event(300), &PARAMS), advance(&mut frequent, &event(300), &more));
     assert!(threshold(&after) < threshold(&before));
     assert!(before.1.is_none() && after.1.is_some());
 }
@@ -270,7 +280,7 @@ fn the_budget_is_of_days_however_fast_events_come() {
         let said = (1..600).map(|index| {
             let timestamp_us = start_us + i64::from(index) * interval_us;
             let prediction = Prediction { timestamp_us, ..event(index % 500) };
-            alarm.advance(&prediction, &PARAMS).0.surprise.unwrap().threshold
+            advance(alarm, &prediction, &PARAMS).0.surprise.unwrap().threshold
         });
         said.last().unwrap()
     };
@@ -292,7 +302,7 @@ fn an_event_is_not_compared_with_those_before_a_pause() {
     let surprise = |alarm: &StationAlarm, pause_us: i64| {
         let timestamp_us = event(299).timestamp_us + pause_us;
         let jumped = Prediction { timestamp_us, ..event(600) };
-        alarm.clone().advance(&jumped, &PARAMS).0.surprise.unwrap().surprise
+        advance(&mut alarm.clone(), &jumped, &PARAMS).0.surprise.unwrap().surprise
     };
     assert!(surprise(&alarm, 30 * SECOND_US) > 1.0);
     assert_eq!(surprise(&alarm, 3_600 * SECOND_US), -1.0, "nothing can be said yet");
