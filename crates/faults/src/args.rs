@@ -46,6 +46,8 @@ pub enum Fault {
     Diskfull,
     /// Asks for large answers, on many connections that do not read them: memory stays bounded
     Answers,
+    /// Sends the past of stations at once, an hour from event to event: memory stays bounded
+    History,
     /// Asks for pages of a large floor on many connections: memory stays bounded, and events are stored
     Pages,
     /// Takes its log away, fills it or leaves it unread: events are stored all the same
@@ -105,6 +107,7 @@ impl Fault {
             Self::Diskfull,
             Self::Log,
             Self::Answers,
+            Self::History,
             Self::Pages,
             Self::Sigterm { loops: few(50, 5) },
             Self::Reload { loops: few(100, 20) },
@@ -124,6 +127,7 @@ impl Fault {
             Self::Diskfull => "diskfull",
             Self::Log => "log",
             Self::Answers => "answers",
+            Self::History => "history",
             Self::Pages => "pages",
             Self::Sigterm { .. } => "sigterm",
             Self::Reload { .. } => "reload",

@@ -13,6 +13,7 @@ mod args;
 mod chaos;
 mod disk_image;
 mod diskfull;
+mod history;
 mod kill9;
 mod largest_allocation;
 mod load;
@@ -93,6 +94,7 @@ fn cause(fault: &Fault, stage: &Stage) -> anyhow::Result<Verdict> {
         Fault::Race { rounds } => race::cause(stage, rounds),
         Fault::Log => log::cause(stage),
         Fault::Answers => answers::cause(stage),
+        Fault::History => history::cause(stage),
         Fault::Pages => pages::cause(stage),
         Fault::Slowloris { connections } => slowloris::cause(stage, connections),
         Fault::Chaos { schedules } => chaos::cause(stage, schedules),
