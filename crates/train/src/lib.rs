@@ -4,6 +4,7 @@
 //! [`Detector`], tries whether what is normal stays normal, writes the model, a sample and a report,
 //! and says in plain words what it found.
 
+mod alarm_trial;
 mod apart;
 mod args;
 mod data;
@@ -30,6 +31,7 @@ use crate::summary::Summary;
 use crate::teller::Teller;
 use crate::timing::Timing;
 
+pub use alarm_trial::AlarmTrial;
 pub use args::Args;
 pub use data::TrainingData;
 pub use stability::StabilityTrial;
@@ -105,6 +107,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     progress.set_message("judging the last fifth");
     let trial = StabilityTrial::measure(&data, &params);
+    let alarm_trial = AlarmTrial::measure(&data, &detector);
     progress.finish_and_clear();
 
     let summary = Summary {
@@ -113,6 +116,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         timeline: if data.has_times { Timeline::of(&data.events) } else { None },
         detector: &detector,
         trial: trial.as_ref(),
+        alarm_trial,
         took: started.elapsed(),
     };
     if !args.dry_run {

@@ -52,7 +52,8 @@ impl Summary<'_> {
             threshold.insert_str(0, &format!("{} ", rounded(meta.threshold, 4)));
         }
         let names = ["threshold", "false alarms", ""];
-        report.facts(names.into_iter().zip(expectations));
+        let alarms = self.alarm_words().map(|words| ("alarms", words));
+        report.facts(names.into_iter().zip(expectations).chain(alarms));
         report.figures([(score_histogram(self.detector), String::from(
             "Scores of the training events, each by trees that have not learnt it: what a normal event of later gets.",
         ))]);

@@ -8,8 +8,9 @@ use detector::{
     ARTEFACT_FILE, AlarmRule, BaselinesMeta, Detector, FeatureMeta, LessonsMeta, META_FILE,
 };
 use sensor::timestamp;
-use wording::{bytes, counted, grouped, listed, percent, rounded, significant};
+use wording::{bytes, counted, grouped, listed, percent, readable, rounded, significant};
 
+use crate::alarm_trial::AlarmTrial;
 use crate::args::Args;
 use crate::data::TrainingData;
 use crate::stability::StabilityTrial;
@@ -23,6 +24,7 @@ pub(crate) struct Summary<'a> {
     pub(crate) timeline: Option<Timeline>,
     pub(crate) detector: &'a Detector,
     pub(crate) trial: Option<&'a StabilityTrial>,
+    pub(crate) alarm_trial: Option<AlarmTrial>,
     pub(crate) took: Duration,
 }
 
@@ -34,7 +36,8 @@ impl Summary<'_> {
         self.write_features(out)?;
         self.write_model(out)?;
         self.write_files(out)?;
-        self.write_trial(out)
+        self.write_trial(out)?;
+        self.write_alarm_trial(out)
     }
 
     fn write_data(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -218,6 +221,23 @@ impl Summary<'_> {
             grouped(trial.n_learnt as f64),
             grouped(trial.n_judged as f64),
         )
+    }
+
+    fn write_alarm_trial(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(alarms) = self.alarm_words() else { return Ok(()) };
+        writeln!(out, "alarms       {alarms}")
+    }
+
+    /// Describes the alarms in time order that are to be expected.
+    pub(crate) fn alarm_words(&self) -> Option<String> {
+        let trial = self.alarm_trial?;
+        Some(format!(
+            "in time order, {} opened in the last fifth of {}: {} a day at each where {} may open",
+            grouped(f64::from(trial.n_alarms)),
+            counted(trial.n_stations as u64, "station"),
+            readable(trial.a_day(), 2),
+            readable(trial.allowed_a_day, 2)
+        ))
     }
 }
 

@@ -35,6 +35,8 @@ struct Trained<'a> {
     threshold: f64,
     /// Share of the last fifth that is called anomalous by a model of what came before.
     stability_rate: Option<f64>,
+    /// Alarms that open in time order in the last fifth, in a day at each station.
+    alarms_a_day: Option<f64>,
     files: Vec<String>,
     duration_s: f64,
 }
@@ -79,6 +81,7 @@ impl<'a> Teller<'a> {
             bad_rows: summary.data.n_bad_rows,
             threshold: meta.threshold,
             stability_rate: summary.trial.map(crate::StabilityTrial::measured),
+            alarms_a_day: summary.alarm_trial.map(|trial| trial.a_day()),
             files,
             duration_s: summary.took.as_secs_f64(),
         }

@@ -204,6 +204,59 @@ fn drift_is_reported_with_both_figures() {
     assert!(said.contains("where 1 % was asked for"), "{said}");
 }
 
+/// A row a minute of one station; in the last fifth, both values jump for ten minutes `n_faults` times.
+fn rows_in_time(n_faults: u32) -> String {
+    let row = |i: u32| {
+        let t = f64::from(i);
+        let is_fault = i >= 4_000 && (i % 200) < 10 && i < 4_000 + 200 * n_faults;
+        let jump = if is_fault { 9.0 } else { 0.0 };
+        let (day, hour, minute) = (i / 1_440 + 1, i / 60 % 24, i % 60);
+        let noise = |seed: u32| {
+            let mixed = (i ^ seed).wrapping_mul(0x9E37_79B9);
+            f64::from((mixed ^ mixed >> 15).wrapping_mul(0x85EB_CA6B) >> 16) / 65_536.0
+        };
+        let a = (t * 0.7).sin() + noise(1) + noise(2) + jump;
+        let b = (t * 0.3).cos() + noise(3) + noise(4) + jump;
+        format!("2026-03-{day:02}T{hour:02}:{minute:02}:00Z,press,{a},{b}\n")
+    };
+    (0..5_000).fold(String::from("timestamp,station_id,a,b\n"), |text, i| text + &row(i))
+}
+
+#[test]
+fn alarms_in_time_order_are_tried_on_the_last_fifth() {
+    let workshop = Workshop::new();
+    let trial = |n_faults: u32| {
+        let input = workshop.write("normal.csv", &rows_in_time(n_faults));
+        let said = workshop.train(&["--input", &input]).unwrap();
+        let line = said.lines().find(|line| line.starts_with("alarms ")).unwrap();
+        String::from(line)
+    };
+    let calm = trial(0);
+    assert!(
+        calm.contains("0 opened in the last fifth of 1 station: 0 a day at each where 1 may"),
+        "{calm}"
+    );
+    let faulty = trial(3);
+    assert!(faulty.contains("3 opened in the last fifth of 1 station: 4.3"), "{faulty}");
+
+    let meta: Value =
+        serde_json::from_slice(&fs::read(workshop.path("models").join(META_FILE)).unwrap())
+            .unwrap();
+    assert_eq!(meta["lessons"]["stations"], 1);
+    assert_eq!(meta["lessons"]["events"], 1_000);
+    assert_eq!(workshop.detector().lesson_of("press").unwrap().timestamps_us().len(), 1_000);
+}
+
+#[test]
+fn data_without_times_has_no_lessons() {
+    let workshop = Workshop::new();
+    let input = workshop.write("normal.csv", &rows(2_000));
+    let said = workshop.train(&["--input", &input]).unwrap();
+    assert!(said.contains("time order   the data does not say when rows were measured"), "{said}");
+    assert!(!said.contains("alarms  "), "{said}");
+    assert_eq!(workshop.detector().meta().lessons, None);
+}
+
 #[test]
 fn a_dry_run_writes_nothing() {
     let workshop = Workshop::new();
