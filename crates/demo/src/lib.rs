@@ -81,7 +81,8 @@ pub async fn run(
         let days = readable(args.count as f64 / EVENTS_A_DAY, 2);
         let what =
             format!("{} events of eight stations in {days} days", grouped(args.count as f64));
-        let why = "They drift, are maintained and make other products; some events are of a fault, come late or come twice.";
+        let why = "They drift, are maintained and make other products; some events are of a fault, come late or come twice.\n   \
+                   Single events look stranger day by day; alarms in time order follow the plant and keep a budget.";
         title(voice.words(), &format!("simulate: {what}\n\n   {why}"))?;
         simulate::run(&simulate_args(args, &url), clock, voice.out, stop).await?;
         title(voice.words(), "latest anomalies, and why")?;
@@ -147,12 +148,12 @@ fn simulate_args(args: &Args, url: &str) -> simulate::Args {
     plant_args(args, url, &[time.as_slice(), &["--changing", "--anomaly-rate", "0.02"]].concat())
 }
 
-/// Returns a station in eight sends every four seconds; the sick one began to wear out twenty minutes ago,
+/// Returns a station in eight sends every four seconds; the sick one began to wear out four minutes ago,
 /// and from this seed the others stay healthy for the next half hour.
 fn endless_args(args: &Args, url: &str) -> simulate::Args {
     let endless = u32::MAX.to_string();
     let past = ["--backfill", "1h", "--interval", "0.5", "--count", &endless];
-    let sick = ["--worn-station", "3", "--worn-after", "600", "--anomaly-rate", "0.002"];
+    let sick = ["--worn-station", "3", "--worn-after", "840", "--anomaly-rate", "0.002"];
     let others = ["--seed", "26"];
     plant_args(args, url, &[past.as_slice(), &sick, &others].concat())
 }

@@ -190,7 +190,7 @@ struct ColumnV2 {
 impl Parts {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let detector = self.encode_detector();
-        if self.lessons.meta().is_none() {
+        if self.lessons.is_empty() {
             return detector;
         }
         let lessons = self.lessons.iter().map(|(station, lesson)| LessonV4 {
@@ -273,10 +273,10 @@ impl Parts {
 
     /// Returns the format version that it is written in.
     pub(crate) fn version(&self) -> u32 {
-        match (self.lessons.meta(), &self.of_stations) {
-            (Some(_), _) => 4,
-            (None, Some(_)) => 3,
-            (None, None) => 2,
+        match (self.lessons.is_empty(), &self.of_stations) {
+            (false, _) => 4,
+            (true, Some(_)) => 3,
+            (true, None) => 2,
         }
     }
 

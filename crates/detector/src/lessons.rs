@@ -96,7 +96,12 @@ impl Lessons {
         n_features: usize,
     ) -> Option<Self> {
         let is_whole = |lesson: &StationLesson| {
-            lesson.timestamps_us.is_sorted()
+            let times_us = &lesson.timestamps_us;
+            let span =
+                times_us.last().zip(times_us.first()).map(|(last, first)| last.checked_sub(*first));
+            times_us.is_sorted()
+                && span.is_none_or(|span| span.is_some())
+                && times_us.len() <= EVENTS_MAX
                 && lesson.values.len() == lesson.timestamps_us.len() * n_features
                 && !lesson.values.iter().any(|value| value.is_infinite())
         };
@@ -116,6 +121,10 @@ impl Lessons {
 
     pub(crate) fn of_station(&self, station: &str) -> Option<&StationLesson> {
         self.0.get(station)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Returns how many there are; `None` without any.

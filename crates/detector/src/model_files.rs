@@ -149,7 +149,7 @@ impl Detector {
         } else if !self.has_baselines_of_meta() {
             Some("its baselines are those of other stations")
         } else if !self.has_lessons_of_meta() {
-            Some("its lessons are those of other stations")
+            Some("it counts other lessons")
         } else if (meta.false_alarm_rate, meta.contamination) != (false_alarm_rate, contamination)
             || !is_near
         {

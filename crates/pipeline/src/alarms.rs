@@ -82,6 +82,17 @@ struct Wanted {
     until_entry: u64,
 }
 
+/// The circumstances under which lanes are entered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Occasion<'a> {
+    /// The model that has judged the events.
+    pub(crate) model: &'a Arc<Model>,
+    /// `true` unless it was replaced meanwhile: then it teaches no station.
+    pub(crate) is_current: bool,
+    /// In microseconds since 1970 (UTC).
+    pub(crate) now_us: i64,
+}
+
 /// Numbers of stations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct AlarmCounts {
@@ -146,13 +157,12 @@ impl Alarms {
         &self.0.params
     }
 
-    /// Waits for the turns of stations whose events are of a model, at a time in microseconds since 1970, and reads those from
-    /// the database that are not known. All wait in the order of names, so that no two wait for each other.
+    /// Waits for the turns of stations, and reads those from the database that are not known. All wait in the order of names, so
+    /// that no two wait for each other.
     pub(crate) async fn enter(
         &self,
         station_ids: BTreeSet<StationId>,
-        model: &Arc<Model>,
-        now_us: i64,
+        occasion: Occasion<'_>,
     ) -> Lanes {
         let mut turns = BTreeMap::new();
         // While nothing can be stored, lanes would have to be read again at once. Damage that was found keeps nothing from being
@@ -168,12 +178,12 @@ impl Alarms {
         if station_ids.len() > 1 {
             for station_id in &station_ids {
                 let Some(lane) = self.lane(station_id, is_failing) else { continue };
-                drop(self.turn(&lane, station_id, model, is_failing, now_us).await);
+                drop(self.turn(&lane, station_id, occasion, is_failing).await);
             }
         }
         for station_id in station_ids {
             let Some(lane) = self.lane(&station_id, is_failing) else { continue };
-            let place = self.turn(&lane, &station_id, model, is_failing, now_us).await;
+            let place = self.turn(&lane, &station_id, occasion, is_failing).await;
             let under_way = Arc::clone(&lane.flights).read_owned().await;
             let flight = Arc::new(Flight { lane, _under_way: under_way });
             turns.insert(station_id, Turn { place, flight, has_unqueued: false });
@@ -186,30 +196,29 @@ impl Alarms {
         &self,
         lane: &Lane,
         station_id: &StationId,
-        model: &Arc<Model>,
+        occasion: Occasion<'_>,
         is_failing: bool,
-        now_us: i64,
     ) -> OwnedMutexGuard<Place> {
         let mut place = Arc::clone(&lane.turn).lock_owned().await;
         if lane.is_stale.swap(false, Ordering::AcqRel) {
             *place = Place::Unread;
         }
-        let is_of_model = match &*place {
+        let is_usable = match &*place {
             Place::Unread => false,
             Place::Known { alarm, .. } => {
-                let teaching = teaching(model, station_id);
+                let teaching = occasion.teaching(station_id);
                 let is_to_be_taught =
                     teaching.is_some_and(|teaching| alarm.is_to_be_taught(&teaching));
-                alarm.is_of(names(model)) && !is_to_be_taught
+                alarm.is_of(names(occasion.model)) && !is_to_be_taught
             }
             Place::NoRoom(wanted) => !self.may_have_room(lane, *wanted),
         };
-        if !is_of_model {
+        if !is_usable {
             *place = Place::Unread;
             if !is_failing {
                 // What is under way will be in the database.
                 drop(lane.flights.write().await);
-                *place = self.read(station_id, model, now_us).await;
+                *place = self.read(station_id, occasion).await;
             }
         }
         place
@@ -259,8 +268,8 @@ impl Alarms {
     }
 
     /// Reads a place from the database: the record of the station, and the events that followed.
-    async fn read(&self, station_id: &StationId, model: &Arc<Model>, now_us: i64) -> Place {
-        self.try_read(station_id, model, now_us).await.unwrap_or_else(|error| {
+    async fn read(&self, station_id: &StationId, occasion: Occasion<'_>) -> Place {
+        self.try_read(station_id, occasion).await.unwrap_or_else(|error| {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, station.id = %station_id, "cannot read what the alarms of a station continue from; its events are judged alone");
             Place::Unread
@@ -270,10 +279,10 @@ impl Alarms {
     async fn try_read(
         &self,
         station_id: &StationId,
-        model: &Arc<Model>,
-        now_us: i64,
+        occasion: Occasion<'_>,
     ) -> Result<Place, ReadError> {
         let store = &self.0.store;
+        let Occasion { model, is_current, now_us } = occasion;
         let _one_of_few = self.0.replays.acquire().await;
         let recorded = match store.alarm_record(station_id.clone()).await? {
             None => None,
@@ -295,8 +304,7 @@ impl Alarms {
         } else {
             Vec::new()
         };
-        // Then there is nothing to compute.
-        let is_new = !has_record && teaching(model, station_id).is_none();
+        let has_to_compute = has_record || occasion.teaching(station_id).is_some();
         let (params, model, station_id) = (self.0.params, Arc::clone(model), station_id.clone());
         let continued = move || {
             let mut alarm = alarm;
@@ -305,13 +313,14 @@ impl Alarms {
             }
             alarm.skip_to(newest);
             alarm.keep_to(&params);
-            let teaching = teaching(&model, &station_id);
+            let occasion = Occasion { model: &model, is_current, now_us };
+            let teaching = occasion.teaching(&station_id);
             if let Some(teaching) = teaching.filter(|teaching| alarm.is_to_be_taught(teaching)) {
                 alarm.be_taught(&teaching, &params);
             }
             alarm
         };
-        let alarm = if is_new { continued() } else { self.work(continued).await? };
+        let alarm = if has_to_compute { self.work(continued).await? } else { continued() };
         Ok(self.place(alarm))
     }
 
@@ -380,7 +389,7 @@ impl AllLanes {
         }
     }
 
-    /// Returns entries in which each station has its turn some times.
+    /// Returns the number of entries after which a lane counts as idle.
     fn rounds(&self) -> u64 {
         ROUNDS_IDLE * self.by_station.len() as u64
     }
@@ -411,7 +420,9 @@ impl Lanes {
             for new in &mut *of_station {
                 turn.judge(new, alarms);
             }
-            if let [.., last] = of_station
+            // One that does not advance its station may be a repetition, which is not stored.
+            let last = of_station.iter_mut().rfind(|new| new.prediction.advances());
+            if let Some(last) = last
                 && let Place::Known { alarm, .. } = &mut *turn.place
                 && alarm.is_record_due()
             {
@@ -426,10 +437,12 @@ impl Lanes {
         }
     }
 
-    /// Returns `true` if judging takes milliseconds, since a station completes its lesson.
-    pub(crate) fn is_about_to_learn(&self) -> bool {
+    /// Returns `true` if judging so many events may take milliseconds, since a station completes its lesson.
+    pub(crate) fn is_about_to_learn(&self, n_events: usize) -> bool {
         let learns = |turn: &Turn| match (&*turn.place, &self.alarms) {
-            (Place::Known { alarm, .. }, Some(alarms)) => alarm.is_about_to_learn(&alarms.0.params),
+            (Place::Known { alarm, .. }, Some(alarms)) => {
+                alarm.is_about_to_learn(n_events, &alarms.0.params)
+            }
             _ => false,
         };
         self.turns.values().any(learns)
@@ -494,11 +507,14 @@ fn names(model: &Model) -> impl Iterator<Item = &str> {
     model.detector.schema().names().iter().map(|name| &**name)
 }
 
-/// Returns what a model has for a station to learn from.
-fn teaching<'a>(model: &'a Model, station_id: &StationId) -> Option<Teaching<'a>> {
-    let lesson = model.detector.lesson_of(station_id.as_str())?;
-    let (timestamps_us, values) = (lesson.timestamps_us(), lesson.values());
-    Some(Teaching { id: lesson.id(), timestamps_us, values })
+impl<'a> Occasion<'a> {
+    /// Returns the lesson that the model has for a station.
+    fn teaching(self, station_id: &StationId) -> Option<Teaching<'a>> {
+        let lesson = self.model.detector.lesson_of(station_id.as_str());
+        let lesson = lesson.filter(|_| self.is_current)?;
+        let (timestamps_us, values) = (lesson.timestamps_us(), lesson.values());
+        Some(Teaching { id: lesson.id(), timestamps_us, values })
+    }
 }
 
 /// Returns the event of a station that was measured last; `None` if that was ahead of its time, or still is.

@@ -10,7 +10,7 @@ use sensor::Clock;
 use stations::AlarmParams;
 use store::{CommitReport, Store, Totals, Writer};
 
-use crate::alarms::Alarms;
+use crate::alarms::{Alarms, Occasion};
 use crate::compute::{Processors, Turns};
 use crate::door::Shutdown;
 use crate::latency::LatencyNow;
@@ -147,7 +147,8 @@ impl Pipeline {
             let model = self.models.current();
             let Some(alarms) = self.alarms_under(&model) else { return };
             let station_id = BTreeSet::from([station.station_id.clone()]);
-            drop(alarms.enter(station_id, &model, (self.clock)()).await);
+            let occasion = Occasion { model: &model, is_current: true, now_us: (self.clock)() };
+            drop(alarms.enter(station_id, occasion).await);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use sensor::{Attribution, ModelVersion, Prediction, SensorEvent};
 use store::{KeepError, Kept, NewPrediction};
 
-use crate::alarms::{Lanes, UnderWay};
+use crate::alarms::{Lanes, Occasion, UnderWay};
 use crate::compute::{ClientShare, Places, Turns};
 use crate::limits::{
     PLACE_BYTES, PLACES_TIMEOUT, VALUES_AT_ONCE_MAX, WORK_AT_ONCE_MAX, WORK_OF_PIECE,
@@ -197,12 +197,14 @@ impl Pipeline {
         let lanes = match self.alarms_under(model) {
             Some(alarms) => {
                 let stations = judged.iter().map(|judged| judged.new.prediction.station_id.clone());
-                alarms.enter(stations.collect(), model, (self.clock)()).await
+                let is_current = Arc::ptr_eq(model, &self.models.current());
+                let occasion = Occasion { model, is_current, now_us: (self.clock)() };
+                alarms.enter(stations.collect(), occasion).await
             }
             None => Lanes::default(),
         };
         let is_quick = judged.len() * model.detector.schema().len() <= VALUES_AT_ONCE_MAX
-            && !lanes.is_about_to_learn();
+            && !lanes.is_about_to_learn(judged.len());
         let judge = move || {
             let mut lanes = lanes;
             lanes.judge(judged.iter_mut().map(|judged| Arc::make_mut(&mut judged.new)));

@@ -57,8 +57,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, requires = "worn_station")]
     pub worn_after: u64,
 
-    /// Let stations change as real ones do: drift until they are maintained, make one product after another, rest on the seventh
-    /// day; with --backfill, some events also come late or twice
+    /// Let stations change as real ones do: drift until they are maintained, make one product after another, run at reduced load
+    /// every seventh day; with --backfill, some events also come late or twice
     #[arg(long, conflicts_with = "replay")]
     pub changing: bool,
 

@@ -16,7 +16,11 @@ const RECORD_KIND: [u8; 8] = *b"ISOALARM";
 const RECORD_VERSION: u32 = 2;
 /// A pause of more mean intervals is a gap: events are not compared with those before it.
 const INTERVALS_OF_GAP: f64 = 32.0;
-/// The mean interval follows the last so many, of which none counts as longer than a gap.
+/// Unless it is no more than so many times the longest of the last pauses, which is forgotten by this share with each event:
+/// stations that send in bursts pause often.
+const PAUSES_OF_GAP: f64 = 4.0;
+const LONGEST_DECAY: f64 = 0.99;
+/// The mean interval follows the last so many, of which none counts as longer than a day.
 const INTERVALS_OF_PACE: f64 = 64.0;
 /// The budget for each event follows the pace when they differ by more than this share.
 const BUDGET_TOLERANCE: f64 = 0.02;
@@ -99,6 +103,8 @@ struct Watching {
     alarms_per_day: f64,
     /// The mean interval of the last events, in microseconds.
     pace_us: f64,
+    /// The longest of the last intervals.
+    longest_pause_us: f64,
     model: Model,
     watch: Watch,
     /// The alarm that is open or was accepted.
@@ -120,6 +126,7 @@ struct Record {
 struct WatchingRecord {
     alarms_per_day: f64,
     pace_us: f64,
+    longest_pause_us: f64,
     watch: Vec<u8>,
     episode: Option<Episode>,
 }
@@ -144,8 +151,8 @@ impl StationAlarm {
         self.taught_by != Some(teaching.id) && !is_open
     }
 
-    /// Learns from a teaching, which takes milliseconds, and forgets what it knew; continues to learn where that has fewer events
-    /// than it needs.
+    /// Learns from a teaching, which takes milliseconds, and forgets what it knew. One with fewer events than are needed only
+    /// begins the lesson of a station that still learns, and one that nothing can be learnt from changes nothing.
     ///
     /// # Panics
     ///
@@ -156,15 +163,18 @@ impl StationAlarm {
         let taught =
             Taught { are_anomalies: vec![false; timestamps_us.len()], timestamps_us, values };
         assert!(taught.is_of(self.names.len()), "an event has all features");
-        let is_whole = taught.len() >= params.events_to_learn as usize;
-        (self.taught_by, self.stage) = (Some(id), Stage::Learning(taught));
-        if is_whole {
-            self.complete_lesson(params);
-            if let Stage::Watching(watching) = &mut self.stage {
-                watching.watch.note_gap();
-            }
-        }
+        self.taught_by = Some(id);
         self.n_unrecorded = EVENTS_OF_RECORD;
+        if taught.len() >= params.events_to_learn as usize {
+            if let Ok(mut watching) = Watching::learn(taught, params) {
+                watching.watch.note_gap();
+                self.stage = Stage::Watching(Box::new(watching));
+            }
+        } else if let Stage::Learning(known) = &mut self.stage
+            && known.len() < taught.len()
+        {
+            *known = taught;
+        }
     }
 
     /// Reads a record.
@@ -173,6 +183,9 @@ impl StationAlarm {
     ///
     /// Fails when it is damaged or of another version.
     pub fn from_record(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if envelope::version(bytes) != Some(RECORD_VERSION) {
+            return Err(DecodeError::Malformed("it is of another version"));
+        }
         let record: Record = envelope::open(RECORD_KIND, RECORD_VERSION, bytes)?;
         let Record { names, last, n_episodes, taught_by, taught, watching } = record;
         if !taught.is_of(names.len()) {
@@ -180,15 +193,26 @@ impl StationAlarm {
         }
         let stage = match watching {
             None => Stage::Learning(taught),
-            Some(WatchingRecord { alarms_per_day, pace_us, watch, episode }) => {
+            Some(record) => {
                 let cannot_learn = |_| DecodeError::Malformed("its events teach nothing");
                 let WarmedUp { model, .. } = taught.learn(BUDGET_MAX).map_err(cannot_learn)?;
+                let WatchingRecord { alarms_per_day, pace_us, longest_pause_us, watch, episode } =
+                    record;
                 let watch = Watch::from_bytes(&model, &watch)?;
                 let is_sound = |number: f64| number > 0.0 && number.is_finite();
-                if !is_sound(alarms_per_day) || !is_sound(pace_us) {
-                    return Err(DecodeError::Malformed("its pace is none"));
+                if !is_sound(alarms_per_day) || !is_sound(pace_us) || !longest_pause_us.is_finite()
+                {
+                    return Err(DecodeError::Malformed("its pace is not a positive number"));
                 }
-                let watching = Watching { taught, alarms_per_day, pace_us, model, watch, episode };
+                let watching = Watching {
+                    taught,
+                    alarms_per_day,
+                    pace_us,
+                    longest_pause_us,
+                    model,
+                    watch,
+                    episode,
+                };
                 Stage::Watching(Box::new(watching))
             }
         };
@@ -221,9 +245,11 @@ impl StationAlarm {
         let (taught, watching) = match &self.stage {
             Stage::Learning(taught) => (taught, None),
             Stage::Watching(watching) => {
-                let &Watching { alarms_per_day, pace_us, episode, .. } = &**watching;
+                let &Watching { alarms_per_day, pace_us, longest_pause_us, episode, .. } =
+                    &**watching;
                 let watch = watching.watch.to_bytes();
-                let record = WatchingRecord { alarms_per_day, pace_us, watch, episode };
+                let record =
+                    WatchingRecord { alarms_per_day, pace_us, longest_pause_us, watch, episode };
                 (&watching.taught, Some(record))
             }
         };
@@ -251,11 +277,22 @@ impl StationAlarm {
     /// Forgets when the last event was measured: its clock was ahead, and the next events would all be late.
     pub fn forget_time(&mut self) {
         self.last = None;
+        self.note_gap();
+        self.n_unrecorded = EVENTS_OF_RECORD;
     }
 
     /// Notes that it does not know the events up to one: they do not come any longer.
     pub fn skip_to(&mut self, moment: Option<Moment>) {
-        self.last = self.last.max(moment);
+        if moment > self.last {
+            self.last = moment;
+            self.note_gap();
+        }
+    }
+
+    fn note_gap(&mut self) {
+        if let Stage::Watching(watching) = &mut self.stage {
+            watching.watch.note_gap();
+        }
     }
 
     /// Returns `true` while it learns.
@@ -263,10 +300,10 @@ impl StationAlarm {
         matches!(self.stage, Stage::Learning(_))
     }
 
-    /// Returns `true` if the next event may complete its lesson.
-    pub fn is_about_to_learn(&self, params: &AlarmParams) -> bool {
+    /// Returns `true` if so many events may complete its lesson.
+    pub fn is_about_to_learn(&self, n_events: usize, params: &AlarmParams) -> bool {
         match &self.stage {
-            Stage::Learning(taught) => taught.len() + 1 >= params.events_to_learn as usize,
+            Stage::Learning(taught) => taught.len() + n_events >= params.events_to_learn as usize,
             Stage::Watching(_) => false,
         }
     }
@@ -347,10 +384,7 @@ impl StationAlarm {
     fn complete_lesson(&mut self, params: &AlarmParams) {
         let Stage::Learning(taught) = &mut self.stage else { return };
         let taught = std::mem::take(taught);
-        let (alarms_per_day, pace_us) = (params.alarms_per_day, taught.interval_us());
-        if let Ok(WarmedUp { model, watch, .. }) = taught.learn(budget(alarms_per_day, pace_us)) {
-            let episode = None;
-            let watching = Watching { taught, alarms_per_day, pace_us, model, watch, episode };
+        if let Ok(watching) = Watching::learn(taught, params) {
             self.stage = Stage::Watching(Box::new(watching));
         }
         self.n_unrecorded = EVENTS_OF_RECORD + 1;
@@ -358,13 +392,24 @@ impl StationAlarm {
 }
 
 impl Watching {
+    /// Learns from events and begins to watch.
+    fn learn(taught: Taught, params: &AlarmParams) -> Result<Self, WarmUpError> {
+        let (alarms_per_day, pace_us) = (params.alarms_per_day, taught.interval_us());
+        let budget = budget(alarms_per_day, pace_us);
+        let WarmedUp { model, watch, .. } = taught.learn(budget)?;
+        let (longest_pause_us, episode) = (0.0, None);
+        Ok(Self { taught, alarms_per_day, pace_us, longest_pause_us, model, watch, episode })
+    }
+
     /// Notes the time since the last event, in microseconds.
     fn note_pause(&mut self, pause_us: f64) {
-        let gap_us = INTERVALS_OF_GAP * self.pace_us;
-        if pause_us > gap_us {
+        let is_usual = pause_us
+            <= (INTERVALS_OF_GAP * self.pace_us).max(PAUSES_OF_GAP * self.longest_pause_us);
+        if !is_usual {
             self.watch.note_gap();
         }
-        self.pace_us += (pause_us.min(gap_us) - self.pace_us) / INTERVALS_OF_PACE;
+        self.longest_pause_us = pause_us.max(LONGEST_DECAY * self.longest_pause_us);
+        self.pace_us += (pause_us.min(US_OF_DAY) - self.pace_us) / INTERVALS_OF_PACE;
         self.pace_us = self.pace_us.max(1.0);
         self.keep_to_pace();
     }

@@ -162,6 +162,11 @@ impl Budgeted {
         (threshold, if is_alarm { AlarmState::Open } else { self.state() })
     }
 
+    /// Returns the threshold, and how the station is, without a row.
+    pub(crate) fn now(&self) -> (f64, AlarmState) {
+        (self.threshold(), self.state())
+    }
+
     /// Returns how the station is.
     pub fn state(&self) -> AlarmState {
         if self.is_alarm {

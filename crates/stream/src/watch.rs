@@ -189,7 +189,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Notes that the next row does not follow the last one: a view says nothing until all rows that it looks at came after.
+    /// Notes that the next row does not follow the last one. What forecasts and shapes would say of rows on both sides is left out;
+    /// the forest compares them all the same, since a station may come back changed.
     pub fn note_gap(&mut self) {
         self.n_before_gap = self.n_rows;
     }
@@ -207,13 +208,20 @@ impl Watch {
         let seen = [self.joint(model), self.relation(), self.shape(model)];
         let n_after_gap = self.n_rows - self.n_before_gap;
         let relation_rows = LONG_ROWS + self.forecaster.n_lags();
-        let rows_seen = [SHORT_ROWS, relation_rows, SHAPE_ROWS].map(|rows| rows as u64);
+        let rows_seen = [1, relation_rows, SHAPE_ROWS].map(|rows| rows as u64);
+        let is_mute = rows_seen.map(|rows| n_after_gap + 1 < rows);
         let views: [f64; 3] = std::array::from_fn(|view| {
-            let sees_gap = n_after_gap + 1 < rows_seen[view];
-            if sees_gap { NATS_MIN } else { model.tails[view].nats(seen[view].value) }
+            if is_mute[view] { NATS_MIN } else { model.tails[view].nats(seen[view].value) }
         });
         let surprise = surprise(views);
-        let (threshold, state) = self.threshold.advance(surprise, self.n_rows);
+        let now = self.threshold.now();
+        // Values have not returned as long as a view that may have raised the alarm cannot say so.
+        let says_nothing = now.1 != AlarmState::Watching && surprise <= now.0;
+        let (threshold, state) = if says_nothing && is_mute.contains(&true) {
+            now
+        } else {
+            self.threshold.advance(surprise, self.n_rows)
+        };
         self.n_rows += 1;
         let most = (1..views.len())
             .fold(0, |most, view| if views[view] > views[most] { view } else { most });

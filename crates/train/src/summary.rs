@@ -1,6 +1,6 @@
 //! The summary of a training for people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use detector::{
     ARTEFACT_FILE, AlarmRule, BaselinesMeta, Detector, FeatureMeta, LessonsMeta, META_FILE,
 };
 use sensor::timestamp;
+use stations::AlarmParams;
 use wording::{bytes, counted, grouped, listed, percent, readable, rounded, significant};
 
 use crate::alarm_trial::AlarmTrial;
@@ -139,11 +140,23 @@ impl Summary<'_> {
     /// Describes what stations learn from in time order.
     pub(crate) fn lessons(&self) -> String {
         match &self.detector.meta().lessons {
-            Some(LessonsMeta { stations, events }) => format!(
-                "the last events of {} are kept, {} in all; at the server, stations learn from them",
-                counted(*stations as u64, "station"),
-                grouped(*events as f64)
-            ),
+            Some(LessonsMeta { stations, events }) => {
+                let n_needed = AlarmParams::default().events_to_learn as usize;
+                let mut of_stations = BTreeMap::<&str, usize>::new();
+                for event in &self.data.events {
+                    *of_stations.entry(event.station_id().as_str()).or_default() += 1;
+                }
+                let n_short = of_stations.values().filter(|&&n_events| n_events < n_needed).count();
+                let short = match n_short {
+                    0 => String::new(),
+                    _ => format!(", and {n_short} with fewer than {n_needed} learn the rest there"),
+                };
+                format!(
+                    "the last events of {} are kept, {} in all: these are watched from their first event at the server{short}",
+                    counted(*stations as u64, "station"),
+                    grouped(*events as f64)
+                )
+            }
             None => String::from(
                 "the data does not say when rows were measured: stations learn from their first events at the server",
             ),

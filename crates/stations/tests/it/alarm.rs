@@ -294,16 +294,76 @@ fn the_budget_is_of_days_however_fast_events_come() {
     assert!(slow < usual - 1.0 && usual < fast - 1.0, "{slow} {usual} {fast}");
 }
 
-/// Seen to fail without gaps.
+/// Seen to fail with a mean that counts no pause as longer than a gap: it fell to the time within a burst.
 #[test]
-fn an_event_is_not_compared_with_those_before_a_pause() {
+fn the_budget_is_of_days_where_events_come_in_bursts() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    take(&mut alarm, 0..200);
+    let mut bursts = alarm.clone();
+    let last = |alarm: &mut StationAlarm, time_us: &dyn Fn(u32) -> i64| {
+        let start_us = alarm.last().unwrap().0;
+        let said = (1..=600).map(|index| {
+            let timestamp_us = start_us + time_us(index);
+            let prediction = Prediction { timestamp_us, ..event(200 + index % 380) };
+            advance(alarm, &prediction, &PARAMS).0.surprise.unwrap().threshold
+        });
+        said.last().unwrap()
+    };
+    let even = last(&mut alarm, &|index| i64::from(index) * SECOND_US);
+    // Sixty events within six tenths of a second, once a minute.
+    let burst =
+        |index: u32| i64::from(index / 60) * 60 * SECOND_US + i64::from(index % 60) * 10_000;
+    let in_bursts = last(&mut bursts, &burst);
+    assert!((even - in_bursts).abs() < 2.0, "{even} {in_bursts}");
+}
+
+/// Seen to fail where a short lesson put a station that was watched back to learning.
+#[test]
+fn a_lesson_that_is_too_short_or_teaches_nothing_takes_no_watch_away() {
     let mut alarm = StationAlarm::new(NAMES, None);
     take(&mut alarm, 0..300);
-    let surprise = |alarm: &StationAlarm, pause_us: i64| {
-        let timestamp_us = event(299).timestamp_us + pause_us;
-        let jumped = Prediction { timestamp_us, ..event(600) };
-        advance(&mut alarm.clone(), &jumped, &PARAMS).0.surprise.unwrap().surprise
+    let (timestamps_us, values) = columns(0..50);
+    let short = Teaching { id: 7, timestamps_us: &timestamps_us, values: &values };
+    let (timestamps_us, values) = ((0..400).collect::<Vec<i64>>(), vec![1.0; 800]);
+    let still = Teaching { id: 8, timestamps_us: &timestamps_us, values: &values };
+    for teaching in [&short, &still] {
+        assert!(alarm.is_to_be_taught(teaching));
+        alarm.be_taught(teaching, &PARAMS);
+        assert!(!alarm.is_learning() && !alarm.is_to_be_taught(teaching));
+    }
+    assert_eq!(states(&take(&mut alarm, 300..590).0), [Watching]);
+}
+
+/// Seen to fail without a record: all that followed was lost at a restart.
+#[test]
+fn a_station_whose_clock_was_ahead_is_recorded_again() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    take(&mut alarm, 0..300);
+    let ahead = Prediction { timestamp_us: 1 << 50, ..event(300) };
+    let (said, _) = advance(&mut alarm, &ahead, &PARAMS);
+    assert_ne!(said.state, Late);
+    alarm.forget_time();
+    let (said, record) = take(&mut alarm, 300..301);
+    assert_ne!(said[0].state, Late);
+    let mut read = StationAlarm::from_record(&record.unwrap().0).unwrap();
+    assert_eq!(take(&mut read, 301..640).0, take(&mut alarm, 301..640).0);
+}
+
+/// Seen to fail without gaps.
+#[test]
+fn forecasts_do_not_reach_across_a_pause() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    take(&mut alarm, 0..300);
+    let surprise = |pause_us: i64| {
+        let start_us = event(299).timestamp_us + pause_us;
+        let mut alarm = alarm.clone();
+        let said = (0..12).map(|index| {
+            let timestamp_us = start_us + i64::from(index) * SECOND_US;
+            let jumped = Prediction { timestamp_us, ..event(600 + index) };
+            advance(&mut alarm, &jumped, &PARAMS).0.surprise.unwrap().surprise
+        });
+        said.sum::<f64>()
     };
-    assert!(surprise(&alarm, 30 * SECOND_US) > 1.0);
-    assert_eq!(surprise(&alarm, 3_600 * SECOND_US), -1.0, "nothing can be said yet");
+    let (across, after_gap) = (surprise(30 * SECOND_US), surprise(3_600 * SECOND_US));
+    assert!(across > after_gap + 5.0, "{across} {after_gap}");
 }

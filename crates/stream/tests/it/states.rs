@@ -33,15 +33,29 @@ fn a_change_that_stays_is_accepted_and_remains_marked_until_values_return() {
 
 /// Seen to fail with views that compare rows across the gap.
 #[test]
-fn rows_on_both_sides_of_a_gap_are_not_compared() {
+fn forecasts_and_shapes_do_not_reach_across_a_gap() {
     let warm_up: Vec<f64> = (0..600).flat_map(row).collect();
     let WarmedUp { model, mut watch, .. } = Model::learn(&warm_up, 2, &Params::default()).unwrap();
     watch.note_gap();
-    let views: Vec<_> =
-        (600..640).map(|t| watch.advance(&model, &row(t).map(|x| x + 8.0)).views).collect();
-    let first = |view: usize| views.iter().position(|views| views[view] > NATS_MIN);
-    assert_eq!(first(0), Some(7), "the forest looks at eight rows");
+    let steps: Vec<_> =
+        (600..640).map(|t| watch.advance(&model, &row(t).map(|x| x + 8.0))).collect();
+    let first = |view: usize| steps.iter().position(|step| step.views[view] > NATS_MIN);
     assert!(first(1) >= Some(16) && first(2) >= Some(31), "{:?} {:?}", first(1), first(2));
+    let opened = steps.iter().position(|step| step.state == Open);
+    assert!(opened <= Some(4), "a station that comes back changed is found at once: {opened:?}");
+}
+
+/// Seen to fail where rows of which views say nothing counted as usual ones.
+#[test]
+fn a_gap_ends_no_alarm_while_the_fault_stands() {
+    let warm_up: Vec<f64> = (0..600).flat_map(row).collect();
+    let WarmedUp { model, mut watch, .. } = Model::learn(&warm_up, 2, &Params::default()).unwrap();
+    let far = |t: u32| row(t).map(|x| x + 8.0);
+    let before: Vec<_> = (600..606).map(|t| watch.advance(&model, &far(t)).state).collect();
+    assert_eq!(before.last(), Some(&Open));
+    watch.note_gap();
+    let after: Vec<_> = (606..616).map(|t| watch.advance(&model, &far(t)).state).collect();
+    assert!(after.iter().all(|state| *state == Open), "{after:?}");
 }
 
 #[test]
