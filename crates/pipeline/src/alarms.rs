@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sensor::{FeatureValues, Prediction, StationId};
-use stations::{AlarmParams, Moment, StationAlarm, Teaching};
+use stations::{AlarmParams, Moment, StationAlarm, TrainedLesson};
 use store::{EventKey, EventQuery, KeepError, NewPrediction, ReadError, Store, Trouble};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
@@ -206,10 +206,9 @@ impl Alarms {
         let is_usable = match &*place {
             Place::Unread => false,
             Place::Known { alarm, .. } => {
-                let teaching = occasion.teaching(station_id);
-                let is_to_be_taught =
-                    teaching.is_some_and(|teaching| alarm.is_to_be_taught(&teaching));
-                alarm.is_of(names(occasion.model)) && !is_to_be_taught
+                let lesson = occasion.lesson(station_id);
+                let needs_lesson = lesson.is_some_and(|lesson| alarm.needs_lesson(&lesson));
+                alarm.is_of(names(occasion.model)) && !needs_lesson
             }
             Place::NoRoom(wanted) => !self.may_have_room(lane, *wanted),
         };
@@ -304,7 +303,7 @@ impl Alarms {
         } else {
             Vec::new()
         };
-        let has_to_compute = has_record || occasion.teaching(station_id).is_some();
+        let has_to_compute = has_record || occasion.lesson(station_id).is_some();
         let (params, model, station_id) = (self.0.params, Arc::clone(model), station_id.clone());
         let continued = move || {
             let mut alarm = alarm;
@@ -314,9 +313,9 @@ impl Alarms {
             alarm.skip_to(newest);
             alarm.keep_to(&params);
             let occasion = Occasion { model: &model, is_current, now_us };
-            let teaching = occasion.teaching(&station_id);
-            if let Some(teaching) = teaching.filter(|teaching| alarm.is_to_be_taught(teaching)) {
-                alarm.be_taught(&teaching, &params);
+            let lesson = occasion.lesson(&station_id);
+            if let Some(lesson) = lesson.filter(|lesson| alarm.needs_lesson(lesson)) {
+                alarm.learn_lesson(&lesson, &params);
             }
             alarm
         };
@@ -509,11 +508,11 @@ fn names(model: &Model) -> impl Iterator<Item = &str> {
 
 impl<'a> Occasion<'a> {
     /// Returns the lesson that the model has for a station.
-    fn teaching(self, station_id: &StationId) -> Option<Teaching<'a>> {
+    fn lesson(self, station_id: &StationId) -> Option<TrainedLesson<'a>> {
         let lesson = self.model.detector.lesson_of(station_id.as_str());
         let lesson = lesson.filter(|_| self.is_current)?;
         let (timestamps_us, values) = (lesson.timestamps_us(), lesson.values());
-        Some(Teaching { id: lesson.id(), timestamps_us, values })
+        Some(TrainedLesson { id: lesson.id(), timestamps_us, values })
     }
 }
 

@@ -47,3 +47,25 @@ pub(crate) fn load(index: u64) -> f64 {
     let day = index / EVENTS_A_DAY;
     if day % WEEK_DAYS == WEEK_DAYS - 1 { QUIET_LOAD } else { 1.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drift_grows_until_maintenance_and_products_take_turns() {
+        let number = 3;
+        let on_day =
+            |day: u64| effect(number, day * EVENTS_A_DAY).map(|value| (value * 1e6).round());
+        assert_eq!(on_day(0), [0.0; N_FEATURES]);
+        let drift_a_day = DRIFT_A_DAY * spread(number, DRIFT_STEPS[0]) * NORMAL_DEVIATIONS[0];
+        assert_eq!(on_day(1)[0], (drift_a_day * 1e6).round());
+        // Station 3 makes the second product on days 2 and 3, and is maintained on day 5.
+        let product = PRODUCTS[1][0] * NORMAL_DEVIATIONS[0];
+        assert_eq!(on_day(3)[0], ((3.0 * drift_a_day + product) * 1e6).round());
+        let product = PRODUCTS[2].map(|effect| (effect * 1e6).round());
+        let scaled = |sensor: usize| (product[sensor] * NORMAL_DEVIATIONS[sensor]).round();
+        assert_eq!(on_day(5), std::array::from_fn(scaled));
+        assert_eq!([5, 6, 7].map(|day| load(day * EVENTS_A_DAY)), [1.0, QUIET_LOAD, 1.0]);
+    }
+}

@@ -48,8 +48,8 @@ impl Default for AlarmParams {
 
 /// The lesson of a training, for a station to learn from instead of its own first events.
 #[derive(Debug, Clone, Copy)]
-pub struct Teaching<'a> {
-    /// A number that no other teaching has.
+pub struct TrainedLesson<'a> {
+    /// A number that no other lesson has.
     pub id: u64,
     /// When the events were measured, in microseconds since 1970 (UTC), ascending.
     pub timestamps_us: &'a [i64],
@@ -71,8 +71,8 @@ pub struct StationAlarm {
     last: Option<Moment>,
     /// Alarms that have opened.
     n_episodes: u32,
-    /// The teaching that it began with.
-    taught_by: Option<u64>,
+    /// The lesson that it began with.
+    lesson_id: Option<u64>,
     stage: Stage,
     /// Events since the last record.
     n_unrecorded: u32,
@@ -83,13 +83,13 @@ pub struct StationAlarm {
 /// The use of the next event.
 #[derive(Debug, Clone, PartialEq)]
 enum Stage {
-    Learning(Taught),
+    Learning(LearntEvents),
     Watching(Box<Watching>),
 }
 
 /// The events that are learnt from, in columns.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Taught {
+struct LearntEvents {
     timestamps_us: Vec<i64>,
     are_anomalies: Vec<bool>,
     /// Those of one event after another, NaN for a missing one.
@@ -98,7 +98,7 @@ struct Taught {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Watching {
-    taught: Taught,
+    learnt: LearntEvents,
     /// Alarms that may open in a day.
     alarms_per_day: f64,
     /// The mean interval of the last events, in microseconds.
@@ -117,8 +117,8 @@ struct Record {
     names: Vec<String>,
     last: Option<Moment>,
     n_episodes: u32,
-    taught_by: Option<u64>,
-    taught: Taught,
+    lesson_id: Option<u64>,
+    learnt: LearntEvents,
     watching: Option<WatchingRecord>,
 }
 
@@ -135,45 +135,45 @@ impl StationAlarm {
     /// Begins to learn, from events after `last` with these features.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>, last: Option<Moment>) -> Self {
         let names = names.into_iter().map(String::from).collect();
-        let stage = Stage::Learning(Taught::default());
+        let stage = Stage::Learning(LearntEvents::default());
         // The first event comes with a record, so that a restart knows where the lesson began.
         let (n_unrecorded, recorded_us) = (EVENTS_OF_RECORD, None);
-        Self { names, last, n_episodes: 0, taught_by: None, stage, n_unrecorded, recorded_us }
+        Self { names, last, n_episodes: 0, lesson_id: None, stage, n_unrecorded, recorded_us }
     }
 
-    /// Returns `true` if a teaching has something for it that it did not begin with. While an alarm is open, it stays with what
+    /// Returns `true` if a lesson has something for it that it did not begin with. While an alarm is open, it stays with what
     /// it knows.
-    pub fn is_to_be_taught(&self, teaching: &Teaching<'_>) -> bool {
+    pub fn needs_lesson(&self, lesson: &TrainedLesson<'_>) -> bool {
         let is_open = match &self.stage {
             Stage::Learning(_) => false,
             Stage::Watching(watching) => watching.watch.state() == AlarmState::Open,
         };
-        self.taught_by != Some(teaching.id) && !is_open
+        self.lesson_id != Some(lesson.id) && !is_open
     }
 
-    /// Learns from a teaching, which takes milliseconds, and forgets what it knew. One with fewer events than are needed only
+    /// Learns from a lesson, which takes milliseconds, and forgets what it knew. One with fewer events than are needed only
     /// begins the lesson of a station that still learns, and one that nothing can be learnt from changes nothing.
     ///
     /// # Panics
     ///
     /// Panics when its events have other features.
-    pub fn be_taught(&mut self, teaching: &Teaching<'_>, params: &AlarmParams) {
-        let &Teaching { id, timestamps_us, values } = teaching;
+    pub fn learn_lesson(&mut self, lesson: &TrainedLesson<'_>, params: &AlarmParams) {
+        let &TrainedLesson { id, timestamps_us, values } = lesson;
         let (timestamps_us, values) = (timestamps_us.to_vec(), values.to_vec());
-        let taught =
-            Taught { are_anomalies: vec![false; timestamps_us.len()], timestamps_us, values };
-        assert!(taught.is_of(self.names.len()), "an event has all features");
-        self.taught_by = Some(id);
+        let learnt =
+            LearntEvents { are_anomalies: vec![false; timestamps_us.len()], timestamps_us, values };
+        assert!(learnt.is_of(self.names.len()), "an event has all features");
+        self.lesson_id = Some(id);
         self.n_unrecorded = EVENTS_OF_RECORD;
-        if taught.len() >= params.events_to_learn as usize {
-            if let Ok(mut watching) = Watching::learn(taught, params) {
+        if learnt.len() >= params.events_to_learn as usize {
+            if let Ok(mut watching) = Watching::learn(learnt, params) {
                 watching.watch.note_gap();
                 self.stage = Stage::Watching(Box::new(watching));
             }
         } else if let Stage::Learning(known) = &mut self.stage
-            && known.len() < taught.len()
+            && known.len() < learnt.len()
         {
-            *known = taught;
+            *known = learnt;
         }
     }
 
@@ -187,15 +187,15 @@ impl StationAlarm {
             return Err(DecodeError::Malformed("it is of another version"));
         }
         let record: Record = envelope::open(RECORD_KIND, RECORD_VERSION, bytes)?;
-        let Record { names, last, n_episodes, taught_by, taught, watching } = record;
-        if !taught.is_of(names.len()) {
+        let Record { names, last, n_episodes, lesson_id, learnt, watching } = record;
+        if !learnt.is_of(names.len()) {
             return Err(DecodeError::Malformed("its events are not whole"));
         }
         let stage = match watching {
-            None => Stage::Learning(taught),
+            None => Stage::Learning(learnt),
             Some(record) => {
                 let cannot_learn = |_| DecodeError::Malformed("its events teach nothing");
-                let WarmedUp { model, .. } = taught.learn(BUDGET_MAX).map_err(cannot_learn)?;
+                let WarmedUp { model, .. } = learnt.learn(BUDGET_MAX).map_err(cannot_learn)?;
                 let WatchingRecord { alarms_per_day, pace_us, longest_pause_us, watch, episode } =
                     record;
                 let watch = Watch::from_bytes(&model, &watch)?;
@@ -205,7 +205,7 @@ impl StationAlarm {
                     return Err(DecodeError::Malformed("its pace is not a positive number"));
                 }
                 let watching = Watching {
-                    taught,
+                    learnt,
                     alarms_per_day,
                     pace_us,
                     longest_pause_us,
@@ -217,7 +217,7 @@ impl StationAlarm {
             }
         };
         let recorded_us = last.map(|(timestamp_us, _)| timestamp_us);
-        Ok(Self { names, last, n_episodes, taught_by, stage, n_unrecorded: 0, recorded_us })
+        Ok(Self { names, last, n_episodes, lesson_id, stage, n_unrecorded: 0, recorded_us })
     }
 
     /// Returns `true` if a record is to be stored with the last event: after a number of events, and after an hour.
@@ -231,34 +231,34 @@ impl StationAlarm {
 
     /// Returns about how many bytes a record has.
     pub fn record_size(&self) -> usize {
-        let taught = match &self.stage {
-            Stage::Learning(taught) => taught,
-            Stage::Watching(watching) => &watching.taught,
+        let learnt = match &self.stage {
+            Stage::Learning(learnt) => learnt,
+            Stage::Watching(watching) => &watching.learnt,
         };
-        taught.size(self.names.len()) + Watch::size_of(self.names.len())
+        learnt.size(self.names.len()) + Watch::size_of(self.names.len())
     }
 
     /// Writes a record, to be stored with the last event.
     pub fn record(&mut self) -> Vec<u8> {
         self.n_unrecorded = 0;
         self.recorded_us = self.last.map(|(last_us, _)| last_us);
-        let (taught, watching) = match &self.stage {
-            Stage::Learning(taught) => (taught, None),
+        let (learnt, watching) = match &self.stage {
+            Stage::Learning(learnt) => (learnt, None),
             Stage::Watching(watching) => {
                 let &Watching { alarms_per_day, pace_us, longest_pause_us, episode, .. } =
                     &**watching;
                 let watch = watching.watch.to_bytes();
                 let record =
                     WatchingRecord { alarms_per_day, pace_us, longest_pause_us, watch, episode };
-                (&watching.taught, Some(record))
+                (&watching.learnt, Some(record))
             }
         };
         let record = Record {
             names: self.names.clone(),
             last: self.last,
             n_episodes: self.n_episodes,
-            taught_by: self.taught_by,
-            taught: taught.clone(),
+            lesson_id: self.lesson_id,
+            learnt: learnt.clone(),
             watching,
         };
         envelope::seal(RECORD_KIND, RECORD_VERSION, &record)
@@ -303,7 +303,7 @@ impl StationAlarm {
     /// Returns `true` if so many events may complete its lesson.
     pub fn is_about_to_learn(&self, n_events: usize, params: &AlarmParams) -> bool {
         match &self.stage {
-            Stage::Learning(taught) => taught.len() + n_events >= params.events_to_learn as usize,
+            Stage::Learning(learnt) => learnt.len() + n_events >= params.events_to_learn as usize,
             Stage::Watching(_) => false,
         }
     }
@@ -312,13 +312,13 @@ impl StationAlarm {
     pub fn size(&self, params: &AlarmParams) -> usize {
         let n_features = self.names.len();
         let known = match &self.stage {
-            Stage::Learning(taught) => {
-                let n_events = taught.len().max(params.events_to_learn as usize);
-                n_events * Taught::size_of_event(n_features)
+            Stage::Learning(learnt) => {
+                let n_events = learnt.len().max(params.events_to_learn as usize);
+                n_events * LearntEvents::size_of_event(n_features)
             }
             Stage::Watching(watching) => {
                 let watch = Watch::size_of(n_features);
-                watching.taught.size(n_features) + Model::size_of(n_features) + watch
+                watching.learnt.size(n_features) + Model::size_of(n_features) + watch
             }
         };
         size_of::<Self>() + known
@@ -351,9 +351,9 @@ impl StationAlarm {
         let values = prediction.features.values();
         assert_eq!(values.len(), self.names.len(), "an event has all features");
         match &mut self.stage {
-            Stage::Learning(taught) => {
-                taught.add(prediction, values);
-                let events_learnt = u32::try_from(taught.len()).unwrap_or(u32::MAX);
+            Stage::Learning(learnt) => {
+                learnt.add(prediction, values);
+                let events_learnt = u32::try_from(learnt.len()).unwrap_or(u32::MAX);
                 let lesson = Lesson { events_learnt, events_to_learn: params.events_to_learn };
                 if events_learnt >= params.events_to_learn {
                     self.complete_lesson(params);
@@ -382,9 +382,9 @@ impl StationAlarm {
 
     /// Learns and begins to watch; begins the lesson again where nothing can be learnt.
     fn complete_lesson(&mut self, params: &AlarmParams) {
-        let Stage::Learning(taught) = &mut self.stage else { return };
-        let taught = std::mem::take(taught);
-        if let Ok(watching) = Watching::learn(taught, params) {
+        let Stage::Learning(learnt) = &mut self.stage else { return };
+        let learnt = std::mem::take(learnt);
+        if let Ok(watching) = Watching::learn(learnt, params) {
             self.stage = Stage::Watching(Box::new(watching));
         }
         self.n_unrecorded = EVENTS_OF_RECORD + 1;
@@ -393,12 +393,12 @@ impl StationAlarm {
 
 impl Watching {
     /// Learns from events and begins to watch.
-    fn learn(taught: Taught, params: &AlarmParams) -> Result<Self, WarmUpError> {
-        let (alarms_per_day, pace_us) = (params.alarms_per_day, taught.interval_us());
+    fn learn(learnt: LearntEvents, params: &AlarmParams) -> Result<Self, WarmUpError> {
+        let (alarms_per_day, pace_us) = (params.alarms_per_day, learnt.interval_us());
         let budget = budget(alarms_per_day, pace_us);
-        let WarmedUp { model, watch, .. } = taught.learn(budget)?;
+        let WarmedUp { model, watch, .. } = learnt.learn(budget)?;
         let (longest_pause_us, episode) = (0.0, None);
-        Ok(Self { taught, alarms_per_day, pace_us, longest_pause_us, model, watch, episode })
+        Ok(Self { learnt, alarms_per_day, pace_us, longest_pause_us, model, watch, episode })
     }
 
     /// Notes the time since the last event, in microseconds.
@@ -428,7 +428,7 @@ fn budget(alarms_per_day: f64, interval_us: f64) -> f64 {
     (alarms_per_day * interval_us / US_OF_DAY).clamp(BUDGET_MIN, BUDGET_MAX)
 }
 
-impl Taught {
+impl LearntEvents {
     fn size_of_event(n_features: usize) -> usize {
         size_of::<(i64, bool)>() + n_features * size_of::<f64>()
     }

@@ -8,7 +8,6 @@ use detector::{Detector, Params};
 use pipeline::{AlarmParams, Model, ModelFiles, Origin, Parts};
 use sensor::{FeatureSchema, SensorEvent};
 use serde_json::{Value, json};
-use store::Writer;
 use store_sqlite::SqliteParams;
 
 use crate::{NOW_US, TestApp, model};
@@ -42,14 +41,15 @@ fn parts(dir: &Path, memory_kib: usize) -> Parts {
     }
 }
 
-fn router(dir: &Path, memory_kib: usize) -> (axum::Router, Writer) {
-    let database = dir.join("events.db");
-    server::open_app(parts(dir, memory_kib), &database, &SqliteParams::default()).unwrap()
+fn app_of(dir: tempfile::TempDir, parts: Parts) -> TestApp {
+    let database = dir.path().join("events.db");
+    let (router, writer) = server::open_app(parts, &database, &SqliteParams::default()).unwrap();
+    TestApp { router, dir, writer }
 }
 
 fn app_in(dir: tempfile::TempDir, memory_kib: usize) -> TestApp {
-    let (router, writer) = router(dir.path(), memory_kib);
-    TestApp { router, dir, writer }
+    let parts = parts(dir.path(), memory_kib);
+    app_of(dir, parts)
 }
 
 fn app() -> TestApp {
@@ -182,27 +182,24 @@ fn detector_with_a_lesson() -> Detector {
 
 #[tokio::test]
 async fn a_station_of_the_training_is_watched_from_its_first_event_on() {
-    let app_of = |dir: tempfile::TempDir| {
+    let app_with_a_lesson = |dir: tempfile::TempDir| {
         let model =
             Model { detector: detector_with_a_lesson(), origin: Origin::File, loaded_us: NOW_US };
         let parts = Parts { model, ..parts(dir.path(), 64 * 1024) };
-        let database = dir.path().join("events.db");
-        let (router, writer) =
-            server::open_app(parts, &database, &SqliteParams::default()).unwrap();
-        TestApp { router, dir, writer }
+        app_of(dir, parts)
     };
-    let app = app_of(tempfile::tempdir().unwrap());
+    let app = app_with_a_lesson(tempfile::tempdir().unwrap());
     let alarms = app.alarms("press_1", 200..360).await;
     assert_eq!(states(&alarms)[..2], ["watching", "open"], "{:?}", states(&alarms));
     assert_eq!(states(&app.alarms("press_2", 200..210).await), ["learning"]);
 
     // A restart changes nothing, and does not teach it once more.
-    let app = app_of(tempfile::tempdir().unwrap());
+    let app = app_with_a_lesson(tempfile::tempdir().unwrap());
     assert_eq!(app.alarms("press_1", 200..310).await, alarms[..110]);
     let TestApp { router, dir, writer } = app;
     drop(router);
     writer.join().unwrap();
-    assert_eq!(app_of(dir).alarms("press_1", 310..360).await, alarms[110..]);
+    assert_eq!(app_with_a_lesson(dir).alarms("press_1", 310..360).await, alarms[110..]);
 }
 
 #[tokio::test]
@@ -225,9 +222,7 @@ async fn events_that_came_while_alarms_were_off_are_passed_over() {
     drop(router);
     writer.join().unwrap();
     let parts = Parts { alarms: None, ..parts(dir.path(), 0) };
-    let database = dir.path().join("events.db");
-    let (router, writer) = server::open_app(parts, &database, &SqliteParams::default()).unwrap();
-    let app = TestApp { router, dir, writer };
+    let app = app_of(dir, parts);
     assert_eq!(app.alarms("press_1", 200..210).await, vec![Value::Null; 10]);
     let TestApp { router, dir, writer } = app;
     drop(router);
@@ -257,15 +252,12 @@ async fn an_event_that_is_ahead_of_its_time_does_not_make_others_late() {
 #[tokio::test]
 async fn a_clock_that_was_ahead_makes_no_event_late_once_it_is_right() {
     static CLOCK_US: AtomicI64 = AtomicI64::new(NOW_US);
-    let app_of = |dir: tempfile::TempDir| {
+    let app_with_the_clock = |dir: tempfile::TempDir| {
         let clock = || CLOCK_US.load(Ordering::Relaxed);
         let parts = Parts { clock, ..parts(dir.path(), 64 * 1024) };
-        let database = dir.path().join("events.db");
-        let (router, writer) =
-            server::open_app(parts, &database, &SqliteParams::default()).unwrap();
-        TestApp { router, dir, writer }
+        app_of(dir, parts)
     };
-    let app = app_of(tempfile::tempdir().unwrap());
+    let app = app_with_the_clock(tempfile::tempdir().unwrap());
     app.alarms("press_1", 0..170).await;
     let day_us = 86_400 * SECOND_US;
     CLOCK_US.store(NOW_US + day_us, Ordering::Relaxed);
@@ -280,7 +272,7 @@ async fn a_clock_that_was_ahead_makes_no_event_late_once_it_is_right() {
     let TestApp { router, dir, writer } = app;
     drop(router);
     writer.join().unwrap();
-    let after = app_of(dir).alarms("press_1", 180..190).await;
+    let after = app_with_the_clock(dir).alarms("press_1", 180..190).await;
     assert!(after.iter().all(|alarm| alarm["surprise"].is_number()), "{after:?}");
 }
 

@@ -2,7 +2,7 @@
 
 use sensor::AlarmState::{Accepted, Late, Learning, Open, Watching};
 use sensor::{Alarm, AlarmState, Prediction, StationId};
-use stations::{AlarmParams, StationAlarm, Teaching};
+use stations::{AlarmParams, StationAlarm, TrainedLesson};
 
 const PARAMS: AlarmParams = AlarmParams { alarms_per_day: 10.0, events_to_learn: 200 };
 const SECOND_US: i64 = 1_000_000;
@@ -225,11 +225,11 @@ fn columns(events: impl Iterator<Item = u32>) -> (Vec<i64>, Vec<f64>) {
 #[test]
 fn a_station_that_a_training_has_taught_watches_from_its_first_event_on() {
     let (timestamps_us, values) = columns(0..400);
-    let teaching = Teaching { id: 7, timestamps_us: &timestamps_us, values: &values };
+    let lesson = TrainedLesson { id: 7, timestamps_us: &timestamps_us, values: &values };
     let mut alarm = StationAlarm::new(NAMES, None);
-    assert!(alarm.is_to_be_taught(&teaching));
-    alarm.be_taught(&teaching, &PARAMS);
-    assert!(!alarm.is_learning() && !alarm.is_to_be_taught(&teaching));
+    assert!(alarm.needs_lesson(&lesson));
+    alarm.learn_lesson(&lesson, &PARAMS);
+    assert!(!alarm.is_learning() && !alarm.needs_lesson(&lesson));
     let mut undisturbed = alarm.clone();
 
     let (said, record) = take(&mut alarm, 400..401);
@@ -237,7 +237,7 @@ fn a_station_that_a_training_has_taught_watches_from_its_first_event_on() {
     // A restart after the first event changes nothing, and does not teach it again.
     let (record, next) = record.expect("the first event comes with a record");
     let mut read = StationAlarm::from_record(&record).unwrap();
-    assert!(!read.is_to_be_taught(&teaching));
+    assert!(!read.needs_lesson(&lesson));
     assert_eq!(take(&mut read, next..800).0, take(&mut alarm, 401..800).0);
     assert_eq!(read, alarm);
     assert_eq!(states(&take(&mut undisturbed, 400..640).0), [Watching, Open, Accepted]);
@@ -246,9 +246,9 @@ fn a_station_that_a_training_has_taught_watches_from_its_first_event_on() {
 #[test]
 fn a_station_continues_the_lesson_that_a_training_began() {
     let (timestamps_us, values) = columns(0..150);
-    let teaching = Teaching { id: 7, timestamps_us: &timestamps_us, values: &values };
+    let lesson = TrainedLesson { id: 7, timestamps_us: &timestamps_us, values: &values };
     let mut alarm = StationAlarm::new(NAMES, None);
-    alarm.be_taught(&teaching, &PARAMS);
+    alarm.learn_lesson(&lesson, &PARAMS);
     let (said, _) = take(&mut alarm, 150..201);
     assert_eq!(said[0].lesson.unwrap().events_learnt, 151);
     assert_eq!(states(&said), [Learning, Watching]);
@@ -259,11 +259,11 @@ fn another_training_teaches_a_station_again_unless_its_alarm_is_open() {
     let mut alarm = StationAlarm::new(NAMES, None);
     take(&mut alarm, 0..620);
     let (timestamps_us, values) = columns(600..800);
-    let teaching = Teaching { id: 8, timestamps_us: &timestamps_us, values: &values };
-    assert!(!alarm.is_to_be_taught(&teaching), "its alarm is open");
+    let lesson = TrainedLesson { id: 8, timestamps_us: &timestamps_us, values: &values };
+    assert!(!alarm.needs_lesson(&lesson), "its alarm is open");
     take(&mut alarm, 620..700);
-    assert!(alarm.is_to_be_taught(&teaching));
-    alarm.be_taught(&teaching, &PARAMS);
+    assert!(alarm.needs_lesson(&lesson));
+    alarm.learn_lesson(&lesson, &PARAMS);
     // It knows the new level, and its alarms are counted further.
     assert_eq!(states(&take(&mut alarm, 700..800).0), [Watching]);
     let (said, _) = take(&mut alarm, 800..840);
@@ -323,13 +323,13 @@ fn a_lesson_that_is_too_short_or_teaches_nothing_takes_no_watch_away() {
     let mut alarm = StationAlarm::new(NAMES, None);
     take(&mut alarm, 0..300);
     let (timestamps_us, values) = columns(0..50);
-    let short = Teaching { id: 7, timestamps_us: &timestamps_us, values: &values };
+    let short = TrainedLesson { id: 7, timestamps_us: &timestamps_us, values: &values };
     let (timestamps_us, values) = ((0..400).collect::<Vec<i64>>(), vec![1.0; 800]);
-    let still = Teaching { id: 8, timestamps_us: &timestamps_us, values: &values };
-    for teaching in [&short, &still] {
-        assert!(alarm.is_to_be_taught(teaching));
-        alarm.be_taught(teaching, &PARAMS);
-        assert!(!alarm.is_learning() && !alarm.is_to_be_taught(teaching));
+    let still = TrainedLesson { id: 8, timestamps_us: &timestamps_us, values: &values };
+    for lesson in [&short, &still] {
+        assert!(alarm.needs_lesson(lesson));
+        alarm.learn_lesson(lesson, &PARAMS);
+        assert!(!alarm.is_learning() && !alarm.needs_lesson(lesson));
     }
     assert_eq!(states(&take(&mut alarm, 300..590).0), [Watching]);
 }
