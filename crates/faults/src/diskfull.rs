@@ -17,8 +17,8 @@ use crate::stage::Stage;
 use crate::stored;
 
 /// Size of the file system, and of what is freed later.
-const DISK_MIB: usize = 3;
-const BALLAST_LEN: usize = 1 << 20;
+const DISK_MIB: usize = 5;
+const BALLAST_LEN: usize = 2 << 20;
 /// Events of a batch, which need more room than one alone.
 const BATCH_LEN: u64 = 100;
 /// More batches than fit.
