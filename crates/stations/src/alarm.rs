@@ -99,12 +99,7 @@ struct LearntEvents {
 #[derive(Debug, Clone, PartialEq)]
 struct Watching {
     learnt: LearntEvents,
-    /// Alarms that may open in a day.
-    alarms_per_day: f64,
-    /// The mean interval of the last events, in microseconds.
-    pace_us: f64,
-    /// The longest of the last intervals.
-    longest_pause_us: f64,
+    pace: Pace,
     model: Model,
     watch: Watch,
     /// The alarm that is open or was accepted.
@@ -122,11 +117,20 @@ struct Record {
     watching: Option<WatchingRecord>,
 }
 
+/// How often events come, and alarms may open.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Pace {
+    /// Alarms that may open in a day.
+    alarms_per_day: f64,
+    /// The mean interval of the last events, in microseconds.
+    mean_us: f64,
+    /// The longest of the last intervals.
+    longest_us: f64,
+}
+
 #[derive(Serialize, Deserialize)]
 struct WatchingRecord {
-    alarms_per_day: f64,
-    pace_us: f64,
-    longest_pause_us: f64,
+    pace: Pace,
     watch: Vec<u8>,
     episode: Option<Episode>,
 }
@@ -196,23 +200,12 @@ impl StationAlarm {
             Some(record) => {
                 let cannot_learn = |_| DecodeError::Malformed("its events teach nothing");
                 let WarmedUp { model, .. } = learnt.learn(BUDGET_MAX).map_err(cannot_learn)?;
-                let WatchingRecord { alarms_per_day, pace_us, longest_pause_us, watch, episode } =
-                    record;
+                let WatchingRecord { pace, watch, episode } = record;
                 let watch = Watch::from_bytes(&model, &watch)?;
-                let is_sound = |number: f64| number > 0.0 && number.is_finite();
-                if !is_sound(alarms_per_day) || !is_sound(pace_us) || !longest_pause_us.is_finite()
-                {
+                if !pace.is_sound() {
                     return Err(DecodeError::Malformed("its pace is not a positive number"));
                 }
-                let watching = Watching {
-                    learnt,
-                    alarms_per_day,
-                    pace_us,
-                    longest_pause_us,
-                    model,
-                    watch,
-                    episode,
-                };
+                let watching = Watching { learnt, pace, model, watch, episode };
                 Stage::Watching(Box::new(watching))
             }
         };
@@ -245,11 +238,8 @@ impl StationAlarm {
         let (learnt, watching) = match &self.stage {
             Stage::Learning(learnt) => (learnt, None),
             Stage::Watching(watching) => {
-                let &Watching { alarms_per_day, pace_us, longest_pause_us, episode, .. } =
-                    &**watching;
-                let watch = watching.watch.to_bytes();
-                let record =
-                    WatchingRecord { alarms_per_day, pace_us, longest_pause_us, watch, episode };
+                let &Watching { pace, episode, .. } = &**watching;
+                let record = WatchingRecord { pace, watch: watching.watch.to_bytes(), episode };
                 (&watching.learnt, Some(record))
             }
         };
@@ -327,9 +317,9 @@ impl StationAlarm {
     /// Keeps to a budget from now on, which may not be the one that a record was written with.
     pub fn keep_to(&mut self, params: &AlarmParams) {
         if let Stage::Watching(watching) = &mut self.stage
-            && watching.alarms_per_day != params.alarms_per_day
+            && watching.pace.alarms_per_day != params.alarms_per_day
         {
-            watching.alarms_per_day = params.alarms_per_day;
+            watching.pace.alarms_per_day = params.alarms_per_day;
             watching.keep_to_pace();
             self.n_unrecorded = EVENTS_OF_RECORD;
         }
@@ -394,28 +384,22 @@ impl StationAlarm {
 impl Watching {
     /// Learns from events and begins to watch.
     fn learn(learnt: LearntEvents, params: &AlarmParams) -> Result<Self, WarmUpError> {
-        let (alarms_per_day, pace_us) = (params.alarms_per_day, learnt.interval_us());
-        let budget = budget(alarms_per_day, pace_us);
-        let WarmedUp { model, watch, .. } = learnt.learn(budget)?;
-        let (longest_pause_us, episode) = (0.0, None);
-        Ok(Self { learnt, alarms_per_day, pace_us, longest_pause_us, model, watch, episode })
+        let alarms_per_day = params.alarms_per_day;
+        let pace = Pace { alarms_per_day, mean_us: learnt.interval_us(), longest_us: 0.0 };
+        let WarmedUp { model, watch, .. } = learnt.learn(pace.budget())?;
+        Ok(Self { learnt, pace, model, watch, episode: None })
     }
 
     /// Notes the time since the last event, in microseconds.
     fn note_pause(&mut self, pause_us: f64) {
-        let is_usual = pause_us
-            <= (INTERVALS_OF_GAP * self.pace_us).max(PAUSES_OF_GAP * self.longest_pause_us);
-        if !is_usual {
+        if self.pace.note(pause_us) {
             self.watch.note_gap();
         }
-        self.longest_pause_us = pause_us.max(LONGEST_DECAY * self.longest_pause_us);
-        self.pace_us += (pause_us.min(US_OF_DAY) - self.pace_us) / INTERVALS_OF_PACE;
-        self.pace_us = self.pace_us.max(1.0);
         self.keep_to_pace();
     }
 
     fn keep_to_pace(&mut self) {
-        let budget = budget(self.alarms_per_day, self.pace_us);
+        let budget = self.pace.budget();
         let difference = budget / self.watch.budget() - 1.0;
         if difference.abs() > BUDGET_TOLERANCE {
             self.watch.set_budget(budget);
@@ -423,9 +407,25 @@ impl Watching {
     }
 }
 
-/// Returns the alarms that may open for each event.
-fn budget(alarms_per_day: f64, interval_us: f64) -> f64 {
-    (alarms_per_day * interval_us / US_OF_DAY).clamp(BUDGET_MIN, BUDGET_MAX)
+impl Pace {
+    fn is_sound(&self) -> bool {
+        let is_positive = |number: f64| number > 0.0 && number.is_finite();
+        is_positive(self.alarms_per_day) && is_positive(self.mean_us) && self.longest_us.is_finite()
+    }
+
+    /// Notes the time since the last event, in microseconds; returns `true` if it is a gap.
+    fn note(&mut self, pause_us: f64) -> bool {
+        let usual_us = (INTERVALS_OF_GAP * self.mean_us).max(PAUSES_OF_GAP * self.longest_us);
+        self.longest_us = pause_us.max(LONGEST_DECAY * self.longest_us);
+        self.mean_us += (pause_us.min(US_OF_DAY) - self.mean_us) / INTERVALS_OF_PACE;
+        self.mean_us = self.mean_us.max(1.0);
+        pause_us > usual_us
+    }
+
+    /// Returns the alarms that may open for each event.
+    fn budget(&self) -> f64 {
+        (self.alarms_per_day * self.mean_us / US_OF_DAY).clamp(BUDGET_MIN, BUDGET_MAX)
+    }
 }
 
 impl LearntEvents {
