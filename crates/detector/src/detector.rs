@@ -13,7 +13,7 @@ use crate::baselines::{GROUP_EVENTS_MIN, StationBaseline};
 use crate::calibration::AlarmRule;
 use crate::judge::{Judge, RELATED_MAX};
 use crate::learning::{FitError, Learnt, samples, too_small};
-use crate::lessons::StationLesson;
+use crate::lessons::{Lessons, StationLesson};
 use crate::meta::{BaselinesMeta, FeatureMeta, ModelMeta, Training};
 use crate::params::Params;
 use crate::scorer::Scorer;
@@ -73,7 +73,10 @@ impl Detector {
     ) -> Result<Self, FitError> {
         let events: Vec<&SensorEvent> = events.iter().collect();
         let learnt = Learnt::from_events(schema, &events, params)?;
-        let Learnt { parts, kept, left_out } = learnt;
+        let Learnt { mut parts, kept, left_out } = learnt;
+        if params.keeps_lessons {
+            parts.lessons = Lessons::learn(&events, |place| kept.binary_search(&place).is_ok());
+        }
         let kept = kept.into_iter().map(|index| events[index]);
         let column = |index: usize| kept.clone().map(move |event| event.values()[index]);
         let baselines = parts.baselines();

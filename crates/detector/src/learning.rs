@@ -142,15 +142,11 @@ impl Learnt {
         };
         let kept = without(events.len(), &left_out);
         check(params, kept.len())?;
-        let lessons = if params.keeps_lessons {
-            Lessons::learn(events, |place| kept.binary_search(&place).is_ok())
-        } else {
-            Lessons::default()
-        };
         let values = rows_of(&measured, n_features, &kept);
         let Some(baselines) = baselines else {
             let (rows, all) = (samples(&values, schema), samples(&measured, schema));
             let scorer = Scorer::learn(&rows, &all, params)?;
+            let lessons = Lessons::default();
             let parts = Parts { schema: schema.clone(), scorer, of_stations: None, lessons };
             return Ok(Self { parts, kept, left_out });
         };
@@ -170,7 +166,7 @@ impl Learnt {
             scorer: Scorer::learn(&samples(&learnt, schema), &samples(&all, schema), params)?,
             baselines,
         };
-        let of_stations = Some(of_stations);
+        let (of_stations, lessons) = (Some(of_stations), Lessons::default());
         let parts = Parts { schema: schema.clone(), scorer, of_stations, lessons };
         Ok(Self { parts, kept, left_out })
     }

@@ -26,9 +26,7 @@ impl StabilityTrial {
     /// Runs the trial; `None` when there are too few events.
     pub fn measure(data: &TrainingData, params: &Params) -> Option<Self> {
         let (learnt, judged) = split(&data.events, params.group_by.is_some());
-        let without_lessons = Params { keeps_lessons: false, ..params.clone() };
-        let n_alarms =
-            Detector::alarms_after(&data.schema, &without_lessons, &learnt, &judged).ok()?;
+        let n_alarms = Detector::alarms_after(&data.schema, params, &learnt, &judged).ok()?;
         Some(Self {
             n_learnt: learnt.len(),
             n_judged: judged.len(),
