@@ -270,19 +270,24 @@ fn another_training_teaches_a_station_again_unless_its_alarm_is_open() {
     assert_eq!(said.last().unwrap().episode.unwrap().episode_id, 2);
 }
 
+/// Returns the threshold after 600 more events, each so long after the last one so far.
+fn threshold_after(alarm: &mut StationAlarm, time_us: impl Fn(u32) -> i64) -> f64 {
+    let start_us = alarm.last().unwrap().0;
+    let said = (1..=600).map(|index| {
+        let timestamp_us = start_us + time_us(index);
+        let prediction = Prediction { timestamp_us, ..event(200 + index % 380) };
+        advance(alarm, &prediction, &PARAMS).0.surprise.unwrap().threshold
+    });
+    said.last().unwrap()
+}
+
 /// Seen to fail with the budget of the lesson: it would have allowed sixty times as many.
 #[test]
 fn the_budget_is_of_days_however_fast_events_come() {
     let mut alarm = StationAlarm::new(NAMES, None);
     take(&mut alarm, 0..200);
     let threshold = |alarm: &mut StationAlarm, interval_us: i64| {
-        let start_us = alarm.last().unwrap().0;
-        let said = (1..600).map(|index| {
-            let timestamp_us = start_us + i64::from(index) * interval_us;
-            let prediction = Prediction { timestamp_us, ..event(index % 500) };
-            advance(alarm, &prediction, &PARAMS).0.surprise.unwrap().threshold
-        });
-        said.last().unwrap()
+        threshold_after(alarm, |index| i64::from(index) * interval_us)
     };
     let mut slow = alarm.clone();
     let mut fast = alarm.clone();
@@ -300,20 +305,11 @@ fn the_budget_is_of_days_where_events_come_in_bursts() {
     let mut alarm = StationAlarm::new(NAMES, None);
     take(&mut alarm, 0..200);
     let mut bursts = alarm.clone();
-    let last = |alarm: &mut StationAlarm, time_us: &dyn Fn(u32) -> i64| {
-        let start_us = alarm.last().unwrap().0;
-        let said = (1..=600).map(|index| {
-            let timestamp_us = start_us + time_us(index);
-            let prediction = Prediction { timestamp_us, ..event(200 + index % 380) };
-            advance(alarm, &prediction, &PARAMS).0.surprise.unwrap().threshold
-        });
-        said.last().unwrap()
-    };
-    let even = last(&mut alarm, &|index| i64::from(index) * SECOND_US);
+    let even = threshold_after(&mut alarm, |index| i64::from(index) * SECOND_US);
     // Sixty events within six tenths of a second, once a minute.
     let burst =
         |index: u32| i64::from(index / 60) * 60 * SECOND_US + i64::from(index % 60) * 10_000;
-    let in_bursts = last(&mut bursts, &burst);
+    let in_bursts = threshold_after(&mut bursts, burst);
     assert!((even - in_bursts).abs() < 2.0, "{even} {in_bursts}");
 }
 
