@@ -117,7 +117,7 @@ struct Record {
     watching: Option<WatchingRecord>,
 }
 
-/// How often events come, and alarms may open.
+/// The pace of events, and the alarms that it allows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Pace {
     /// Alarms that may open in a day.
