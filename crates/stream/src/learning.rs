@@ -1,5 +1,7 @@
 //! Learning from a warm-up.
 
+use std::ops::RangeInclusive;
+
 use isoforest::{RandomCutForest, RandomCutParams};
 
 use crate::scaling::Scaling;
@@ -7,7 +9,9 @@ use crate::shapes::{SHAPE_ROWS, Shapes};
 use crate::statistics::{column, mean_and_deviation, median, scale};
 use crate::tail::{NATS_MIN, Tail};
 use crate::threshold::Budgeted;
-use crate::watch::{FEATURE_UNITS, FEATURES_EACH, LONG_ROWS, Watch, largest_mean, surprise};
+use crate::watch::{
+    FEATURE_UNITS, FEATURES_EACH, LONG_ROWS, MEAN_ROWS, Watch, largest_mean, surprise,
+};
 
 /// Fewer rows cannot be learnt from.
 const ROWS_MIN: usize = 160;
@@ -102,6 +106,8 @@ pub struct Model {
     /// `None` where no feature moves.
     pub(crate) forest: Option<RandomCutForest>,
     pub(crate) shapes: Vec<Shapes>,
+    /// Of each sensor that moves, the sums of scaled values over the rows of a mean.
+    pub(crate) usual_sums: Vec<RangeInclusive<i32>>,
     /// Of each view.
     pub(crate) tails: [Tail; 3],
 }
@@ -156,6 +162,7 @@ impl Model {
             centers: Vec::new(),
             forest: None,
             shapes: Vec::new(),
+            usual_sums: Vec::new(),
             tails,
         };
         let mut watch = Watch::new(levels);
@@ -176,6 +183,8 @@ impl Model {
         );
         model.scale_errors(&mut warm_up.errors, n_moving);
         let shape = model.learn_shapes(&warm_up.scaled, n_moving, start);
+        model.usual_sums =
+            (0..n_moving).map(|sensor| sums(column(&warm_up.scaled, n_moving, sensor))).collect();
 
         let mut views = [const { Vec::new() }; 3];
         let (mut point, mut sums) = (Vec::new(), vec![0.0; n_moving]);
@@ -279,4 +288,11 @@ impl Model {
         }
         furthest
     }
+}
+
+/// Returns the least and the largest sum of values over the rows of a mean.
+fn sums(column: impl Iterator<Item = i16>) -> RangeInclusive<i32> {
+    let column: Vec<i32> = column.map(i32::from).collect();
+    let sums = column.windows(MEAN_ROWS).map(|values| values.iter().sum::<i32>());
+    sums.clone().min().unwrap_or(0)..=sums.max().unwrap_or(0)
 }

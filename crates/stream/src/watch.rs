@@ -23,9 +23,14 @@ pub(crate) const FEATURE_UNITS: f64 = UNITS * SHORT_ROWS as f64;
 const OTHERS: f64 = 0.3;
 /// The relative depth in the forest is no less.
 const DEPTH_MIN: f64 = 1e-4;
+/// After an alarm, values have returned when the mean of so many rows of the sensor that opened it is within what it was in the
+/// warm-up,
+pub(crate) const MEAN_ROWS: usize = 5;
+/// in so many rows one after another.
+const RETURNED_ROWS: u32 = 16;
 /// The kind and the version of a watch that is written.
 const WATCH_KIND: [u8; 8] = *b"ISOWATCH";
-const WATCH_VERSION: u32 = 2;
+const WATCH_VERSION: u32 = 3;
 
 /// A view of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +96,18 @@ pub struct Watch {
     pub(crate) errors: Ring<f64>,
     forecaster: Forecaster,
     pub(crate) threshold: Budgeted,
+    standing: Option<Standing>,
     #[serde(skip)]
     room: Room,
+}
+
+/// An alarm whose values have not returned, which is open or was.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Standing {
+    /// The sensor that opened it, among those that move.
+    sensor: usize,
+    /// Rows in which it seemed to have returned, one after another.
+    n_returned: u32,
 }
 
 /// Room for one row.
@@ -139,13 +154,20 @@ impl Watch {
             errors: Ring::zeros(LONG_ROWS, n_sensors),
             forecaster: Forecaster::new(n_sensors),
             threshold: Budgeted::new(1.0, &[]),
+            standing: None,
             room: Room::of(n_sensors),
         }
     }
 
     /// Returns how the station is.
     pub fn state(&self) -> AlarmState {
-        self.threshold.state()
+        self.state_of(self.threshold.state())
+    }
+
+    /// Returns how the station is, from what its threshold says.
+    fn state_of(&self, state: AlarmState) -> AlarmState {
+        let is_closed = matches!(state, AlarmState::Watching | AlarmState::BudgetSpent);
+        if is_closed && self.standing.is_some() { AlarmState::Accepted } else { state }
     }
 
     /// Returns the alarms that may open for each row.
@@ -181,7 +203,8 @@ impl Watch {
             && watch.levels.len() == n_sensors
             && watch.scaled.is_of(SHAPE_ROWS, n_sensors)
             && watch.errors.is_of(LONG_ROWS, n_sensors)
-            && watch.forecaster.is_of(n_sensors);
+            && watch.forecaster.is_of(n_sensors)
+            && watch.standing.is_none_or(|standing| standing.sensor < n_sensors);
         if !is_whole {
             return Err(DecodeError::Malformed("the watch is of other sensors"));
         }
@@ -214,18 +237,25 @@ impl Watch {
             if is_mute[view] { NATS_MIN } else { model.tails[view].nats(seen[view].value) }
         });
         let surprise = surprise(views);
+        let most = (1..views.len())
+            .fold(0, |most, view| if views[view] > views[most] { view } else { most });
+        let strangest = seen[most].sensor;
         let now = self.threshold.now();
         // Values have not returned as long as a view that may have raised the alarm cannot say so.
         let says_nothing = now.1 != AlarmState::Watching && surprise <= now.0;
         let (threshold, state) = if says_nothing && is_mute.contains(&true) {
             now
         } else {
-            self.threshold.advance(surprise, self.n_rows)
+            let next = self.threshold.advance(surprise, self.n_rows);
+            if next.1 == AlarmState::Open && now.1 != AlarmState::Open {
+                self.standing = Some(Standing { sensor: strangest, n_returned: RETURNED_ROWS - 1 });
+            } else if matches!(next.1, AlarmState::Watching | AlarmState::BudgetSpent) {
+                self.note_returned(model);
+            }
+            next
         };
+        let state = self.state_of(state);
         self.n_rows += 1;
-        let most = (1..views.len())
-            .fold(0, |most, view| if views[view] > views[most] { view } else { most });
-        let strangest = seen[most].sensor;
         Step {
             surprise,
             threshold,
@@ -235,6 +265,16 @@ impl Watch {
             sensor: model.scaling.sensors[strangest],
             is_high: self.scaled.row(0)[strangest] > 0,
         }
+    }
+
+    /// Notes whether the values of the last alarm have returned.
+    fn note_returned(&mut self, model: &Model) {
+        let Some(Standing { sensor, n_returned }) = self.standing else { return };
+        let values = (0..MEAN_ROWS).map(|age| i32::from(self.scaled.row(age)[sensor]));
+        let has_returned = model.usual_sums[sensor].contains(&values.sum());
+        let n_returned = if has_returned { n_returned + 1 } else { 0 };
+        let standing = Standing { sensor, n_returned };
+        self.standing = (n_returned < RETURNED_ROWS).then_some(standing);
     }
 
     /// Scales a row, and compares it with its forecast.

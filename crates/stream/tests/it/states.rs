@@ -31,6 +31,18 @@ fn a_change_that_stays_is_accepted_and_remains_marked_until_values_return() {
     assert_eq!(states((600..1_200).map(shifted)), [Watching, Open, Accepted, Watching]);
 }
 
+/// Seen to fail where only the surprise says that values have returned: that of a shape ends when all its rows are new ones.
+#[test]
+fn a_change_remains_marked_when_only_its_beginning_was_surprising() {
+    let shifted = |t: u32| {
+        let [a, b] = row(t);
+        [if (700..1_200).contains(&t) { a + 3.5 } else { a }, b]
+    };
+    assert_eq!(states((600..1_200).map(shifted)), [Watching, Open, Accepted]);
+    let mut all = states((600..1_400).map(shifted));
+    assert_eq!(all.pop(), Some(Watching), "after {all:?}");
+}
+
 /// Seen to fail with views that compare rows across the gap.
 #[test]
 fn forecasts_and_shapes_do_not_reach_across_a_gap() {
