@@ -24,6 +24,7 @@ PACKS = {"first": SHARED / "data", "second": SHARED / "data2"}
 BUDGET = 1e-4
 DAY_ROWS = 86_400
 """A row a second, whatever the recording."""
+INTERVALS_S = {"skab": 1, "nab": 300, "nasa": 60, "iot": 60, "tep": 180, "water": 3600, "smd": 60, "asd": 300, "cloud": 60}
 RATES = (1, 3, 10)
 """False episodes in 10,000 normal rows."""
 RESAMPLES = 200
@@ -39,12 +40,14 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three recordings of each kind, and nothing is written")
     parser.add_argument("--output", type=Path, default=ROOT / "BENCHMARKS.md")
     args = parser.parse_args()
-    parts = [head()]
+    parts, all_entries = [head()], []
     for pack, folder in PACKS.items():
         entries = [entry for entry in json.loads((folder / "MANIFEST.json").read_text())["sets"] if entry["kind"] in evaluate.KINDS]
         if args.quick:
             entries = [entry for kind in evaluate.KINDS for entry in [e for e in entries if e["kind"] == kind][:3]]
         parts.append(table(pack, folder, entries))
+        all_entries += [(folder, entry) for entry in entries]
+    parts.append(table_of_sensor_faults(all_entries))
     text = "\n\n".join(parts)
     print(text)
     if not args.quick:
@@ -113,6 +116,33 @@ def judge(method, folder, entry):
     }
 
 
+def table_of_sensor_faults(entries):
+    with multiprocessing.Pool() as pool:
+        counted = pool.starmap(sensor_faults, entries, chunksize=1)
+    rows = [
+        "### Sensor faults\n",
+        "Sensor faults of `score --sensor-faults` that begin in rows labelled normal, by kind of recording.\n",
+        "| kind | faults | days of sensors | for each sensor in a day |",
+        "|---|---|---|---|",
+    ]
+    for kind, interval_s in INTERVALS_S.items():
+        faults = sum(told for (_, entry), (told, _) in zip(entries, counted) if entry["kind"] == kind)
+        days = sum(values for (_, entry), (_, values) in zip(entries, counted) if entry["kind"] == kind) * interval_s / 86_400
+        rows.append(f"| {kind} | {faults} | {days:,.1f} | {faults / days:.3f} |")
+    return "\n".join(rows)
+
+
+def sensor_faults(folder, entry):
+    """The sensor faults that begin in normal rows, and the values in these."""
+    path, n_warm_up = folder / entry["file"], evaluate.warm_up(entry)
+    names = features(path, entry)
+    is_normal = evaluate.labels(str(path)) == 0
+    is_normal[:n_warm_up] = False
+    told = [(row["sensor_fault"], row["faulty_feature"]) for row in in_order(path, names, n_warm_up, "--sensor-faults")]
+    begins = [fault[0] and fault != before for before, fault in zip(told, told[1:])]
+    return int(np.sum(np.array([False, *map(bool, begins)]) & is_normal)), int(is_normal.sum()) * len(names)
+
+
 def measures(judged):
     """R1, R3, R10, found, by chance, and false episodes a day: means over kinds."""
     own = evaluate.per_kind([one["alarms"] for one in judged])
@@ -163,18 +193,23 @@ def values(path, names):
     return read
 
 
-def in_time_order(path, names, n_warm_up):
+def in_order(path, names, n_warm_up, *flags):
+    """The rows that `score` writes in time order."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out.csv"
         ran = subprocess.run(
             [ROOT / "target/release/score", "--in-time-order", "--warm-up", str(n_warm_up), "--missing", "allow", "--budget", str(BUDGET),
-             "--features", ",".join(names), "--input", path, "--output", output],
+             "--features", ",".join(names), "--input", path, "--output", output, *flags],
             capture_output=True, text=True,
         )
         if ran.returncode != 0:
             sys.exit(f"{path.name}: {ran.stderr}")
         with open(output, newline="") as file:
-            rows = list(csv.DictReader(file))
+            return list(csv.DictReader(file))
+
+
+def in_time_order(path, names, n_warm_up):
+    rows = in_order(path, names, n_warm_up)
     if not any(row["threshold"] for row in rows):
         return None
     return np.array([float(row["surprise"]) for row in rows]), np.array([row["alarm"] == "true" for row in rows]), True

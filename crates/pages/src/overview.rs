@@ -11,7 +11,7 @@ use http_door::limits::LIST_LEN_MAX;
 use http_door::query::{Query, QueryFaultKind, limit};
 use pipeline::{LatencyNow, Model, Origin, Pipeline, RefusedEvent, RefusedEvents};
 use sensor::{StationId, timestamp};
-use stations::{Counts, STRIP_US, Snapshot, StationNow, StationState};
+use stations::{Concern, Counts, STRIP_US, Snapshot, StationNow, StationState};
 use store::{KeepError, StoredPrediction, Totals, Trouble};
 use wording::{bytes, counted, grouped, listed, rounded};
 
@@ -20,7 +20,8 @@ use crate::assets::Links;
 use crate::shell::{Policy, Root, page};
 use crate::strip;
 use crate::words::{
-    Age, Moment, Run, ago, in_url, lasting, of_last, origin_words, state_word, station_link, symbol,
+    Age, Moment, Run, ago, fault_words, in_url, lasting, of_last, origin_words, state_word,
+    station_link, symbol,
 };
 
 /// Stations in the table by default.
@@ -117,25 +118,23 @@ struct Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StateFilter {
     All,
-    Sick,
+    OfConcern(Concern),
     Only(StationState),
 }
 
 impl StateFilter {
     /// Reads a filter by its name; the empty name means all.
     fn named(text: &str) -> Result<Self, QueryFaultKind> {
-        let only = || StationState::ALL.into_iter().find(|state| state.name() == text);
-        match text {
-            "" => Ok(Self::All),
-            "sick" => Ok(Self::Sick),
-            _ => only().map(Self::Only).ok_or(QueryFaultKind::Choice),
-        }
+        let only = StationState::ALL.into_iter().map(Self::Only);
+        let of_concern = Concern::ALL.into_iter().map(Self::OfConcern);
+        let mut all = std::iter::once(Self::All).chain(only).chain(of_concern);
+        all.find(|filter| filter.name() == text).ok_or(QueryFaultKind::Choice)
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::All => "",
-            Self::Sick => "sick",
+            Self::OfConcern(concern) => concern.name(),
             Self::Only(state) => state.name(),
         }
     }
@@ -143,7 +142,7 @@ impl StateFilter {
     fn finds(self, station: &StationNow) -> bool {
         match self {
             Self::All => true,
-            Self::Sick => station.is_sick,
+            Self::OfConcern(concern) => station.concern == Some(concern),
             Self::Only(state) => station.state == state,
         }
     }
@@ -240,21 +239,19 @@ impl Seen {
 /// Returns the sick stations, those with the most anomalies first.
 fn sick(fleet: &Snapshot) -> Vec<&StationNow> {
     let mut sick: Vec<&StationNow> =
-        fleet.stations.iter().filter(|station| station.is_sick).collect();
+        fleet.stations.iter().filter(|station| station.is_sick()).collect();
     sick.sort_by_key(|station| needs_a_look(station));
     sick
 }
 
 /// Returns the rank of a station in the table: those that need a look come first.
-fn needs_a_look(station: &StationNow) -> (u8, std::cmp::Reverse<u32>) {
+fn needs_a_look(station: &StationNow) -> (u8, Option<Concern>, std::cmp::Reverse<u32>) {
     let rank = match station.state {
-        _ if station.is_sick => 0,
-        StationState::Anomaly if station.has_changed => 1,
-        StationState::Anomaly => 2,
-        StationState::Silent => 3,
-        StationState::Normal => 4,
+        StationState::Anomaly => 0,
+        StationState::Silent => 1,
+        StationState::Normal => 2,
     };
-    (rank, std::cmp::Reverse(station.n_recent_anomalies))
+    (rank, station.concern, std::cmp::Reverse(station.n_recent_anomalies))
 }
 
 /// Returns when strips end: now, or with the last event of recordings from another time.
@@ -339,7 +336,7 @@ impl Headline {
     fn new(fleet: &Snapshot, sick: &[&StationNow]) -> Self {
         use StationState::{Anomaly, Normal, Silent};
 
-        let Counts { normal, anomaly, silent, sick: n_sick, changed } = fleet.counts;
+        let Counts { normal, anomaly, silent, sick: n_sick, sensor_fault, changed } = fleet.counts;
         let total = fleet.counts.total();
         let all_are = |state: &str| match total {
             _ if fleet.has_more => {
@@ -353,6 +350,10 @@ impl Headline {
             1 => format!("1 station is {state}"),
             _ => format!("{} stations are {state}", count(n)),
         };
+        let have_fault = |n: usize| match n {
+            1 => String::from("1 station has a sensor fault"),
+            _ => format!("{} stations have a sensor fault", count(n)),
+        };
         let have_changed = |n: usize| match n {
             1 => String::from("1 station has changed"),
             _ => format!("{} stations have changed", count(n)),
@@ -363,14 +364,16 @@ impl Headline {
             [] if total == 0 => ("empty", Silent, String::from("No station has sent anything yet")),
             [] if silent == total => ("caution", Silent, all_are("silent")),
             [] if silent > 0 => ("caution", Silent, some_are(silent, "silent")),
+            [] if sensor_fault > 0 => ("caution", Anomaly, have_fault(sensor_fault)),
             [] if changed > 0 => ("caution", Anomaly, have_changed(changed)),
             [] if anomaly > 0 => ("calm", Normal, String::from("No station is sick")),
             [] => ("calm", Normal, all_are("normal")),
         };
         let parts = [
             (n_sick, "sick"),
+            (sensor_fault, "with a sensor fault"),
             (changed, "changed"),
-            (anomaly - n_sick - changed, "with a recent anomaly"),
+            (anomaly - n_sick - sensor_fault - changed, "with a recent anomaly"),
             (silent, "silent"),
             (normal, "normal"),
         ];
@@ -477,12 +480,13 @@ impl Row {
             link: station_link(&station.station_id),
             state: state_word(station),
             class: match station.state {
-                StationState::Anomaly if !station.is_sick => "recent",
+                StationState::Anomaly if !station.is_sick() => "recent",
                 state => state.name(),
             },
             symbol: symbol(station.state),
             detail: match station.n_recent_anomalies {
-                _ if station.is_sick && station.is_silent => String::from("now silent"),
+                _ if station.is_sick() && station.is_silent => String::from("now silent"),
+                _ if station.concern == Some(Concern::SensorFault) => sensor_fault(station),
                 0 => String::new(),
                 n => format!("{n} of its last {}", station.n_recent),
             },
@@ -491,6 +495,11 @@ impl Row {
             ago: Age::of(station.latest.received_us, now_us),
         }
     }
+}
+
+fn sensor_fault(station: &StationNow) -> String {
+    let kind = station.alarm.and_then(|alarm| alarm.sensor_fault);
+    kind.map_or_else(String::new, |kind| format!("a sensor {}", fault_words(kind)))
 }
 
 impl RefusedRow {

@@ -19,7 +19,9 @@ use crate::anomaly_rows::{self, AnomalyRow};
 use crate::assets::Links;
 use crate::shell::{Policy, Root, page};
 use crate::values::ValueCell;
-use crate::words::{Age, Moment, Run, alarm_words, in_url, of_last, state_word, symbol};
+use crate::words::{
+    Age, Moment, Run, alarm_words, in_url, of_last, sensor_fault_words, state_word, symbol,
+};
 use http_door::ApiError;
 use http_door::query::{self, Query, QueryFaultKind};
 use pipeline::Pipeline;
@@ -45,6 +47,8 @@ struct StationPage {
     now: Option<Now>,
     /// The alarm in time order, in words; empty where the station is not watched.
     alarm: String,
+    /// The sensor that fails, in words; empty where none does.
+    sensor_fault: String,
     windows: Vec<WindowLink>,
     /// The window and the first feature that the page is about, for links that keep them.
     window: &'static str,
@@ -203,13 +207,16 @@ pub(crate) async fn station(
     let drawing = Panels { title: &title, since_us, until_us, panels: &panels, marks: &marks };
     let fleet = pipeline.fleet.now().await;
     let now = fleet.station(&station_id);
+    let alarm = last_alarm(&events);
+    let sensor_fault = alarm.and_then(|alarm| alarm.sensor_fault.as_ref());
     Ok(page(
         &StationPage {
             root,
             links: Links::get(),
             path: in_url(station_id.as_str()),
             now: now.map(|station| Now::new(station, fleet.taken_us)),
-            alarm: last_alarm(&events).map(alarm_words).unwrap_or_default(),
+            alarm: alarm.map(alarm_words).unwrap_or_default(),
+            sensor_fault: sensor_fault.map(sensor_fault_words).unwrap_or_default(),
             windows: WINDOWS.iter().map(|known| known.link(window)).collect(),
             window: window.name,
             chart: serde_json::to_string(&chart).expect("names and numbers are JSON"),

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use form_urlencoded::byte_serialize;
 use pipeline::Origin;
-use sensor::{Alarm, AlarmState, AlarmView, StationId, Surprise, timestamp};
+use sensor::{
+    Alarm, AlarmState, AlarmView, SensorFault, SensorFaultKind, StationId, Surprise, timestamp,
+};
 use wording::{duration, grouped, rounded};
 
-use stations::{StationNow, StationState};
+use stations::{Concern, StationNow, StationState};
 
 /// A moment: for machines, and for people who have no script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +38,7 @@ impl Run {
     /// Returns the run of a station that is anomalous now: a single anomaly of a while ago is none.
     pub(crate) fn of(station: &StationNow, now_us: i64) -> Option<Self> {
         let alarm =
-            station.alarm.filter(|alarm| alarm.state == AlarmState::Open && station.is_sick);
+            station.alarm.filter(|alarm| alarm.state == AlarmState::Open && station.is_sick());
         let opened_us = alarm.and_then(|alarm| alarm.opened_us);
         let run_us = station.since_us.filter(|_| station.state == StationState::Anomaly);
         let since_us = opened_us.or(run_us)?;
@@ -95,16 +97,17 @@ pub(crate) fn of_last(station: &StationNow) -> String {
 
 /// Returns the state of a station in a word.
 pub(crate) fn state_word(station: &StationNow) -> &'static str {
-    match station.state {
-        _ if station.is_sick => "sick",
-        StationState::Anomaly if station.has_changed => "changed",
-        state => state.name(),
+    match station.concern {
+        Some(Concern::Sick) => "sick",
+        Some(Concern::SensorFault) => "sensor fault",
+        Some(Concern::Changed) => "changed",
+        Some(Concern::Anomaly) | None => station.state.name(),
     }
 }
 
 /// Describes the alarm of a station in time order.
 pub(crate) fn alarm_words(alarm: &Alarm) -> String {
-    let Alarm { state, lesson, surprise, episode } = alarm;
+    let Alarm { state, lesson, surprise, episode, sensor_fault: _ } = alarm;
     let strangest = surprise.as_ref().map_or_else(String::new, |surprise| {
         let view = match surprise.view {
             AlarmView::Joint => "values and their changes together",
@@ -140,6 +143,29 @@ pub(crate) fn alarm_words(alarm: &Alarm) -> String {
             String::from("so many alarms opened that none can open for a while")
         }
         AlarmState::Late => String::from("the last event came late"),
+    }
+}
+
+/// Describes the sensor that fails.
+pub(crate) fn sensor_fault_words(fault: &SensorFault) -> String {
+    let SensorFault { feature, kind, since_us, n_features } = fault;
+    let others = match n_features - 1 {
+        0 => String::new(),
+        1 => String::from(", and another sensor fails"),
+        n => format!(", and {} other sensors fail", grouped(n.into())),
+    };
+    let since = Moment::of(*since_us).text;
+    format!("the sensor of {feature} {} since {since}{others}", fault_words(*kind))
+}
+
+/// Describes how a sensor fails.
+pub(crate) fn fault_words(kind: SensorFaultKind) -> &'static str {
+    match kind {
+        SensorFaultKind::Stuck => "is stuck",
+        SensorFaultKind::Silent => "is silent",
+        SensorFaultKind::Moves => "moves, which was constant,",
+        SensorFaultKind::AtLimit => "is at the end of its range",
+        SensorFaultKind::Dropout => "has dropped out",
     }
 }
 

@@ -213,13 +213,14 @@ impl Metrics {
 
     /// Brings the gauges up to date.
     pub(crate) fn update(&self, store: &Store, fleet: Arc<Snapshot>, alarms: AlarmCounts) {
-        let Counts { normal, anomaly, silent, sick, changed } = fleet.counts;
+        let Counts { normal, anomaly, silent, sick, sensor_fault, changed } = fleet.counts;
         self.fleet.store(fleet);
         for (state, count) in [
             ("normal", normal),
             ("anomaly", anomaly),
             ("silent", silent),
             ("sick", sick),
+            ("sensor_fault", sensor_fault),
             ("changed", changed),
         ] {
             let gauge = self.stations.get_or_create(&StateLabels { state });

@@ -90,6 +90,10 @@ pub struct Args {
     /// With --in-time-order: alarms that may open for each row; 0.0001 is 8.6 a day at a row a second
     #[arg(long, value_name = "SHARE", default_value_t = stream::Params::default().budget, requires = "in_time_order")]
     pub budget: f64,
+
+    /// With --in-time-order: add the columns `sensor_fault` and `faulty_feature`: how the sensor fails that began to do so last
+    #[arg(long, requires = "in_time_order")]
+    pub sensor_faults: bool,
 }
 
 /// The meaning of an empty cell.

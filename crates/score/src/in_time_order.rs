@@ -10,7 +10,10 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use recording::{Recording, ValueRows};
 use sensor::{Feature, FeatureSchema, StationId};
-use stream::{Model, NATS_MIN, Params, Step, WarmUpError, WarmedUp, Watch};
+use stream::{
+    Model, NATS_MIN, Params, SensorFault, SensorRules, SensorWatch, Step, WarmUpError, WarmedUp,
+    Watch,
+};
 use wording::{counted, grouped, listed};
 
 use crate::args::{Args, Format, Missing};
@@ -22,6 +25,7 @@ const MODELS_BYTES_MAX: usize = 2 << 30;
 /// Lines that wait for their station to have learnt; the first of more are written without a surprise.
 const WAITING_MAX: usize = 1_000_000;
 const HEADER: [&str; 6] = ["row", "surprise", "threshold", "alarm", "view", "feature"];
+const HEADER_OF_FAULTS: [&str; 2] = ["sensor_fault", "faulty_feature"];
 
 /// A station, by what it has sent so far.
 #[derive(Default)]
@@ -38,6 +42,10 @@ struct Watched {
     model: Model,
     watch: Watch,
     is_alarm: bool,
+    rules: SensorRules,
+    sensors: SensorWatch,
+    /// The sensor that began to fail last.
+    fault: Option<SensorFault>,
 }
 
 /// The line of a row.
@@ -47,12 +55,13 @@ enum Line {
     Bad,
     /// It is of the warm-up, or of a station that cannot be watched.
     WarmUp(f64),
-    Judged(Step),
+    Judged(Step, Option<SensorFault>),
 }
 
 /// Lines in the order of the rows, from the first that waits on.
 struct Lines<'a, W: Write> {
     names: &'a [Arc<str>],
+    with_faults: bool,
     writer: csv::Writer<W>,
     n_written: u64,
     waiting: VecDeque<Line>,
@@ -63,6 +72,7 @@ struct Lines<'a, W: Write> {
 struct Counts {
     n_judged: u64,
     n_alarms: u64,
+    n_faults: u64,
     n_bad: u64,
     first_bad: Option<String>,
 }
@@ -86,7 +96,7 @@ pub(crate) fn score(
     let rows = ValueRows::begin(bytes, path, &schema)?;
     let mut stations = BTreeMap::new();
     let counts = write_output(args, stdout, |out| judge(args, &params, rows, &mut stations, out))?;
-    let Counts { n_judged, n_alarms, n_bad, first_bad } = counts;
+    let Counts { n_judged, n_alarms, n_faults, n_bad, first_bad } = counts;
     if let Some(first_bad) = first_bad {
         writeln!(stderr, "note: skipped {}; the first is {first_bad}", counted(n_bad, "bad row"))?;
     }
@@ -105,9 +115,13 @@ pub(crate) fn score(
         writeln!(stderr, "note: not scored, fewer than {n_rows} warm-up rows: {}", listed(&short))?;
     }
     let seconds = started.elapsed().as_secs_f64();
+    let faults = match n_faults {
+        0 => String::new(),
+        _ => format!(", {}", counted(n_faults, "sensor fault")),
+    };
     writeln!(
         stderr,
-        "judged {n_judged} rows of {} in {seconds:.3} s ({:.0} rows/s): {}",
+        "judged {n_judged} rows of {} in {seconds:.3} s ({:.0} rows/s): {}{faults}",
         counted(stations.len() as u64, "station"),
         n_judged as f64 / seconds,
         counted(n_alarms, "alarm"),
@@ -146,9 +160,12 @@ fn judge(
 ) -> anyhow::Result<Counts> {
     let mut counts = Counts::default();
     let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(HEADER).with_context(|| cannot_write(args))?;
-    let mut lines =
-        Lines { names: rows.schema().names(), writer, n_written: 0, waiting: VecDeque::new() };
+    let with_faults = args.sensor_faults;
+    let header_of_faults = HEADER_OF_FAULTS.into_iter().filter(|_| with_faults);
+    let header = HEADER.into_iter().chain(header_of_faults);
+    writer.write_record(header).with_context(|| cannot_write(args))?;
+    let names = rows.schema().names();
+    let mut lines = Lines { names, with_faults, writer, n_written: 0, waiting: VecDeque::new() };
     let n_stations_max = MODELS_BYTES_MAX / Model::size_of(rows.schema().len());
     let mut values = Vec::with_capacity(rows.schema().len());
     for row in 0.. {
@@ -206,7 +223,10 @@ impl Station {
         counts.n_judged += 1;
         counts.n_alarms += u64::from(step.is_alarm() && !watched.is_alarm);
         watched.is_alarm = step.is_alarm();
-        Line::Judged(step)
+        let fault = watched.judge_sensors(row, values);
+        counts.n_faults += u64::from(fault.is_some() && fault != watched.fault);
+        watched.fault = fault;
+        Line::Judged(step, fault)
     }
 
     /// Learns from the warm-up; returns the numbers and surprises of its rows.
@@ -215,13 +235,30 @@ impl Station {
         let learnt = Model::learn(&values, values.len() / rows.len(), params);
         let (learnt, surprises) = match learnt {
             Ok(WarmedUp { model, watch, surprises }) => {
-                (Ok(Box::new(Watched { model, watch, is_alarm: false })), surprises)
+                let times: Vec<i64> = rows.iter().copied().map(time).collect();
+                let (rules, sensors) = SensorRules::learn(&times, &values);
+                let watched =
+                    Watched { model, watch, is_alarm: false, rules, sensors, fault: None };
+                (Ok(Box::new(watched)), surprises)
             }
             Err(error) => (Err(error), vec![NATS_MIN; rows.len()]),
         };
         self.learnt = Some(learnt);
         rows.into_iter().zip(surprises)
     }
+}
+
+impl Watched {
+    /// Takes the next row; returns the sensor that began to fail last.
+    fn judge_sensors(&mut self, row: u64, values: &[f64]) -> Option<SensorFault> {
+        self.sensors.advance(&self.rules, time(row), values);
+        self.sensors.faults(&self.rules).max_by_key(|fault| fault.since)
+    }
+}
+
+/// Returns the time of a row: its number.
+fn time(row: u64) -> i64 {
+    i64::try_from(row).unwrap_or(i64::MAX)
 }
 
 impl<W: Write> Lines<'_, W> {
@@ -246,7 +283,7 @@ impl<W: Write> Lines<'_, W> {
                 Line::Waits => of_warm_up(row, NATS_MIN),
                 Line::WarmUp(surprise) => of_warm_up(row, *surprise),
                 Line::Bad => [row, none(), none(), none(), none(), none()],
-                Line::Judged(step) => [
+                Line::Judged(step, _) => [
                     row,
                     step.surprise.to_string(),
                     step.threshold.to_string(),
@@ -255,7 +292,12 @@ impl<W: Write> Lines<'_, W> {
                     self.names[step.sensor].to_string(),
                 ],
             };
-            self.writer.write_record(cells)?;
+            let fault = match line {
+                Line::Judged(_, Some(fault)) => [fault.kind.name(), &self.names[fault.sensor]],
+                _ => ["", ""],
+            };
+            let of_faults = fault.into_iter().filter(|_| self.with_faults);
+            self.writer.write_record(cells.iter().map(String::as_str).chain(of_faults))?;
             self.waiting.pop_front();
             self.n_written += 1;
         }

@@ -20,13 +20,17 @@ pub struct Alarm {
     /// The alarm that is open or was accepted.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub episode: Option<Episode>,
+    /// The sensor that began to fail last, while the station is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor_fault: Option<SensorFault>,
 }
 
 impl Alarm {
     /// Returns what a fleet is watched by.
     pub fn glance(&self) -> AlarmGlance {
         let opened_us = self.episode.map(|episode| episode.opened_us);
-        AlarmGlance { state: self.state, opened_us }
+        let sensor_fault = self.sensor_fault.as_ref().map(|fault| fault.kind);
+        AlarmGlance { state: self.state, opened_us, sensor_fault }
     }
 
     /// Returns `true` if it was opened by an event that was measured at this time.
@@ -43,6 +47,8 @@ pub struct AlarmGlance {
     pub state: AlarmState,
     /// When the event was measured that opened the alarm, in microseconds since 1970 (UTC).
     pub opened_us: Option<i64>,
+    /// The fault of the sensor that began to fail last.
+    pub sensor_fault: Option<SensorFaultKind>,
 }
 
 /// The state of a station in time order.
@@ -112,4 +118,33 @@ pub struct Episode {
     pub episode_id: u32,
     /// When the event was measured that opened it, in microseconds since 1970 (UTC).
     pub opened_us: i64,
+}
+
+/// A sensor that fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SensorFault {
+    /// The feature that it measures.
+    pub feature: Arc<str>,
+    /// The way in which it fails.
+    pub kind: SensorFaultKind,
+    /// When the first event that shows it was measured, in microseconds since 1970 (UTC).
+    pub since_us: i64,
+    /// The number of features whose sensors fail, with this one.
+    pub n_features: u32,
+}
+
+/// The way in which a sensor fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SensorFaultKind {
+    /// Its value stays for much longer than usual.
+    Stuck,
+    /// Its value is missing for much longer than usual.
+    Silent,
+    /// It was constant, and has other values.
+    Moves,
+    /// Its value stays outside of the usual range, at what seems to be the end of what it can measure.
+    AtLimit,
+    /// Its value stays far below the usual range.
+    Dropout,
 }

@@ -29,7 +29,10 @@ mod schema;
 mod station_id;
 pub mod timestamp;
 
-pub use alarm::{Alarm, AlarmGlance, AlarmState, AlarmView, Episode, Lesson, Surprise};
+pub use alarm::{
+    Alarm, AlarmGlance, AlarmState, AlarmView, Episode, Lesson, SensorFault, SensorFaultKind,
+    Surprise,
+};
 pub use event::{Fingerprint, SensorEvent};
 pub use fault::{Fault, FaultKind, InvalidEvent};
 pub use feature_values::FeatureValues;

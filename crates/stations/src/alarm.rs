@@ -1,9 +1,19 @@
 //! The alarm of a station: it learns from the first events, and then watches.
 
+mod learnt;
+mod pace;
+
+use std::sync::Arc;
+
 use isoforest::{DecodeError, envelope};
-use sensor::{Alarm, AlarmView, Direction, Episode, Lesson, Prediction, Surprise};
+use sensor::{Alarm, AlarmView, Direction, Episode, Lesson, Prediction, SensorFault, Surprise};
 use serde::{Deserialize, Serialize};
-use stream::{AlarmState, Model, Params, Step, View, WarmUpError, WarmedUp, Watch};
+use stream::{
+    AlarmState, Model, SensorFaultKind, SensorRules, SensorWatch, Step, View, WarmUpError, Watch,
+};
+
+use crate::alarm::learnt::{Learnt, LearntEvents};
+use crate::alarm::pace::{BUDGET_MAX, Pace};
 
 /// Events after which a record is due: after a restart, few more are replayed.
 const EVENTS_OF_RECORD: u32 = 512;
@@ -13,23 +23,9 @@ const US_OF_RECORD: i64 = 3_600 * 1_000_000;
 const BYTES_OF_EVENT: usize = 16 << 10;
 /// The kind and the version of a record.
 const RECORD_KIND: [u8; 8] = *b"ISOALARM";
-const RECORD_VERSION: u32 = 2;
-/// A pause of more mean intervals is a gap: events are not compared with those before it.
-const INTERVALS_OF_GAP: f64 = 32.0;
-/// Unless it is no more than so many times the longest of the last pauses, which is forgotten by this share with each event:
-/// stations that send in bursts pause often.
-const PAUSES_OF_GAP: f64 = 4.0;
-const LONGEST_DECAY: f64 = 0.99;
-/// The mean interval follows the last so many, of which none counts as longer than a day.
-const INTERVALS_OF_PACE: f64 = 64.0;
+const RECORD_VERSION: u32 = 3;
 /// The budget for each event follows the pace when they differ by more than this share.
 const BUDGET_TOLERANCE: f64 = 0.02;
-/// The values of anomalies teach nothing, unless more than this share of the events are anomalies.
-const ANOMALIES_MAX: f64 = 0.1;
-const US_OF_DAY: f64 = 86_400e6;
-/// The budget for each event is within these, however often a station sends.
-const BUDGET_MIN: f64 = 1e-8;
-const BUDGET_MAX: f64 = 0.01;
 
 /// The choices of an operator.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,21 +83,14 @@ enum Stage {
     Watching(Box<Watching>),
 }
 
-/// The events that are learnt from, in columns.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct LearntEvents {
-    timestamps_us: Vec<i64>,
-    are_anomalies: Vec<bool>,
-    /// Those of one event after another, NaN for a missing one.
-    values: Vec<f64>,
-}
-
 #[derive(Debug, Clone, PartialEq)]
 struct Watching {
     learnt: LearntEvents,
     pace: Pace,
     model: Model,
     watch: Watch,
+    rules: SensorRules,
+    sensors: SensorWatch,
     /// The alarm that is open or was accepted.
     episode: Option<Episode>,
 }
@@ -117,21 +106,11 @@ struct Record {
     watching: Option<WatchingRecord>,
 }
 
-/// The pace of events, and the alarms that it allows.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Pace {
-    /// Alarms that may open in a day.
-    alarms_per_day: f64,
-    /// The mean interval of the last events, in microseconds.
-    mean_us: f64,
-    /// The longest of the last intervals.
-    longest_us: f64,
-}
-
 #[derive(Serialize, Deserialize)]
 struct WatchingRecord {
     pace: Pace,
     watch: Vec<u8>,
+    sensors: SensorWatch,
     episode: Option<Episode>,
 }
 
@@ -199,13 +178,16 @@ impl StationAlarm {
             None => Stage::Learning(learnt),
             Some(record) => {
                 let cannot_learn = |_| DecodeError::Malformed("its events teach nothing");
-                let WarmedUp { model, .. } = learnt.learn(BUDGET_MAX).map_err(cannot_learn)?;
-                let WatchingRecord { pace, watch, episode } = record;
+                let Learnt { model, rules, .. } = learnt.learn(BUDGET_MAX).map_err(cannot_learn)?;
+                let WatchingRecord { pace, watch, sensors, episode } = record;
                 let watch = Watch::from_bytes(&model, &watch)?;
                 if !pace.is_sound() {
                     return Err(DecodeError::Malformed("its pace is not a positive number"));
                 }
-                let watching = Watching { learnt, pace, model, watch, episode };
+                if !sensors.is_of(&rules) {
+                    return Err(DecodeError::Malformed("it watches other sensors"));
+                }
+                let watching = Watching { learnt, pace, model, watch, rules, sensors, episode };
                 Stage::Watching(Box::new(watching))
             }
         };
@@ -228,7 +210,7 @@ impl StationAlarm {
             Stage::Learning(learnt) => learnt,
             Stage::Watching(watching) => &watching.learnt,
         };
-        learnt.size(self.names.len()) + Watch::size_of(self.names.len())
+        learnt.size(self.names.len()) + state_size(self.names.len())
     }
 
     /// Writes a record, to be stored with the last event.
@@ -238,8 +220,13 @@ impl StationAlarm {
         let (learnt, watching) = match &self.stage {
             Stage::Learning(learnt) => (learnt, None),
             Stage::Watching(watching) => {
-                let &Watching { pace, episode, .. } = &**watching;
-                let record = WatchingRecord { pace, watch: watching.watch.to_bytes(), episode };
+                let Watching { pace, watch, sensors, episode, .. } = &**watching;
+                let record = WatchingRecord {
+                    pace: *pace,
+                    watch: watch.to_bytes(),
+                    sensors: sensors.clone(),
+                    episode: *episode,
+                };
                 (&watching.learnt, Some(record))
             }
         };
@@ -307,8 +294,9 @@ impl StationAlarm {
                 n_events * LearntEvents::size_of_event(n_features)
             }
             Stage::Watching(watching) => {
-                let watch = Watch::size_of(n_features);
-                watching.learnt.size(n_features) + Model::size_of(n_features) + watch
+                let rules = SensorRules::size_of(n_features);
+                let model = Model::size_of(n_features) + rules;
+                watching.learnt.size(n_features) + model + state_size(n_features)
             }
         };
         size_of::<Self>() + known
@@ -361,9 +349,11 @@ impl StationAlarm {
                 } else if matches!(step.state, AlarmState::Watching | AlarmState::BudgetSpent) {
                     watching.episode = None;
                 }
+                watching.sensors.advance(&watching.rules, prediction.timestamp_us, values);
                 Alarm {
                     surprise: Some(surprise(&step, prediction)),
                     episode: watching.episode,
+                    sensor_fault: watching.sensor_fault(prediction),
                     ..plain(state(step.state))
                 }
             }
@@ -384,10 +374,9 @@ impl StationAlarm {
 impl Watching {
     /// Learns from events and begins to watch.
     fn learn(learnt: LearntEvents, params: &AlarmParams) -> Result<Self, WarmUpError> {
-        let alarms_per_day = params.alarms_per_day;
-        let pace = Pace { alarms_per_day, mean_us: learnt.interval_us(), longest_us: 0.0 };
-        let WarmedUp { model, watch, .. } = learnt.learn(pace.budget())?;
-        Ok(Self { learnt, pace, model, watch, episode: None })
+        let pace = Pace::new(params.alarms_per_day, learnt.interval_us());
+        let Learnt { model, watch, rules, sensors } = learnt.learn(pace.budget())?;
+        Ok(Self { learnt, pace, model, watch, rules, sensors, episode: None })
     }
 
     /// Notes the time since the last event, in microseconds.
@@ -405,79 +394,24 @@ impl Watching {
             self.watch.set_budget(budget);
         }
     }
-}
 
-impl Pace {
-    fn is_sound(&self) -> bool {
-        let is_positive = |number: f64| number > 0.0 && number.is_finite();
-        is_positive(self.alarms_per_day) && is_positive(self.mean_us) && self.longest_us.is_finite()
-    }
-
-    /// Notes the time since the last event, in microseconds; returns `true` if it is a gap.
-    fn note(&mut self, pause_us: f64) -> bool {
-        let usual_us = (INTERVALS_OF_GAP * self.mean_us).max(PAUSES_OF_GAP * self.longest_us);
-        self.longest_us = pause_us.max(LONGEST_DECAY * self.longest_us);
-        self.mean_us += (pause_us.min(US_OF_DAY) - self.mean_us) / INTERVALS_OF_PACE;
-        self.mean_us = self.mean_us.max(1.0);
-        pause_us > usual_us
-    }
-
-    /// Returns the alarms that may open for each event.
-    fn budget(&self) -> f64 {
-        (self.alarms_per_day * self.mean_us / US_OF_DAY).clamp(BUDGET_MIN, BUDGET_MAX)
+    /// Returns the sensor that began to fail last, after an event.
+    fn sensor_fault(&self, prediction: &Prediction) -> Option<SensorFault> {
+        let mut n_features = 0;
+        let faults = self.sensors.faults(&self.rules).inspect(|_| n_features += 1);
+        let latest = faults.max_by_key(|fault| fault.since)?;
+        Some(SensorFault {
+            feature: Arc::clone(&prediction.features.names()[latest.sensor]),
+            kind: kind(latest.kind),
+            since_us: latest.since,
+            n_features,
+        })
     }
 }
 
-impl LearntEvents {
-    fn size_of_event(n_features: usize) -> usize {
-        size_of::<(i64, bool)>() + n_features * size_of::<f64>()
-    }
-
-    fn size(&self, n_features: usize) -> usize {
-        self.len() * Self::size_of_event(n_features)
-    }
-
-    fn len(&self) -> usize {
-        self.timestamps_us.len()
-    }
-
-    /// Returns `true` if each event has so many values.
-    fn is_of(&self, n_features: usize) -> bool {
-        self.are_anomalies.len() == self.len() && self.values.len() == self.len() * n_features
-    }
-
-    fn add(&mut self, prediction: &Prediction, values: &[f64]) {
-        self.timestamps_us.push(prediction.timestamp_us);
-        self.are_anomalies.push(prediction.is_anomaly);
-        self.values.extend_from_slice(values);
-    }
-
-    /// Learns from the events. The values of anomalies are left out if there are few.
-    fn learn(&self, budget: f64) -> Result<WarmedUp, WarmUpError> {
-        let n_anomalies = self.are_anomalies.iter().filter(|&&is_anomaly| is_anomaly).count();
-        let leaves_out = n_anomalies as f64 <= ANOMALIES_MAX * self.len() as f64;
-        let n_sensors = self.values.len() / self.len().max(1);
-        if n_sensors == 0 {
-            return Err(WarmUpError::TooFewRows { n_rows: 0 });
-        }
-        let mut values = self.values.clone();
-        for (event, &is_anomaly) in values.chunks_exact_mut(n_sensors).zip(&self.are_anomalies) {
-            if leaves_out && is_anomaly {
-                event.fill(f64::NAN);
-            }
-        }
-        Model::learn(&values, n_sensors, &Params { budget, ..Params::default() })
-    }
-
-    /// Returns the median time between two events, or the mean where most have the same time as the one before, in microseconds.
-    fn interval_us(&self) -> f64 {
-        let pairs = self.timestamps_us.windows(2);
-        let mut intervals_us: Vec<i64> = pairs.map(|pair| pair[1] - pair[0]).collect();
-        intervals_us.sort_unstable();
-        let median_us = intervals_us.get(intervals_us.len() / 2).map_or(0.0, |&usual| usual as f64);
-        let mean_us = intervals_us.iter().sum::<i64>() as f64 / intervals_us.len().max(1) as f64;
-        (if median_us > 0.0 { median_us } else { mean_us }).max(1.0)
-    }
+/// Returns about how many bytes it takes to know where a station is.
+fn state_size(n_features: usize) -> usize {
+    Watch::size_of(n_features) + SensorWatch::size_of(n_features)
 }
 
 fn surprise(step: &Step, prediction: &Prediction) -> Surprise {
@@ -489,7 +423,7 @@ fn surprise(step: &Step, prediction: &Prediction) -> Surprise {
             View::Relation => AlarmView::Relation,
             View::Shape => AlarmView::Shape,
         },
-        feature: std::sync::Arc::clone(&prediction.features.names()[step.sensor]),
+        feature: Arc::clone(&prediction.features.names()[step.sensor]),
         direction: if step.is_high { Direction::High } else { Direction::Low },
     }
 }
@@ -503,7 +437,17 @@ fn state(state: AlarmState) -> sensor::AlarmState {
     }
 }
 
+fn kind(kind: SensorFaultKind) -> sensor::SensorFaultKind {
+    match kind {
+        SensorFaultKind::Stuck => sensor::SensorFaultKind::Stuck,
+        SensorFaultKind::Silent => sensor::SensorFaultKind::Silent,
+        SensorFaultKind::Moves => sensor::SensorFaultKind::Moves,
+        SensorFaultKind::AtLimit => sensor::SensorFaultKind::AtLimit,
+        SensorFaultKind::Dropout => sensor::SensorFaultKind::Dropout,
+    }
+}
+
 /// Returns an alarm with nothing but a state.
 fn plain(state: sensor::AlarmState) -> Alarm {
-    Alarm { state, lesson: None, surprise: None, episode: None }
+    Alarm { state, lesson: None, surprise: None, episode: None, sensor_fault: None }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sensor::{Arrival, Glance, StationId};
 
 use crate::pace::{Pace, Rates};
-use crate::station::{News, StationMemory, StationNow, StationState, sick_from};
+use crate::station::{Concern, News, StationMemory, StationNow, StationState, sick_from};
 
 /// The memory of all stations.
 #[derive(Debug)]
@@ -41,7 +41,9 @@ pub struct Counts {
     pub silent: usize,
     /// Stations with an open alarm, or with more recent anomalies than chance explains; they also count under `anomaly`.
     pub sick: usize,
-    /// Stations that are watched on a new level; they also count under `anomaly`.
+    /// Other stations with a sensor that fails; they also count under `anomaly`.
+    pub sensor_fault: usize,
+    /// Other stations that are watched on a new level; they also count under `anomaly`.
     pub changed: usize,
 }
 
@@ -82,9 +84,12 @@ impl Counts {
     }
 
     fn add(&mut self, station: &StationNow) {
-        self.sick += usize::from(station.is_sick);
-        let has_changed = station.has_changed && station.state == StationState::Anomaly;
-        self.changed += usize::from(has_changed);
+        match station.concern {
+            Some(Concern::Sick) => self.sick += 1,
+            Some(Concern::SensorFault) => self.sensor_fault += 1,
+            Some(Concern::Changed) => self.changed += 1,
+            Some(Concern::Anomaly) | None => {}
+        }
         *match station.state {
             StationState::Normal => &mut self.normal,
             StationState::Anomaly => &mut self.anomaly,
@@ -342,7 +347,10 @@ mod tests {
             }
         }
         let now = fleet.snapshot(30 * SECOND_US);
-        assert_eq!(now.counts, Counts { normal: 1, anomaly: 1, silent: 1, sick: 1, changed: 0 });
+        assert_eq!(
+            now.counts,
+            Counts { normal: 1, anomaly: 1, silent: 1, sick: 1, ..Counts::default() }
+        );
         let states: Vec<_> = now.stations.iter().map(|station| station.state).collect();
         assert_eq!(states, [StationState::Normal, StationState::Anomaly, StationState::Silent]);
         assert_eq!(now.stations[1].since_us, Some(20 * SECOND_US));

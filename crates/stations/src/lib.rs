@@ -31,5 +31,5 @@ mod strip;
 pub use alarm::{AlarmParams, Moment, StationAlarm, TrainedLesson};
 pub use fleet::{Counts, Fleet, Snapshot};
 pub use pace::Rates;
-pub use station::{RECENT_LEN, StationNow, StationState};
+pub use station::{Concern, RECENT_LEN, StationNow, StationState};
 pub use strip::{STRIP_US, Strip, StripCell, StripCells};

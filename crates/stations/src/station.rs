@@ -49,6 +49,34 @@ impl StationState {
     }
 }
 
+/// The reason why a station needs a look, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Concern {
+    /// Its alarm is open; where it is not watched in time order, it has more recent anomalies than chance explains.
+    Sick,
+    /// One of its sensors fails.
+    SensorFault,
+    /// An alarm was accepted, so that it is watched on a new level, and values have not returned.
+    Changed,
+    /// It has just sent an anomaly.
+    Anomaly,
+}
+
+impl Concern {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::Sick, Self::SensorFault, Self::Changed, Self::Anomaly];
+
+    /// Returns the name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sick => "sick",
+            Self::SensorFault => "sensor_fault",
+            Self::Changed => "changed",
+            Self::Anomaly => "anomaly",
+        }
+    }
+}
+
 /// A station at a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StationNow {
@@ -64,11 +92,8 @@ pub struct StationNow {
     pub n_recent: u32,
     /// Normal events since the last anomaly, up to [`RECENT_LEN`].
     pub n_calm: u32,
-    /// `true` if its alarm is open; where it is not watched in time order, if it has more recent anomalies than chance
-    /// explains.
-    pub is_sick: bool,
-    /// `true` if an alarm was accepted, so that it is watched on a new level, and values have not returned.
-    pub has_changed: bool,
+    /// The reason why it needs a look, if its state is an anomaly.
+    pub concern: Option<Concern>,
     /// Its alarm in time order; `None` where it is not watched.
     pub alarm: Option<AlarmGlance>,
     /// `true` if it has sent nothing for longer than usual.
@@ -84,6 +109,12 @@ pub struct StationNow {
 }
 
 impl StationNow {
+    /// Returns `true` if its alarm is open; where it is not watched in time order, if it has more recent anomalies than chance
+    /// explains.
+    pub fn is_sick(&self) -> bool {
+        self.concern == Some(Concern::Sick)
+    }
+
     /// Returns `true` if it has sent enough events to be one of the plant, and not an invented name.
     pub fn is_established(&self) -> bool {
         self.n_recent >= RECENT_LEN
@@ -147,8 +178,8 @@ pub(crate) struct StationMemory {
     /// When the present burst of events began to arrive.
     burst_us: i64,
     strip: Strip,
-    /// The last state that was told, and whether the station was silent then.
-    told: (StationState, bool),
+    /// The last concern that was told, and whether the station was silent then.
+    told: (Option<Concern>, bool),
     arrived: u64,
     changed: u64,
 }
@@ -165,7 +196,7 @@ impl StationMemory {
             gap_us: 0,
             burst_us: first.received_us,
             strip: Strip::new(measured_us(first)),
-            told: (StationState::Normal, false),
+            told: (None, false),
             arrived: 0,
             changed: 0,
         }
@@ -259,12 +290,11 @@ impl StationMemory {
         StationNow {
             station_id: station_id.clone(),
             state: self.state(now_us, sick_from),
+            concern: self.concern(now_us, sick_from),
             since_us: self.since_us,
             n_recent_anomalies: self.recent_anomalies(),
             n_recent: count(self.recent.len()),
             n_calm: count(self.recent.iter().rev().take_while(|recent| !recent.is_anomaly).count()),
-            is_sick: self.is_sick(now_us, sick_from),
-            has_changed: self.has_changed(),
             alarm: self.alarm,
             is_silent: self.silence_us(now_us).is_some(),
             latest: Glance { received_us: self.received_us, ..self.latest },
@@ -275,7 +305,7 @@ impl StationMemory {
     }
 
     fn update_told(&mut self, now_us: i64, number: u64, sick_from: u32) -> bool {
-        let present = (self.state(now_us, sick_from), self.silence_us(now_us).is_some());
+        let present = (self.concern(now_us, sick_from), self.silence_us(now_us).is_some());
         let has_changed = present != self.told;
         if has_changed {
             (self.told, self.changed) = (present, number);
@@ -284,16 +314,29 @@ impl StationMemory {
     }
 
     fn state(&self, now_us: i64, sick_from: u32) -> StationState {
-        if self.is_sick(now_us, sick_from) {
+        if self.concern(now_us, sick_from).is_some() {
             StationState::Anomaly
         } else if self.silence_us(now_us).is_some() {
             StationState::Silent
-        } else if self.has_changed()
-            || self.recent.iter().rev().take(PASSED_AFTER).any(|recent| recent.is_anomaly)
-        {
-            StationState::Anomaly
         } else {
             StationState::Normal
+        }
+    }
+
+    /// Returns why it needs a look, of several reasons the most urgent. The others end with its silence.
+    fn concern(&self, now_us: i64, sick_from: u32) -> Option<Concern> {
+        let is_silent = self.silence_us(now_us).is_some();
+        let mut last = self.recent.iter().rev().take(PASSED_AFTER);
+        if self.is_sick(now_us, sick_from) {
+            Some(Concern::Sick)
+        } else if is_silent {
+            None
+        } else if self.alarm.is_some_and(|alarm| alarm.sensor_fault.is_some()) {
+            Some(Concern::SensorFault)
+        } else if self.alarm.is_some_and(|alarm| alarm.state == AlarmState::Accepted) {
+            Some(Concern::Changed)
+        } else {
+            last.any(|recent| recent.is_anomaly).then_some(Concern::Anomaly)
         }
     }
 
@@ -309,11 +352,6 @@ impl StationMemory {
             Some(Learning | Late) | None => self.recent_anomalies() >= sick_from,
         };
         is_sick && !is_over
-    }
-
-    /// Returns `true` if an alarm was accepted and values have not returned.
-    fn has_changed(&self) -> bool {
-        self.alarm.is_some_and(|alarm| alarm.state == AlarmState::Accepted)
     }
 
     /// Returns the length of its silence, if it is longer than usual.
@@ -339,6 +377,8 @@ fn count(n_recent: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use sensor::SensorFaultKind;
+
     use super::*;
 
     /// Makes a station that sent at these times, in seconds.
@@ -399,7 +439,7 @@ mod tests {
         let mut look = |second: i64, beat| memory.look(second * 1_000_000, beat, SICK_FROM_MIN);
         assert!(!look(10, 2) && look(20, 3) && !look(30, 4), "once");
         let now = memory.now(&StationId::parse("a").unwrap(), 30_000_000, SICK_FROM_MIN);
-        assert!(now.is_sick && now.is_silent);
+        assert!(now.is_sick() && now.is_silent);
         assert_eq!((now.state, now.changed), (StationState::Anomaly, 3));
     }
 
@@ -411,7 +451,7 @@ mod tests {
             received_us: second * 1_000_000,
             anomaly_score: 0.5,
             is_anomaly,
-            alarm: Some(AlarmGlance { state, opened_us: None }),
+            alarm: Some(AlarmGlance { state, opened_us: None, sensor_fault: None }),
         };
         let mut memory = StationMemory::new(&glance(0, AlarmState::Learning, false));
         let mut is_sick_after = |state, is_anomaly| {
@@ -426,7 +466,28 @@ mod tests {
         assert!(is_sick_after(AlarmState::Late, false), "a late event says nothing");
         assert!(!is_sick_after(AlarmState::Accepted, false));
         let now = memory.now(&StationId::parse("a").unwrap(), 20_000_000, SICK_FROM_MIN);
-        assert!(now.has_changed && now.state == StationState::Anomaly, "not forgotten");
+        assert_eq!(now.concern, Some(Concern::Changed), "not forgotten");
+        assert_eq!(now.state, StationState::Anomaly);
+    }
+
+    #[test]
+    fn a_sensor_that_fails_needs_a_look_until_the_station_is_silent() {
+        let glance = |second: i64| Glance {
+            timestamp_us: second * 1_000_000,
+            received_us: second * 1_000_000,
+            anomaly_score: 0.4,
+            is_anomaly: false,
+            alarm: Some(AlarmGlance {
+                state: AlarmState::Watching,
+                opened_us: None,
+                sensor_fault: Some(SensorFaultKind::Stuck),
+            }),
+        };
+        let mut memory = StationMemory::new(&glance(0));
+        assert_eq!(memory.note(&glance(1), 1, SICK_FROM_MIN), News::Urgent);
+        assert_eq!(memory.note(&glance(2), 2, SICK_FROM_MIN), News::Ordinary, "told once");
+        let after = |second: i64| memory.concern(second * 1_000_000, SICK_FROM_MIN);
+        assert_eq!((after(3), after(60)), (Some(Concern::SensorFault), None));
     }
 
     #[test]

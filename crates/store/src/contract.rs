@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 
 use sensor::{
     Alarm, AlarmState, AlarmView, Attribution, Baseline, Direction, Episode, Evidence, Excess,
-    Lesson, Prediction, StationId, Surprise,
+    Lesson, Prediction, SensorFault, SensorFaultKind, StationId, Surprise,
 };
 
 use crate::{
@@ -118,6 +118,12 @@ fn alarm(sequence: u64) -> Alarm {
             direction: Direction::Low,
         }),
         episode: Some(Episode { episode_id: 2, opened_us: BEGIN_US }),
+        sensor_fault: Some(SensorFault {
+            feature: "heat".into(),
+            kind: SensorFaultKind::AtLimit,
+            since_us: BEGIN_US,
+            n_features: 1,
+        }),
     }
 }
 

@@ -23,6 +23,9 @@
 //! for the station, and every alarm that opens raises it, so that a [budget](Params::budget) of
 //! openings is kept whatever the rows are.
 //!
+//! [`SensorRules`] tell a sensor that fails, because its value stays, is missing, or lies at the end of what it can
+//! measure, from a process that changes.
+//!
 //! It reads no clock and no files, draws no random numbers after the warm-up, and answers the same on
 //! every machine.
 
@@ -30,6 +33,7 @@ mod forecast;
 mod learning;
 mod ring;
 mod scaling;
+mod sensor_rules;
 mod shapes;
 mod statistics;
 mod tail;
@@ -37,6 +41,7 @@ mod threshold;
 mod watch;
 
 pub use learning::{Model, Params, WarmUpError, WarmedUp};
+pub use sensor_rules::{SensorFault, SensorFaultKind, SensorRules, SensorWatch};
 pub use tail::NATS_MIN;
 pub use threshold::{AlarmState, Budgeted};
 pub use watch::{Step, View, Watch};

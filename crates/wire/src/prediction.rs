@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use sensor::{
     Alarm, AlarmState, AlarmView, Attribution, Baseline, Direction, Evidence, Excess,
-    FeatureValues, Prediction, timestamp,
+    FeatureValues, Prediction, SensorFaultKind, timestamp,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -134,6 +134,38 @@ pub struct AlarmBody<'a> {
     /// The number of the alarm at its station, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub episode_id: Option<u32>,
+    /// The sensor that began to fail last, if one fails: a fault of the measurement, not of the machine.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub sensor_fault: Option<SensorFaultBody<'a>>,
+}
+
+/// A sensor that fails.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SensorFaultBody<'a> {
+    /// The feature that it measures.
+    #[serde(borrow)]
+    pub feature: Cow<'a, str>,
+    /// `stuck`: its value stays for much longer than usual. `silent`: its value is missing for much longer than usual. `moves`:
+    /// it was constant and has other values. `at_limit`: its value stays outside of the usual range. `dropout`: its value
+    /// stays far below the usual range.
+    #[schema(value_type = SensorFaultKindBody)]
+    pub kind: SensorFaultKind,
+    /// When the first event that shows it was measured, RFC 3339.
+    pub since: String,
+    /// The number of features whose sensors fail, with this one.
+    pub n_features: u32,
+}
+
+/// A way in which a sensor fails.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes the JSON of a kind")]
+pub(crate) enum SensorFaultKindBody {
+    Stuck,
+    Silent,
+    Moves,
+    AtLimit,
+    Dropout,
 }
 
 /// The state of a station in time order.
@@ -162,7 +194,7 @@ pub(crate) enum AlarmViewBody {
 impl<'a> AlarmBody<'a> {
     /// Describes an alarm.
     pub fn of(alarm: &'a Alarm) -> Self {
-        let Alarm { state, lesson, surprise, episode } = alarm;
+        let Alarm { state, lesson, surprise, episode, sensor_fault } = alarm;
         Self {
             state: *state,
             events_learnt: lesson.map(|lesson| lesson.events_learnt),
@@ -174,6 +206,12 @@ impl<'a> AlarmBody<'a> {
             direction: surprise.as_ref().map(|said| said.direction),
             opened_at: episode.map(|episode| timestamp::format(episode.opened_us)),
             episode_id: episode.map(|episode| episode.episode_id),
+            sensor_fault: sensor_fault.as_ref().map(|fault| SensorFaultBody {
+                feature: Cow::Borrowed(&*fault.feature),
+                kind: fault.kind,
+                since: timestamp::format(fault.since_us),
+                n_features: fault.n_features,
+            }),
         }
     }
 }
@@ -282,7 +320,7 @@ fn is_false(value: &bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sensor::{Episode, Lesson, Surprise};
+    use sensor::{Episode, Lesson, SensorFault, Surprise};
 
     use super::*;
 
@@ -315,6 +353,12 @@ mod tests {
                     direction: Direction::Low,
                 }),
                 episode: Some(Episode { episode_id: 2, opened_us: 1_767_323_045_000_000 }),
+                sensor_fault: Some(SensorFault {
+                    feature: "flow".into(),
+                    kind: SensorFaultKind::Silent,
+                    since_us: 1_767_323_045_000_000,
+                    n_features: 1,
+                }),
             })),
             model_version: "2026-11-22-0123456789ab".into(),
             attributions: vec![Attribution {

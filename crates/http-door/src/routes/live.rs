@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use pipeline::Shutdown;
 use sensor::{StationId, timestamp};
-use stations::{Snapshot, StationNow, StationState};
+use stations::{Concern, Snapshot, StationNow, StationState};
 use tokio::sync::watch;
 use wire::{LiveBody, LiveCounts, LiveStation, ProblemBody, StationName, TotalsBody};
 
@@ -150,6 +150,9 @@ impl Watcher {
                 normal: snapshot.counts.normal,
                 anomaly: snapshot.counts.anomaly,
                 silent: snapshot.counts.silent,
+                sick: snapshot.counts.sick,
+                sensor_fault: snapshot.counts.sensor_fault,
+                changed: snapshot.counts.changed,
             },
             events_per_second: snapshot.rates.events_per_second,
             anomalies_per_minute: snapshot.rates.anomalies_per_minute,
@@ -174,6 +177,9 @@ fn live_station(station: &StationNow) -> LiveStation {
     LiveStation {
         station_id: String::from(station.station_id.as_str()),
         state: station.state.name(),
+        concern: station.concern.map(Concern::name),
+        alarm: station.alarm.map(|alarm| alarm.state),
+        opened_at: station.alarm.and_then(|alarm| alarm.opened_us).map(timestamp::format),
         since: station.since_us.map(timestamp::format),
         recent_anomalies: station.n_recent_anomalies,
     }

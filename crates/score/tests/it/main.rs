@@ -427,6 +427,31 @@ fn rows_in_time_order_are_judged_station_by_station_without_a_model() {
 }
 
 #[test]
+fn in_time_order_a_sensor_that_fails_has_columns_of_its_own() {
+    let place = Place::new();
+    let stuck = pumps(700, 0..0).lines().enumerate().fold(String::new(), |csv, (line, text)| {
+        let is_stuck = (1_000..1_200).contains(&line) && text.starts_with("south");
+        let (before, _) = text.rsplit_once(',').unwrap();
+        csv + &(if is_stuck { format!("{before},10.5\n") } else { format!("{text}\n") })
+    });
+    place.write("stuck.csv", stuck.as_bytes());
+    let args = ["--in-time-order", "--warm-up", "300", "--sensor-faults"];
+    let (out, told) = place.score("stuck.csv", &args).unwrap();
+    assert!(
+        out.starts_with("row,surprise,threshold,alarm,view,feature,sensor_fault,faulty_feature\n")
+    );
+    let faulty: Vec<usize> = out
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.ends_with(",stuck,flow"))
+        .map(|(line, _)| line)
+        .collect();
+    // The sensor has no two equal values in the warm-up, and is stuck from the 73rd on.
+    assert_eq!((faulty.len(), faulty[0]), (28, 1_000 + 2 * 72), "{faulty:?}");
+    assert!(told.contains("1 sensor fault"), "{told}");
+}
+
+#[test]
 fn in_time_order_what_cannot_be_judged_is_said() {
     let place = Place::new();
     let score = |csv: &str, args: &[&str]| {

@@ -57,6 +57,13 @@ fn app() -> TestApp {
 }
 
 impl TestApp {
+    fn restart(self) -> Self {
+        let Self { router, dir, writer } = self;
+        drop(router);
+        writer.join().unwrap();
+        app_in(dir, 64 * 1024)
+    }
+
     /// Sends events of a station and returns their alarms.
     async fn alarms(&self, station: &str, indices: impl Iterator<Item = u32>) -> Vec<Value> {
         let mut alarms = Vec::new();
@@ -133,6 +140,41 @@ async fn pages_show_what_a_station_learns_and_that_its_alarm_is_open() {
 }
 
 #[tokio::test]
+async fn a_sensor_that_fails_is_told_from_a_machine_that_does() {
+    let app = app();
+    app.alarms("press_1", 0..200).await;
+    // The microphone is stuck at a usual value.
+    let stuck = async |indices: std::ops::Range<u32>| {
+        let mut fault = Value::Null;
+        for index in indices {
+            let mut event = event("press_1", index);
+            event["sound_db"] = json!(65.0);
+            fault = app.predict(&event.to_string()).await.body["alarm"]["sensor_fault"].clone();
+        }
+        fault
+    };
+    assert_eq!(stuck(200..272).await, Value::Null);
+    let fault = json!({
+        "feature": "sound_db",
+        "kind": "stuck",
+        "since": event("press_1", 200)["timestamp"],
+        "n_features": 1
+    });
+    assert_eq!(stuck(272..280).await, fault);
+    let page = app.get("/ui/stations/press_1").await.text;
+    assert!(page.contains("press_1: sensor fault"), "{page}");
+    assert!(page.contains("the sensor of sound_db is stuck since"), "{page}");
+    let overview = app.get("/?state=sensor_fault").await.text;
+    assert!(overview.contains("1 station has a sensor fault"), "{overview}");
+    assert!(overview.contains("a sensor is stuck"), "{overview}");
+    let metrics = app.get("/metrics").await.text;
+    assert!(metrics.contains("iot_stations{state=\"sensor_fault\"} 1\n"), "{metrics}");
+    let app = app.restart();
+    let after = app.predict(&event("press_1", 280).to_string()).await.body;
+    assert_eq!(after["alarm"].get("sensor_fault"), None, "it ends with the next value");
+}
+
+#[tokio::test]
 async fn late_and_repeated_events_do_not_advance_a_station() {
     let (app, undisturbed) = (app(), app());
     let mut alarms = app.alarms("press_1", 0..200).await;
@@ -160,10 +202,7 @@ async fn a_restart_in_the_middle_of_an_episode_changes_nothing() {
         if begin > 0 {
             app.alarms("press_1", begin - 1..begin).await;
         }
-        let TestApp { router, dir, writer } = app;
-        drop(router);
-        writer.join().unwrap();
-        app = app_in(dir, 64 * 1024);
+        app = app.restart();
         begin = end;
     }
 }

@@ -103,6 +103,18 @@ fn batch(n_events: u64, first: u64) -> String {
     })
 }
 
+/// Events of a station that learns, and whose sensors are stuck from event 500 on.
+fn stuck(range: std::ops::Range<u64>) -> String {
+    range.fold(String::new(), |mut lines, sequence| {
+        let noise = if sequence < 500 { sequence * 7919 % 101 } else { 50 };
+        let [heat, rest] = [400 + noise, 600 + noise * 7 % 101].map(|tenths| tenths as f64 / 10.0);
+        let head = r#""station_id":"stuck","timestamp":"2026-01-02T03:04:05Z""#;
+        let values = format!(r#""temperature_c":{heat},"humidity_pct":{heat},"sound_db":{rest}"#);
+        writeln!(lines, r#"{{{head},"sequence":{sequence},{values}}}"#).unwrap();
+        lines
+    })
+}
+
 /// Seen to fail with counters that appear with their first count, and with a count of anomalies that has
 /// a series for each station only.
 #[test]
@@ -145,6 +157,12 @@ fn every_alert_fires_in_a_real_prometheus() {
         post("application/x-ndjson", "/predict/batch", &(batch(5, sequence) + &new));
         (0..5).for_each(|_| post("application/json", "/predict", "{}"));
         post("application/json", "/model/reload", "");
+    });
+    post("application/x-ndjson", "/predict/batch", &stuck(0..600));
+    let mut n_stuck = 600;
+    wait_for_alerts(&["A sensor fails"], &mut || {
+        n_stuck += 1;
+        post("application/x-ndjson", "/predict/batch", &stuck(n_stuck - 1..n_stuck));
     });
     // Another program locks the database: first for a moment, and then for longer than anyone waits.
     let database = rusqlite::Connection::open(dir.path().join("events.db")).unwrap();

@@ -4,4 +4,5 @@
 
 mod budget;
 mod reference;
+mod sensor_rules;
 mod states;
