@@ -106,8 +106,8 @@ pub struct Model {
     /// `None` where no feature moves.
     pub(crate) forest: Option<RandomCutForest>,
     pub(crate) shapes: Vec<Shapes>,
-    /// Of each sensor that moves, the sums of scaled values over the rows of a mean.
-    pub(crate) usual_sums: Vec<RangeInclusive<i32>>,
+    /// Of each sensor that moves, the means of scaled values over a few rows.
+    pub(crate) usual_means: Vec<RangeInclusive<f64>>,
     /// Of each view.
     pub(crate) tails: [Tail; 3],
 }
@@ -162,7 +162,7 @@ impl Model {
             centers: Vec::new(),
             forest: None,
             shapes: Vec::new(),
-            usual_sums: Vec::new(),
+            usual_means: Vec::new(),
             tails,
         };
         let mut watch = Watch::new(levels);
@@ -183,8 +183,8 @@ impl Model {
         );
         model.scale_errors(&mut warm_up.errors, n_moving);
         let shape = model.learn_shapes(&warm_up.scaled, n_moving, start);
-        model.usual_sums =
-            (0..n_moving).map(|sensor| sums(column(&warm_up.scaled, n_moving, sensor))).collect();
+        let scaled = |sensor: usize| column(&warm_up.scaled, n_moving, sensor);
+        model.usual_means = (0..n_moving).map(|sensor| means(scaled(sensor))).collect();
 
         let mut views = [const { Vec::new() }; 3];
         let (mut point, mut sums) = (Vec::new(), vec![0.0; n_moving]);
@@ -290,9 +290,10 @@ impl Model {
     }
 }
 
-/// Returns the least and the largest sum of values over the rows of a mean.
-fn sums(column: impl Iterator<Item = i16>) -> RangeInclusive<i32> {
-    let column: Vec<i32> = column.map(i32::from).collect();
-    let sums = column.windows(MEAN_ROWS).map(|values| values.iter().sum::<i32>());
-    sums.clone().min().unwrap_or(0)..=sums.max().unwrap_or(0)
+/// Returns the least and the largest mean of values over a few rows.
+fn means(column: impl Iterator<Item = i16>) -> RangeInclusive<f64> {
+    let column: Vec<f64> = column.map(f64::from).collect();
+    let means = column.windows(MEAN_ROWS).map(|values| values.iter().sum::<f64>());
+    let means = means.map(|sum| sum / MEAN_ROWS as f64);
+    means.clone().fold(f64::INFINITY, f64::min)..=means.fold(f64::NEG_INFINITY, f64::max)
 }

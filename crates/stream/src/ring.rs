@@ -41,6 +41,12 @@ impl<T: Copy + Default> Ring<T> {
         &self.values[index * self.width..][..self.width]
     }
 
+    /// Returns a row by its age, to be changed.
+    pub(crate) fn row_mut(&mut self, age: usize) -> &mut [T] {
+        let index = (self.oldest + self.len() - 1 - age) % self.len();
+        &mut self.values[index * self.width..][..self.width]
+    }
+
     /// Returns a column, the oldest value first.
     pub(crate) fn column(&self, column: usize) -> impl Iterator<Item = T> + Clone {
         let (after, before) = self.values.split_at(self.oldest * self.width);

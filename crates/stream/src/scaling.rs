@@ -1,5 +1,7 @@
 //! Measured values in scales from a level that follows slowly.
 
+use serde::{Deserialize, Serialize};
+
 use crate::statistics::{column, mean_and_deviation, median, scale};
 
 /// Rows in which a level forgets half of where it was.
@@ -14,6 +16,26 @@ pub(crate) const UNITS: f64 = 16.0;
 /// A sensor with a smaller standard deviation does not move.
 const DEVIATION_MIN: f64 = 1e-9;
 
+/// The level of a sensor, which follows its values: first as their mean, and then slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Level {
+    pub(crate) value: f64,
+    /// Rows that it is the mean of, at least 1.
+    n_rows: u32,
+}
+
+impl Level {
+    /// Begins with a level that is known as well as if it were the mean of so many rows.
+    pub(crate) fn new(value: f64, n_rows: u32) -> Self {
+        Self { value, n_rows }
+    }
+
+    /// Begins with the level of a warm-up.
+    fn settled(value: f64) -> Self {
+        Self { value, n_rows: u32::MAX }
+    }
+}
+
 /// The sensors that moved in the warm-up, and their scales.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scaling {
@@ -27,7 +49,7 @@ pub(crate) struct Scaling {
 
 impl Scaling {
     /// Learns from the rows of a warm-up; also returns the levels to begin with.
-    pub(crate) fn learn(rows: &[f64], n_sensors: usize) -> (Self, Vec<f64>) {
+    pub(crate) fn learn(rows: &[f64], n_sensors: usize) -> (Self, Vec<Level>) {
         let (mut sensors, mut scales, mut levels) = (Vec::new(), Vec::new(), Vec::new());
         for sensor in 0..n_sensors {
             let values = column(rows, n_sensors, sensor).filter(|value| !value.is_nan());
@@ -39,7 +61,7 @@ impl Scaling {
             let distance = median(values.map(|value| (value - middle).abs())).unwrap_or(0.0);
             sensors.push(sensor);
             scales.push(scale(distance, deviation));
-            levels.push(middle);
+            levels.push(Level::settled(middle));
         }
         let pull = 1.0 - libm::exp2(-1.0 / HALF_LIFE_ROWS);
         (Self { sensors, scales, pull }, levels)
@@ -51,21 +73,30 @@ impl Scaling {
         &self,
         row: &[f64],
         before: &[i16],
-        levels: &mut [f64],
+        levels: &mut [Level],
         scaled: &mut [i16],
         is_missing: &mut [bool],
     ) {
         for (index, (&sensor, &scale)) in self.sensors.iter().zip(&self.scales).enumerate() {
-            let distance = (row[sensor] - levels[index]) / scale;
             is_missing[index] = row[sensor].is_nan();
             if is_missing[index] {
                 scaled[index] = before[index];
                 continue;
             }
-            #[expect(clippy::cast_possible_truncation, reason = "at most 160 units")]
-            let units = (distance.clamp(-REACH, REACH) * UNITS).round() as i16;
-            scaled[index] = units;
-            levels[index] += self.pull * scale * distance.clamp(-PULL_MAX, PULL_MAX);
+            let level = &mut levels[index];
+            scaled[index] = self.units(index, row[sensor], level.value);
+            let distance = (row[sensor] - level.value) / scale;
+            let pull = self.pull.max(1.0 / f64::from(level.n_rows));
+            level.value += pull * scale * distance.clamp(-PULL_MAX, PULL_MAX);
+            level.n_rows = level.n_rows.saturating_add(1);
         }
+    }
+
+    /// Returns how far a value of a sensor that moves is from a level, in units.
+    pub(crate) fn units(&self, index: usize, value: f64, level: f64) -> i16 {
+        let distance = (value - level) / self.scales[index];
+        #[expect(clippy::cast_possible_truncation, reason = "at most 160 units")]
+        let units = (distance.clamp(-REACH, REACH) * UNITS).round() as i16;
+        units
     }
 }

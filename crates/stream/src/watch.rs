@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::forecast::Forecaster;
 use crate::learning::Model;
 use crate::ring::Ring;
-use crate::scaling::UNITS;
+use crate::scaling::{Level, UNITS};
 use crate::shapes::SHAPE_ROWS;
 use crate::tail::NATS_MIN;
 use crate::threshold::{AlarmState, Budgeted};
@@ -28,6 +28,8 @@ const DEPTH_MIN: f64 = 1e-4;
 pub(crate) const MEAN_ROWS: usize = 5;
 /// in so many rows one after another.
 const RETURNED_ROWS: u32 = 16;
+/// A level that was settled counts as the mean of so many rows.
+const ROWS_OF_SETTLED: u32 = 8;
 /// The kind and the version of a watch that is written.
 const WATCH_KIND: [u8; 8] = *b"ISOWATCH";
 const WATCH_VERSION: u32 = 3;
@@ -89,7 +91,11 @@ pub struct Watch {
     n_rows: u64,
     /// Rows before the last gap.
     n_before_gap: u64,
-    levels: Vec<f64>,
+    /// Rows before a level that was settled is known: until then, nothing opens.
+    n_unsettled: u64,
+    levels: Vec<Level>,
+    /// The last rows of values, in which a missing one is the one before.
+    values: Ring<f64>,
     /// The last rows of scaled values.
     scaled: Ring<i16>,
     /// The last rows of what was not forecast, in scales.
@@ -102,18 +108,21 @@ pub struct Watch {
 }
 
 /// An alarm whose values have not returned, which is open or was.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Standing {
     /// The sensor that opened it, among those that move.
     sensor: usize,
     /// Rows in which it seemed to have returned, one after another.
     n_returned: u32,
+    /// What was forecast by as it opened: what follows may not be what a settled level is forecast by.
+    forecaster: Box<Forecaster>,
 }
 
 /// Room for one row.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Room {
     row: Vec<i16>,
+    values: Vec<f64>,
     errors: Vec<f64>,
     sums: Vec<f64>,
     is_missing: Vec<bool>,
@@ -126,6 +135,7 @@ impl Room {
     fn of(n_sensors: usize) -> Self {
         Self {
             row: vec![0; n_sensors],
+            values: vec![0.0; n_sensors],
             errors: vec![0.0; n_sensors],
             sums: vec![0.0; n_sensors],
             is_missing: vec![false; n_sensors],
@@ -144,12 +154,14 @@ pub(crate) struct Seen {
 
 impl Watch {
     /// Makes a station of so many sensors that move, without rows.
-    pub(crate) fn new(levels: Vec<f64>) -> Self {
+    pub(crate) fn new(levels: Vec<Level>) -> Self {
         let n_sensors = levels.len();
         Self {
             n_rows: 0,
             n_before_gap: 0,
+            n_unsettled: 0,
             levels,
+            values: Ring::zeros(SHORT_ROWS, n_sensors),
             scaled: Ring::zeros(SHAPE_ROWS, n_sensors),
             errors: Ring::zeros(LONG_ROWS, n_sensors),
             forecaster: Forecaster::new(n_sensors),
@@ -182,8 +194,9 @@ impl Watch {
 
     /// Returns about how many bytes a watch over so many sensors takes.
     pub fn size_of(n_sensors: usize) -> usize {
-        let rings = SHAPE_ROWS * size_of::<i16>() + (LONG_ROWS + 1) * size_of::<f64>();
-        size_of::<Self>() + n_sensors * rings + Forecaster::size_of(n_sensors)
+        let floats = LONG_ROWS + SHORT_ROWS + 1;
+        let rings = SHAPE_ROWS * size_of::<i16>() + floats * size_of::<f64>();
+        size_of::<Self>() + n_sensors * rings + 2 * Forecaster::size_of(n_sensors)
     }
 
     /// Writes all that it carries.
@@ -201,10 +214,13 @@ impl Watch {
         let n_sensors = model.scaling.sensors.len();
         let is_whole = watch.n_before_gap <= watch.n_rows
             && watch.levels.len() == n_sensors
+            && watch.values.is_of(SHORT_ROWS, n_sensors)
             && watch.scaled.is_of(SHAPE_ROWS, n_sensors)
             && watch.errors.is_of(LONG_ROWS, n_sensors)
             && watch.forecaster.is_of(n_sensors)
-            && watch.standing.is_none_or(|standing| standing.sensor < n_sensors);
+            && watch.standing.as_ref().is_none_or(|standing| {
+                standing.sensor < n_sensors && standing.forecaster.is_of(n_sensors)
+            });
         if !is_whole {
             return Err(DecodeError::Malformed("the watch is of other sensors"));
         }
@@ -216,6 +232,43 @@ impl Watch {
     /// the forest compares them all the same, since a station may come back changed.
     pub fn note_gap(&mut self) {
         self.n_before_gap = self.n_rows;
+    }
+
+    /// Takes the present level as usual, as a person decides who knows why it changed: an alarm that is open, or whose values
+    /// have not returned, ends, and its opening does not count in the budget. Nothing opens in the next 32 rows, which show the
+    /// level. Returns `false` if there is no such alarm.
+    pub fn settle(&mut self, model: &Model) -> bool {
+        if !matches!(self.state(), AlarmState::Open | AlarmState::Accepted) {
+            return false;
+        }
+        for sensor in 0..self.levels.len() {
+            if [MEAN_ROWS, SHAPE_ROWS].iter().all(|&n_rows| self.is_usual(model, sensor, n_rows)) {
+                continue;
+            }
+            let mut values: [f64; MEAN_ROWS] =
+                std::array::from_fn(|age| self.values.row(age)[sensor]);
+            values.sort_unstable_by(f64::total_cmp);
+            let level = values[MEAN_ROWS / 2];
+            self.levels[sensor] = Level::new(level, ROWS_OF_SETTLED);
+            for age in 0..SHORT_ROWS {
+                let value = self.values.row(age)[sensor];
+                self.scaled.row_mut(age)[sensor] = model.scaling.units(sensor, value, level);
+            }
+        }
+        self.threshold.settle();
+        if let Some(standing) = self.standing.take() {
+            self.forecaster = *standing.forecaster;
+        }
+        self.note_gap();
+        self.n_unsettled = self.n_rows + SHAPE_ROWS as u64;
+        true
+    }
+
+    /// Returns `true` if the mean of the last rows of a sensor is within what it was in the warm-up.
+    fn is_usual(&self, model: &Model, sensor: usize, n_rows: usize) -> bool {
+        let units = (0..n_rows).map(|age| f64::from(self.scaled.row(age)[sensor]));
+        let mean = units.sum::<f64>() / n_rows as f64;
+        model.usual_means[sensor].contains(&mean)
     }
 
     /// Takes the next row: a value for each sensor, NaN for a missing one.
@@ -243,12 +296,17 @@ impl Watch {
         let now = self.threshold.now();
         // Values have not returned as long as a view that may have raised the alarm cannot say so.
         let says_nothing = now.1 != AlarmState::Watching && surprise <= now.0;
-        let (threshold, state) = if says_nothing && is_mute.contains(&true) {
+        let is_unsettled = self.n_rows < self.n_unsettled;
+        let (threshold, state) = if is_unsettled || says_nothing && is_mute.contains(&true) {
             now
         } else {
             let next = self.threshold.advance(surprise, self.n_rows);
             if next.1 == AlarmState::Open && now.1 != AlarmState::Open {
-                self.standing = Some(Standing { sensor: strangest, n_returned: RETURNED_ROWS - 1 });
+                self.standing = Some(Standing {
+                    sensor: strangest,
+                    n_returned: RETURNED_ROWS - 1,
+                    forecaster: Box::new(self.forecaster.clone()),
+                });
             } else if matches!(next.1, AlarmState::Watching | AlarmState::BudgetSpent) {
                 self.note_returned(model);
             }
@@ -269,18 +327,23 @@ impl Watch {
 
     /// Notes whether the values of the last alarm have returned.
     fn note_returned(&mut self, model: &Model) {
-        let Some(Standing { sensor, n_returned }) = self.standing else { return };
-        let values = (0..MEAN_ROWS).map(|age| i32::from(self.scaled.row(age)[sensor]));
-        let has_returned = model.usual_sums[sensor].contains(&values.sum());
-        let n_returned = if has_returned { n_returned + 1 } else { 0 };
-        let standing = Standing { sensor, n_returned };
-        self.standing = (n_returned < RETURNED_ROWS).then_some(standing);
+        let Some(standing) = &self.standing else { return };
+        let is_usual = self.is_usual(model, standing.sensor, MEAN_ROWS);
+        self.standing = self.standing.take().and_then(|standing| {
+            let n_returned = if is_usual { standing.n_returned + 1 } else { 0 };
+            (n_returned < RETURNED_ROWS).then_some(Standing { n_returned, ..standing })
+        });
     }
 
     /// Scales a row, and compares it with its forecast.
     fn take(&mut self, model: &Model, row: &[f64]) {
-        let Room { row: scaled, errors, is_missing, .. } = &mut self.room;
+        let Room { row: scaled, errors, values, is_missing, .. } = &mut self.room;
         model.scaling.scale(row, self.scaled.row(0), &mut self.levels, scaled, is_missing);
+        let measured = model.scaling.sensors.iter().map(|&sensor| row[sensor]);
+        for ((value, measured), before) in values.iter_mut().zip(measured).zip(self.values.row(0)) {
+            *value = if measured.is_nan() { *before } else { measured };
+        }
+        self.values.push(values);
         if self.n_rows >= self.forecaster.n_lags() as u64 {
             self.forecaster.errors(&self.scaled, scaled, is_missing, errors);
         } else {

@@ -43,6 +43,35 @@ fn a_change_remains_marked_when_only_its_beginning_was_surprising() {
     assert_eq!(all.pop(), Some(Watching), "after {all:?}");
 }
 
+/// Seen to fail where only the threshold was settled, and where the opening was not given back.
+#[test]
+fn a_change_that_is_settled_is_the_new_level_and_costs_nothing() {
+    let warm_up: Vec<f64> = (0..600).flat_map(row).collect();
+    let learnt = Model::learn(&warm_up, 2, &Params::default()).unwrap();
+    let WarmedUp { model, mut watch, .. } = learnt;
+    let far = |t: u32| row(t).map(|x| x + 30.0);
+    let take = |watch: &mut stream::Watch, row: &dyn Fn(u32) -> [f64; 2], rows| {
+        let steps = std::iter::Iterator::map(rows, |t| watch.advance(&model, &row(t)));
+        let mut steps: Vec<_> = steps.collect();
+        let last = steps.pop().unwrap();
+        let mut states: Vec<_> = steps.into_iter().map(|step| step.state).collect();
+        states.dedup();
+        (states, last.threshold)
+    };
+    assert!(!watch.settle(&model), "nothing to settle");
+    let (_, usual) = take(&mut watch, &row, 600..700);
+    for at in [712, 800] {
+        let mut open = watch.clone();
+        let (states, threshold) = take(&mut open, &far, 700..at);
+        assert!(states.contains(&Open) && threshold > usual - 1.0);
+        assert!(open.settle(&model) && open.state() == Watching && !open.settle(&model));
+        let (states, after) = take(&mut open, &far, at..at + 400);
+        assert_eq!(states, [Watching]);
+        assert!((after - usual).abs() < 1.0, "{after} {usual}");
+        assert!(take(&mut open, &row, at + 400..at + 420).0.contains(&Open), "a change, too");
+    }
+}
+
 /// Seen to fail with views that compare rows across the gap.
 #[test]
 fn forecasts_and_shapes_do_not_reach_across_a_gap() {
