@@ -1,5 +1,6 @@
 //! The alarm of a station: it learns from the first events, and then watches.
 
+mod action;
 mod learnt;
 mod pace;
 
@@ -14,6 +15,8 @@ use stream::{
 
 use crate::alarm::learnt::{Learnt, LearntEvents};
 use crate::alarm::pace::{BUDGET_MAX, Pace};
+
+pub use crate::alarm::action::{AlarmAction, NotPossible};
 
 /// Events after which a record is due: after a restart, few more are replayed.
 const EVENTS_OF_RECORD: u32 = 512;
@@ -69,6 +72,8 @@ pub struct StationAlarm {
     n_episodes: u32,
     /// The lesson that it began with.
     lesson_id: Option<u64>,
+    /// Events that an operator wants it to learn from.
+    events_to_learn: Option<u32>,
     stage: Stage,
     /// Events since the last record.
     n_unrecorded: u32,
@@ -102,6 +107,7 @@ struct Record {
     last: Option<Moment>,
     n_episodes: u32,
     lesson_id: Option<u64>,
+    events_to_learn: Option<u32>,
     learnt: LearntEvents,
     watching: Option<WatchingRecord>,
 }
@@ -121,7 +127,16 @@ impl StationAlarm {
         let stage = Stage::Learning(LearntEvents::default());
         // The first event comes with a record, so that a restart knows where the lesson began.
         let (n_unrecorded, recorded_us) = (EVENTS_OF_RECORD, None);
-        Self { names, last, n_episodes: 0, lesson_id: None, stage, n_unrecorded, recorded_us }
+        Self {
+            names,
+            last,
+            n_episodes: 0,
+            lesson_id: None,
+            events_to_learn: None,
+            stage,
+            n_unrecorded,
+            recorded_us,
+        }
     }
 
     /// Returns `true` if a lesson has something for it that it did not begin with. While an alarm is open, it stays with what
@@ -148,7 +163,7 @@ impl StationAlarm {
         assert!(learnt.is_of(self.names.len()), "an event has all features");
         self.lesson_id = Some(id);
         self.n_unrecorded = EVENTS_OF_RECORD;
-        if learnt.len() >= params.events_to_learn as usize {
+        if learnt.len() >= self.events_to_learn(params) as usize {
             if let Ok(mut watching) = Watching::learn(learnt, params) {
                 watching.watch.note_gap();
                 self.stage = Stage::Watching(Box::new(watching));
@@ -170,7 +185,8 @@ impl StationAlarm {
             return Err(DecodeError::Malformed("it is of another version"));
         }
         let record: Record = envelope::open(RECORD_KIND, RECORD_VERSION, bytes)?;
-        let Record { names, last, n_episodes, lesson_id, learnt, watching } = record;
+        let Record { names, last, n_episodes, lesson_id, events_to_learn, learnt, watching } =
+            record;
         if !learnt.is_of(names.len()) {
             return Err(DecodeError::Malformed("its events are not whole"));
         }
@@ -192,7 +208,16 @@ impl StationAlarm {
             }
         };
         let recorded_us = last.map(|(timestamp_us, _)| timestamp_us);
-        Ok(Self { names, last, n_episodes, lesson_id, stage, n_unrecorded: 0, recorded_us })
+        Ok(Self {
+            names,
+            last,
+            n_episodes,
+            lesson_id,
+            events_to_learn,
+            stage,
+            n_unrecorded: 0,
+            recorded_us,
+        })
     }
 
     /// Returns `true` if a record is to be stored with the last event: after a number of events, and after an hour.
@@ -235,6 +260,7 @@ impl StationAlarm {
             last: self.last,
             n_episodes: self.n_episodes,
             lesson_id: self.lesson_id,
+            events_to_learn: self.events_to_learn,
             learnt: learnt.clone(),
             watching,
         };
@@ -280,7 +306,9 @@ impl StationAlarm {
     /// Returns `true` if so many events may complete its lesson.
     pub fn is_about_to_learn(&self, n_events: usize, params: &AlarmParams) -> bool {
         match &self.stage {
-            Stage::Learning(learnt) => learnt.len() + n_events >= params.events_to_learn as usize,
+            Stage::Learning(learnt) => {
+                learnt.len() + n_events >= self.events_to_learn(params) as usize
+            }
             Stage::Watching(_) => false,
         }
     }
@@ -290,7 +318,7 @@ impl StationAlarm {
         let n_features = self.names.len();
         let known = match &self.stage {
             Stage::Learning(learnt) => {
-                let n_events = learnt.len().max(params.events_to_learn as usize);
+                let n_events = learnt.len().max(self.events_to_learn(params) as usize);
                 n_events * LearntEvents::size_of_event(n_features)
             }
             Stage::Watching(watching) => {
@@ -328,12 +356,12 @@ impl StationAlarm {
         self.n_unrecorded += 1;
         let values = prediction.features.values();
         assert_eq!(values.len(), self.names.len(), "an event has all features");
+        let events_to_learn = self.events_to_learn(params);
         match &mut self.stage {
             Stage::Learning(learnt) => {
                 learnt.add(prediction, values);
-                let events_learnt = u32::try_from(learnt.len()).unwrap_or(u32::MAX);
-                let lesson = Lesson { events_learnt, events_to_learn: params.events_to_learn };
-                if events_learnt >= params.events_to_learn {
+                let lesson = learnt.progress(events_to_learn);
+                if lesson.events_learnt >= events_to_learn {
                     self.complete_lesson(params);
                 }
                 Alarm { lesson: Some(lesson), ..plain(sensor::AlarmState::Learning) }
@@ -358,6 +386,24 @@ impl StationAlarm {
                 }
             }
         }
+    }
+
+    /// Returns how it is, without an event.
+    pub fn now(&self, params: &AlarmParams) -> Alarm {
+        match &self.stage {
+            Stage::Learning(learnt) => {
+                let lesson = learnt.progress(self.events_to_learn(params));
+                Alarm { lesson: Some(lesson), ..plain(sensor::AlarmState::Learning) }
+            }
+            Stage::Watching(watching) => {
+                let state = state(watching.watch.state());
+                Alarm { episode: watching.episode, ..plain(state) }
+            }
+        }
+    }
+
+    fn events_to_learn(&self, params: &AlarmParams) -> u32 {
+        self.events_to_learn.unwrap_or(params.events_to_learn)
     }
 
     /// Learns and begins to watch; begins the lesson again where nothing can be learnt.

@@ -28,7 +28,7 @@ mod pace;
 mod station;
 mod strip;
 
-pub use alarm::{AlarmParams, Moment, StationAlarm, TrainedLesson};
+pub use alarm::{AlarmAction, AlarmParams, Moment, NotPossible, StationAlarm, TrainedLesson};
 pub use fleet::{Counts, Fleet, Snapshot};
 pub use pace::Rates;
 pub use station::{Concern, RECENT_LEN, StationNow, StationState};

@@ -1,6 +1,6 @@
 //! The events that a station learns from.
 
-use sensor::Prediction;
+use sensor::{Lesson, Prediction};
 use serde::{Deserialize, Serialize};
 use stream::{Model, Params, SensorRules, SensorWatch, WarmUpError, WarmedUp, Watch};
 
@@ -40,6 +40,12 @@ impl LearntEvents {
     /// Returns `true` if each event has so many values.
     pub(super) fn is_of(&self, n_features: usize) -> bool {
         self.are_anomalies.len() == self.len() && self.values.len() == self.len() * n_features
+    }
+
+    /// Returns how much of a lesson there is.
+    pub(super) fn progress(&self, events_to_learn: u32) -> Lesson {
+        let events_learnt = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        Lesson { events_learnt, events_to_learn }
     }
 
     pub(super) fn add(&mut self, prediction: &Prediction, values: &[f64]) {

@@ -2,7 +2,7 @@
 
 use sensor::AlarmState::{Accepted, Late, Learning, Open, Watching};
 use sensor::{Alarm, AlarmState, Prediction, StationId};
-use stations::{AlarmParams, StationAlarm, TrainedLesson};
+use stations::{AlarmAction, AlarmParams, NotPossible, StationAlarm, TrainedLesson};
 
 const PARAMS: AlarmParams = AlarmParams { alarms_per_day: 10.0, events_to_learn: 200 };
 const SECOND_US: i64 = 1_000_000;
@@ -100,6 +100,52 @@ fn a_station_continues_from_its_record_and_the_events_after_it() {
         let n_both = said.len().min(replayed.len());
         assert_eq!(said[said.len() - n_both..], replayed[replayed.len() - n_both..]);
     }
+}
+
+#[test]
+fn an_operator_settles_a_change() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    let (said, _) = take(&mut alarm, 0..650);
+    assert_eq!(states(&said), [Learning, Watching, Open, Accepted]);
+    alarm.act(AlarmAction::Settle, &PARAMS).unwrap();
+    assert_eq!((alarm.now(&PARAMS).state, alarm.now(&PARAMS).episode), (Watching, None));
+    assert_eq!(alarm.act(AlarmAction::Settle, &PARAMS), Err(NotPossible::NoAlarm));
+    let mut read = StationAlarm::from_record(&alarm.record()).unwrap();
+    let (said, _) = take(&mut read, 650..780);
+    assert_eq!(states(&said), [Watching]);
+    take(&mut alarm, 650..780);
+    assert_eq!(read, alarm, "the record has the settled level");
+    let (said, _) = take(&mut read, 780..830);
+    let opened = said.iter().find(|said| said.state == Open).unwrap();
+    assert_eq!(opened.episode.unwrap().episode_id, 2, "values that return are a change");
+}
+
+#[test]
+fn an_operator_ends_extends_and_repeats_a_lesson() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    take(&mut alarm, 0..100);
+    let refused = alarm.act(AlarmAction::Approve, &PARAMS);
+    assert!(matches!(refused, Err(NotPossible::TeachesNothing(_))), "{refused:?}");
+    take(&mut alarm, 100..170);
+    let mut approved = alarm.clone();
+    approved.act(AlarmAction::Approve, &PARAMS).unwrap();
+    assert_eq!(states(&take(&mut approved, 170..175).0), [Watching]);
+    let refused = approved.act(AlarmAction::Extend { n_events: 300 }, &PARAMS);
+    assert_eq!(refused, Err(NotPossible::NotLearning));
+
+    let refused = alarm.act(AlarmAction::Extend { n_events: 170 }, &PARAMS);
+    assert_eq!(refused, Err(NotPossible::LessonIsLonger { n_events: 170 }));
+    alarm.act(AlarmAction::Extend { n_events: 300 }, &PARAMS).unwrap();
+    let mut alarm = StationAlarm::from_record(&alarm.record()).unwrap();
+    let (said, _) = take(&mut alarm, 170..301);
+    assert_eq!(said[0].lesson.map(|lesson| lesson.events_to_learn), Some(300));
+    assert_eq!((said[129].state, said[130].state), (Learning, Watching));
+
+    alarm.act(AlarmAction::Learn { n_events: None }, &PARAMS).unwrap();
+    let (said, _) = take(&mut alarm, 301..502);
+    let learnt = said[0].lesson.map(|lesson| (lesson.events_learnt, lesson.events_to_learn));
+    assert_eq!(learnt, Some((1, 200)));
+    assert_eq!((said[199].state, said[200].state), (Learning, Watching));
 }
 
 #[test]
