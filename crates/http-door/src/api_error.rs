@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use pipeline::{Refusal, ReloadError};
+use pipeline::{ActionError, Refusal, ReloadError};
 use store::{KeepError, ReadError};
 use tokio::task::JoinError;
 use wire::{ProblemBody, ProblemItem};
@@ -63,6 +63,9 @@ pub enum ApiError {
     /// The model was not replaced.
     #[error("the current model stays active: {}", .0.reason())]
     Reload(#[from] Arc<ReloadError>),
+    /// An action on the alarm of a station was not carried out.
+    #[error(transparent)]
+    AlarmAction(#[from] ActionError),
     /// The request does not follow the inference protocol, or its values are impossible.
     #[error("{0}")]
     Inference(String),
@@ -104,6 +107,7 @@ impl ApiError {
             Self::NotFound | Self::NotStored(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Reload(error) if !is_panic(error) => StatusCode::CONFLICT,
+            Self::AlarmAction(error) => status_of_action(error),
             Self::NotABatch | Self::Inference(_) => StatusCode::BAD_REQUEST,
             Self::TooManyEvents { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Read(ReadError::Panic(_)) | Self::Panic(_) | Self::Reload(_) => {
@@ -129,6 +133,7 @@ impl ApiError {
                 ReloadError::OtherFeatures { .. } => "other_features",
                 ReloadError::NoModel | ReloadError::Unusable(_) => "model_unusable",
             },
+            Self::AlarmAction(error) => code_of_action(error),
             Self::Inference(_) => "invalid_inference",
             Self::TooManyStreams { .. } => "too_many_streams",
             Self::Read(ReadError::Busy) | Self::BodiesFull | Self::AnswersFull => "overloaded",
@@ -148,6 +153,9 @@ impl ApiError {
             Self::Panic(_) | Self::Read(ReadError::Panic(_)) => String::from(INTERNAL),
             Self::Reload(error) if is_panic(error) => String::from(INTERNAL),
             Self::Read(_) => String::from("the database cannot be read; try again later"),
+            Self::AlarmAction(ActionError::Read(_) | ActionError::Keep(_)) => {
+                String::from("the change cannot be stored at present; try again later")
+            }
             _ => self.to_string(),
         }
     }
@@ -186,6 +194,7 @@ impl ApiError {
             Self::Read(ReadError::TimeLimit | ReadError::Panic(_)) => None,
             Self::Refusal(Refusal::ClockUnset { .. } | Refusal::Keep(_))
             | Self::Read(_)
+            | Self::AlarmAction(ActionError::Read(_) | ActionError::Keep(_))
             | Self::TooManyStreams { .. } => Some(5),
             _ => None,
         }
@@ -217,6 +226,29 @@ impl ApiError {
             detail,
             request_id: String::new(),
         }
+    }
+}
+
+fn status_of_action(error: &ActionError) -> StatusCode {
+    match error {
+        ActionError::UnknownStation => StatusCode::NOT_FOUND,
+        ActionError::Off | ActionError::NoRoom | ActionError::NotPossible(_) => {
+            StatusCode::CONFLICT
+        }
+        ActionError::Read(ReadError::Panic(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        ActionError::Read(_) | ActionError::Keep(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn code_of_action(error: &ActionError) -> &'static str {
+    match error {
+        ActionError::UnknownStation => "not_found",
+        ActionError::Off | ActionError::NoRoom | ActionError::NotPossible(_) => "alarm_unchanged",
+        ActionError::Read(ReadError::Panic(_)) => "internal",
+        ActionError::Read(_) | ActionError::Keep(KeepError::Full | KeepError::NotStored(_)) => {
+            "store_unavailable"
+        }
+        ActionError::Keep(KeepError::Unknown(_)) => "outcome_unknown",
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use pipeline::Explain;
+use pipeline::{AlarmParams, Explain};
 use sensor::timestamp::InvalidTimestamp;
 use sensor::{InvalidStationId, StationId, timestamp};
 use store::EventKey;
@@ -59,6 +59,13 @@ pub enum QueryFaultKind {
         /// The largest that is possible.
         most: u32,
     },
+    /// The number is no length of a lesson.
+    #[error(
+        "must be from {} to {}",
+        AlarmParams::EVENTS_TO_LEARN.start(),
+        AlarmParams::EVENTS_TO_LEARN.end()
+    )]
+    EventsToLearn,
     /// The value is not a place in a list.
     #[error("must be the `next` of an answer")]
     Cursor,
@@ -124,6 +131,7 @@ impl QueryFaultKind {
             Self::DuplicateParameter => "duplicate_parameter",
             Self::NotInteger => "not_integer",
             Self::LimitRange { .. } => "limit_range",
+            Self::EventsToLearn => "events_range",
             Self::Cursor => "cursor",
             Self::Choice => "choice",
             Self::Indices { .. } => "indices",
@@ -208,6 +216,13 @@ pub fn limit(text: &str, most: u32) -> Result<u32, QueryFaultKind> {
         .ok()
         .filter(|limit| (1..=most).contains(limit))
         .ok_or(QueryFaultKind::LimitRange { most })
+}
+
+/// Reads the length of a lesson.
+pub fn events_to_learn(text: &str) -> Result<u32, QueryFaultKind> {
+    let number = u32::try_from(integer(text)?).ok();
+    let possible = number.filter(|number| AlarmParams::EVENTS_TO_LEARN.contains(number));
+    possible.ok_or(QueryFaultKind::EventsToLearn)
 }
 
 /// Reads a whole number in decimal digits, with a sign only when it is negative.

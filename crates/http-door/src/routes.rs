@@ -1,5 +1,6 @@
 //! All routes.
 
+mod alarm;
 mod events;
 mod health;
 mod inference;
@@ -65,6 +66,7 @@ pub fn router(api: Api) -> Router {
         .routes(routes!(stations::stations))
         .routes(routes!(refusals::refusals))
         .routes(routes!(series::series))
+        .routes(routes!(alarm::act))
         .routes(routes!(live::live))
         .routes(routes!(model::model))
         .routes(routes!(model::reload))

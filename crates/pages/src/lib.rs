@@ -5,8 +5,9 @@
 //! script has run; scripts keep it up to date and make its charts interactive. Pages read snapshots of the fleet and the stored predictions,
 //! put them into words and figures, and hand both to a template, which escapes everything.
 //!
-//! It changes nothing but the model, and holds no lock that the writer needs.
+//! It changes nothing but the model and the alarms of stations, and holds no lock that the writer needs.
 
+mod alarm;
 mod anomaly;
 mod anomaly_rows;
 mod assets;
@@ -32,7 +33,10 @@ pub fn assets() -> Router {
 
 /// Makes the routes of the forms on the pages.
 pub fn forms(pipeline: Pipeline) -> Router {
-    Router::new().route("/ui/model/reload", post(model::reload)).with_state(pipeline)
+    Router::new()
+        .route("/ui/model/reload", post(model::reload))
+        .route("/ui/stations/{station_id}/alarm/{action}", post(alarm::act))
+        .with_state(pipeline)
 }
 
 /// Makes the routes of the pages.

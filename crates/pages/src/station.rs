@@ -15,6 +15,7 @@ use serde::Serialize;
 use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
 use wording::rounded;
 
+use crate::alarm::{Action, Done, actions};
 use crate::anomaly_rows::{self, AnomalyRow};
 use crate::assets::Links;
 use crate::shell::{Policy, Root, page};
@@ -49,6 +50,10 @@ struct StationPage {
     alarm: String,
     /// The sensor that fails, in words; empty where none does.
     sensor_fault: String,
+    /// The actions that are offered.
+    actions: Vec<Action>,
+    /// The action that has led here, in words; empty if none has.
+    done: &'static str,
     windows: Vec<WindowLink>,
     /// The window and the first feature that the page is about, for links that keep them.
     window: &'static str,
@@ -148,6 +153,7 @@ pub(crate) async fn station(
 ) -> Result<Response, ApiError> {
     let window = query.take("window", window_named).unwrap_or(&WINDOWS[WINDOW_DEFAULT]);
     let first = query.take("first", query::index).unwrap_or(0);
+    let done = query.take("done", Done::named);
     query.finish()?;
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
     let events =
@@ -217,6 +223,8 @@ pub(crate) async fn station(
             now: now.map(|station| Now::new(station, fleet.taken_us)),
             alarm: alarm.map(alarm_words).unwrap_or_default(),
             sensor_fault: sensor_fault.map(sensor_fault_words).unwrap_or_default(),
+            actions: alarm.map(actions).unwrap_or_default(),
+            done: done.map_or("", Done::words),
             windows: WINDOWS.iter().map(|known| known.link(window)).collect(),
             window: window.name,
             chart: serde_json::to_string(&chart).expect("names and numbers are JSON"),

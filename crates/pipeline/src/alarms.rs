@@ -5,6 +5,8 @@
 //! the first event of its station arrives, after an event of it could not be stored, and after it was forgotten to make
 //! room. Where the model has a lesson for a station that it did not learn from yet, it then does.
 
+mod action;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,8 @@ use crate::limits::{
     REPLAYS_MAX, ROUNDS_IDLE,
 };
 use crate::model::Model;
+
+pub use action::ActionError;
 
 /// The alarms of all stations. Cloning is cheap and shares them.
 #[derive(Debug, Clone)]

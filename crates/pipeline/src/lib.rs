@@ -29,6 +29,7 @@ mod retention;
 mod steady_time;
 mod submit;
 
+pub use alarms::ActionError;
 pub use compute::{ClientShare, Processors, Turns};
 pub use door::{Door, Shutdown, StopSignal};
 pub use latency::LatencyNow;
@@ -41,5 +42,5 @@ pub use pipeline::{Parts, Pipeline};
 pub use refusal::Refusal;
 pub use refused::{RefusedEvent, RefusedEvents};
 pub use retention::{Retention, Retentions};
-pub use stations::AlarmParams;
+pub use stations::{AlarmAction, AlarmParams};
 pub use submit::{BatchReceipt, Explain, Receipt};

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
-use sensor::Clock;
-use stations::AlarmParams;
-use store::{CommitReport, Store, Totals, Writer};
+use sensor::{Alarm, Clock, StationId};
+use stations::{AlarmAction, AlarmParams};
+use store::{CommitReport, ReadError, Store, Totals, Writer};
 
-use crate::alarms::{Alarms, Occasion};
+use crate::alarms::{ActionError, Alarms, Occasion};
 use crate::compute::{Processors, Turns};
 use crate::door::Shutdown;
 use crate::latency::LatencyNow;
@@ -139,6 +139,28 @@ impl Pipeline {
     /// Returns the alarms that may open at a station in a day; `None` where each event is judged alone.
     pub fn alarms_per_day(&self) -> Option<f64> {
         Some(self.alarms_under(&self.models.current())?.params().alarms_per_day)
+    }
+
+    /// Carries out an action of an operator on the alarm of a station, and returns how it is then. It is done also when the
+    /// caller stops waiting.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason why nothing has changed; of a commit that was not confirmed, the next event shows what became.
+    pub async fn act_on_alarm(
+        &self,
+        station_id: StationId,
+        action: AlarmAction,
+    ) -> Result<Alarm, ActionError> {
+        let model = self.models.current();
+        let alarms = self.alarms_under(&model).ok_or(ActionError::Off)?.clone();
+        let now_us = (self.clock)();
+        let acting = async move {
+            let occasion = Occasion { model: &model, is_current: true, now_us };
+            alarms.act(station_id, action, occasion).await
+        };
+        let acted = tokio::spawn(acting).await;
+        acted.map_err(|panicked| ActionError::Read(ReadError::Panic(panicked)))?
     }
 
     /// Reads the alarms of all stations that are known, so that their first events need not wait for it.

@@ -142,7 +142,7 @@ pub struct ServeArgs {
 
     /// Events from which a station learns what is usual for it, before it is watched in time order
     #[arg(long, value_name = "N", default_value_t = AlarmParams::default().events_to_learn, env = "SERVER_EVENTS_TO_LEARN",
-          value_parser = clap::value_parser!(u32).range(160..=10_000))]
+          value_parser = clap::value_parser!(u32).range(events_to_learn()))]
     pub events_to_learn: u32,
 
     /// Memory for stations that are watched in time order; the events of others are judged alone
@@ -273,4 +273,10 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(number) if (1..=MOST).contains(&number) => Ok(number),
         _ => Err(format!("must be a whole number from 1 to {MOST}")),
     }
+}
+
+/// Returns the number of events that a station may learn from.
+fn events_to_learn() -> std::ops::RangeInclusive<i64> {
+    let (least, most) = AlarmParams::EVENTS_TO_LEARN.into_inner();
+    least.into()..=most.into()
 }

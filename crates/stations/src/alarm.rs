@@ -4,10 +4,11 @@ mod action;
 mod learnt;
 mod pace;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use isoforest::{DecodeError, envelope};
-use sensor::{Alarm, AlarmView, Direction, Episode, Lesson, Prediction, SensorFault, Surprise};
+use sensor::{Alarm, AlarmView, Direction, Episode, Prediction, SensorFault, Surprise};
 use serde::{Deserialize, Serialize};
 use stream::{
     AlarmState, Model, SensorFaultKind, SensorRules, SensorWatch, Step, View, WarmUpError, Watch,
@@ -35,8 +36,13 @@ const BUDGET_TOLERANCE: f64 = 0.02;
 pub struct AlarmParams {
     /// Alarms that may open at a station in a day, above 0.
     pub alarms_per_day: f64,
-    /// Events that a station learns from, at least 160.
+    /// Events that a station learns from, within [`AlarmParams::EVENTS_TO_LEARN`].
     pub events_to_learn: u32,
+}
+
+impl AlarmParams {
+    /// The number of events that a station may learn from.
+    pub const EVENTS_TO_LEARN: RangeInclusive<u32> = 160..=10_000;
 }
 
 impl Default for AlarmParams {

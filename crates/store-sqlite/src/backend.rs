@@ -183,6 +183,16 @@ impl Backend for Sqlite {
         })
     }
 
+    fn keep_alarm_record(
+        &mut self,
+        station_id: &sensor::StationId,
+        record: &[u8],
+    ) -> Result<(), Failure> {
+        self.transact(record.len(), |connection, _| {
+            Ok((alarm_records::write(connection, station_id, record)?, true))
+        })
+    }
+
     fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, Failure> {
         self.transact(0, |connection, ledger| {
             let swept = sweep::step(connection, sweep, &mut ledger.totals)?;

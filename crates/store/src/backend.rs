@@ -38,6 +38,13 @@ pub trait Backend: Send {
     /// Fails like [`Backend::keep`].
     fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, Failure>;
 
+    /// Stores the record of a station, in place of the one before.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Backend::keep`].
+    fn keep_alarm_record(&mut self, station_id: &StationId, record: &[u8]) -> Result<(), Failure>;
+
     /// Returns the counts after the last commit.
     fn totals(&self) -> Totals;
 

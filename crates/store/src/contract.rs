@@ -50,7 +50,7 @@ cases! {
     a_repetition_within_a_batch_is_recognised,
     anomalies_are_listed_latest_first_and_filtered,
     an_anomaly_is_found_by_its_number,
-    a_record_is_stored_with_its_event_only,
+    a_record_is_stored_with_its_event_or_alone,
     numbers_rise_in_the_order_of_arrival_across_restarts,
     events_are_listed_by_station_and_filtered,
     pages_of_events_follow_each_other_without_a_gap,
@@ -260,8 +260,8 @@ async fn an_anomaly_is_found_by_its_number(database: &dyn Database) {
     assert_eq!(store.anomaly(-1).await.unwrap(), None);
 }
 
-/// Seen to fail with a backend that stores the record of an event that it refuses.
-async fn a_record_is_stored_with_its_event_only(database: &dyn Database) {
+/// Seen to fail with a backend that stores the record of an event that it refuses, and with one that forgets a record alone.
+async fn a_record_is_stored_with_its_event_or_alone(database: &dyn Database) {
     let (store, writer) = open(database);
     let with_record = |sequence: u64, record: &[u8]| NewPrediction {
         alarm_record: Some(record.to_vec()),
@@ -275,11 +275,12 @@ async fn a_record_is_stored_with_its_event_only(database: &dyn Database) {
     store.keep(&new_prediction(5, false)).await.unwrap();
     assert_eq!(store.alarm_record(station(1)).await.unwrap().unwrap(), b"second");
     assert_eq!(store.alarm_record(station(0)).await.unwrap(), None);
+    store.keep_alarm_record(station(1), b"third".to_vec()).await.unwrap();
     drop(store);
     writer.join().unwrap();
 
     let (store, _writer) = open(database);
-    assert_eq!(store.alarm_record(station(1)).await.unwrap().unwrap(), b"second");
+    assert_eq!(store.alarm_record(station(1)).await.unwrap().unwrap(), b"third");
     // It goes with the last event of its station.
     sweep(&store, i64::MAX, None).await;
     sweep(&store, i64::MAX, None).await;

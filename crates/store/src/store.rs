@@ -142,6 +142,19 @@ impl Store {
         Ok(async move { answer_in_time(&health, answered).await })
     }
 
+    /// Stores a record of the watch over a station without an event, in place of the one before. Returns when it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Store::keep`].
+    pub async fn keep_alarm_record(
+        &self,
+        station_id: StationId,
+        record: Vec<u8>,
+    ) -> Result<(), KeepError> {
+        self.ask(|answer| Job::KeepAlarmRecord { station_id, record, answer }).await
+    }
+
     /// Deletes some predictions that are too old. Continue where it ended.
     ///
     /// # Errors

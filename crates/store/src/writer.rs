@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use sensor::Arrival;
+use sensor::{Arrival, StationId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Backend, Failure};
@@ -25,6 +25,8 @@ type Answer<T> = oneshot::Sender<Result<T, KeepError>>;
 pub(crate) enum Job {
     /// Store predictions; without any, prove that it can be done.
     Keep(KeepJob),
+    /// Store the record of a station without an event.
+    KeepAlarmRecord { station_id: StationId, record: Vec<u8>, answer: Answer<()> },
     /// Delete some of what is too old.
     Sweep { sweep: Sweep, answer: Answer<Swept> },
 }
@@ -101,7 +103,14 @@ impl Batcher {
                     let batch = self.gather(first);
                     self.keep(batch);
                 }
-                Job::Sweep { sweep, answer } => self.sweep(&sweep, answer),
+                Job::KeepAlarmRecord { station_id, record, answer } => {
+                    self.transact(answer, |backend| {
+                        backend.keep_alarm_record(&station_id, &record)
+                    });
+                }
+                Job::Sweep { sweep, answer } => {
+                    self.transact(answer, |backend| backend.sweep(&sweep));
+                }
             }
             self.health.set_busy(true);
             self.backend.maintain();
@@ -165,16 +174,21 @@ impl Batcher {
         }
     }
 
-    fn sweep(&mut self, sweep: &Sweep, answer: Answer<Swept>) {
+    /// Carries out a transaction that stores no prediction.
+    fn transact<T>(
+        &mut self,
+        answer: Answer<T>,
+        transact: impl FnOnce(&mut dyn Backend) -> Result<T, Failure>,
+    ) {
         let begun = Instant::now();
-        let swept = self.backend.sweep(sweep);
+        let done = transact(&mut *self.backend);
         (self.observe)(CommitReport {
             n_predictions: 0,
             duration: begun.elapsed(),
-            is_stored: swept.is_ok(),
+            is_stored: done.is_ok(),
             arrivals: Vec::new(),
         });
-        let _ = answer.send(self.settled(swept));
+        let _ = answer.send(self.settled(done));
     }
 
     /// Notes the end of a transaction, before anyone hears of it.

@@ -114,7 +114,7 @@ struct Standing {
     sensor: usize,
     /// Rows in which it seemed to have returned, one after another.
     n_returned: u32,
-    /// What was forecast by as it opened: what follows may not be what a settled level is forecast by.
+    /// The forecaster as it opened, by which a settled level is forecast.
     forecaster: Box<Forecaster>,
 }
 

@@ -25,7 +25,8 @@ pub use event::{EventBody, StationName};
 pub use fleet::{LiveBody, LiveCounts, LiveStation};
 pub use health::{HealthBody, HealthModelBody, StatusBody, TotalsBody, UnavailableBody};
 pub use prediction::{
-    AnomaliesBody, AttributionBody, EventsBody, PredictionBody, StationBody, StationsBody,
+    AlarmBody, AnomaliesBody, AttributionBody, EventsBody, PredictionBody, StationAlarmBody,
+    StationBody, StationsBody,
 };
 pub use problem::{ProblemBody, ProblemItem};
 pub use refusals::{RefusalBody, RefusalsBody};

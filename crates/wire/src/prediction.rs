@@ -139,6 +139,15 @@ pub struct AlarmBody<'a> {
     pub sensor_fault: Option<SensorFaultBody<'a>>,
 }
 
+/// The alarm of a station after an action of an operator.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct StationAlarmBody<'a> {
+    /// The station.
+    pub station_id: &'a str,
+    /// Its alarm.
+    pub alarm: AlarmBody<'a>,
+}
+
 /// A sensor that fails.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SensorFaultBody<'a> {

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
+use axum::body::Body;
+use axum::http::Request;
 use detector::{Detector, Params};
 use pipeline::{AlarmParams, Model, ModelFiles, Origin, Parts};
 use sensor::{FeatureSchema, SensorEvent};
@@ -172,6 +174,72 @@ async fn a_sensor_that_fails_is_told_from_a_machine_that_does() {
     let app = app.restart();
     let after = app.predict(&event("press_1", 280).to_string()).await.body;
     assert_eq!(after["alarm"].get("sensor_fault"), None, "it ends with the next value");
+}
+
+#[tokio::test]
+async fn an_operator_settles_an_alarm_and_a_kill_changes_nothing() {
+    let app = app();
+    // The machine stays as hot as in event 300.
+    let hot = async |app: &TestApp, indices: std::ops::Range<u32>| {
+        let mut alarms = Vec::new();
+        for index in indices {
+            let mut event = event("press_1", index);
+            let heat = if index < 330 { 0.0 } else { 9.0 };
+            event["temperature_c"] = json!(event["temperature_c"].as_f64().unwrap() + heat);
+            alarms.push(app.predict(&event.to_string()).await.body["alarm"].clone());
+        }
+        alarms
+    };
+    app.alarms("press_1", 0..300).await;
+    assert_eq!(states(&hot(&app, 300..310).await), ["watching", "open"]);
+    let page = app.get("/ui/stations/press_1").await.text;
+    assert!(page.contains("action=\"../../ui/stations/press_1/alarm/settle\""), "{page}");
+    let settled = app.predict_at("/stations/press_1/alarm/settle", "").await;
+    let expected = json!({"station_id": "press_1", "alarm": {"state": "watching"}});
+    assert_eq!((settled.status.as_u16(), &settled.body), (200, &expected));
+    let again = app.predict_at("/stations/press_1/alarm/settle", "").await;
+    assert_eq!((again.status.as_u16(), &again.body["code"]), (409, &json!("alarm_unchanged")));
+    assert_eq!(states(&hot(&app, 310..330).await), ["watching"]);
+    let app = app.restart();
+    assert_eq!(states(&hot(&app, 330..400).await), ["watching"], "the level is stored");
+    let metrics = app.get("/metrics").await.text;
+    assert!(metrics.contains("iot_alarms_opened_total 0\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn an_operator_steers_what_a_station_learns() {
+    let app = app();
+    let act =
+        async |path: &str| app.predict_at(&format!("/stations/press_1/alarm/{path}"), "").await;
+    assert_eq!(act("learn").await.status, 404, "a station that never sent anything");
+    app.alarms("press_1", 0..100).await;
+    let early = act("approve").await;
+    assert_eq!(early.status, 409);
+    assert!(early.text.contains("100 rows are too few to learn from"), "{}", early.text);
+    assert_eq!(act("extend?events=159").await.status, 422);
+    assert_eq!(act("approve?events=200").await.status, 422, "it has no length");
+    assert_eq!(act("forget").await.status, 404);
+    let extended = act("extend").await.body["alarm"].clone();
+    let expected = json!({"state": "learning", "events_learnt": 100, "events_to_learn": 320});
+    assert_eq!(extended, expected);
+    app.alarms("press_1", 100..200).await;
+    let page = app.get("/ui/stations/press_1").await.text;
+    assert!(page.contains("alarm/approve") && page.contains("alarm/extend"), "{page}");
+    let request = Request::post("/ui/stations/press_1/alarm/approve").header("host", "test");
+    let approved = app.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(approved.status, 303);
+    let target = approved.headers["location"].to_str().unwrap();
+    assert_eq!(target, "../../../../ui/stations/press_1?done=approve");
+    assert!(
+        app.get("/ui/stations/press_1?done=approve").await.text.contains("The lesson has ended")
+    );
+    assert_eq!(states(&app.alarms("press_1", 200..220).await), ["watching"]);
+    assert_eq!(act("learn?events=200").await.body["alarm"]["events_learnt"], 0);
+    let alarms = app.alarms("press_1", 220..230).await;
+    assert_eq!(
+        alarms[9],
+        json!({"state": "learning", "events_learnt": 10, "events_to_learn": 200})
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::TestApp;
 
 /// Every route, and its method.
-const ROUTES: [(&str, &str); 23] = [
+const ROUTES: [(&str, &str); 24] = [
     ("/events", "get"),
     ("/health", "get"),
     ("/latest_anomalies", "get"),
@@ -21,6 +21,7 @@ const ROUTES: [(&str, &str); 23] = [
     ("/readyz", "get"),
     ("/refusals", "get"),
     ("/stations", "get"),
+    ("/stations/{station_id}/alarm/{action}", "post"),
     ("/stations/{station_id}/series", "get"),
     ("/v2", "get"),
     ("/v2/health/live", "get"),

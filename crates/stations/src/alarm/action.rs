@@ -12,13 +12,13 @@ pub enum AlarmAction {
     Settle,
     /// Forgets what is known, and learns from the next events: so many, if it is said.
     Learn {
-        /// At least 160.
+        /// Within [`AlarmParams::EVENTS_TO_LEARN`].
         n_events: Option<u32>,
     },
-    /// Continues a lesson up to so many events.
+    /// Continues a lesson up to so many events, or to twice as many.
     Extend {
-        /// At least 160.
-        n_events: u32,
+        /// Within [`AlarmParams::EVENTS_TO_LEARN`].
+        n_events: Option<u32>,
     },
     /// Ends a lesson with the events that it has.
     Approve,
@@ -51,6 +51,7 @@ impl StationAlarm {
     ///
     /// Fails when the action is not possible, and then changes nothing.
     pub fn act(&mut self, action: AlarmAction, params: &AlarmParams) -> Result<(), NotPossible> {
+        let twice = self.events_to_learn(params) * 2;
         match (action, &mut self.stage) {
             (AlarmAction::Settle, Stage::Watching(watching)) => {
                 if !watching.watch.settle(&watching.model) {
@@ -65,6 +66,8 @@ impl StationAlarm {
                 self.events_to_learn = n_events;
             }
             (AlarmAction::Extend { n_events }, Stage::Learning(learnt)) => {
+                let most = *AlarmParams::EVENTS_TO_LEARN.end();
+                let n_events = n_events.unwrap_or(twice).min(most);
                 let learnt = learnt.progress(n_events).events_learnt;
                 if learnt >= n_events {
                     return Err(NotPossible::LessonIsLonger { n_events: learnt });

@@ -130,12 +130,12 @@ fn an_operator_ends_extends_and_repeats_a_lesson() {
     let mut approved = alarm.clone();
     approved.act(AlarmAction::Approve, &PARAMS).unwrap();
     assert_eq!(states(&take(&mut approved, 170..175).0), [Watching]);
-    let refused = approved.act(AlarmAction::Extend { n_events: 300 }, &PARAMS);
+    let refused = approved.act(AlarmAction::Extend { n_events: Some(300) }, &PARAMS);
     assert_eq!(refused, Err(NotPossible::NotLearning));
 
-    let refused = alarm.act(AlarmAction::Extend { n_events: 170 }, &PARAMS);
+    let refused = alarm.act(AlarmAction::Extend { n_events: Some(170) }, &PARAMS);
     assert_eq!(refused, Err(NotPossible::LessonIsLonger { n_events: 170 }));
-    alarm.act(AlarmAction::Extend { n_events: 300 }, &PARAMS).unwrap();
+    alarm.act(AlarmAction::Extend { n_events: Some(300) }, &PARAMS).unwrap();
     let mut alarm = StationAlarm::from_record(&alarm.record()).unwrap();
     let (said, _) = take(&mut alarm, 170..301);
     assert_eq!(said[0].lesson.map(|lesson| lesson.events_to_learn), Some(300));

@@ -25,6 +25,8 @@ enum Fault {
     ForgetsAnomalies,
     /// It leaves out what watches continue from.
     ForgetsRecords,
+    /// Of actions, which come without an event.
+    ForgetsRecordsAlone,
     /// It does not count.
     CountsNothing,
     /// It deletes anomalies with the rest.
@@ -33,13 +35,14 @@ enum Fault {
     SweepsInOneStep,
 }
 
-const FAULTS: [Fault; 9] = [
+const FAULTS: [Fault; 10] = [
     Fault::AcknowledgesWithoutStoring,
     Fault::CallsRepetitionsNew,
     Fault::HidesConflicts,
     Fault::ReversesOutcomes,
     Fault::ForgetsAnomalies,
     Fault::ForgetsRecords,
+    Fault::ForgetsRecordsAlone,
     Fault::CountsNothing,
     Fault::SweepsAnomalies,
     Fault::SweepsInOneStep,
@@ -84,6 +87,17 @@ impl Backend for Broken {
                 }
                 Ok(kept)
             }
+        }
+    }
+
+    fn keep_alarm_record(
+        &mut self,
+        station_id: &sensor::StationId,
+        record: &[u8],
+    ) -> Result<(), Failure> {
+        match self.fault {
+            Fault::ForgetsRecordsAlone => Ok(()),
+            _ => self.backend.keep_alarm_record(station_id, record),
         }
     }
 
