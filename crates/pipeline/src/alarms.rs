@@ -19,7 +19,7 @@ use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, R
 use crate::compute::{Processors, Turns};
 use crate::limits::{
     AHEAD_US_MAX, LANES_MAX, LEARNING_KIB_MAX, RECORDS_KIB_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGE_LEN,
-    REPLAYS_MAX, ROUNDS_IDLE,
+    REPLAY_READ_MAX, REPLAYS_MAX, ROUNDS_IDLE,
 };
 use crate::model::Model;
 
@@ -292,29 +292,27 @@ impl Alarms {
             // Its model is learnt again.
             Some(record) => Some(self.work(move || StationAlarm::from_record(&record)).await?),
         };
-        let newest = newest(station_id, store, now_us).await?;
-        let (alarm, has_record) = match recorded {
-            Some(Ok(alarm)) if alarm.is_of(names(model)) => (alarm, true),
+        let (alarm, past, has_record) = match recorded {
+            Some(Ok(alarm)) if alarm.is_of(names(model)) => {
+                let past = past_after(station_id, alarm.last(), model, store, now_us).await?;
+                (alarm, past, true)
+            }
             other => {
                 if let Some(Err(error)) = other {
                     tracing::warn!(%error, station.id = %station_id, "cannot use what the alarms of a station continue from; it learns again");
                 }
-                (StationAlarm::new(names(model), newest), false)
+                let newest = newest(station_id, store, now_us).await?;
+                (StationAlarm::new(names(model), newest), Past::default(), false)
             }
-        };
-        let events = if has_record {
-            events_after(station_id, alarm.last(), model, store, now_us).await?
-        } else {
-            Vec::new()
         };
         let has_to_compute = has_record || occasion.lesson(station_id).is_some();
         let (params, model, station_id) = (self.0.params, Arc::clone(model), station_id.clone());
         let continued = move || {
             let mut alarm = alarm;
-            for prediction in &events {
+            for prediction in &past.predictions {
                 alarm.advance(prediction, &params);
             }
-            alarm.skip_to(newest);
+            alarm.skip_to(past.newest);
             alarm.keep_to(&params);
             let occasion = Occasion { model: &model, is_current, now_us };
             let lesson = occasion.lesson(&station_id);
@@ -427,7 +425,7 @@ impl Lanes {
             let last = of_station.iter_mut().rfind(|new| new.prediction.advances());
             if let Some(last) = last
                 && let Place::Known { alarm, .. } = &mut *turn.place
-                && alarm.is_record_due()
+                && alarm.is_record_due(&alarms.0.params)
             {
                 // Where there is no room, it comes with a later event.
                 let kib = alarm.record_size().div_ceil(1024).min(RECORDS_KIB_MAX);
@@ -548,54 +546,75 @@ fn moment_of(prediction: &Prediction) -> Moment {
     (prediction.timestamp_us, prediction.sequence)
 }
 
-/// Returns the events of a station after one that its alarm has taken, in the order of measurement, with their values and no
-/// more; none if there are so many that its alarms were off for a while.
-async fn events_after(
+/// The events of a station after its record.
+#[derive(Debug, Default)]
+struct Past {
+    /// Those that its alarm had taken, in the order of measurement, with their values and no more.
+    predictions: Vec<Prediction>,
+    /// The one that was measured last.
+    newest: Option<Moment>,
+}
+
+/// Reads the events of a station that came after one that its alarm has taken, the last of its record. Of very many, none is to be
+/// replayed: its alarms were off for a while.
+async fn past_after(
     station_id: &StationId,
     moment: Option<Moment>,
     model: &Model,
     store: &Store,
     now_us: i64,
-) -> Result<Vec<Prediction>, ReadError> {
+) -> Result<Past, ReadError> {
     let mut query = EventQuery {
         since_us: moment.map(|(timestamp_us, _)| timestamp_us),
         ..EventQuery::of_station(station_id, REPLAY_PAGE_LEN)
     };
     let names_of_model = model.detector.schema().names();
     let counts = |prediction: &Prediction| {
-        prediction.advances()
-            && !is_ahead_of(prediction.timestamp_us, now_us)
-            && prediction.features.names() == &**names_of_model
+        prediction.advances() && prediction.features.names() == &**names_of_model
     };
-    let (mut predictions, mut n_read) = (Vec::new(), 0);
+    // With the place of each in the order of arrival.
+    let (mut predictions, mut moments, mut n_read) = (Vec::new(), Vec::new(), 0);
+    let mut recorded_id = 0;
     loop {
         let page = store.events(query.clone()).await?;
-        let n_found = page.entries.len();
+        let mut last = None;
         // The latest come first.
-        let found = page.entries.into_iter().map(|stored| stored.prediction);
-        let found = found.take_while(|found| Some(moment_of(found)) > moment);
-        let (mut n_after, mut last) = (0, None);
-        for prediction in found {
-            (n_after, last) = (n_after + 1, Some(moment_of(&prediction)));
-            if counts(&prediction) {
+        for stored in page.entries {
+            let found = moment_of(&stored.prediction);
+            if Some(found) <= moment {
+                recorded_id = if Some(found) == moment { stored.id } else { recorded_id };
+                last = None;
+                break;
+            }
+            (n_read, last) = (n_read + 1, Some(found));
+            if !is_ahead_of(stored.prediction.timestamp_us, now_us) {
+                moments.push((stored.id, found));
+            }
+            if counts(&stored.prediction) {
                 let names = Arc::clone(names_of_model);
-                predictions.push(Prediction {
-                    features: FeatureValues::new(names, prediction.features.values()),
+                let prediction = Prediction {
+                    features: FeatureValues::new(names, stored.prediction.features.values()),
                     outside: Vec::new(),
                     attributions: Vec::new(),
                     alarm: None,
-                    ..prediction
-                });
+                    ..stored.prediction
+                };
+                predictions.push((stored.id, prediction));
             }
         }
-        n_read += n_after;
-        if n_read > REPLAY_EVENTS_MAX {
-            return Ok(Vec::new());
+        let is_too_much = predictions.len() > REPLAY_EVENTS_MAX || n_read > REPLAY_READ_MAX;
+        if is_too_much {
+            predictions.clear();
         }
-        let last = last.filter(|_| page.has_more && n_after == n_found);
+        let last = last.filter(|_| page.has_more && !is_too_much);
         let Some((timestamp_us, sequence)) = last else { break };
         query.after = Some(EventKey { station_id: station_id.clone(), timestamp_us, sequence });
     }
-    predictions.reverse();
-    Ok(predictions)
+    // Events of a time at which the clock was ahead came before the record, whatever their times say.
+    predictions.retain(|(id, _)| *id > recorded_id);
+    let newest = moments.iter().filter(|(id, _)| *id > recorded_id).map(|(_, moment)| *moment);
+    Ok(Past {
+        newest: newest.max(),
+        predictions: predictions.into_iter().rev().map(|(_, prediction)| prediction).collect(),
+    })
 }

@@ -38,8 +38,9 @@ pub(crate) const REPLAYS_MAX: usize = 2;
 pub(crate) const ROUNDS_IDLE: u64 = 4;
 /// Events that are read at once to replay what a station has sent since its last record.
 pub(crate) const REPLAY_PAGE_LEN: u32 = 1_000;
-/// If more events followed a record, they are not replayed: the alarms were off, or most of them were late.
+/// If more events followed a record, none is replayed; late ones and those that were judged alone only count among the events read.
 pub(crate) const REPLAY_EVENTS_MAX: usize = 4_000;
+pub(crate) const REPLAY_READ_MAX: usize = 64_000;
 /// Lanes of stations; beyond, those that learn are forgotten.
 pub(crate) const LANES_MAX: usize = 50_000;
 /// An event that was measured this long after it was received is judged alone, in microseconds.

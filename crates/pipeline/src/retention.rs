@@ -38,6 +38,11 @@ impl Retentions {
         self.normal != Retention::Forever || self.anomalies != Retention::Forever
     }
 
+    /// Returns the shortest time for which anything is kept, in microseconds.
+    pub fn shortest_us(self) -> i64 {
+        i64::try_from(self.shortest().as_micros()).unwrap_or(i64::MAX)
+    }
+
     /// Returns the shortest time for which anything is kept.
     fn shortest(self) -> Duration {
         let limited = [self.normal, self.anomalies].into_iter().filter_map(|time| match time {

@@ -13,7 +13,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use detector::{AlarmRule, Engine};
 use http_door::{BasePath, HostName};
-use pipeline::{AlarmParams, Retention};
+use pipeline::{AlarmParams, Retention, Retentions};
 use store_sqlite::{OnCorrupt, SqliteParams};
 use terminal::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
@@ -222,7 +222,13 @@ impl ServeArgs {
     /// Returns how stations are watched in time order, if they are.
     pub(crate) fn alarms(&self) -> Option<AlarmParams> {
         let Self { alarms_per_day, events_to_learn, .. } = *self;
-        (alarms_per_day > 0.0).then_some(AlarmParams { alarms_per_day, events_to_learn })
+        let kept_us = self.retentions().shortest_us();
+        (alarms_per_day > 0.0).then_some(AlarmParams { alarms_per_day, events_to_learn, kept_us })
+    }
+
+    /// Returns how long predictions are kept.
+    pub(crate) fn retentions(&self) -> Retentions {
+        Retentions { normal: self.retain, anomalies: self.retain_anomalies }
     }
 
     pub(crate) fn sqlite_params(&self) -> SqliteParams {

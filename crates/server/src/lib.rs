@@ -114,7 +114,7 @@ impl Server {
             total: args.connections_max,
             per_address: args.connections_per_address_max(),
         };
-        let retentions = Retentions { normal: args.retain, anomalies: args.retain_anomalies };
+        let retentions = args.retentions();
         let base_path = args.base_path.clone();
         let hosts = Hosts::new(addr.ip(), args.hosts.iter().cloned());
         Ok(Self { listener, limits, hosts, base_path, retentions, registry, pipeline, writer })

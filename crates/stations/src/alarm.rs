@@ -38,6 +38,8 @@ pub struct AlarmParams {
     pub alarms_per_day: f64,
     /// Events that a station learns from, within [`AlarmParams::EVENTS_TO_LEARN`].
     pub events_to_learn: u32,
+    /// Events are kept for so long at least, in microseconds.
+    pub kept_us: i64,
 }
 
 impl AlarmParams {
@@ -47,7 +49,7 @@ impl AlarmParams {
 
 impl Default for AlarmParams {
     fn default() -> Self {
-        Self { alarms_per_day: 1.0, events_to_learn: 400 }
+        Self { alarms_per_day: 1.0, events_to_learn: 400, kept_us: i64::MAX }
     }
 }
 
@@ -226,13 +228,15 @@ impl StationAlarm {
         })
     }
 
-    /// Returns `true` if a record is to be stored with the last event: after a number of events, and after an hour.
-    pub fn is_record_due(&self) -> bool {
+    /// Returns `true` if a record is to be stored with the last event: after a number of events, after an hour if the record is small
+    /// for them, and before the events after the last one are no longer kept.
+    pub fn is_record_due(&self, params: &AlarmParams) -> bool {
         let recorded = self.last.zip(self.recorded_us);
-        let is_old = recorded
-            .is_some_and(|((last_us, _), recorded_us)| last_us - recorded_us >= US_OF_RECORD);
+        let age_us = recorded.map_or(0, |((last_us, _), recorded_us)| last_us - recorded_us);
+        let is_small = self.n_unrecorded as usize * BYTES_OF_EVENT >= self.record_size();
         self.n_unrecorded > EVENTS_OF_RECORD
-            || is_old && self.n_unrecorded as usize * BYTES_OF_EVENT >= self.record_size()
+            || age_us >= US_OF_RECORD && is_small
+            || age_us >= params.kept_us / 2
     }
 
     /// Returns about how many bytes a record has.
@@ -295,6 +299,7 @@ impl StationAlarm {
         if moment > self.last {
             self.last = moment;
             self.note_gap();
+            self.n_unrecorded = EVENTS_OF_RECORD;
         }
     }
 
@@ -365,7 +370,7 @@ impl StationAlarm {
         let events_to_learn = self.events_to_learn(params);
         match &mut self.stage {
             Stage::Learning(learnt) => {
-                learnt.add(prediction, values);
+                learnt.add(prediction, values, events_to_learn);
                 let lesson = learnt.progress(events_to_learn);
                 if lesson.events_learnt >= events_to_learn {
                     self.complete_lesson(params);

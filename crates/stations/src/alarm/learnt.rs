@@ -48,7 +48,13 @@ impl LearntEvents {
         Lesson { events_learnt, events_to_learn }
     }
 
-    pub(super) fn add(&mut self, prediction: &Prediction, values: &[f64]) {
+    /// Adds an event of a lesson that shall have so many.
+    pub(super) fn add(&mut self, prediction: &Prediction, values: &[f64], events_to_learn: u32) {
+        // Room that is not used takes no memory; one that grows takes up to twice as much as was counted.
+        let n_more = (events_to_learn as usize).saturating_sub(self.len()).max(1);
+        self.timestamps_us.reserve_exact(n_more);
+        self.are_anomalies.reserve_exact(n_more);
+        self.values.reserve_exact(n_more * values.len());
         self.timestamps_us.push(prediction.timestamp_us);
         self.are_anomalies.push(prediction.is_anomaly);
         self.values.extend_from_slice(values);

@@ -4,7 +4,8 @@ use sensor::AlarmState::{Accepted, Late, Learning, Open, Watching};
 use sensor::{Alarm, AlarmState, Prediction, StationId};
 use stations::{AlarmAction, AlarmParams, NotPossible, StationAlarm, TrainedLesson};
 
-const PARAMS: AlarmParams = AlarmParams { alarms_per_day: 10.0, events_to_learn: 200 };
+const PARAMS: AlarmParams =
+    AlarmParams { alarms_per_day: 10.0, events_to_learn: 200, kept_us: i64::MAX };
 const SECOND_US: i64 = 1_000_000;
 const NAMES: [&str; 2] = ["heat", "noise"];
 
@@ -39,7 +40,7 @@ fn advance(
     params: &AlarmParams,
 ) -> (Alarm, Option<Vec<u8>>) {
     let said = alarm.advance(prediction, params);
-    (said, alarm.is_record_due().then(|| alarm.record()))
+    (said, alarm.is_record_due(params).then(|| alarm.record()))
 }
 
 /// Takes events and returns what was said, and the last record with the number of the event after it.
@@ -146,6 +147,28 @@ fn an_operator_ends_extends_and_repeats_a_lesson() {
     let learnt = said[0].lesson.map(|lesson| (lesson.events_learnt, lesson.events_to_learn));
     assert_eq!(learnt, Some((1, 200)));
     assert_eq!((said[199].state, said[200].state), (Learning, Watching));
+}
+
+/// Seen to fail where a large record waited for as many events as pay for it.
+#[test]
+fn a_record_is_due_before_the_events_after_it_are_deleted() {
+    let names: Vec<String> = (0..256).map(|feature| format!("f{feature:03}")).collect();
+    let hour_us = 3_600 * SECOND_US;
+    let params = AlarmParams { kept_us: 3 * hour_us, ..PARAMS };
+    let mut alarm = StationAlarm::new(names.iter().map(String::as_str), None);
+    let mut recorded_us = 0;
+    for index in 0..250_u32 {
+        let value = |feature: usize| (f64::from(index) * 0.7 + feature as f64).sin();
+        let slow = Prediction {
+            timestamp_us: i64::from(index) * hour_us / 6,
+            features: (0..256).map(|i| (names[i].as_str(), Some(value(i)))).collect(),
+            ..event(index)
+        };
+        if advance(&mut alarm, &slow, &params).1.is_some() {
+            recorded_us = slow.timestamp_us;
+        }
+        assert!(slow.timestamp_us - recorded_us < 2 * hour_us, "after {index} events");
+    }
 }
 
 #[test]
