@@ -1,7 +1,7 @@
 //! The disk has no room, or no file may grow further.
 //!
-//! Seen to fail with a health check that is content with a small write, and without a handler for
-//! SIGXFSZ.
+//! Seen to fail with a health check that is content with a small write, without a handler for SIGXFSZ, and with a copy that has its
+//! journal beside it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,6 +21,8 @@ const DISK_MIB: usize = 5;
 const BALLAST_LEN: usize = 2 << 20;
 /// Events of a batch, which need more room than one alone.
 const BATCH_LEN: u64 = 100;
+/// Batches of a database that does not fit.
+const N_BATCHES_LARGE: u64 = 200;
 /// More batches than fit.
 const N_BATCHES_MAX: u64 = 1_000;
 
@@ -42,6 +44,8 @@ pub(crate) fn cause(stage: &Stage) -> anyhow::Result<Verdict> {
     recovers(&mut connection, &mut acknowledged)?;
     server.kill()?;
     stored::check_all_stored(&data, &acknowledged)?;
+    std::fs::remove_dir_all(&data).context("cannot remove the database")?;
+    leaves_nothing(stage, &disk.path)?;
     let figures =
         format!("{} events on a full disk acknowledged, {n_refused} refused", acknowledged.len());
 
@@ -49,6 +53,40 @@ pub(crate) fn cause(stage: &Stage) -> anyhow::Result<Verdict> {
     Ok(Verdict::Kept(format!(
         "{figures}; and {n_limited} below a limit on files; both recovered without a restart"
     )))
+}
+
+/// Copies a database in all ways to a disk without room for it, and looks for what is left there.
+fn leaves_nothing(stage: &Stage, disk: &Path) -> anyhow::Result<()> {
+    let folder = stage.folder()?;
+    let data = folder.path();
+    let mut server = stage.launch(data).start()?;
+    let mut connection = server.connect().context("cannot connect")?;
+    for number in 0..N_BATCHES_LARGE {
+        let refusal = send(&mut connection, number, &mut Vec::new())?;
+        ensure!(refusal.is_none(), "refused: {refusal:?}");
+    }
+    server.kill()?;
+    let (database, copies) = (data.join("events.db"), disk.join("copies"));
+    std::fs::create_dir(&copies).context("cannot make a folder")?;
+    let (copy, into) = (copies.join("copy.db"), Path::new("--data-dir"));
+    let program = stage.launch(data).program;
+    let [backup, restore, recover, from] =
+        ["backup", "restore", "recover", "--from"].map(Path::new);
+    for args in [
+        vec![backup, &copy, into, data],
+        vec![restore, &database, into, &copies],
+        vec![recover, from, &database, into, &copies],
+    ] {
+        let output =
+            Command::new(&program).args(&args).output().context("cannot run the server")?;
+        ensure!(!output.status.success(), "there is room for a copy: {args:?}");
+        for entry in std::fs::read_dir(&copies).context("cannot list a folder")? {
+            let name = entry.context("cannot list a folder")?.file_name();
+            // The folder is held by the mark.
+            ensure!(name == "events.db-mark", "{args:?} left {}", name.display());
+        }
+    }
+    Ok(())
 }
 
 /// Returns the same with a limit on the size of files, of which the system tells by a signal.

@@ -216,6 +216,8 @@ fn copy(
 ) -> Result<(AtomicFile, Connection), BackupError> {
     let file = AtomicFile::create(target)?;
     let mut copy = Connection::open(file.path())?;
+    // A file beside it would stay when there is no room.
+    copy.execute_batch("PRAGMA journal_mode = MEMORY")?;
     // One state of the database throughout: without this, each commit of the server would restart the
     // copy.
     source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;

@@ -94,7 +94,7 @@ pub fn recover(
     let file = AtomicFile::create(new)?;
     let mut connection = Connection::open(file.path())?;
     connection.execute_batch(
-        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF",
+        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF",
     )?;
     schema::migrate(&mut connection, new)?;
 
