@@ -71,7 +71,7 @@ pub enum FitError {
     },
     /// The square of a value would be no number.
     #[error(
-        "`{feature}` has the value {value}, and {} is the largest that can be learnt",
+        "`{feature}` has the value {value:?}, and {:?} is the largest that can be learnt",
         Detector::VALUE_MAX
     )]
     ValueTooLarge {

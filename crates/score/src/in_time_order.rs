@@ -24,6 +24,8 @@ use crate::{cannot_write, check_output, write_output};
 const MODELS_BYTES_MAX: usize = 2 << 30;
 /// Lines that wait for their station to have learnt; the first of more are written without a surprise.
 const WAITING_MAX: usize = 1_000_000;
+/// A server watches stations with up to so many features.
+const FEATURES_MANY: usize = 256;
 const HEADER: [&str; 6] = ["row", "surprise", "threshold", "alarm", "view", "feature"];
 const HEADER_OF_FAULTS: [&str; 2] = ["sensor_fault", "faulty_feature"];
 
@@ -92,6 +94,13 @@ pub(crate) fn score(
     }
     check_output(args)?;
     let schema = schema(args)?;
+    if schema.len() > FEATURES_MANY {
+        writeln!(
+            stderr,
+            "note: the time for a row grows with the square of the features, of which there are {}: name those that matter with --features",
+            grouped(schema.len() as f64)
+        )?;
+    }
     let (path, bytes) = open(args, stdin)?;
     let rows = ValueRows::begin(bytes, path, &schema)?;
     let mut stations = BTreeMap::new();

@@ -126,12 +126,12 @@ impl Args {
         if let Some(interval) = self.interval
             && !(0.0..=86_400.0).contains(&interval)
         {
-            bail!("--interval must be 0 to 86,400 seconds, not {interval}");
+            bail!("--interval must be 0 to 86,400 seconds, not {interval:?}");
         }
         if let Some(rate) = self.rate
             && !(RATE_MIN..=1e6).contains(&rate)
         {
-            bail!("--rate must be {RATE_MIN} to 1,000,000 events a second, not {rate}");
+            bail!("--rate must be {RATE_MIN} to 1,000,000 events a second, not {rate:?}");
         }
         if let Some(concurrency) = self.concurrency
             && !(1..=CONCURRENCY_MAX).contains(&concurrency)
@@ -209,7 +209,7 @@ fn time_span(text: &str) -> Result<Duration, String> {
             Ok(Duration::from_secs(seconds))
         }
         _ => Err(String::from(
-            "must be a number of seconds, minutes, hours or days, such as 90s, 30m, 1h or 2d",
+            "must be a number of seconds, minutes, hours or days, such as 90s, 30m, 1h or 2d, and up to 366d",
         )),
     }
 }

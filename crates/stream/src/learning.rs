@@ -81,7 +81,7 @@ pub enum WarmUpError {
         n_rows: usize,
     },
     /// The spread of such values would be no number.
-    #[error("the value {value} is too large to learn from: up to {VALUE_MAX} can be learnt")]
+    #[error("the value {value:?} is too large to learn from: up to {VALUE_MAX:?} can be learnt")]
     ValueTooLarge {
         /// The value.
         value: f64,

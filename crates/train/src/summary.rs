@@ -147,12 +147,18 @@ impl Summary<'_> {
                     *of_stations.entry(event.station_id().as_str()).or_default() += 1;
                 }
                 let n_short = of_stations.values().filter(|&&n_events| n_events < n_needed).count();
-                let short = match n_short {
-                    0 => String::new(),
-                    _ => format!(", and {n_short} with fewer than {n_needed} learn the rest there"),
+                let watched = "watched from their first event at the server";
+                let then = match stations.saturating_sub(n_short) {
+                    0 => format!("none has {n_needed}, so all learn the rest at the server"),
+                    _ if n_short == 0 => format!("these are {watched}"),
+                    n => format!(
+                        "{} with {n_needed} are {watched}, and {} with fewer learn the rest there",
+                        grouped(n as f64),
+                        grouped(n_short as f64)
+                    ),
                 };
                 format!(
-                    "the last events of {} are kept, {} in all: these are watched from their first event at the server{short}",
+                    "the last events of {} are kept, {} in all: {then}",
                     counted(*stations as u64, "station"),
                     grouped(*events as f64)
                 )

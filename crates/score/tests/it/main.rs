@@ -480,6 +480,10 @@ fn in_time_order_what_cannot_be_judged_is_said() {
     assert_eq!(out.lines().count(), 401);
     assert!(told.contains("no sensor moves in the 300 rows to learn from"), "{told}");
 
+    let wide: Vec<String> = (0..257).map(|column| format!("f{column}")).collect();
+    let (_, told) = score(&(wide.join(",") + "\n" + &["1"; 257].join(",") + "\n"), &[]).unwrap();
+    assert!(told.contains("the square of the features, of which there are 257"), "{told}");
+
     place.write("some.csv", all.as_bytes());
     let short = ["--in-time-order", "--warm-up", "159"];
     let error = place.score("some.csv", &short).unwrap_err().to_string();
