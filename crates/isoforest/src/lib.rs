@@ -41,6 +41,7 @@ mod forest;
 mod grow;
 mod params;
 mod path_sum;
+mod prefetch;
 mod random_cut;
 mod rng;
 mod samples;

@@ -9,6 +9,7 @@
 //! Points lie on a grid of small integers, and a weight of each feature says how long a unit is. Boxes are a
 //! quarter as large as those of floating-point numbers, and most of a point is compared eight features at a time.
 
+use crate::prefetch::prefetch;
 use crate::rng::SplitMix64;
 
 /// A point that is still in the tree with less probability is walked no further.
@@ -136,9 +137,12 @@ impl RandomCutForest {
         assert_eq!(x.len(), self.n_features, "a point has a value for each feature");
         x.resize(self.weights.len(), 0);
         let mut sum = 0.0;
+        for tree in &self.trees {
+            tree.prefetch(0, x.len());
+        }
         for trees in self.trees.chunks(TREES_AT_ONCE) {
             let mut walks = [Walk::default(); TREES_AT_ONCE];
-            // Step by step in all of them: the memory of each is waited for together.
+            // Step by step in all of them: the memory of a next step comes while the others take theirs.
             let mut is_under_way = true;
             while is_under_way {
                 is_under_way = false;
@@ -161,8 +165,7 @@ impl RandomCutForest {
         }
         let index = usize::from(walk.node);
         let node = &tree.nodes[index];
-        let bounds = &tree.boxes[index * 2 * x.len()..][..2 * x.len()];
-        let (low, high) = bounds.split_at(x.len());
+        let (low, high) = tree.bounds(index, x.len()).split_at(x.len());
         let outside = self.distance_outside(low, x, high);
         if outside > 0.0 {
             let parted = outside / (outside + node.width);
@@ -179,6 +182,7 @@ impl RandomCutForest {
             let is_left = x[usize::from(node.feature)] <= node.cut;
             walk.node = if is_left { node.left } else { node.right };
             walk.depth += 1.0;
+            tree.prefetch(usize::from(walk.node), x.len());
         }
         !walk.has_ended
     }
@@ -201,6 +205,19 @@ impl RandomCutForest {
             }
         }
         sums.iter().sum()
+    }
+}
+
+impl Tree {
+    /// Returns the lowest values of the samples of a node, then the highest.
+    fn bounds(&self, index: usize, len: usize) -> &[i16] {
+        &self.boxes[index * 2 * len..][..2 * len]
+    }
+
+    /// Asks for a node that will be read soon.
+    fn prefetch(&self, index: usize, len: usize) {
+        prefetch(&self.nodes[index..=index]);
+        prefetch(self.bounds(index, len));
     }
 }
 

@@ -55,9 +55,23 @@ impl Shapes {
         Some((Self { sensor, library, tail }, distances))
     }
 
-    /// Returns how far the last values of the sensor are from the nearest shape, in mean excesses.
-    pub(crate) fn distance(&self, values: impl Iterator<Item = i16>) -> f64 {
-        self.tail.excesses(nearest(&shape(values), self.library.iter()))
+    /// Returns how far the last values of the sensor are from the nearest shape, in mean excesses; `None` if that is no more than
+    /// `least`, which mostly shows after a few shapes.
+    pub(crate) fn distance_above(
+        &self,
+        values: impl Iterator<Item = i16>,
+        least: f64,
+    ) -> Option<f64> {
+        let shape = shape(values);
+        let near = in_units(self.tail.value(least));
+        let mut nearest = i32::MAX;
+        for known in &self.library {
+            nearest = nearest.min(square_distance(&shape, known));
+            if nearest <= near {
+                return None;
+            }
+        }
+        Some(self.tail.excesses(in_scales(nearest))).filter(|distance| *distance > least)
     }
 }
 
@@ -83,7 +97,20 @@ fn shape(values: impl Iterator<Item = i16>) -> Shape {
 /// Returns the distance from the nearest of others, per row; 0 where there are none.
 fn nearest<'a>(shape: &Shape, others: impl Iterator<Item = &'a Shape>) -> f64 {
     let least = others.map(|other| square_distance(shape, other)).min().unwrap_or(0);
-    (f64::from(least) / SHAPE_ROWS as f64).sqrt() / UNITS
+    in_scales(least)
+}
+
+/// Returns the distance per row in scales of a sum of squares in units.
+fn in_scales(squares: i32) -> f64 {
+    (f64::from(squares) / SHAPE_ROWS as f64).sqrt() / UNITS
+}
+
+/// Returns a sum of squares whose distance is certainly no more than this one, though hardly less.
+fn in_units(distance: f64) -> i32 {
+    let squares = (distance.max(0.0) * UNITS).powi(2) * SHAPE_ROWS as f64;
+    #[expect(clippy::cast_possible_truncation, reason = "larger ones are held to the largest")]
+    let squares = squares as i32;
+    squares - 1
 }
 
 /// Returns the sum of squared differences. Pairs of products are added first, for which processors have an instruction.

@@ -36,6 +36,18 @@ impl Tail {
         (value - self.quantile) / self.excess
     }
 
+    /// Returns the value at a distance from the quantile in mean excesses.
+    pub(crate) fn value(self, excesses: f64) -> f64 {
+        self.quantile + excesses * self.excess
+    }
+
+    /// Returns a value that says as little as a view can, as all smaller ones do.
+    pub(crate) fn least(self) -> f64 {
+        /// So much below, rounding changes nothing.
+        const MARGIN: f64 = 1e-9;
+        self.value(NATS_MIN * (1.0 + MARGIN))
+    }
+
     /// Returns the same within what a view can say.
     pub(crate) fn nats(self, value: f64) -> f64 {
         self.excesses(value).clamp(NATS_MIN, NATS_MAX)

@@ -34,6 +34,9 @@ const ROWS_OF_SETTLED: u32 = 8;
 const WATCH_KIND: [u8; 8] = *b"ISOWATCH";
 const WATCH_VERSION: u32 = 3;
 
+/// The place of the view of shapes among all.
+const SHAPE: usize = 2;
+
 /// A view of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
@@ -402,15 +405,16 @@ impl Watch {
         largest_mean(self.errors.rows(), &mut self.room.sums)
     }
 
-    /// Returns the largest distance from known shapes.
+    /// Returns the largest distance from known shapes, or less than says anything.
     fn shape(&self, model: &Model) -> Seen {
-        let distances =
-            model.shapes.iter().map(|shapes| shapes.distance(self.scaled.column(shapes.sensor)));
-        if model.shapes.is_empty() {
-            return Seen::default();
-        }
-        let seen = largest(distances);
-        Seen { sensor: model.shapes[seen.sensor].sensor, ..seen }
+        let Some(first) = model.shapes.first() else { return Seen::default() };
+        // Smaller distances say nothing.
+        let least = Seen { value: model.tails[SHAPE].least(), sensor: first.sensor };
+        model.shapes.iter().fold(least, |furthest, shapes| {
+            let values = self.scaled.column(shapes.sensor);
+            let distance = shapes.distance_above(values, furthest.value);
+            distance.map_or(furthest, |value| Seen { value, sensor: shapes.sensor })
+        })
     }
 }
 
