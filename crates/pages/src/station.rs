@@ -22,6 +22,7 @@ use crate::shell::{Policy, Root, page};
 use crate::values::ValueCell;
 use crate::words::{
     Age, Moment, Run, alarm_words, in_url, of_last, sensor_fault_words, state_word, symbol,
+    tally_words,
 };
 use http_door::ApiError;
 use http_door::query::{self, Query, QueryFaultKind};
@@ -48,6 +49,8 @@ struct StationPage {
     now: Option<Now>,
     /// The alarm in time order, in words; empty where the station is not watched.
     alarm: String,
+    /// Its alarms beside its budget, in words; empty where the station is not watched.
+    tally: String,
     /// The sensor that fails, in words; empty where none does.
     sensor_fault: String,
     /// The actions that are offered.
@@ -222,6 +225,7 @@ pub(crate) async fn station(
             path: in_url(station_id.as_str()),
             now: now.map(|station| Now::new(station, fleet.taken_us)),
             alarm: alarm.map(alarm_words).unwrap_or_default(),
+            tally: pipeline.alarm_tally(&station_id).map(tally_words).unwrap_or_default(),
             sensor_fault: sensor_fault.map(sensor_fault_words).unwrap_or_default(),
             actions: alarm.map(actions).unwrap_or_default(),
             done: done.map_or("", Done::words),

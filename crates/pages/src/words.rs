@@ -9,7 +9,7 @@ use sensor::{
 };
 use wording::{duration, grouped, rounded};
 
-use stations::{Concern, StationNow, StationState};
+use stations::{AlarmTally, Concern, StationNow, StationState};
 
 /// A moment: for machines, and for people who have no script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +144,24 @@ pub(crate) fn alarm_words(alarm: &Alarm) -> String {
         }
         AlarmState::Late => String::from("the last event came late"),
     }
+}
+
+/// Describes the alarms of a station beside its budget.
+pub(crate) fn tally_words(tally: AlarmTally) -> String {
+    const DAY_US: f64 = 86_400e6;
+    let AlarmTally { watched_us, n_opened, alarms_per_day } = tally;
+    let watched = lasting(0, watched_us);
+    let a_day = rounded(alarms_per_day, 3);
+    let allowed = alarms_per_day * watched_us as f64 / DAY_US;
+    let budget = match rounded(allowed, 0) {
+        _ if allowed < 1.0 => format!("the budget is {a_day} a day"),
+        allowed => format!("the budget is {allowed} ({a_day} a day)"),
+    };
+    let opened = match n_opened {
+        1 => String::from("1 alarm has opened"),
+        n => format!("{} alarms have opened", grouped(n.into())),
+    };
+    format!("{opened} in {watched} of watching; {budget}")
 }
 
 /// Describes the sensor that fails.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sensor::{FeatureValues, Prediction, StationId};
-use stations::{AlarmParams, Moment, StationAlarm, TrainedLesson};
+use stations::{AlarmParams, AlarmTally, Moment, StationAlarm, StationBudget, TrainedLesson};
 use store::{EventKey, EventQuery, KeepError, NewPrediction, ReadError, Store, Trouble};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
@@ -32,6 +32,7 @@ pub(crate) struct Alarms(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     params: AlarmParams,
+    budgets: Vec<StationBudget>,
     store: Store,
     processors: Processors,
     /// The turns of all lanes that are read together.
@@ -138,12 +139,14 @@ pub(crate) struct UnderWay {
 impl Alarms {
     pub(crate) fn new(
         params: AlarmParams,
+        budgets: Vec<StationBudget>,
         memory_kib: usize,
         store: Store,
         processors: Processors,
     ) -> Self {
         Self(Arc::new(Shared {
             params,
+            budgets,
             store,
             processors,
             turns_to_read: Turns::default(),
@@ -159,6 +162,23 @@ impl Alarms {
     /// Returns the choices of the operator.
     pub(crate) fn params(&self) -> &AlarmParams {
         &self.0.params
+    }
+
+    /// Returns the choices for a station.
+    fn params_of(&self, station_id: &StationId) -> AlarmParams {
+        let of_station = self.0.budgets.iter().find_map(|budget| budget.of(station_id.as_str()));
+        let alarms_per_day = of_station.unwrap_or(self.0.params.alarms_per_day);
+        AlarmParams { alarms_per_day, ..self.0.params }
+    }
+
+    /// Returns the alarms of a station beside its budget; `None` while it is not watched, and while an event of it is judged.
+    pub(crate) fn tally(&self, station_id: &StationId) -> Option<AlarmTally> {
+        let lane = self.lanes().by_station.get(station_id)?.clone();
+        let place = lane.turn.try_lock().ok()?;
+        match &*place {
+            Place::Known { alarm, .. } => alarm.tally(),
+            Place::Unread | Place::NoRoom(_) => None,
+        }
     }
 
     /// Waits for the turns of stations, and reads those from the database that are not known. All wait in the order of names, so
@@ -306,7 +326,8 @@ impl Alarms {
             }
         };
         let has_to_compute = has_record || occasion.lesson(station_id).is_some();
-        let (params, model, station_id) = (self.0.params, Arc::clone(model), station_id.clone());
+        let params = self.params_of(station_id);
+        let (model, station_id) = (Arc::clone(model), station_id.clone());
         let continued = move || {
             let mut alarm = alarm;
             for prediction in &past.predictions {
@@ -418,14 +439,15 @@ impl Lanes {
         {
             let station_id = &of_station[0].prediction.station_id;
             let Some(turn) = self.turns.get_mut(station_id) else { continue };
+            let params = alarms.params_of(station_id);
             for new in &mut *of_station {
-                turn.judge(new, alarms);
+                turn.judge(new, alarms, &params);
             }
             // One that does not advance its station may be a repetition, which is not stored.
             let last = of_station.iter_mut().rfind(|new| new.prediction.advances());
             if let Some(last) = last
                 && let Place::Known { alarm, .. } = &mut *turn.place
-                && alarm.is_record_due(&alarms.0.params)
+                && alarm.is_record_due(&params)
             {
                 // Where there is no room, it comes with a later event.
                 let kib = alarm.record_size().div_ceil(1024).min(RECORDS_KIB_MAX);
@@ -461,7 +483,7 @@ impl Lanes {
 
 impl Turn {
     /// Adds to an event what its station says of it.
-    fn judge(&mut self, new: &mut NewPrediction, alarms: &Alarms) {
+    fn judge(&mut self, new: &mut NewPrediction, alarms: &Alarms, params: &AlarmParams) {
         let Place::Known { alarm, .. } = &mut *self.place else { return };
         if is_ahead(&new.prediction, new.received_us) {
             return;
@@ -471,7 +493,7 @@ impl Turn {
             alarm.forget_time();
         }
         let was_learning = alarm.is_learning();
-        new.prediction.alarm = Some(Box::new(alarm.advance(&new.prediction, &alarms.0.params)));
+        new.prediction.alarm = Some(Box::new(alarm.advance(&new.prediction, params)));
         if was_learning
             && !alarm.is_learning()
             && let Place::Known { alarm, .. } = std::mem::take(&mut *self.place)

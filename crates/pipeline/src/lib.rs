@@ -42,5 +42,5 @@ pub use pipeline::{Parts, Pipeline};
 pub use refusal::Refusal;
 pub use refused::{RefusedEvent, RefusedEvents};
 pub use retention::{Retention, Retentions};
-pub use stations::{AlarmAction, AlarmParams};
+pub use stations::{AlarmAction, AlarmParams, AlarmTally, StationBudget};
 pub use submit::{BatchReceipt, Explain, Receipt};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use sensor::{Alarm, Clock, StationId};
-use stations::{AlarmAction, AlarmParams};
+use stations::{AlarmAction, AlarmParams, AlarmTally, StationBudget};
 use store::{CommitReport, ReadError, Store, Totals, Writer};
 
 use crate::alarms::{ActionError, Alarms, Occasion};
@@ -40,6 +40,8 @@ pub struct Parts {
     pub earliest_us: i64,
     /// The choices for alarms in time order; `None` judges every event alone.
     pub alarms: Option<AlarmParams>,
+    /// Other budgets of some stations, of which the first that fits counts.
+    pub alarm_budgets: Vec<StationBudget>,
     /// Memory for that, in KiB.
     pub alarm_memory_kib: usize,
 }
@@ -81,7 +83,15 @@ impl Pipeline {
         registry: &mut Registry,
         open_store: impl FnOnce(store::Observer) -> Result<(Store, Writer), E>,
     ) -> Result<(Self, Writer), E> {
-        let Parts { model, model_files, clock, earliest_us, alarms, alarm_memory_kib } = parts;
+        let Parts {
+            model,
+            model_files,
+            clock,
+            earliest_us,
+            alarms,
+            alarm_budgets,
+            alarm_memory_kib,
+        } = parts;
         let metrics = Arc::new(Metrics::register(registry));
         let fleet = LiveFleet::start(clock);
         let (store, writer) = {
@@ -96,7 +106,8 @@ impl Pipeline {
         let started_us = clock();
         let processors = Processors::all();
         let alarms = alarms.map(|params| {
-            Alarms::new(params, alarm_memory_kib, store.for_alarms(), processors.clone())
+            let (store, processors) = (store.for_alarms(), processors.clone());
+            Alarms::new(params, alarm_budgets, alarm_memory_kib, store, processors)
         });
         let shared = Shared {
             alarms,
@@ -139,6 +150,11 @@ impl Pipeline {
     /// Returns the alarms that may open at a station in a day; `None` where each event is judged alone.
     pub fn alarms_per_day(&self) -> Option<f64> {
         Some(self.alarms_under(&self.models.current())?.params().alarms_per_day)
+    }
+
+    /// Returns the alarms of a station beside its budget; `None` while it is not watched, and while an event of it is judged.
+    pub fn alarm_tally(&self, station_id: &StationId) -> Option<AlarmTally> {
+        self.alarms.as_ref()?.tally(station_id)
     }
 
     /// Carries out an action of an operator on the alarm of a station, and returns how it is then. It is done also when the

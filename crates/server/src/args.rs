@@ -13,7 +13,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use detector::{AlarmRule, Engine};
 use http_door::{BasePath, HostName};
-use pipeline::{AlarmParams, Retention, Retentions};
+use pipeline::{AlarmParams, Retention, Retentions, StationBudget};
 use store_sqlite::{OnCorrupt, SqliteParams};
 use terminal::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
@@ -140,6 +140,15 @@ pub struct ServeArgs {
           value_parser = alarms_per_day)]
     pub alarms_per_day: f64,
 
+    /// Another number for stations by their names, such as press_1=0.2; * stands for any text, and the first that fits counts
+    #[arg(
+        long,
+        value_name = "NAME=NUMBER",
+        env = "SERVER_STATION_ALARMS_PER_DAY",
+        value_delimiter = ','
+    )]
+    pub station_alarms_per_day: Vec<StationBudget>,
+
     /// Events from which a station learns what is usual for it, before it is watched in time order
     #[arg(long, value_name = "N", default_value_t = AlarmParams::default().events_to_learn, env = "SERVER_EVENTS_TO_LEARN",
           value_parser = clap::value_parser!(u32).range(events_to_learn()))]
@@ -244,7 +253,7 @@ impl ServeArgs {
 
 /// Reads a number of alarms in a day.
 fn alarms_per_day(text: &str) -> Result<f64, String> {
-    const MOST: f64 = 1_000.0;
+    const MOST: f64 = StationBudget::ALARMS_PER_DAY_MAX;
     match text.parse() {
         Ok(number) if (0.0..=MOST).contains(&number) => Ok(number),
         _ => Err(format!("must be a number from 0 to {MOST}, such as 1 or 0.2")),

@@ -79,6 +79,7 @@ impl Server {
             clock,
             earliest_us: BUILT_US,
             alarms: args.alarms(),
+            alarm_budgets: args.station_alarms_per_day.clone(),
             alarm_memory_kib: args.alarm_memory_mib as usize * 1024,
         };
         if clock() < BUILT_US {

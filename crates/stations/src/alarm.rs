@@ -1,6 +1,7 @@
 //! The alarm of a station: it learns from the first events, and then watches.
 
 mod action;
+mod budget;
 mod learnt;
 mod pace;
 
@@ -18,6 +19,7 @@ use crate::alarm::learnt::{Learnt, LearntEvents};
 use crate::alarm::pace::{BUDGET_MAX, Pace};
 
 pub use crate::alarm::action::{AlarmAction, NotPossible};
+pub use crate::alarm::budget::{InvalidStationBudget, StationBudget};
 
 /// Events after which a record is due: after a restart, few more are replayed.
 const EVENTS_OF_RECORD: u32 = 512;
@@ -106,6 +108,20 @@ struct Watching {
     sensors: SensorWatch,
     /// The alarm that is open or was accepted.
     episode: Option<Episode>,
+    /// When the first event was measured that it watched, and the alarms that opened since, but for those that were settled.
+    since_us: Option<i64>,
+    n_opened: u32,
+}
+
+/// The alarms of a station beside its budget.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlarmTally {
+    /// The time in which it was watched, in microseconds.
+    pub watched_us: i64,
+    /// Alarms that opened, but for those that were settled.
+    pub n_opened: u32,
+    /// Alarms that may open in a day.
+    pub alarms_per_day: f64,
 }
 
 /// A record, as it is written. A model is not: it is learnt again from the same events.
@@ -126,6 +142,8 @@ struct WatchingRecord {
     watch: Vec<u8>,
     sensors: SensorWatch,
     episode: Option<Episode>,
+    since_us: Option<i64>,
+    n_opened: u32,
 }
 
 impl StationAlarm {
@@ -203,7 +221,7 @@ impl StationAlarm {
             Some(record) => {
                 let cannot_learn = |_| DecodeError::Malformed("its events teach nothing");
                 let Learnt { model, rules, .. } = learnt.learn(BUDGET_MAX).map_err(cannot_learn)?;
-                let WatchingRecord { pace, watch, sensors, episode } = record;
+                let WatchingRecord { pace, watch, sensors, episode, since_us, n_opened } = record;
                 let watch = Watch::from_bytes(&model, &watch)?;
                 if !pace.is_sound() {
                     return Err(DecodeError::Malformed("its pace is not a positive number"));
@@ -211,7 +229,17 @@ impl StationAlarm {
                 if !sensors.is_of(&rules) {
                     return Err(DecodeError::Malformed("it watches other sensors"));
                 }
-                let watching = Watching { learnt, pace, model, watch, rules, sensors, episode };
+                let watching = Watching {
+                    learnt,
+                    pace,
+                    model,
+                    watch,
+                    rules,
+                    sensors,
+                    episode,
+                    since_us,
+                    n_opened,
+                };
                 Stage::Watching(Box::new(watching))
             }
         };
@@ -255,12 +283,15 @@ impl StationAlarm {
         let (learnt, watching) = match &self.stage {
             Stage::Learning(learnt) => (learnt, None),
             Stage::Watching(watching) => {
-                let Watching { pace, watch, sensors, episode, .. } = &**watching;
+                let Watching { pace, watch, sensors, episode, since_us, n_opened, .. } =
+                    &**watching;
                 let record = WatchingRecord {
                     pace: *pace,
                     watch: watch.to_bytes(),
                     sensors: sensors.clone(),
                     episode: *episode,
+                    since_us: *since_us,
+                    n_opened: *n_opened,
                 };
                 (&watching.learnt, Some(record))
             }
@@ -381,8 +412,10 @@ impl StationAlarm {
                 watching.note_pause(pause_us as f64);
                 let before = watching.watch.state();
                 let step = watching.watch.advance(&watching.model, values);
+                watching.since_us.get_or_insert(prediction.timestamp_us);
                 if step.is_alarm() && before != AlarmState::Open {
                     self.n_episodes += 1;
+                    watching.n_opened += 1;
                     let opened_us = prediction.timestamp_us;
                     watching.episode = Some(Episode { episode_id: self.n_episodes, opened_us });
                 } else if matches!(step.state, AlarmState::Watching | AlarmState::BudgetSpent) {
@@ -413,6 +446,17 @@ impl StationAlarm {
         }
     }
 
+    /// Returns its alarms beside its budget, once it is watched.
+    pub fn tally(&self) -> Option<AlarmTally> {
+        let Stage::Watching(watching) = &self.stage else { return None };
+        let (last_us, since_us) = (self.last?.0, watching.since_us?);
+        Some(AlarmTally {
+            watched_us: last_us.saturating_sub(since_us),
+            n_opened: watching.n_opened,
+            alarms_per_day: watching.pace.alarms_per_day,
+        })
+    }
+
     fn events_to_learn(&self, params: &AlarmParams) -> u32 {
         self.events_to_learn.unwrap_or(params.events_to_learn)
     }
@@ -433,7 +477,17 @@ impl Watching {
     fn learn(learnt: LearntEvents, params: &AlarmParams) -> Result<Self, WarmUpError> {
         let pace = Pace::new(params.alarms_per_day, learnt.interval_us());
         let Learnt { model, watch, rules, sensors } = learnt.learn(pace.budget())?;
-        Ok(Self { learnt, pace, model, watch, rules, sensors, episode: None })
+        Ok(Self {
+            learnt,
+            pace,
+            model,
+            watch,
+            rules,
+            sensors,
+            episode: None,
+            since_us: None,
+            n_opened: 0,
+        })
     }
 
     /// Notes the time since the last event, in microseconds.

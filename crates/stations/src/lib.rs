@@ -28,7 +28,10 @@ mod pace;
 mod station;
 mod strip;
 
-pub use alarm::{AlarmAction, AlarmParams, Moment, NotPossible, StationAlarm, TrainedLesson};
+pub use alarm::{
+    AlarmAction, AlarmParams, AlarmTally, InvalidStationBudget, Moment, NotPossible, StationAlarm,
+    StationBudget, TrainedLesson,
+};
 pub use fleet::{Counts, Fleet, Snapshot};
 pub use pace::Rates;
 pub use station::{Concern, RECENT_LEN, StationNow, StationState};

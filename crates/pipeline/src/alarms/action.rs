@@ -58,7 +58,7 @@ impl Alarms {
             Place::NoRoom(_) => return Err(ActionError::NoRoom),
             Place::Unread => return Err(ReadError::Busy.into()),
         };
-        let params = self.0.params;
+        let params = self.params_of(&station_id);
         let act = move || {
             let mut alarm = alarm;
             alarm.act(action, &params).map(|()| (alarm.record(), alarm))

@@ -41,6 +41,7 @@ fn parts(dir: &Path, memory_kib: usize) -> Parts {
         clock: || NOW_US,
         earliest_us: server::BUILT_US,
         alarms: Some(PARAMS),
+        alarm_budgets: Vec::new(),
         alarm_memory_kib: memory_kib,
     }
 }
@@ -200,6 +201,10 @@ async fn an_operator_settles_an_alarm_and_a_kill_changes_nothing() {
     assert_eq!(states(&hot(&app, 300..310).await), ["watching", "open"]);
     let page = app.get("/ui/stations/press_1").await.text;
     assert!(page.contains("action=\"../../ui/stations/press_1/alarm/settle\""), "{page}");
+    assert!(
+        page.contains("1 alarm has opened in 2 min of watching; the budget is 2 (1000 a day)"),
+        "{page}"
+    );
     let settled = app.predict_at("/stations/press_1/alarm/settle", "").await;
     let expected = json!({"station_id": "press_1", "alarm": {"state": "watching"}});
     assert_eq!((settled.status.as_u16(), &settled.body), (200, &expected));
@@ -210,6 +215,24 @@ async fn an_operator_settles_an_alarm_and_a_kill_changes_nothing() {
     assert_eq!(states(&hot(&app, 330..400).await), ["watching"], "the level is stored");
     let metrics = app.get("/metrics").await.text;
     assert!(metrics.contains("iot_alarms_opened_total 0\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn stations_have_budgets_of_their_own_by_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let alarm_budgets = ["press_*=0.001", "*=999"].map(|text| text.parse().unwrap()).into();
+    let app = app_of(
+        tempfile::tempdir().unwrap(),
+        Parts { alarm_budgets, ..parts(dir.path(), 64 * 1024) },
+    );
+    let (press, oven) = (app.alarms("press_1", 0..290).await, app.alarms("oven_1", 0..290).await);
+    let threshold = |alarms: &[Value]| alarms[289]["threshold"].as_f64().unwrap();
+    assert!(threshold(&press) > threshold(&oven) + 5.0, "fewer alarms: a higher threshold");
+    let page = app.get("/ui/stations/press_1").await.text;
+    assert!(
+        page.contains("0 alarms have opened in 2 min of watching; the budget is 0.001 a day"),
+        "{page}"
+    );
 }
 
 #[tokio::test]

@@ -357,6 +357,7 @@ async fn more_events_than_may_wait_are_refused_with_503() {
         clock: || NOW_US,
         earliest_us: server::BUILT_US,
         alarms: None,
+        alarm_budgets: Vec::new(),
         alarm_memory_kib: 0,
     };
     let (router, writer) = server::open_app(parts, &path, &params).unwrap();
@@ -403,6 +404,7 @@ async fn another_false_alarm_rate_stays_across_a_reload() {
         clock: || NOW_US,
         earliest_us: server::BUILT_US,
         alarms: None,
+        alarm_budgets: Vec::new(),
         alarm_memory_kib: 0,
     };
     let path = dir.path().join("events.db");

@@ -99,6 +99,7 @@ fn router(dir: &Path, model: &Model) -> (Router, Writer) {
         clock: || NOW_US,
         earliest_us: server::BUILT_US,
         alarms: None,
+        alarm_budgets: Vec::new(),
         alarm_memory_kib: 0,
     };
     server::open_app(parts, &dir.join("events.db"), &SqliteParams::default()).unwrap()

@@ -58,6 +58,7 @@ impl StationAlarm {
                     return Err(NotPossible::NoAlarm);
                 }
                 watching.episode = None;
+                watching.n_opened = watching.n_opened.saturating_sub(1);
             }
             (AlarmAction::Settle, Stage::Learning(_)) => return Err(NotPossible::NoAlarm),
             (AlarmAction::Learn { n_events }, stage) => {
