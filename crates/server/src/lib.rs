@@ -65,6 +65,11 @@ impl Server {
     ///
     /// Fails when any of them is not available as the arguments say.
     pub async fn bind(args: &ServeArgs, clock: Clock) -> anyhow::Result<Self> {
+        if args.alarms().is_none() && !args.station_alarms_per_day.is_empty() {
+            bail!(
+                "--alarms-per-day 0 watches no station: leave it out, or --station-alarms-per-day"
+            );
+        }
         rlimit::survive_file_size_limit().context("cannot watch for the limit on file sizes")?;
         rlimit::allow_open_files(args.connections_max);
         let model_files = ModelFiles {

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use axum::body::Body;
 use axum::http::Request;
+use clap::Parser as _;
 use detector::{Detector, Params};
 use pipeline::{AlarmParams, Model, ModelFiles, Origin, Parts};
 use sensor::{FeatureSchema, SensorEvent};
 use serde_json::{Value, json};
+use server::{Args, Server};
 use store_sqlite::SqliteParams;
 
 use crate::process::{Process, exchange};
@@ -233,6 +235,13 @@ async fn stations_have_budgets_of_their_own_by_their_names() {
         page.contains("0 alarms have opened in 2 min of watching; the budget is 0.001 a day"),
         "{page}"
     );
+}
+
+#[tokio::test]
+async fn budgets_of_stations_need_alarms() {
+    let args = ["server", "--alarms-per-day", "0", "--station-alarms-per-day", "press_*=1"];
+    let refused = Server::bind(&Args::parse_from(args).serve, || NOW_US).await.unwrap_err();
+    assert!(refused.to_string().contains("watches no station"), "{refused}");
 }
 
 #[tokio::test]
