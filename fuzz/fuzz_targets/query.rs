@@ -31,6 +31,7 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
         clock: || NOW_US,
         earliest_us: 0,
         alarms: None,
+        alarm_budgets: Vec::new(),
         alarm_memory_kib: 0,
     };
     let (router, _writer) = server::open_app(parts, &database, &SqliteParams::default()).unwrap();
