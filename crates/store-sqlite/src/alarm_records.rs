@@ -1,7 +1,8 @@
 //! The records that watches over stations continue from. They are of a shape that only their owner knows.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sensor::StationId;
+use store::RowHash;
 
 use crate::error::QueryError;
 use crate::reader::ReadOnly;
@@ -12,9 +13,11 @@ pub(crate) fn write(
     station_id: &StationId,
     record: &[u8],
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO alarm_records (station_id, record) VALUES (?1, ?2)
-               ON CONFLICT DO UPDATE SET record = excluded.record";
-    connection.prepare_cached(sql)?.execute(params![station_id.as_str(), record]).map(drop)
+    let sql = "INSERT INTO alarm_records (station_id, record, record_hash) VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET record = excluded.record, record_hash = excluded.record_hash";
+    let station_id = station_id.as_str();
+    let RowHash(hash) = RowHash::of_alarm_record(station_id, record);
+    connection.prepare_cached(sql)?.execute(params![station_id, record, hash]).map(drop)
 }
 
 /// Reads the record of a station; `None` where there is none, or it is damaged.
@@ -22,10 +25,31 @@ pub(crate) fn read(
     connection: &ReadOnly,
     station_id: &StationId,
 ) -> Result<Option<Vec<u8>>, QueryError> {
-    let sql = "SELECT record FROM alarm_records WHERE station_id = ?1";
+    let sql = "SELECT station_id, record, record_hash FROM alarm_records WHERE station_id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    let record = statement.query_row([station_id.as_str()], |row| row.get(0)).optional();
-    Ok(connection.or_nothing(record)?)
+    let found = statement.query_row([station_id.as_str()], checked).optional();
+    let found: Option<Checked> = connection.or_nothing(found)?;
+    Ok(found.and_then(|found| {
+        if found.record.is_none() {
+            tracing::error!(station.id = %station_id, "what the alarms of a station continue from is not what was written; it learns again");
+        }
+        found.record
+    }))
+}
+
+/// A record that was read.
+pub(crate) struct Checked {
+    pub(crate) station_id: String,
+    /// `None` where it is not what was written.
+    pub(crate) record: Option<Vec<u8>>,
+}
+
+/// Reads a row of all columns.
+pub(crate) fn checked(row: &Row<'_>) -> rusqlite::Result<Checked> {
+    let (station_id, record): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    let RowHash(expected) = RowHash::of_alarm_record(&station_id, &record);
+    let is_sound = row.get_ref(2)?.as_blob().is_ok_and(|hash| hash == expected);
+    Ok(Checked { station_id, record: is_sound.then_some(record) })
 }
 
 /// Deletes the record of a station that has no predictions any longer.

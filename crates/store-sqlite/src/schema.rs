@@ -15,7 +15,7 @@ use crate::limits::{BUSY_TIMEOUT, READER_CACHE_KIB, WAL_BYTES_MAX, WRITER_CACHE_
 const APPLICATION_ID: i32 = 0x4946_6576;
 
 /// Step n leads from version n to n + 1. A step that was released is never changed.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     "
     CREATE TABLE predictions (
         id            INTEGER NOT NULL,
@@ -73,6 +73,15 @@ const MIGRATIONS: [&str; 6] = [
     CREATE TABLE alarm_records (
         station_id TEXT NOT NULL PRIMARY KEY,
         record     BLOB NOT NULL
+    ) STRICT;
+",
+    "
+    -- Those without a hash are of a shape that is no longer read: their stations learn again.
+    DROP TABLE alarm_records;
+    CREATE TABLE alarm_records (
+        station_id  TEXT NOT NULL PRIMARY KEY,
+        record      BLOB NOT NULL,
+        record_hash BLOB NOT NULL
     ) STRICT;
 ",
 ];

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use crate::alarm_records::{self, Checked};
 use crate::error::OpenError;
 use crate::prediction_row::{COLUMNS, hashes_of};
 use crate::schema::{self, Ledger};
@@ -64,6 +65,9 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verification
     } else if let Err(error) = totals(&connection, &mut verification) {
         verification.problem(|| format!("the totals cannot be read: {error}"));
     }
+    if let Err(error) = alarm_records(&connection, &mut verification) {
+        verification.problem(|| format!("the records of alarms cannot be read: {error}"));
+    }
     Ok(verification)
 }
 
@@ -117,6 +121,26 @@ fn rows(
         }
     }
     progress(verification.n_predictions);
+    Ok(())
+}
+
+fn alarm_records(connection: &Connection, verification: &mut Verification) -> rusqlite::Result<()> {
+    // Those of earlier versions have no hash, and are not read any longer.
+    let sql = "SELECT count(*) FROM pragma_table_info('alarm_records') WHERE name = 'record_hash'";
+    if connection.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(());
+    }
+    let sql = "SELECT station_id, record, record_hash FROM alarm_records";
+    let mut statement = connection.prepare(sql)?;
+    for checked in statement.query_map([], alarm_records::checked)? {
+        let Checked { station_id, record } = checked?;
+        if record.is_none() {
+            let name = station_id.escape_debug();
+            verification.problem(|| {
+                format!("what the alarms of {name} continue from is not what was written")
+            });
+        }
+    }
     Ok(())
 }
 

@@ -173,6 +173,16 @@ impl RowContent<'_> {
 }
 
 impl RowHash {
+    /// Returns the hash of the record of a station.
+    pub fn of_alarm_record(station_id: &str, record: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in [station_id.as_bytes(), record] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Self(*hasher.finalize().first_chunk().expect("a SHA-256 digest has 32 bytes"))
+    }
+
     /// Returns the hash of a row with this content and an id.
     #[must_use]
     pub fn with_id(self, id: i64) -> Self {

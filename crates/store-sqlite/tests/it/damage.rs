@@ -65,6 +65,29 @@ async fn an_altered_row_is_never_shown() {
 }
 
 /// Overwrites pages that hold predictions, in the middle of the file.
+/// Seen to fail where records were read without a look at their hash.
+#[tokio::test]
+async fn an_altered_record_is_not_continued_from_and_is_found() {
+    let test = three_events().await;
+    let [first, second] = ["press_1", "press_2"].map(|name| StationId::parse(name).unwrap());
+    for station in [&first, &second] {
+        let record = station.as_str().repeat(100).into_bytes();
+        test.store.keep_alarm_record(station.clone(), record).await.unwrap();
+    }
+    assert_eq!(verify(&test.path(), |_| ()).unwrap().problems, [""; 0]);
+    // That of another station, and one with another byte.
+    for alter in [
+        "UPDATE alarm_records SET (record, record_hash) = (SELECT record, record_hash FROM alarm_records WHERE station_id = 'press_2')",
+        "UPDATE alarm_records SET record = CAST('q' || substr(record, 2) AS BLOB)",
+    ] {
+        execute(&test.path(), &format!("{alter} WHERE station_id = 'press_1'"));
+        assert_eq!(test.store.alarm_record(first.clone()).await.unwrap(), None, "{alter}");
+        assert!(test.store.alarm_record(second.clone()).await.unwrap().is_some());
+        let problems = verify(&test.path(), |_| ()).unwrap().problems;
+        assert_eq!(problems, ["what the alarms of press_1 continue from is not what was written"]);
+    }
+}
+
 fn damage_pages(path: &Path, n_pages: usize) {
     let mut bytes = std::fs::read(path).unwrap();
     let middle = bytes.len() / PAGE_LEN / 2;
