@@ -65,7 +65,7 @@ pub enum ApiError {
     Reload(#[from] Arc<ReloadError>),
     /// An action on the alarm of a station was not carried out.
     #[error(transparent)]
-    AlarmAction(#[from] ActionError),
+    AlarmAction(ActionError),
     /// The request does not follow the inference protocol, or its values are impossible.
     #[error("{0}")]
     Inference(String),
@@ -94,6 +94,16 @@ impl From<KeepError> for ApiError {
     }
 }
 
+impl From<ActionError> for ApiError {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::Read(error) => Self::Read(error),
+            ActionError::UnknownStation => Self::NotStored("nothing is kept of this station"),
+            error => Self::AlarmAction(error),
+        }
+    }
+}
+
 fn is_panic(error: &ReloadError) -> bool {
     matches!(error, ReloadError::Panic(_))
 }
@@ -107,7 +117,8 @@ impl ApiError {
             Self::NotFound | Self::NotStored(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Reload(error) if !is_panic(error) => StatusCode::CONFLICT,
-            Self::AlarmAction(error) => status_of_action(error),
+            Self::AlarmAction(ActionError::Keep(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AlarmAction(_) => StatusCode::CONFLICT,
             Self::NotABatch | Self::Inference(_) => StatusCode::BAD_REQUEST,
             Self::TooManyEvents { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Read(ReadError::Panic(_)) | Self::Panic(_) | Self::Reload(_) => {
@@ -153,8 +164,11 @@ impl ApiError {
             Self::Panic(_) | Self::Read(ReadError::Panic(_)) => String::from(INTERNAL),
             Self::Reload(error) if is_panic(error) => String::from(INTERNAL),
             Self::Read(_) => String::from("the database cannot be read; try again later"),
-            Self::AlarmAction(ActionError::Read(_) | ActionError::Keep(_)) => {
-                String::from("the change cannot be stored at present; try again later")
+            Self::AlarmAction(ActionError::Keep(KeepError::Unknown(trouble))) => format!(
+                "{trouble}; the alarm may have changed or not: the next event of the station shows it"
+            ),
+            Self::AlarmAction(ActionError::Keep(error)) => {
+                format!("{error}; the alarm has not changed, try again later")
             }
             _ => self.to_string(),
         }
@@ -194,7 +208,7 @@ impl ApiError {
             Self::Read(ReadError::TimeLimit | ReadError::Panic(_)) => None,
             Self::Refusal(Refusal::ClockUnset { .. } | Refusal::Keep(_))
             | Self::Read(_)
-            | Self::AlarmAction(ActionError::Read(_) | ActionError::Keep(_))
+            | Self::AlarmAction(ActionError::Keep(_))
             | Self::TooManyStreams { .. } => Some(5),
             _ => None,
         }
@@ -203,9 +217,14 @@ impl ApiError {
     /// Returns what became of the event where that is not obvious.
     fn outcome(&self) -> Option<&'static str> {
         match self {
-            Self::BodiesFull => Some("not_stored"),
+            Self::BodiesFull
+            | Self::AlarmAction(ActionError::Keep(KeepError::Full | KeepError::NotStored(_))) => {
+                Some("not_stored")
+            }
             // An event may have been stored before its answer was refused.
-            Self::AnswersFull => Some("unknown"),
+            Self::AnswersFull | Self::AlarmAction(ActionError::Keep(KeepError::Unknown(_))) => {
+                Some("unknown")
+            }
             Self::Refusal(refusal) => refusal.outcome(),
             _ => None,
         }
@@ -229,26 +248,12 @@ impl ApiError {
     }
 }
 
-fn status_of_action(error: &ActionError) -> StatusCode {
-    match error {
-        ActionError::UnknownStation => StatusCode::NOT_FOUND,
-        ActionError::Off | ActionError::NoRoom | ActionError::NotPossible(_) => {
-            StatusCode::CONFLICT
-        }
-        ActionError::Read(ReadError::Panic(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-        ActionError::Read(_) | ActionError::Keep(_) => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
 fn code_of_action(error: &ActionError) -> &'static str {
     match error {
-        ActionError::UnknownStation => "not_found",
-        ActionError::Off | ActionError::NoRoom | ActionError::NotPossible(_) => "alarm_unchanged",
-        ActionError::Read(ReadError::Panic(_)) => "internal",
-        ActionError::Read(_) | ActionError::Keep(KeepError::Full | KeepError::NotStored(_)) => {
-            "store_unavailable"
-        }
+        ActionError::Keep(KeepError::Full) => "overloaded",
+        ActionError::Keep(KeepError::NotStored(_)) => "store_unavailable",
         ActionError::Keep(KeepError::Unknown(_)) => "outcome_unknown",
+        _ => "alarm_unchanged",
     }
 }
 

@@ -17,27 +17,18 @@ pub(crate) struct Action {
     pub(crate) effect: &'static str,
 }
 
-/// An action that was carried out.
-pub(crate) struct Done(AlarmAction);
+/// Reads the action that has led to a page.
+pub(crate) fn done(name: &str) -> Result<AlarmAction, QueryFaultKind> {
+    AlarmAction::named(name).ok_or(QueryFaultKind::Choice)
+}
 
-impl Done {
-    pub(crate) fn named(text: &str) -> Result<Self, QueryFaultKind> {
-        Ok(Self(match text {
-            "settle" => AlarmAction::Settle,
-            "learn" => AlarmAction::Learn { n_events: None },
-            "extend" => AlarmAction::Extend { n_events: None },
-            "approve" => AlarmAction::Approve,
-            _ => return Err(QueryFaultKind::Choice),
-        }))
-    }
-
-    pub(crate) fn words(self) -> &'static str {
-        match self.0 {
-            AlarmAction::Settle => "The level is settled: the next events are compared with it.",
-            AlarmAction::Learn { .. } => "The lesson begins with the next event.",
-            AlarmAction::Extend { .. } => "The lesson is twice as long.",
-            AlarmAction::Approve => "The lesson has ended: the next events are watched.",
-        }
+/// Describes an action that was carried out.
+pub(crate) fn done_words(action: AlarmAction) -> &'static str {
+    match action {
+        AlarmAction::Settle => "The level is settled: the next events are compared with it.",
+        AlarmAction::Learn { .. } => "The lesson begins with the next event.",
+        AlarmAction::Extend { .. } => "The lesson is longer now.",
+        AlarmAction::Approve => "The lesson has ended: the next events are watched.",
     }
 }
 
@@ -49,9 +40,9 @@ pub(crate) async fn act(
     _: NoQuery,
 ) -> Result<Response, ApiError> {
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
-    let done = Done::named(&action).map_err(|_| ApiError::NotFound)?;
-    pipeline.act_on_alarm(station_id.clone(), done.0).await?;
-    let target = format!("{root}{}?done={action}", station_link(&station_id));
+    let action = AlarmAction::named(&action).ok_or(ApiError::NotFound)?;
+    pipeline.act_on_alarm(station_id.clone(), action).await?;
+    let target = format!("{root}{}?done={}", station_link(&station_id), action.name());
     Ok(Redirect::to(&target).into_response())
 }
 
@@ -60,7 +51,7 @@ pub(crate) fn actions(alarm: &Alarm) -> Vec<Action> {
     let settle = Action {
         name: "settle",
         label: "This level is usual now",
-        effect: "ends the alarm; the budget is as if it had not opened",
+        effect: "ends the alarm, which does not count in the budget; a value at which a sensor rests is no fault",
     };
     let learn = Action {
         name: "learn",
@@ -84,6 +75,9 @@ pub(crate) fn actions(alarm: &Alarm) -> Vec<Action> {
             vec![approve, extend, learn]
         }
         AlarmState::Learning => vec![extend],
+        AlarmState::Watching | AlarmState::BudgetSpent if alarm.sensor_fault.is_some() => {
+            vec![settle, learn]
+        }
         AlarmState::Watching | AlarmState::BudgetSpent => vec![learn],
         AlarmState::Late => Vec::new(),
     }

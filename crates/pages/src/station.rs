@@ -15,7 +15,7 @@ use serde::Serialize;
 use store::{Bucket, EventQuery, Extent, SeriesQuery, StoredPrediction};
 use wording::rounded;
 
-use crate::alarm::{Action, Done, actions};
+use crate::alarm::{self, Action, actions};
 use crate::anomaly_rows::{self, AnomalyRow};
 use crate::assets::Links;
 use crate::shell::{Policy, Root, page};
@@ -156,7 +156,7 @@ pub(crate) async fn station(
 ) -> Result<Response, ApiError> {
     let window = query.take("window", window_named).unwrap_or(&WINDOWS[WINDOW_DEFAULT]);
     let first = query.take("first", query::index).unwrap_or(0);
-    let done = query.take("done", Done::named);
+    let done = query.take("done", alarm::done);
     query.finish()?;
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
     let events =
@@ -228,7 +228,7 @@ pub(crate) async fn station(
             tally: pipeline.alarm_tally(&station_id).map(tally_words).unwrap_or_default(),
             sensor_fault: sensor_fault.map(sensor_fault_words).unwrap_or_default(),
             actions: alarm.map(actions).unwrap_or_default(),
-            done: done.map_or("", Done::words),
+            done: done.map_or("", alarm::done_words),
             windows: WINDOWS.iter().map(|known| known.link(window)).collect(),
             window: window.name,
             chart: serde_json::to_string(&chart).expect("names and numbers are JSON"),

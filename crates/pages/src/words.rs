@@ -7,7 +7,7 @@ use pipeline::Origin;
 use sensor::{
     Alarm, AlarmState, AlarmView, SensorFault, SensorFaultKind, StationId, Surprise, timestamp,
 };
-use wording::{duration, grouped, rounded};
+use wording::{duration, grouped, readable, rounded};
 
 use stations::{AlarmTally, Concern, StationNow, StationState};
 
@@ -138,7 +138,9 @@ pub(crate) fn alarm_words(alarm: &Alarm) -> String {
             None => String::from("watching"),
         },
         AlarmState::Open => format!("an alarm is open{since}{strangest}"),
-        AlarmState::Accepted => format!("changed{since}; now watching the new level"),
+        AlarmState::Accepted => format!(
+            "an alarm was open{since}, and its values have not returned; a further change opens another"
+        ),
         AlarmState::BudgetSpent => {
             String::from("so many alarms opened that none can open for a while")
         }
@@ -151,11 +153,12 @@ pub(crate) fn tally_words(tally: AlarmTally) -> String {
     const DAY_US: f64 = 86_400e6;
     let AlarmTally { watched_us, n_opened, alarms_per_day } = tally;
     let watched = lasting(0, watched_us);
-    let a_day = rounded(alarms_per_day, 3);
+    let a_day = readable(alarms_per_day, 3);
     let allowed = alarms_per_day * watched_us as f64 / DAY_US;
-    let budget = match rounded(allowed, 0) {
-        _ if allowed < 1.0 => format!("the budget is {a_day} a day"),
-        allowed => format!("the budget is {allowed} ({a_day} a day)"),
+    let budget = if allowed < 1.0 {
+        format!("the budget is {a_day} a day")
+    } else {
+        format!("the budget is {} ({a_day} a day)", rounded(allowed, 0))
     };
     let opened = match n_opened {
         1 => String::from("1 alarm has opened"),
@@ -173,7 +176,7 @@ pub(crate) fn sensor_fault_words(fault: &SensorFault) -> String {
         n => format!(", and {} other sensors fail", grouped(n.into())),
     };
     let since = Moment::of(*since_us).text;
-    format!("the sensor of {feature} {} since {since}{others}", fault_words(*kind))
+    format!("the sensor of {feature} {} ({since}){others}", fault_words(*kind))
 }
 
 /// Describes how a sensor fails.
@@ -181,7 +184,7 @@ pub(crate) fn fault_words(kind: SensorFaultKind) -> &'static str {
     match kind {
         SensorFaultKind::Stuck => "is stuck",
         SensorFaultKind::Silent => "is silent",
-        SensorFaultKind::Moves => "moves, which was constant,",
+        SensorFaultKind::Moves => "moves although it was constant",
         SensorFaultKind::AtLimit => "is at the end of its range",
         SensorFaultKind::Dropout => "has dropped out",
     }

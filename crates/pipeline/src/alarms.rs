@@ -72,7 +72,7 @@ enum Place {
     #[default]
     Unread,
     /// Its station learns or is watched, and takes this memory.
-    Known { alarm: StationAlarm, _room: OwnedSemaphorePermit },
+    Known { alarm: StationAlarm, room: OwnedSemaphorePermit },
     /// There was no memory for its station.
     NoRoom(Wanted),
 }
@@ -189,15 +189,8 @@ impl Alarms {
         occasion: Occasion<'_>,
     ) -> Lanes {
         let mut turns = BTreeMap::new();
-        // While nothing can be stored, lanes would have to be read again at once. Damage that was found keeps nothing from being
-        // stored.
-        let is_failing = match self.0.store.failure() {
-            None
-            | Some(KeepError::NotStored(Trouble::Corrupt) | KeepError::Unknown(Trouble::Corrupt)) => {
-                false
-            }
-            Some(_) => true,
-        };
+        // While nothing can be stored, lanes would have to be read again at once.
+        let is_failing = self.failure().is_some();
         // One after another first: a station that is known does not wait for others that have to be read.
         if station_ids.len() > 1 {
             for station_id in &station_ids {
@@ -213,6 +206,15 @@ impl Alarms {
             turns.insert(station_id, Turn { place, flight, has_unqueued: false });
         }
         Lanes { alarms: Some(self.clone()), turns, records: Vec::new() }
+    }
+
+    /// Returns why nothing can be stored at present. Damage that was found keeps nothing from being stored.
+    fn failure(&self) -> Option<KeepError> {
+        let is_damage = |error: &KeepError| {
+            let trouble = Trouble::Corrupt;
+            matches!(error, KeepError::NotStored(found) | KeepError::Unknown(found) if *found == trouble)
+        };
+        self.0.store.failure().filter(|error| !is_damage(error))
     }
 
     /// Waits for the turn of a station, and reads its place from the database where that is needed.
@@ -359,18 +361,8 @@ impl Alarms {
     /// as many stations in turn as do not fit, each would be forgotten just before its next event.
     fn place(&self, alarm: StationAlarm) -> Place {
         let is_learning = alarm.is_learning();
-        let kib = u32::try_from(alarm.size(&self.0.params).div_ceil(1024)).unwrap_or(u32::MAX);
-        let take = || Arc::clone(self.memory(is_learning)).try_acquire_many_owned(kib).ok();
-        let room = take().or_else(|| {
-            if is_learning {
-                let mut lanes = self.lanes();
-                let idle_since = lanes.n_entries.saturating_sub(lanes.rounds());
-                lanes.forget(|lane, place| place.is_learning() && lane.entered < idle_since);
-            }
-            take()
-        });
-        if let Some(room) = room {
-            return Place::Known { alarm, _room: room };
+        if let Some(room) = self.room_for(&alarm) {
+            return Place::Known { alarm, room };
         }
         if !is_learning && !self.0.is_full.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -380,7 +372,31 @@ impl Alarms {
         }
         let lanes = self.lanes();
         let until_entry = lanes.n_entries + lanes.rounds();
-        Place::NoRoom(Wanted { kib, is_learning, until_entry })
+        Place::NoRoom(Wanted { kib: self.kib_of(&alarm), is_learning, until_entry })
+    }
+
+    fn room_for(&self, alarm: &StationAlarm) -> Option<OwnedSemaphorePermit> {
+        let (kib, is_learning) = (self.kib_of(alarm), alarm.is_learning());
+        let take = || Arc::clone(self.memory(is_learning)).try_acquire_many_owned(kib).ok();
+        take().or_else(|| {
+            if is_learning {
+                let mut lanes = self.lanes();
+                let idle_since = lanes.n_entries.saturating_sub(lanes.rounds());
+                lanes.forget(|lane, place| place.is_learning() && lane.entered < idle_since);
+            }
+            take()
+        })
+    }
+
+    fn kib_of(&self, alarm: &StationAlarm) -> u32 {
+        u32::try_from(alarm.size(&self.0.params).div_ceil(1024)).unwrap_or(u32::MAX)
+    }
+
+    /// Returns memory for the record of a station until that is stored, if there is some.
+    fn room_for_record(&self, alarm: &StationAlarm) -> Option<OwnedSemaphorePermit> {
+        let kib = alarm.record_size().div_ceil(1024).min(RECORDS_KIB_MAX);
+        let kib = u32::try_from(kib).ok()?;
+        Arc::clone(&self.0.records_kib).try_acquire_many_owned(kib).ok()
     }
 
     fn memory(&self, is_learning: bool) -> &Arc<Semaphore> {
@@ -450,10 +466,7 @@ impl Lanes {
                 && alarm.is_record_due(&params)
             {
                 // Where there is no room, it comes with a later event.
-                let kib = alarm.record_size().div_ceil(1024).min(RECORDS_KIB_MAX);
-                let room = u32::try_from(kib).ok().and_then(|kib| {
-                    Arc::clone(&alarms.0.records_kib).try_acquire_many_owned(kib).ok()
-                });
+                let room = alarms.room_for_record(alarm);
                 last.alarm_record = room.is_some().then(|| alarm.record());
                 self.records.extend(room);
             }
@@ -609,7 +622,7 @@ async fn past_after(
                 break;
             }
             (n_read, last) = (n_read + 1, Some(found));
-            if !is_ahead_of(stored.prediction.timestamp_us, now_us) {
+            if !is_ahead(&stored.prediction, stored.received_us.min(now_us)) {
                 moments.push((stored.id, found));
             }
             if counts(&stored.prediction) {

@@ -168,10 +168,11 @@ impl Pipeline {
         station_id: StationId,
         action: AlarmAction,
     ) -> Result<Alarm, ActionError> {
-        let model = self.models.current();
-        let alarms = self.alarms_under(&model).ok_or(ActionError::Off)?.clone();
-        let now_us = (self.clock)();
+        let pipeline = self.clone();
         let acting = async move {
+            let model = pipeline.models.current();
+            let alarms = pipeline.alarms_under(&model).ok_or(ActionError::Off)?;
+            let now_us = (pipeline.clock)();
             let occasion = Occasion { model: &model, is_current: true, now_us };
             alarms.act(station_id, action, occasion).await
         };

@@ -46,8 +46,8 @@ struct Watched {
     is_alarm: bool,
     rules: SensorRules,
     sensors: SensorWatch,
-    /// The sensor that began to fail last.
-    fault: Option<SensorFault>,
+    /// The sensors that fail.
+    faults: Vec<SensorFault>,
 }
 
 /// The line of a row.
@@ -232,10 +232,9 @@ impl Station {
         counts.n_judged += 1;
         counts.n_alarms += u64::from(step.is_alarm() && !watched.is_alarm);
         watched.is_alarm = step.is_alarm();
-        let fault = watched.judge_sensors(row, values);
-        counts.n_faults += u64::from(fault.is_some() && fault != watched.fault);
-        watched.fault = fault;
-        Line::Judged(step, fault)
+        counts.n_faults += watched.judge_sensors(row, values);
+        let latest = watched.faults.iter().max_by_key(|fault| fault.since);
+        Line::Judged(step, latest.copied())
     }
 
     /// Learns from the warm-up; returns the numbers and surprises of its rows.
@@ -247,7 +246,7 @@ impl Station {
                 let times: Vec<i64> = rows.iter().copied().map(time).collect();
                 let (rules, sensors) = SensorRules::learn(&times, &values);
                 let watched =
-                    Watched { model, watch, is_alarm: false, rules, sensors, fault: None };
+                    Watched { model, watch, is_alarm: false, rules, sensors, faults: Vec::new() };
                 (Ok(Box::new(watched)), surprises)
             }
             Err(error) => (Err(error), vec![NATS_MIN; rows.len()]),
@@ -258,10 +257,13 @@ impl Station {
 }
 
 impl Watched {
-    /// Takes the next row; returns the sensor that began to fail last.
-    fn judge_sensors(&mut self, row: u64, values: &[f64]) -> Option<SensorFault> {
+    /// Takes the next row; returns the number of sensor faults that begin with it.
+    fn judge_sensors(&mut self, row: u64, values: &[f64]) -> u64 {
         self.sensors.advance(&self.rules, time(row), values);
-        self.sensors.faults(&self.rules).max_by_key(|fault| fault.since)
+        let faults: Vec<_> = self.sensors.faults(&self.rules).collect();
+        let n_new = faults.iter().filter(|fault| !self.faults.contains(fault)).count();
+        self.faults = faults;
+        n_new as u64
     }
 }
 

@@ -61,7 +61,7 @@ pub enum AlarmState {
     Watching,
     /// An alarm is open.
     Open,
-    /// An alarm was open for so long that the new level counts as usual; values have not returned.
+    /// An alarm has ended, and its values have not returned.
     Accepted,
     /// It is watched, and so many alarms opened that none can open for a while.
     BudgetSpent,

@@ -82,7 +82,7 @@ pub struct StationAlarm {
     n_episodes: u32,
     /// The lesson that it began with.
     lesson_id: Option<u64>,
-    /// Events that an operator wants it to learn from.
+    /// Events that the lesson shall have, if an operator has said so.
     events_to_learn: Option<u32>,
     stage: Stage,
     /// Events since the last record.
@@ -425,7 +425,7 @@ impl StationAlarm {
                 Alarm {
                     surprise: Some(surprise(&step, prediction)),
                     episode: watching.episode,
-                    sensor_fault: watching.sensor_fault(prediction),
+                    sensor_fault: watching.sensor_fault(prediction.features.names()),
                     ..plain(state(step.state))
                 }
             }
@@ -440,8 +440,12 @@ impl StationAlarm {
                 Alarm { lesson: Some(lesson), ..plain(sensor::AlarmState::Learning) }
             }
             Stage::Watching(watching) => {
-                let state = state(watching.watch.state());
-                Alarm { episode: watching.episode, ..plain(state) }
+                let names: Vec<_> = self.names.iter().map(|name| Arc::from(&**name)).collect();
+                Alarm {
+                    episode: watching.episode,
+                    sensor_fault: watching.sensor_fault(&names),
+                    ..plain(state(watching.watch.state()))
+                }
             }
         }
     }
@@ -461,12 +465,18 @@ impl StationAlarm {
         self.events_to_learn.unwrap_or(params.events_to_learn)
     }
 
+    /// Ends its lesson. The next one has the usual number of events.
+    fn begin_to_watch(&mut self, watching: Watching) {
+        self.stage = Stage::Watching(Box::new(watching));
+        self.events_to_learn = None;
+    }
+
     /// Learns and begins to watch; begins the lesson again where nothing can be learnt.
     fn complete_lesson(&mut self, params: &AlarmParams) {
         let Stage::Learning(learnt) = &mut self.stage else { return };
         let learnt = std::mem::take(learnt);
         if let Ok(watching) = Watching::learn(learnt, params) {
-            self.stage = Stage::Watching(Box::new(watching));
+            self.begin_to_watch(watching);
         }
         self.n_unrecorded = EVENTS_OF_RECORD + 1;
     }
@@ -506,13 +516,13 @@ impl Watching {
         }
     }
 
-    /// Returns the sensor that began to fail last, after an event.
-    fn sensor_fault(&self, prediction: &Prediction) -> Option<SensorFault> {
+    /// Returns the sensor that began to fail last, by the names of features.
+    fn sensor_fault(&self, names: &[Arc<str>]) -> Option<SensorFault> {
         let mut n_features = 0;
         let faults = self.sensors.faults(&self.rules).inspect(|_| n_features += 1);
         let latest = faults.max_by_key(|fault| fault.since)?;
         Some(SensorFault {
-            feature: Arc::clone(&prediction.features.names()[latest.sensor]),
+            feature: Arc::clone(&names[latest.sensor]),
             kind: kind(latest.kind),
             since_us: latest.since,
             n_features,

@@ -56,7 +56,7 @@ pub enum Concern {
     Sick,
     /// One of its sensors fails.
     SensorFault,
-    /// An alarm was accepted, so that it is watched on a new level, and values have not returned.
+    /// An alarm has ended, and its values have not returned.
     Changed,
     /// It has just sent an anomaly.
     Anomaly,

@@ -20,7 +20,7 @@ const DEVIATION_MIN: f64 = 1e-9;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Level {
     pub(crate) value: f64,
-    /// Rows that it is the mean of, at least 1.
+    /// Rows that it is the mean of.
     n_rows: u32,
 }
 
@@ -86,7 +86,7 @@ impl Scaling {
             let level = &mut levels[index];
             scaled[index] = self.units(index, row[sensor], level.value);
             let distance = (row[sensor] - level.value) / scale;
-            let pull = self.pull.max(1.0 / f64::from(level.n_rows));
+            let pull = self.pull.max(1.0 / (f64::from(level.n_rows) + 1.0));
             level.value += pull * scale * distance.clamp(-PULL_MAX, PULL_MAX);
             level.n_rows = level.n_rows.saturating_add(1);
         }

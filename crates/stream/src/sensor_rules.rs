@@ -4,20 +4,19 @@ use serde::{Deserialize, Serialize};
 
 /// A sensor with fewer values in the warm-up is not judged.
 const VALUES_MIN: u32 = 20;
-/// A value stays, or is missing, for so many times its longest run in the warm-up and so many rows more, before it counts as stuck
-/// or silent.
+/// A sensor is stuck or silent after more rows than this number of longest runs of the warm-up, and `ROWS_OF_STUCK`.
 const RUNS_OF_STUCK: u32 = 8;
 const ROWS_OF_STUCK: u32 = 64;
-/// Sooner outside of the range of the warm-up, where a sensor ends,
-const RUNS_OF_END: u32 = 2;
-const ROWS_OF_END: u32 = 16;
-/// and at once further away than the range is wide.
+/// The same for a value outside of the range of the warm-up: a sensor that is at its limit shows it by that, too.
+const RUNS_OF_LIMIT: u32 = 2;
+const ROWS_OF_LIMIT: u32 = 16;
+/// The same for a value that is further outside than the range is wide.
 const RUNS_OF_FAR: u32 = 1;
 const ROWS_OF_FAR: u32 = 2;
-/// A constant moves when it differs in so many of the last rows.
+/// A constant moves when it differs in `MOVED_OF` of the last `MOVED_IN` rows.
 const MOVED_OF: u32 = 3;
 const MOVED_IN: u32 = 5;
-/// It has a new value after so many rows with it.
+/// A constant that has another value in all of the last 64 rows has become that one.
 const ROWS_OF_CONSTANT: u32 = 64;
 
 /// The way in which a sensor fails.
@@ -97,6 +96,8 @@ struct Runs {
     differs_since: i64,
     /// `true` from enough such rows on, until there is none.
     moves: bool,
+    /// A value that is no fault.
+    settled: Option<f64>,
 }
 
 impl SensorRules {
@@ -138,6 +139,16 @@ impl SensorWatch {
             runs.note(value, time);
             if usual.is_constant() {
                 runs.note_constant(value, time);
+            }
+        }
+    }
+
+    /// Takes the present value of each sensor that fails as usual.
+    pub fn settle(&mut self, rules: &SensorRules) {
+        for (usual, runs) in rules.sensors.iter().zip(&mut self.sensors) {
+            if runs.fault(usual).is_some() && runs.n_missing == 0 {
+                (runs.settled, runs.constant) = (Some(runs.value), runs.value);
+                (runs.differs, runs.moves) = (0, false);
             }
         }
     }
@@ -198,6 +209,7 @@ impl Runs {
         differs: 0,
         differs_since: 0,
         moves: false,
+        settled: None,
     };
 
     /// Notes the next value, NaN for a missing one.
@@ -247,13 +259,16 @@ impl Runs {
         if usual.is_constant() {
             return self.moves.then_some((SensorFaultKind::Moves, self.differs_since));
         }
+        if self.settled == Some(self.value) {
+            return None;
+        }
         let range = usual.highest - usual.lowest;
-        let (of_far, of_end) = ((RUNS_OF_FAR, ROWS_OF_FAR), (RUNS_OF_END, ROWS_OF_END));
+        let (of_far, of_limit) = ((RUNS_OF_FAR, ROWS_OF_FAR), (RUNS_OF_LIMIT, ROWS_OF_LIMIT));
         let (kind, of_kind) = match self.value {
             value if value < usual.lowest - range => (SensorFaultKind::Dropout, of_far),
             value if value > usual.highest + range => (SensorFaultKind::AtLimit, of_far),
             value if value < usual.lowest || value > usual.highest => {
-                (SensorFaultKind::AtLimit, of_end)
+                (SensorFaultKind::AtLimit, of_limit)
             }
             _ => (SensorFaultKind::Stuck, of_stuck),
         };

@@ -122,3 +122,30 @@ fn square_distance(a: &Shape, b: &Shape) -> i32 {
     }
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_ends_early_says_the_same() {
+        let mut state = 1_u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            #[expect(clippy::cast_possible_truncation, reason = "below 200")]
+            let value = (state >> 33) as i16 % 100;
+            value
+        };
+        let column: Vec<i16> = (0..400).map(|_| draw()).collect();
+        let (shapes, _) = Shapes::learn(0, &column, 60).unwrap();
+        for _ in 0..200 {
+            let values: Vec<i16> = (0..SHAPE_ROWS).map(|_| draw()).collect();
+            let shape = shape(values.iter().copied());
+            let whole = shapes.tail.excesses(nearest(&shape, shapes.library.iter()));
+            for least in [-1e9, -3.0, -1.0, 0.0, 2.0, whole, whole - 1e-9, whole + 1e-9] {
+                let early = shapes.distance_above(values.iter().copied(), least);
+                assert_eq!(early, Some(whole).filter(|whole| *whole > least), "{whole} {least}");
+            }
+        }
+    }
+}

@@ -45,8 +45,7 @@ pub enum AlarmState {
     Watching,
     /// An alarm is open.
     Open,
-    /// An alarm was open for so long that the threshold has moved to the new level. Values have not returned to the
-    /// former one; a further change opens an alarm again.
+    /// An alarm has ended, and its values have not returned; a further change opens an alarm again.
     Accepted,
     /// No alarm is open, and so many were that none can open before their pressure has fallen, whatever values come.
     BudgetSpent,
@@ -60,7 +59,7 @@ pub enum AlarmState {
 ///
 /// openings in N rows <= (1 + budget N + (39 - pressure at the start) / 0.3) / (1 - budget)
 ///
-/// for any surprises from -1 to 38, more than all views can say, not counting alarms that a person settles: the threshold is at least the pressure
+/// Alarms that a person settles do not count. It holds for any surprises from -1 to 38, more than all views can say: the threshold is at least the pressure
 /// less 1, so that nothing opens at a pressure of 39. [`Budgeted::openings_max`] says how many.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budgeted {
@@ -83,8 +82,6 @@ pub struct Budgeted {
     n_calm: u32,
     /// The threshold that the last alarm exceeded as it opened.
     opened_above: f64,
-    /// The middle before it.
-    middle_before: f64,
     /// The rows since the surprise was last above that threshold, while an alarm that was accepted has not ended.
     n_returned: Option<u32>,
 }
@@ -117,7 +114,6 @@ impl Budgeted {
             age: 0,
             n_calm: 0,
             opened_above: 0.0,
-            middle_before: middle,
             n_returned: None,
         }
     }
@@ -139,7 +135,6 @@ impl Budgeted {
             (self.is_alarm, is_opened) = (true, true);
             (self.age, self.n_calm) = (0, 0);
             (self.opened_above, self.n_returned) = (threshold, None);
-            self.middle_before = self.middle;
         }
         let is_alarm = self.is_alarm;
         if is_opened {
@@ -166,11 +161,16 @@ impl Budgeted {
         (threshold, if is_alarm { AlarmState::Open } else { self.state() })
     }
 
-    /// Takes the last alarm back: what it did to the middle, and its opening.
-    pub(crate) fn settle(&mut self) {
+    /// Returns the middle of the block maxima.
+    pub(crate) fn middle(&self) -> f64 {
+        self.middle
+    }
+
+    /// Takes the last alarm back: its opening, and what it did to the middle, which was at `middle` before.
+    pub(crate) fn settle(&mut self, middle: f64) {
         self.close();
         self.begin_block();
-        (self.middle, self.n_returned) = (self.middle_before, None);
+        (self.middle, self.n_returned) = (middle, None);
         let given_back = self.pressure - PRESSURE_STEP * (1.0 - self.budget);
         self.pressure = given_back.max(least_pressure(self.budget));
     }

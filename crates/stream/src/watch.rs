@@ -23,10 +23,9 @@ pub(crate) const FEATURE_UNITS: f64 = UNITS * SHORT_ROWS as f64;
 const OTHERS: f64 = 0.3;
 /// The relative depth in the forest is no less.
 const DEPTH_MIN: f64 = 1e-4;
-/// After an alarm, values have returned when the mean of so many rows of the sensor that opened it is within what it was in the
-/// warm-up,
+/// The rows of a mean that says whether a sensor has returned to what it was in the warm-up.
 pub(crate) const MEAN_ROWS: usize = 5;
-/// in so many rows one after another.
+/// The values of an alarm have returned after this many such means, one after another.
 const RETURNED_ROWS: u32 = 16;
 /// A level that was settled counts as the mean of so many rows.
 const ROWS_OF_SETTLED: u32 = 8;
@@ -105,20 +104,26 @@ pub struct Watch {
     pub(crate) errors: Ring<f64>,
     forecaster: Forecaster,
     pub(crate) threshold: Budgeted,
-    standing: Option<Standing>,
+    standing: Option<Box<Standing>>,
     #[serde(skip)]
     room: Room,
 }
 
-/// An alarm whose values have not returned, which is open or was.
+/// The changes that alarms have found and that have not returned, while one is open and after it has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Standing {
-    /// The sensor that opened it, among those that move.
+    changes: Vec<Change>,
+    /// The forecaster as the first one began, by which a settled level is forecast, and the middle of the threshold.
+    forecaster: Forecaster,
+    middle: f64,
+}
+
+/// A sensor that opened an alarm, among those that move.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Change {
     sensor: usize,
-    /// Rows in which it seemed to have returned, one after another.
+    /// Rows in which its values seemed to have returned, one after another.
     n_returned: u32,
-    /// The forecaster as it opened, by which a settled level is forecast.
-    forecaster: Box<Forecaster>,
 }
 
 /// Room for one row.
@@ -222,7 +227,8 @@ impl Watch {
             && watch.errors.is_of(LONG_ROWS, n_sensors)
             && watch.forecaster.is_of(n_sensors)
             && watch.standing.as_ref().is_none_or(|standing| {
-                standing.sensor < n_sensors && standing.forecaster.is_of(n_sensors)
+                let of_model = |change: &Change| change.sensor < n_sensors;
+                standing.forecaster.is_of(n_sensors) && standing.changes.iter().all(of_model)
             });
         if !is_whole {
             return Err(DecodeError::Malformed("the watch is of other sensors"));
@@ -244,6 +250,7 @@ impl Watch {
         if !matches!(self.state(), AlarmState::Open | AlarmState::Accepted) {
             return false;
         }
+        let mut has_moved = false;
         for sensor in 0..self.levels.len() {
             if [MEAN_ROWS, SHAPE_ROWS].iter().all(|&n_rows| self.is_usual(model, sensor, n_rows)) {
                 continue;
@@ -252,15 +259,18 @@ impl Watch {
                 std::array::from_fn(|age| self.values.row(age)[sensor]);
             values.sort_unstable_by(f64::total_cmp);
             let level = values[MEAN_ROWS / 2];
+            has_moved = true;
             self.levels[sensor] = Level::new(level, ROWS_OF_SETTLED);
             for age in 0..SHORT_ROWS {
                 let value = self.values.row(age)[sensor];
                 self.scaled.row_mut(age)[sensor] = model.scaling.units(sensor, value, level);
             }
         }
-        self.threshold.settle();
-        if let Some(standing) = self.standing.take() {
-            self.forecaster = *standing.forecaster;
+        let standing = self.standing.take();
+        self.threshold.settle(standing.as_ref().map_or(self.threshold.middle(), |old| old.middle));
+        // A level that was followed meanwhile is forecast by what was learnt meanwhile.
+        if let Some(standing) = standing.filter(|_| has_moved) {
+            self.forecaster = standing.forecaster;
         }
         self.note_gap();
         self.n_unsettled = self.n_rows + SHAPE_ROWS as u64;
@@ -303,13 +313,10 @@ impl Watch {
         let (threshold, state) = if is_unsettled || says_nothing && is_mute.contains(&true) {
             now
         } else {
+            let middle = self.threshold.middle();
             let next = self.threshold.advance(surprise, self.n_rows);
             if next.1 == AlarmState::Open && now.1 != AlarmState::Open {
-                self.standing = Some(Standing {
-                    sensor: strangest,
-                    n_returned: RETURNED_ROWS - 1,
-                    forecaster: Box::new(self.forecaster.clone()),
-                });
+                self.note_opening(strangest, middle);
             } else if matches!(next.1, AlarmState::Watching | AlarmState::BudgetSpent) {
                 self.note_returned(model);
             }
@@ -328,14 +335,30 @@ impl Watch {
         }
     }
 
-    /// Notes whether the values of the last alarm have returned.
-    fn note_returned(&mut self, model: &Model) {
-        let Some(standing) = &self.standing else { return };
-        let is_usual = self.is_usual(model, standing.sensor, MEAN_ROWS);
-        self.standing = self.standing.take().and_then(|standing| {
-            let n_returned = if is_usual { standing.n_returned + 1 } else { 0 };
-            (n_returned < RETURNED_ROWS).then_some(Standing { n_returned, ..standing })
+    /// Notes that a sensor has opened an alarm.
+    fn note_opening(&mut self, sensor: usize, middle: f64) {
+        let forecaster = &self.forecaster;
+        let standing = self.standing.get_or_insert_with(|| {
+            Box::new(Standing { changes: Vec::new(), forecaster: forecaster.clone(), middle })
         });
+        if standing.changes.iter().all(|change| change.sensor != sensor) {
+            standing.changes.push(Change { sensor, n_returned: 0 });
+        }
+        for change in &mut standing.changes {
+            // The rows that close the alarm count, too.
+            change.n_returned = RETURNED_ROWS - 1;
+        }
+    }
+
+    /// Notes which changes have returned, or have become the level that is followed.
+    fn note_returned(&mut self, model: &Model) {
+        let Some(mut standing) = self.standing.take() else { return };
+        standing.changes.retain_mut(|change| {
+            let is_usual = self.is_usual(model, change.sensor, MEAN_ROWS);
+            change.n_returned = if is_usual { change.n_returned + 1 } else { 0 };
+            change.n_returned < RETURNED_ROWS
+        });
+        self.standing = Some(standing).filter(|standing| !standing.changes.is_empty());
     }
 
     /// Scales a row, and compares it with its forecast.

@@ -99,8 +99,8 @@ pub(crate) enum DirectionBody {
 /// The alarm of a station after an event, by all events before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AlarmBody<'a> {
-    /// `learning`: its first events only teach. `watching`: no alarm is open. `open`: an alarm is. `accepted`: one was open
-    /// for so long that the new level counts as usual, and values have not returned. `budget_spent`: so many alarms opened
+    /// `learning`: its first events only teach. `watching`: no alarm is open. `open`: an alarm is. `accepted`: one has ended,
+    /// and its values have not returned. `budget_spent`: so many alarms opened
     /// that none can open for a while. `late`: the event was measured before another that had arrived, and is judged alone.
     #[schema(value_type = AlarmStateBody)]
     pub state: AlarmState,

@@ -29,6 +29,7 @@ use crate::query::{self, Query};
     responses(
         (status = 200, description = "The alarm as it is now", body = StationAlarmBody<'static>),
         (status = 404, description = "There is no such station or action", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "A browser sent it for a page of another site", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The station is in no state for it; nothing has changed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The change cannot be stored", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -38,18 +39,11 @@ pub(crate) async fn act(
     Path((station_id, action)): Path<(String, String)>,
     mut query: Query,
 ) -> Result<Response, ApiError> {
-    let n_events = match &*action {
-        "learn" | "extend" => query.take("events", query::events_to_learn),
-        _ => None,
-    };
+    let mut action = AlarmAction::named(&action).ok_or(ApiError::NotFound)?;
+    if let AlarmAction::Learn { n_events } | AlarmAction::Extend { n_events } = &mut action {
+        *n_events = query.take("events", query::events_to_learn);
+    }
     query.finish()?;
-    let action = match &*action {
-        "settle" => AlarmAction::Settle,
-        "learn" => AlarmAction::Learn { n_events },
-        "extend" => AlarmAction::Extend { n_events },
-        "approve" => AlarmAction::Approve,
-        _ => return Err(ApiError::NotFound),
-    };
     let station_id = StationId::parse(&station_id).map_err(|_| ApiError::NotFound)?;
     let alarm = api.pipeline.act_on_alarm(station_id.clone(), action).await?;
     let body = StationAlarmBody { station_id: station_id.as_str(), alarm: AlarmBody::of(&alarm) };

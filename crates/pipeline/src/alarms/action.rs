@@ -39,36 +39,68 @@ impl Alarms {
         action: AlarmAction,
         occasion: Occasion<'_>,
     ) -> Result<Alarm, ActionError> {
-        let is_known = !self.0.store.past(station_id.clone(), 1).await?.is_empty();
-        if !is_known {
+        if self.0.store.past(station_id.clone(), 1).await?.is_empty() {
             return Err(ActionError::UnknownStation);
         }
-        if let Some(failure) = self.0.store.failure() {
+        if let Some(failure) = self.failure() {
             return Err(failure.into());
         }
         let lane = self.lane(&station_id, false).expect("it is made");
         let mut place = self.turn(&lane, &station_id, occasion, false).await;
-        // The record must not tell of events that are not stored in the end.
+        // The record must not contain events that are not stored in the end.
         drop(lane.flights.write().await);
         if lane.is_stale.swap(false, Ordering::AcqRel) {
             *place = self.read(&station_id, occasion).await;
         }
-        let alarm = match &*place {
-            Place::Known { alarm, .. } => alarm.clone(),
-            Place::NoRoom(_) => return Err(ActionError::NoRoom),
-            Place::Unread => return Err(ReadError::Busy.into()),
+        // Until the record is stored, it is not certain which of both the station continues from.
+        let (alarm, room) = match std::mem::take(&mut *place) {
+            Place::Known { alarm, room } => (alarm, room),
+            other => {
+                let is_full = matches!(other, Place::NoRoom(_));
+                *place = other;
+                return Err(if is_full { ActionError::NoRoom } else { ReadError::Busy.into() });
+            }
         };
         let params = self.params_of(&station_id);
+        let lesson_id = occasion.lesson(&station_id).map(|lesson| lesson.id);
+        let mut acted = alarm.clone();
         let act = move || {
-            let mut alarm = alarm;
-            alarm.act(action, &params).map(|()| (alarm.record(), alarm))
+            acted.act(action, lesson_id, &params)?;
+            Ok((acted.record(), acted))
         };
-        let (record, alarm) = self.work(act).await??;
-        // Until the record is stored, it is not certain which of both the station continues from.
-        *place = Place::Unread;
-        self.0.store.keep_alarm_record(station_id, record).await?;
-        let now = alarm.now(&params);
-        *place = self.place(alarm);
+        let unchanged = |alarm| Place::Known { alarm, room };
+        let (record, acted) = match self.work(act).await? {
+            Ok(done) => done,
+            Err(error) => {
+                *place = unchanged(alarm);
+                return Err(error);
+            }
+        };
+        let Some(_until_stored) = self.room_for_record(&acted) else {
+            *place = unchanged(alarm);
+            return Err(KeepError::Full.into());
+        };
+        // One that watches as before stays where it is, and others do not get its memory meanwhile.
+        let needs_room = acted.is_learning() || alarm.is_learning();
+        let new_room = needs_room.then(|| self.room_for(&acted)).flatten();
+        if needs_room && new_room.is_none() {
+            *place = unchanged(alarm);
+            return Err(ActionError::NoRoom);
+        }
+        match self.0.store.keep_alarm_record(station_id.clone(), record).await {
+            Ok(()) => {}
+            Err(error @ (KeepError::Full | KeepError::NotStored(_))) => {
+                *place = unchanged(alarm);
+                return Err(error.into());
+            }
+            Err(error @ KeepError::Unknown(_)) => return Err(error.into()),
+        }
+        tracing::info!(station.id = %station_id, action = action.name(), "an operator changed the alarm of a station");
+        let now = acted.now(&params);
+        *place = match (unchanged(acted), new_room) {
+            (Place::Known { alarm, .. }, Some(room)) => Place::Known { alarm, room },
+            (place, _) => place,
+        };
         Ok(now)
     }
 }

@@ -57,6 +57,7 @@ async fn the_document_describes_every_route_and_no_other() {
         // It is served, and by this method only: it refuses an unknown parameter.
         let path = path
             .replace("{station_id}", "press")
+            .replace("{action}", "settle")
             .replace("{name}", "isoforest")
             .replace("{version}", "none");
         let ask = async |method: &str| {

@@ -24,19 +24,38 @@ pub enum AlarmAction {
     Approve,
 }
 
+impl AlarmAction {
+    /// Returns the name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Settle => "settle",
+            Self::Learn { .. } => "learn",
+            Self::Extend { .. } => "extend",
+            Self::Approve => "approve",
+        }
+    }
+
+    /// Returns the action of a name, without a number of events.
+    pub fn named(name: &str) -> Option<Self> {
+        let (learn, extend) = (Self::Learn { n_events: None }, Self::Extend { n_events: None });
+        let all = [Self::Settle, learn, extend, Self::Approve];
+        all.into_iter().find(|action| action.name() == name)
+    }
+}
+
 /// The reason why an action is not possible.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NotPossible {
-    /// There is no alarm to settle.
-    #[error("no alarm of the station is open or was accepted")]
-    NoAlarm,
+    /// There is nothing to settle.
+    #[error("no alarm of the station is open or was accepted, and none of its sensors fails")]
+    NothingToSettle,
     /// There is no lesson to extend or approve.
     #[error("the station has learnt, and is watched; `learn` begins another lesson")]
     NotLearning,
-    /// The lesson has more events already.
-    #[error("the lesson has {n_events} events already; extend it to more, or approve it")]
+    /// The lesson is to have as many events already.
+    #[error("the lesson is to have {n_events} events already; extend it to more, or approve it")]
     LessonIsLonger {
-        /// Those that it has.
+        /// Those that it is to have.
         n_events: u32,
     },
     /// The lesson cannot be learnt from yet.
@@ -45,45 +64,60 @@ pub enum NotPossible {
 }
 
 impl StationAlarm {
-    /// Carries out an action of an operator; ending a lesson takes milliseconds. The record that follows has to be stored.
+    /// Carries out an action of an operator; ending a lesson takes milliseconds. The record that follows has to be stored. The
+    /// lesson of a training that the operator could know of, `lesson_id`, does not undo it.
     ///
     /// # Errors
     ///
     /// Fails when the action is not possible, and then changes nothing.
-    pub fn act(&mut self, action: AlarmAction, params: &AlarmParams) -> Result<(), NotPossible> {
-        let twice = self.events_to_learn(params) * 2;
+    pub fn act(
+        &mut self,
+        action: AlarmAction,
+        lesson_id: Option<u64>,
+        params: &AlarmParams,
+    ) -> Result<(), NotPossible> {
+        let events_to_learn = self.events_to_learn(params);
         match (action, &mut self.stage) {
-            (AlarmAction::Settle, Stage::Watching(watching)) => {
-                if !watching.watch.settle(&watching.model) {
-                    return Err(NotPossible::NoAlarm);
-                }
-                watching.episode = None;
-                watching.n_opened = watching.n_opened.saturating_sub(1);
-            }
-            (AlarmAction::Settle, Stage::Learning(_)) => return Err(NotPossible::NoAlarm),
+            (AlarmAction::Settle, Stage::Watching(watching)) => watching.settle()?,
+            (AlarmAction::Settle, Stage::Learning(_)) => return Err(NotPossible::NothingToSettle),
             (AlarmAction::Learn { n_events }, stage) => {
-                // Of the trained lesson it is known that it does not fit.
                 *stage = Stage::Learning(LearntEvents::default());
                 self.events_to_learn = n_events;
             }
-            (AlarmAction::Extend { n_events }, Stage::Learning(learnt)) => {
+            (AlarmAction::Extend { n_events }, Stage::Learning(_)) => {
                 let most = *AlarmParams::EVENTS_TO_LEARN.end();
-                let n_events = n_events.unwrap_or(twice).min(most);
-                let learnt = learnt.progress(n_events).events_learnt;
-                if learnt >= n_events {
-                    return Err(NotPossible::LessonIsLonger { n_events: learnt });
+                let n_events = n_events.unwrap_or(2 * events_to_learn).min(most);
+                if n_events <= events_to_learn {
+                    return Err(NotPossible::LessonIsLonger { n_events: events_to_learn });
                 }
                 self.events_to_learn = Some(n_events);
             }
             (AlarmAction::Approve, Stage::Learning(learnt)) => {
                 let watching = Watching::learn(learnt.clone(), params)?;
-                self.stage = Stage::Watching(Box::new(watching));
+                self.begin_to_watch(watching);
             }
             (AlarmAction::Extend { .. } | AlarmAction::Approve, Stage::Watching(_)) => {
                 return Err(NotPossible::NotLearning);
             }
         }
+        self.lesson_id = lesson_id.or(self.lesson_id);
         self.n_unrecorded = EVENTS_OF_RECORD;
+        Ok(())
+    }
+}
+
+impl Watching {
+    fn settle(&mut self) -> Result<(), NotPossible> {
+        let is_alarm = self.watch.settle(&self.model);
+        let fails = self.sensors.faults(&self.rules).next().is_some();
+        if !is_alarm && !fails {
+            return Err(NotPossible::NothingToSettle);
+        }
+        self.sensors.settle(&self.rules);
+        if is_alarm {
+            self.episode = None;
+            self.n_opened = self.n_opened.saturating_sub(1);
+        }
         Ok(())
     }
 }

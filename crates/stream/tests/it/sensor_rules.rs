@@ -73,6 +73,26 @@ fn a_fault_ends_when_the_sensor_is_well() {
 }
 
 #[test]
+fn a_value_that_was_settled_is_no_fault() {
+    let (rules, mut watch) = learn();
+    let mut faults = |rows: std::ops::Range<i64>, settles: bool| {
+        for t in rows {
+            let [_, switch, ..] = row(t);
+            let constant = if t % 2 == 0 { 8.0 } else { 7.0 };
+            watch.advance(&rules, t, &[12.0, switch, constant, f64::NAN]);
+        }
+        let kinds: Vec<_> = watch.faults(&rules).map(|fault| fault.kind).collect();
+        if settles {
+            watch.settle(&rules);
+            assert_eq!(watch.faults(&rules).next(), None);
+        }
+        kinds
+    };
+    assert_eq!(faults(400..450, true), [AtLimit, Moves]);
+    assert_eq!(faults(450..1_000, false), [Moves], "a constant that still moves");
+}
+
+#[test]
 fn a_constant_with_a_new_value_is_told_until_that_is_usual() {
     let (rules, mut watch) = learn();
     let told: Vec<i64> = (400..600)

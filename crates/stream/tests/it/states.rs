@@ -43,6 +43,18 @@ fn a_change_remains_marked_when_only_its_beginning_was_surprising() {
     assert_eq!(all.pop(), Some(Watching), "after {all:?}");
 }
 
+/// Seen to fail where only the last change was remembered.
+#[test]
+fn a_change_remains_marked_while_another_comes_and_goes() {
+    let shifted = |t: u32| {
+        let [a, b] = row(t);
+        let is_other = (2_200..2_210).contains(&t);
+        [if t >= 700 { a + 8.0 } else { a }, if is_other { b + 40.0 } else { b }]
+    };
+    let all = states((600..2_600).map(shifted));
+    assert_eq!(all, [Watching, Open, Accepted, Open, Accepted]);
+}
+
 /// Seen to fail where only the threshold was settled, and where the opening was not given back.
 #[test]
 fn a_change_that_is_settled_is_the_new_level_and_costs_nothing() {
@@ -63,7 +75,7 @@ fn a_change_that_is_settled_is_the_new_level_and_costs_nothing() {
     for at in [712, 800] {
         let mut open = watch.clone();
         let (states, threshold) = take(&mut open, &far, 700..at);
-        assert!(states.contains(&Open) && threshold > usual - 1.0);
+        assert!(states.contains(&Open) && (at < 800 || threshold > usual + 5.0), "{threshold}");
         assert!(open.settle(&model) && open.state() == Watching && !open.settle(&model));
         let (states, after) = take(&mut open, &far, at..at + 400);
         assert_eq!(states, [Watching]);
