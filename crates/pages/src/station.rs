@@ -27,7 +27,7 @@ use crate::words::{
 use http_door::ApiError;
 use http_door::query::{self, Query, QueryFaultKind};
 use pipeline::Pipeline;
-use stations::StationNow;
+use stations::{StationNow, StationState};
 use wire::SeriesBody;
 
 /// The header of a script that keeps a page up to date.
@@ -277,7 +277,10 @@ impl Window {
 impl Now {
     fn new(station: &StationNow, now_us: i64) -> Self {
         Self {
-            state: station.state.name(),
+            state: match station.state {
+                StationState::Anomaly if !station.is_sick() => "caution",
+                state => state.name(),
+            },
             words: state_word(station),
             is_silent: station.is_silent,
             symbol: symbol(station.state),

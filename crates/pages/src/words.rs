@@ -116,9 +116,8 @@ pub(crate) fn alarm_words(alarm: &Alarm) -> String {
         };
         format!(": {} is {} ({view})", surprise.feature, surprise.direction.name())
     });
-    let since = episode.map_or_else(String::new, |episode| {
-        format!(" since {}", Moment::of(episode.opened_us).text)
-    });
+    let at = episode
+        .map_or_else(String::new, |episode| format!(" at {}", Moment::of(episode.opened_us).text));
     match state {
         AlarmState::Learning => {
             let (learnt, needed) =
@@ -137,9 +136,9 @@ pub(crate) fn alarm_words(alarm: &Alarm) -> String {
             ),
             None => String::from("watching"),
         },
-        AlarmState::Open => format!("an alarm is open{since}{strangest}"),
+        AlarmState::Open => format!("an alarm opened{at}{strangest}"),
         AlarmState::Accepted => format!(
-            "an alarm was open{since}, and its values have not returned; a further change opens another"
+            "an alarm opened{at}, and its values have not returned; a further change opens another"
         ),
         AlarmState::BudgetSpent => {
             String::from("so many alarms opened that none can open for a while")
