@@ -2,8 +2,9 @@
 
 use stream::WarmUpError;
 
-use super::{AlarmParams, EVENTS_OF_RECORD, Stage, StationAlarm, Watching};
+use super::{AlarmParams, Stage, StationAlarm, Watching};
 use crate::alarm::learnt::LearntEvents;
+use crate::alarm::record::EVENTS_OF_RECORD;
 
 /// An action of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub(super) const BUDGET_MAX: f64 = 0.01;
 
 /// The pace of events, and the alarms that it allows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Pace {
+pub(super) struct EventPace {
     /// Alarms that may open in a day.
     pub(super) alarms_per_day: f64,
     /// The mean interval of the last events, in microseconds.
@@ -26,7 +26,7 @@ pub(super) struct Pace {
     longest_us: f64,
 }
 
-impl Pace {
+impl EventPace {
     /// Begins with a usual interval.
     pub(super) fn new(alarms_per_day: f64, mean_us: f64) -> Self {
         Self { alarms_per_day, mean_us, longest_us: 0.0 }
