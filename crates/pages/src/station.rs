@@ -216,7 +216,13 @@ pub(crate) async fn station(
     let drawing = Panels { title: &title, since_us, until_us, panels: &panels, marks: &marks };
     let fleet = pipeline.fleet.now().await;
     let now = fleet.station(&station_id);
-    let alarm = last_alarm(&events);
+    let (alarm_now, tally) = pipeline.alarm_now(&station_id).unzip();
+    // The last event says more, unless an action or the end of a lesson came after it.
+    let last = last_alarm(&events);
+    let is_newer = |now: &&Alarm| {
+        last.is_none_or(|last| (last.state, &last.lesson) != (now.state, &now.lesson))
+    };
+    let alarm = alarm_now.as_ref().filter(is_newer).or(last);
     let sensor_fault = alarm.and_then(|alarm| alarm.sensor_fault.as_ref());
     Ok(page(
         &StationPage {
@@ -225,7 +231,7 @@ pub(crate) async fn station(
             path: in_url(station_id.as_str()),
             now: now.map(|station| Now::new(station, fleet.taken_us)),
             alarm: alarm.map(alarm_words).unwrap_or_default(),
-            tally: pipeline.alarm_tally(&station_id).map(tally_words).unwrap_or_default(),
+            tally: tally.flatten().map(tally_words).unwrap_or_default(),
             sensor_fault: sensor_fault.map(sensor_fault_words).unwrap_or_default(),
             actions: alarm.map(actions).unwrap_or_default(),
             done: done.map_or("", alarm::done_words),

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sensor::{FeatureValues, Prediction, StationId};
+use sensor::{Alarm, FeatureValues, Prediction, StationId};
 use stations::{AlarmParams, AlarmTally, Moment, StationAlarm, StationBudget, TrainedLesson};
 use store::{EventKey, EventQuery, KeepError, NewPrediction, ReadError, Store, Trouble};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
@@ -171,12 +171,15 @@ impl Alarms {
         AlarmParams { alarms_per_day, ..self.0.params }
     }
 
-    /// Returns the alarms of a station beside its budget; `None` while it is not watched, and while an event of it is judged.
-    pub(crate) fn tally(&self, station_id: &StationId) -> Option<AlarmTally> {
+    /// Returns how a station is, and its alarms beside its budget once it is watched; `None` where that is not in memory, and
+    /// while an event of it is judged.
+    pub(crate) fn now(&self, station_id: &StationId) -> Option<(Alarm, Option<AlarmTally>)> {
         let lane = self.lanes().by_station.get(station_id)?.clone();
         let place = lane.turn.try_lock().ok()?;
         match &*place {
-            Place::Known { alarm, .. } => alarm.tally(),
+            Place::Known { alarm, .. } => {
+                Some((alarm.now(&self.params_of(station_id)), alarm.tally()))
+            }
             Place::Unread | Place::NoRoom(_) => None,
         }
     }

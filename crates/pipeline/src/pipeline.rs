@@ -152,9 +152,10 @@ impl Pipeline {
         Some(self.alarms_under(&self.models.current())?.params().alarms_per_day)
     }
 
-    /// Returns the alarms of a station beside its budget; `None` while it is not watched, and while an event of it is judged.
-    pub fn alarm_tally(&self, station_id: &StationId) -> Option<AlarmTally> {
-        self.alarms.as_ref()?.tally(station_id)
+    /// Returns how a station is, and its alarms beside its budget once it is watched; `None` where that is not in memory, and
+    /// while an event of it is judged.
+    pub fn alarm_now(&self, station_id: &StationId) -> Option<(Alarm, Option<AlarmTally>)> {
+        self.alarms.as_ref()?.now(station_id)
     }
 
     /// Carries out an action of an operator on the alarm of a station, and returns how it is then. It is done also when the

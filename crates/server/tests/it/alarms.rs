@@ -213,6 +213,8 @@ async fn an_operator_settles_an_alarm_and_a_restart_changes_nothing() {
     let settled = app.predict_at("/stations/press_1/alarm/settle", "").await;
     let expected = json!({"station_id": "press_1", "alarm": {"state": "watching"}});
     assert_eq!((settled.status.as_u16(), &settled.body), (200, &expected));
+    let page = app.get("/ui/stations/press_1").await.text;
+    assert!(page.contains("In time order: watching.") && !page.contains("alarm/settle"), "{page}");
     let again = app.predict_at("/stations/press_1/alarm/settle", "").await;
     assert_eq!((again.status.as_u16(), &again.body["code"]), (409, &json!("alarm_unchanged")));
     assert_eq!(states(&hot(&app, 310..330).await), ["watching"]);
