@@ -144,7 +144,8 @@ impl ApiError {
                 ReloadError::OtherFeatures { .. } => "other_features",
                 ReloadError::NoModel | ReloadError::Unusable(_) => "model_unusable",
             },
-            Self::AlarmAction(error) => code_of_action(error),
+            Self::AlarmAction(ActionError::Keep(error)) => Refusal::Keep(*error).code(),
+            Self::AlarmAction(_) => "alarm_unchanged",
             Self::Inference(_) => "invalid_inference",
             Self::TooManyStreams { .. } => "too_many_streams",
             Self::Read(ReadError::Busy) | Self::BodiesFull | Self::AnswersFull => "overloaded",
@@ -217,15 +218,11 @@ impl ApiError {
     /// Returns what became of the event where that is not obvious.
     fn outcome(&self) -> Option<&'static str> {
         match self {
-            Self::BodiesFull
-            | Self::AlarmAction(ActionError::Keep(KeepError::Full | KeepError::NotStored(_))) => {
-                Some("not_stored")
-            }
+            Self::BodiesFull => Some("not_stored"),
             // An event may have been stored before its answer was refused.
-            Self::AnswersFull | Self::AlarmAction(ActionError::Keep(KeepError::Unknown(_))) => {
-                Some("unknown")
-            }
+            Self::AnswersFull => Some("unknown"),
             Self::Refusal(refusal) => refusal.outcome(),
+            Self::AlarmAction(ActionError::Keep(error)) => Refusal::Keep(*error).outcome(),
             _ => None,
         }
     }
@@ -245,15 +242,6 @@ impl ApiError {
             detail,
             request_id: String::new(),
         }
-    }
-}
-
-fn code_of_action(error: &ActionError) -> &'static str {
-    match error {
-        ActionError::Keep(KeepError::Full) => "overloaded",
-        ActionError::Keep(KeepError::NotStored(_)) => "store_unavailable",
-        ActionError::Keep(KeepError::Unknown(_)) => "outcome_unknown",
-        _ => "alarm_unchanged",
     }
 }
 

@@ -48,37 +48,40 @@ pub(crate) async fn act(
 
 /// Returns the actions that may be wanted after an alarm.
 pub(crate) fn actions(alarm: &Alarm) -> Vec<Action> {
-    let settle = Action {
-        name: "settle",
-        label: "This level is usual now",
-        effect: "ends the alarm, which does not count in the budget; a value at which a sensor rests is no fault",
-    };
-    let learn = Action {
-        name: "learn",
-        label: "Learn again",
-        effect: "forgets what is usual for this station, and learns it from the next events",
-    };
-    let approve = Action {
-        name: "approve",
-        label: "Watch now",
-        effect: "ends the lesson with the events that it has",
-    };
-    let extend = Action {
-        name: "extend",
-        label: "Learn twice as long",
-        effect: "a longer lesson knows more of what is usual",
-    };
+    use AlarmAction::{Approve, Extend, Learn, Settle};
+
+    let (learn, extend) = (Learn { n_events: None }, Extend { n_events: None });
     let events_learnt = alarm.lesson.map_or(0, |lesson| lesson.events_learnt);
-    match alarm.state {
-        AlarmState::Open | AlarmState::Accepted => vec![settle, learn],
-        AlarmState::Learning if AlarmParams::EVENTS_TO_LEARN.contains(&events_learnt) => {
-            vec![approve, extend, learn]
-        }
+    let can_approve = AlarmParams::EVENTS_TO_LEARN.contains(&events_learnt);
+    let wanted = match alarm.state {
+        AlarmState::Open | AlarmState::Accepted => vec![Settle, learn],
+        AlarmState::Learning if can_approve => vec![Approve, extend, learn],
         AlarmState::Learning => vec![extend],
-        AlarmState::Watching | AlarmState::BudgetSpent if alarm.sensor_fault.is_some() => {
-            vec![settle, learn]
+        AlarmState::Watching | AlarmState::BudgetSpent => {
+            let settle = alarm.sensor_fault.as_ref().map(|_| Settle);
+            settle.into_iter().chain([learn]).collect()
         }
-        AlarmState::Watching | AlarmState::BudgetSpent => vec![learn],
         AlarmState::Late => Vec::new(),
+    };
+    wanted.into_iter().map(Action::of).collect()
+}
+
+impl Action {
+    fn of(action: AlarmAction) -> Self {
+        let (label, effect) = match action {
+            AlarmAction::Settle => (
+                "This level is usual now",
+                "ends the alarm, which does not count in the budget; a value at which a sensor rests is no fault",
+            ),
+            AlarmAction::Learn { .. } => (
+                "Learn again",
+                "forgets what is usual for this station, and learns it from the next events",
+            ),
+            AlarmAction::Approve => ("Watch now", "ends the lesson with the events that it has"),
+            AlarmAction::Extend { .. } => {
+                ("Learn twice as long", "a longer lesson knows more of what is usual")
+            }
+        };
+        Self { name: action.name(), label, effect }
     }
 }

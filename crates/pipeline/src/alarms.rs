@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sensor::{Alarm, FeatureValues, Prediction, StationId};
 use stations::{AlarmParams, AlarmTally, Moment, StationAlarm, StationBudget, TrainedLesson};
-use store::{EventKey, EventQuery, KeepError, NewPrediction, ReadError, Store, Trouble};
+use store::{
+    EventKey, EventQuery, KeepError, NewPrediction, ReadError, Store, StoredPrediction, Trouble,
+};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
 use crate::compute::{Processors, Turns};
@@ -563,12 +565,13 @@ async fn newest(
     now_us: i64,
 ) -> Result<Option<Moment>, ReadError> {
     let found = store.events(EventQuery::of_station(station_id, 1)).await?;
-    let newest = found.entries.first();
-    let newest = newest.filter(|stored| {
-        let received_us = stored.received_us.min(now_us);
-        !is_ahead(&stored.prediction, received_us)
-    });
+    let newest = found.entries.first().filter(|stored| !was_ahead(stored, now_us));
     Ok(newest.map(|stored| moment_of(&stored.prediction)))
+}
+
+/// Returns `true` for a stored event that was ahead of its time, or still is.
+fn was_ahead(stored: &StoredPrediction, now_us: i64) -> bool {
+    is_ahead(&stored.prediction, stored.received_us.min(now_us))
 }
 
 /// Returns `true` for an event that was measured long after it was received: until then, all others would be late.
@@ -625,7 +628,7 @@ async fn past_after(
                 break;
             }
             (n_read, last) = (n_read + 1, Some(found));
-            if !is_ahead(&stored.prediction, stored.received_us.min(now_us)) {
+            if !was_ahead(&stored, now_us) {
                 moments.push((stored.id, found));
             }
             if counts(&stored.prediction) {

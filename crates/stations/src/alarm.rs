@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use sensor::{Alarm, AlarmView, Direction, Episode, Prediction, SensorFault, Surprise};
+use serde::{Deserialize, Serialize};
 use stream::{
     AlarmState, Model, SensorFaultKind, SensorRules, SensorWatch, Step, View, WarmUpError, Watch,
 };
@@ -92,10 +93,16 @@ enum Stage {
 #[derive(Debug, Clone, PartialEq)]
 struct Watching {
     learnt: LearntEvents,
-    pace: EventPace,
     model: Model,
     watch: Watch,
     rules: SensorRules,
+    course: Course,
+}
+
+/// The course of a station since it is watched, beside what its watch carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Course {
+    pace: EventPace,
     sensors: SensorWatch,
     /// The alarm that is open or was accepted.
     episode: Option<Episode>,
@@ -237,9 +244,9 @@ impl StationAlarm {
     /// Keeps to a budget from now on, which may not be the one that a record was written with.
     pub fn keep_to(&mut self, params: &AlarmParams) {
         if let Stage::Watching(watching) = &mut self.stage
-            && watching.pace.alarms_per_day != params.alarms_per_day
+            && watching.course.pace.alarms_per_day != params.alarms_per_day
         {
-            watching.pace.alarms_per_day = params.alarms_per_day;
+            watching.course.pace.alarms_per_day = params.alarms_per_day;
             watching.keep_to_pace();
             self.n_unrecorded = EVENTS_OF_RECORD;
         }
@@ -274,20 +281,22 @@ impl StationAlarm {
                 watching.note_pause(pause_us as f64);
                 let before = watching.watch.state();
                 let step = watching.watch.advance(&watching.model, values);
-                watching.since_us.get_or_insert(prediction.timestamp_us);
+                watching.course.since_us.get_or_insert(prediction.timestamp_us);
                 if step.is_alarm() && before != AlarmState::Open {
                     self.n_episodes += 1;
-                    watching.n_opened += 1;
+                    watching.course.n_opened += 1;
                     let opened_us = prediction.timestamp_us;
-                    watching.episode = Some(Episode { episode_id: self.n_episodes, opened_us });
+                    watching.course.episode =
+                        Some(Episode { episode_id: self.n_episodes, opened_us });
                 } else if matches!(step.state, AlarmState::Watching | AlarmState::BudgetSpent) {
-                    watching.episode = None;
+                    watching.course.episode = None;
                 }
-                watching.sensors.advance(&watching.rules, prediction.timestamp_us, values);
+                watching.course.sensors.advance(&watching.rules, prediction.timestamp_us, values);
                 Alarm {
                     surprise: Some(surprise(&step, prediction)),
-                    episode: watching.episode,
-                    sensor_fault: watching.sensor_fault(prediction.features.names()),
+                    episode: watching.course.episode,
+                    sensor_fault: watching
+                        .sensor_fault(|sensor| Arc::clone(&prediction.features.names()[sensor])),
                     ..plain(state(step.state))
                 }
             }
@@ -301,25 +310,22 @@ impl StationAlarm {
                 let lesson = learnt.progress(self.events_to_learn(params));
                 Alarm { lesson: Some(lesson), ..plain(sensor::AlarmState::Learning) }
             }
-            Stage::Watching(watching) => {
-                let names: Vec<_> = self.names.iter().map(|name| Arc::from(&**name)).collect();
-                Alarm {
-                    episode: watching.episode,
-                    sensor_fault: watching.sensor_fault(&names),
-                    ..plain(state(watching.watch.state()))
-                }
-            }
+            Stage::Watching(watching) => Alarm {
+                episode: watching.course.episode,
+                sensor_fault: watching.sensor_fault(|sensor| self.names[sensor].as_str().into()),
+                ..plain(state(watching.watch.state()))
+            },
         }
     }
 
     /// Returns its alarms beside its budget, once it is watched.
     pub fn tally(&self) -> Option<AlarmTally> {
         let Stage::Watching(watching) = &self.stage else { return None };
-        let (last_us, since_us) = (self.last?.0, watching.since_us?);
+        let (last_us, since_us) = (self.last?.0, watching.course.since_us?);
         Some(AlarmTally {
             watched_us: last_us.saturating_sub(since_us),
-            n_opened: watching.n_opened,
-            alarms_per_day: watching.pace.alarms_per_day,
+            n_opened: watching.course.n_opened,
+            alarms_per_day: watching.course.pace.alarms_per_day,
         })
     }
 
@@ -349,42 +355,33 @@ impl Watching {
     fn learn(learnt: LearntEvents, params: &AlarmParams) -> Result<Self, WarmUpError> {
         let pace = EventPace::new(params.alarms_per_day, learnt.interval_us());
         let Learnt { model, watch, rules, sensors } = learnt.learn(pace.budget())?;
-        Ok(Self {
-            learnt,
-            pace,
-            model,
-            watch,
-            rules,
-            sensors,
-            episode: None,
-            since_us: None,
-            n_opened: 0,
-        })
+        let course = Course { pace, sensors, episode: None, since_us: None, n_opened: 0 };
+        Ok(Self { learnt, model, watch, rules, course })
     }
 
     /// Notes the time since the last event, in microseconds.
     fn note_pause(&mut self, pause_us: f64) {
-        if self.pace.note(pause_us) {
+        if self.course.pace.note(pause_us) {
             self.watch.note_gap();
         }
         self.keep_to_pace();
     }
 
     fn keep_to_pace(&mut self) {
-        let budget = self.pace.budget();
+        let budget = self.course.pace.budget();
         let difference = budget / self.watch.budget() - 1.0;
         if difference.abs() > BUDGET_TOLERANCE {
             self.watch.set_budget(budget);
         }
     }
 
-    /// Returns the sensor that began to fail last, by the names of features.
-    fn sensor_fault(&self, names: &[Arc<str>]) -> Option<SensorFault> {
+    /// Returns the sensor that began to fail last, by the name of its feature.
+    fn sensor_fault(&self, name_of: impl FnOnce(usize) -> Arc<str>) -> Option<SensorFault> {
         let mut n_features = 0;
-        let faults = self.sensors.faults(&self.rules).inspect(|_| n_features += 1);
+        let faults = self.course.sensors.faults(&self.rules).inspect(|_| n_features += 1);
         let latest = faults.max_by_key(|fault| fault.since)?;
         Some(SensorFault {
-            feature: Arc::clone(&names[latest.sensor]),
+            feature: name_of(latest.sensor),
             kind: kind(latest.kind),
             since_us: latest.since,
             n_features,

@@ -287,16 +287,22 @@ impl StationMemory {
     }
 
     pub(crate) fn now(&self, station_id: &StationId, now_us: i64, sick_from: u32) -> StationNow {
+        let concern = self.concern(now_us, sick_from);
+        let is_silent = self.silence_us(now_us).is_some();
         StationNow {
             station_id: station_id.clone(),
-            state: self.state(now_us, sick_from),
-            concern: self.concern(now_us, sick_from),
+            state: match concern {
+                Some(_) => StationState::Anomaly,
+                None if is_silent => StationState::Silent,
+                None => StationState::Normal,
+            },
+            concern,
             since_us: self.since_us,
             n_recent_anomalies: self.recent_anomalies(),
             n_recent: count(self.recent.len()),
             n_calm: count(self.recent.iter().rev().take_while(|recent| !recent.is_anomaly).count()),
             alarm: self.alarm,
-            is_silent: self.silence_us(now_us).is_some(),
+            is_silent,
             latest: Glance { received_us: self.received_us, ..self.latest },
             arrived: self.arrived,
             changed: self.changed,
@@ -311,16 +317,6 @@ impl StationMemory {
             (self.told, self.changed) = (present, number);
         }
         has_changed
-    }
-
-    fn state(&self, now_us: i64, sick_from: u32) -> StationState {
-        if self.concern(now_us, sick_from).is_some() {
-            StationState::Anomaly
-        } else if self.silence_us(now_us).is_some() {
-            StationState::Silent
-        } else {
-            StationState::Normal
-        }
     }
 
     /// Returns why it needs a look, of several reasons the most urgent. The others end with its silence.
@@ -403,7 +399,8 @@ mod tests {
 
     #[track_caller]
     fn check_silent(memory: &StationMemory, from_second: i64) {
-        let state = |second: i64| memory.state(second * 1_000_000, SICK_FROM_MIN);
+        let station_id = StationId::parse("a").unwrap();
+        let state = |second: i64| memory.now(&station_id, second * 1_000_000, SICK_FROM_MIN).state;
         assert_eq!(
             (state(from_second), state(from_second + 1)),
             (StationState::Normal, StationState::Silent)

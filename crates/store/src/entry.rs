@@ -142,10 +142,7 @@ impl RowContent<'_> {
     /// Hashes the values in the order of the fields: lengths and bytes, numbers by their bits.
     pub fn hash(&self) -> RowHash {
         let mut hasher = Sha256::new();
-        let mut add = |bytes: &[u8]| {
-            hasher.update((bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
+        let mut add = |bytes: &[u8]| add_to(&mut hasher, bytes);
         add(self.station_id.as_bytes());
         add(&self.timestamp_us.to_le_bytes());
         add(&self.sequence.to_le_bytes());
@@ -168,7 +165,7 @@ impl RowContent<'_> {
         if let Some(alarm) = self.alarm {
             add(alarm.as_bytes());
         }
-        RowHash(*hasher.finalize().first_chunk().expect("a SHA-256 digest has 32 bytes"))
+        RowHash::of(hasher)
     }
 }
 
@@ -176,10 +173,12 @@ impl RowHash {
     /// Returns the hash of the record of a station.
     pub fn of_alarm_record(station_id: &str, record: &[u8]) -> Self {
         let mut hasher = Sha256::new();
-        for part in [station_id.as_bytes(), record] {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
+        add_to(&mut hasher, station_id.as_bytes());
+        add_to(&mut hasher, record);
+        Self::of(hasher)
+    }
+
+    fn of(hasher: Sha256) -> Self {
         Self(*hasher.finalize().first_chunk().expect("a SHA-256 digest has 32 bytes"))
     }
 
@@ -189,4 +188,10 @@ impl RowHash {
         let content = u128::from_le_bytes(self.0);
         Self((content ^ u128::from(id.cast_unsigned())).to_le_bytes())
     }
+}
+
+/// Adds the length of some bytes, and the bytes.
+fn add_to(hasher: &mut Sha256, bytes: &[u8]) {
+    hasher.update((bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
 }

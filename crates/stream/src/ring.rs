@@ -37,14 +37,18 @@ impl<T: Copy + Default> Ring<T> {
 
     /// Returns a row by its age, 0 for the newest.
     pub(crate) fn row(&self, age: usize) -> &[T] {
-        let index = (self.oldest + self.len() - 1 - age) % self.len();
-        &self.values[index * self.width..][..self.width]
+        &self.values[self.begin(age)..][..self.width]
     }
 
     /// Returns a row by its age, to be changed.
     pub(crate) fn row_mut(&mut self, age: usize) -> &mut [T] {
-        let index = (self.oldest + self.len() - 1 - age) % self.len();
-        &mut self.values[index * self.width..][..self.width]
+        let begin = self.begin(age);
+        &mut self.values[begin..][..self.width]
+    }
+
+    /// Returns where a row begins.
+    fn begin(&self, age: usize) -> usize {
+        (self.oldest + self.len() - 1 - age) % self.len() * self.width
     }
 
     /// Returns a column, the oldest value first.

@@ -84,8 +84,8 @@ impl Scaling {
                 continue;
             }
             let level = &mut levels[index];
-            scaled[index] = self.units(index, row[sensor], level.value);
             let distance = (row[sensor] - level.value) / scale;
+            scaled[index] = units(distance);
             let pull = self.pull.max(1.0 / (f64::from(level.n_rows) + 1.0));
             level.value += pull * scale * distance.clamp(-PULL_MAX, PULL_MAX);
             level.n_rows = level.n_rows.saturating_add(1);
@@ -94,9 +94,13 @@ impl Scaling {
 
     /// Returns how far a value of a sensor that moves is from a level, in units.
     pub(crate) fn units(&self, index: usize, value: f64, level: f64) -> i16 {
-        let distance = (value - level) / self.scales[index];
-        #[expect(clippy::cast_possible_truncation, reason = "at most 160 units")]
-        let units = (distance.clamp(-REACH, REACH) * UNITS).round() as i16;
-        units
+        units((value - level) / self.scales[index])
     }
+}
+
+/// Returns a distance in scales in units, as far as they reach.
+fn units(distance: f64) -> i16 {
+    #[expect(clippy::cast_possible_truncation, reason = "at most 160 units")]
+    let units = (distance.clamp(-REACH, REACH) * UNITS).round() as i16;
+    units
 }

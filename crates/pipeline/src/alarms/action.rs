@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use sensor::{Alarm, StationId};
-use stations::{AlarmAction, NotPossible};
+use stations::{AlarmAction, NotPossible, StationAlarm};
 use store::{KeepError, ReadError};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Alarms, Occasion, Place};
 
@@ -52,7 +53,6 @@ impl Alarms {
         if lane.is_stale.swap(false, Ordering::AcqRel) {
             *place = self.read(&station_id, occasion).await;
         }
-        // Until the record is stored, it is not certain which of both the station continues from.
         let (alarm, room) = match std::mem::take(&mut *place) {
             Place::Known { alarm, room } => (alarm, room),
             other => {
@@ -61,46 +61,47 @@ impl Alarms {
                 return Err(if is_full { ActionError::NoRoom } else { ReadError::Busy.into() });
             }
         };
-        let params = self.params_of(&station_id);
         let lesson_id = occasion.lesson(&station_id).map(|lesson| lesson.id);
+        match self.carry_out(&station_id, &alarm, action, lesson_id).await {
+            Ok((acted, new_room)) => {
+                tracing::info!(station.id = %station_id, action = action.name(), "an operator changed the alarm of a station");
+                let now = acted.now(&self.params_of(&station_id));
+                *place = Place::Known { alarm: acted, room: new_room.unwrap_or(room) };
+                Ok(now)
+            }
+            Err(error) => {
+                // Otherwise it is not certain which of both the station continues from: it is read again.
+                if !matches!(error, ActionError::Keep(KeepError::Unknown(_))) {
+                    *place = Place::Known { alarm, room };
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Changes an alarm and stores its record; also returns memory, where it needs other than before.
+    async fn carry_out(
+        &self,
+        station_id: &StationId,
+        alarm: &StationAlarm,
+        action: AlarmAction,
+        lesson_id: Option<u64>,
+    ) -> Result<(StationAlarm, Option<OwnedSemaphorePermit>), ActionError> {
+        let params = self.params_of(station_id);
         let mut acted = alarm.clone();
         let act = move || {
             acted.act(action, lesson_id, &params)?;
-            Ok((acted.record(), acted))
+            Ok::<_, NotPossible>((acted.record(), acted))
         };
-        let unchanged = |alarm| Place::Known { alarm, room };
-        let (record, acted) = match self.work(act).await? {
-            Ok(done) => done,
-            Err(error) => {
-                *place = unchanged(alarm);
-                return Err(error);
-            }
-        };
-        let Some(_until_stored) = self.room_for_record(&acted) else {
-            *place = unchanged(alarm);
-            return Err(KeepError::Full.into());
-        };
+        let (record, acted) = self.work(act).await??;
+        let _until_stored = self.room_for_record(&acted).ok_or(KeepError::Full)?;
         // One that watches as before stays where it is, and others do not get its memory meanwhile.
         let needs_room = acted.is_learning() || alarm.is_learning();
-        let new_room = needs_room.then(|| self.room_for(&acted)).flatten();
-        if needs_room && new_room.is_none() {
-            *place = unchanged(alarm);
-            return Err(ActionError::NoRoom);
-        }
-        match self.0.store.keep_alarm_record(station_id.clone(), record).await {
-            Ok(()) => {}
-            Err(error @ (KeepError::Full | KeepError::NotStored(_))) => {
-                *place = unchanged(alarm);
-                return Err(error.into());
-            }
-            Err(error @ KeepError::Unknown(_)) => return Err(error.into()),
-        }
-        tracing::info!(station.id = %station_id, action = action.name(), "an operator changed the alarm of a station");
-        let now = acted.now(&params);
-        *place = match (unchanged(acted), new_room) {
-            (Place::Known { alarm, .. }, Some(room)) => Place::Known { alarm, room },
-            (place, _) => place,
+        let new_room = match needs_room.then(|| self.room_for(&acted)) {
+            Some(None) => return Err(ActionError::NoRoom),
+            other => other.flatten(),
         };
-        Ok(now)
+        self.0.store.keep_alarm_record(station_id.clone(), record).await?;
+        Ok((acted, new_room))
     }
 }

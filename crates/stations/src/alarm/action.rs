@@ -110,14 +110,14 @@ impl StationAlarm {
 impl Watching {
     fn settle(&mut self) -> Result<(), NotPossible> {
         let is_alarm = self.watch.settle(&self.model);
-        let fails = self.sensors.faults(&self.rules).next().is_some();
+        let fails = self.course.sensors.faults(&self.rules).next().is_some();
         if !is_alarm && !fails {
             return Err(NotPossible::NothingToSettle);
         }
-        self.sensors.settle(&self.rules);
+        self.course.sensors.settle(&self.rules);
         if is_alarm {
-            self.episode = None;
-            self.n_opened = self.n_opened.saturating_sub(1);
+            self.course.episode = None;
+            self.course.n_opened = self.course.n_opened.saturating_sub(1);
         }
         Ok(())
     }

@@ -1,13 +1,12 @@
 //! The record that a station continues from after a restart, with the events that follow.
 
 use isoforest::{DecodeError, envelope};
-use sensor::Episode;
 use serde::{Deserialize, Serialize};
 use stream::{SensorWatch, Watch};
 
-use super::{AlarmParams, Moment, Stage, StationAlarm, Watching};
+use super::{AlarmParams, Course, Moment, Stage, StationAlarm, Watching};
 use crate::alarm::learnt::{Learnt, LearntEvents};
-use crate::alarm::pace::{BUDGET_MAX, EventPace};
+use crate::alarm::pace::BUDGET_MAX;
 
 /// Events after which a record is due: after a restart, few more are replayed.
 pub(super) const EVENTS_OF_RECORD: u32 = 512;
@@ -33,12 +32,8 @@ struct Record {
 
 #[derive(Serialize, Deserialize)]
 struct WatchingRecord {
-    pace: EventPace,
     watch: Vec<u8>,
-    sensors: SensorWatch,
-    episode: Option<Episode>,
-    since_us: Option<i64>,
-    n_opened: u32,
+    course: Course,
 }
 
 impl StationAlarm {
@@ -62,25 +57,15 @@ impl StationAlarm {
             Some(record) => {
                 let cannot_learn = |_| DecodeError::Malformed("its events teach nothing");
                 let Learnt { model, rules, .. } = learnt.learn(BUDGET_MAX).map_err(cannot_learn)?;
-                let WatchingRecord { pace, watch, sensors, episode, since_us, n_opened } = record;
+                let WatchingRecord { watch, course } = record;
                 let watch = Watch::from_bytes(&model, &watch)?;
-                if !pace.is_sound() {
+                if !course.pace.is_sound() {
                     return Err(DecodeError::Malformed("its pace is not a positive number"));
                 }
-                if !sensors.is_of(&rules) {
+                if !course.sensors.is_of(&rules) {
                     return Err(DecodeError::Malformed("it watches other sensors"));
                 }
-                let watching = Watching {
-                    learnt,
-                    pace,
-                    model,
-                    watch,
-                    rules,
-                    sensors,
-                    episode,
-                    since_us,
-                    n_opened,
-                };
+                let watching = Watching { learnt, model, watch, rules, course };
                 Stage::Watching(Box::new(watching))
             }
         };
@@ -124,16 +109,8 @@ impl StationAlarm {
         let (learnt, watching) = match &self.stage {
             Stage::Learning(learnt) => (learnt, None),
             Stage::Watching(watching) => {
-                let Watching { pace, watch, sensors, episode, since_us, n_opened, .. } =
-                    &**watching;
-                let record = WatchingRecord {
-                    pace: *pace,
-                    watch: watch.to_bytes(),
-                    sensors: sensors.clone(),
-                    episode: *episode,
-                    since_us: *since_us,
-                    n_opened: *n_opened,
-                };
+                let Watching { watch, course, .. } = &**watching;
+                let record = WatchingRecord { watch: watch.to_bytes(), course: course.clone() };
                 (&watching.learnt, Some(record))
             }
         };
