@@ -92,19 +92,27 @@ fn hang_up_during_the_start(stage: &Stage) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = stage.folder()?;
-    let mut launch = stage.launch(folder.path());
+    let data = folder.path().join("data");
+    let mut launch = stage.launch(&data);
     let server = launch.program.display().to_string();
-    for delay_s in [0.01, 0.02, 0.03, 0.05] {
-        // A script that becomes the server, and has sent itself a signal by then or a little later.
+    for delay_s in [0.0, 0.005, 0.01, 0.02] {
+        if data.exists() {
+            std::fs::remove_dir_all(&data).context("cannot empty a folder")?;
+        }
+        // A script that becomes the server, and sends itself a signal a little after the first thing that a start does
+        // to be seen. Before that, it may be a process that has not come to its first instruction.
         let script = folder.path().join(format!("start-{delay_s}.sh"));
-        let text =
-            format!("#!/bin/sh\n(sleep {delay_s}; kill -HUP $$) &\nexec '{server}' \"$@\"\n");
+        let has_begun = format!("[ -e '{}' ] || ! kill -0 $$", data.display());
+        let hang_up =
+            format!("until {has_begun}; do sleep 0.001; done; sleep {delay_s}; kill -HUP $$");
+        let text = format!("#!/bin/sh\n({hang_up}) &\nexec '{server}' \"$@\"\n");
         std::fs::write(&script, text).context("cannot write a script")?;
         let executable = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(&script, executable).context("cannot make a program of it")?;
         launch.program = script;
         let started = launch.start();
-        let server = started.with_context(|| format!("SIGHUP {delay_s} s after the start"))?;
+        let server =
+            started.with_context(|| format!("SIGHUP {delay_s} s after the start began"))?;
         let answer = server.connect()?.predict(&load::event(1)).context("not answered")?;
         ensure!(answer.status == 200, "answered with {}: {}", answer.status, answer.body);
     }

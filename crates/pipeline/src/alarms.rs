@@ -3,11 +3,15 @@
 //!
 //! A lane is a copy of what the database knows. It is read from there, from a record and the events that followed, when
 //! the first event of its station arrives, after an event of it could not be stored, and after it was forgotten to make
-//! room. Where the model has a lesson for a station that it did not learn from yet, it then does.
+//! room.
+//!
+//! Where the model has a lesson for a station that it did not learn from yet, it does so before an event that advances it, which is
+//! stored with a record. Nothing else teaches it: a restart would not know.
 
 mod action;
+mod memory;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,10 +22,11 @@ use store::{
 };
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
+use self::memory::{Memory, Need, Room};
 use crate::compute::{Processors, Turns};
 use crate::limits::{
-    AHEAD_US_MAX, LANES_MAX, LEARNING_KIB_MAX, RECORDS_KIB_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGE_LEN,
-    REPLAY_READ_MAX, REPLAYS_MAX, ROUNDS_IDLE,
+    AHEAD_US_MAX, LANES_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGE_LEN, REPLAY_READ_MAX, REPLAYS_MAX,
+    ROUNDS_IDLE,
 };
 use crate::model::Model;
 
@@ -40,10 +45,7 @@ struct Shared {
     /// The turns of all lanes that are read together.
     turns_to_read: Turns,
     lanes: Mutex<AllLanes>,
-    /// Memory for stations that are watched, for those that learn, and for records that wait to be stored, in KiB.
-    watching_kib: Arc<Semaphore>,
-    learning_kib: Arc<Semaphore>,
-    records_kib: Arc<Semaphore>,
+    memory: Memory,
     /// The number of stations that may be read at the same time.
     replays: Semaphore,
     /// `true` once a station had no room.
@@ -74,7 +76,7 @@ enum Place {
     #[default]
     Unread,
     /// Its station learns or is watched, and takes this memory.
-    Known { alarm: StationAlarm, room: OwnedSemaphorePermit },
+    Known { alarm: StationAlarm, room: Room },
     /// There was no memory for its station.
     NoRoom(Wanted),
 }
@@ -82,9 +84,7 @@ enum Place {
 /// The memory that a station waits for.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
-    kib: u32,
-    /// `true` to learn, `false` to be watched.
-    is_learning: bool,
+    need: Need,
     /// After so many entries, others that learn may have become idle.
     until_entry: u64,
 }
@@ -153,9 +153,7 @@ impl Alarms {
             processors,
             turns_to_read: Turns::default(),
             lanes: Mutex::default(),
-            watching_kib: Arc::new(Semaphore::new(memory_kib.min(Semaphore::MAX_PERMITS))),
-            learning_kib: Arc::new(Semaphore::new(LEARNING_KIB_MAX)),
-            records_kib: Arc::new(Semaphore::new(RECORDS_KIB_MAX)),
+            memory: Memory::new(memory_kib),
             replays: Semaphore::new(REPLAYS_MAX),
             is_full: AtomicBool::new(false),
         }))
@@ -187,25 +185,25 @@ impl Alarms {
     }
 
     /// Waits for the turns of stations, and reads those from the database that are not known. All wait in the order of names, so
-    /// that no two wait for each other.
+    /// that no two wait for each other. Each comes with the last of its events that may advance it, if there is one.
     pub(crate) async fn enter(
         &self,
-        station_ids: BTreeSet<StationId>,
+        stations: BTreeMap<StationId, Option<Moment>>,
         occasion: Occasion<'_>,
     ) -> Lanes {
         let mut turns = BTreeMap::new();
         // While nothing can be stored, lanes would have to be read again at once.
         let is_failing = self.failure().is_some();
         // One after another first: a station that is known does not wait for others that have to be read.
-        if station_ids.len() > 1 {
-            for station_id in &station_ids {
+        if stations.len() > 1 {
+            for (station_id, next) in &stations {
                 let Some(lane) = self.lane(station_id, is_failing) else { continue };
-                drop(self.turn(&lane, station_id, occasion, is_failing).await);
+                drop(self.turn(&lane, station_id, *next, occasion, is_failing).await);
             }
         }
-        for station_id in station_ids {
+        for (station_id, next) in stations {
             let Some(lane) = self.lane(&station_id, is_failing) else { continue };
-            let place = self.turn(&lane, &station_id, occasion, is_failing).await;
+            let place = self.turn(&lane, &station_id, next, occasion, is_failing).await;
             let under_way = Arc::clone(&lane.flights).read_owned().await;
             let flight = Arc::new(Flight { lane, _under_way: under_way });
             turns.insert(station_id, Turn { place, flight, has_unqueued: false });
@@ -227,6 +225,7 @@ impl Alarms {
         &self,
         lane: &Lane,
         station_id: &StationId,
+        next: Option<Moment>,
         occasion: Occasion<'_>,
         is_failing: bool,
     ) -> OwnedMutexGuard<Place> {
@@ -237,9 +236,8 @@ impl Alarms {
         let is_usable = match &*place {
             Place::Unread => false,
             Place::Known { alarm, .. } => {
-                let lesson = occasion.lesson(station_id);
-                let needs_lesson = lesson.is_some_and(|lesson| alarm.needs_lesson(&lesson));
-                alarm.is_of(names(occasion.model)) && !needs_lesson
+                let is_taught = occasion.lesson_before(next, station_id, alarm).is_none();
+                alarm.is_of(names(occasion.model)) && is_taught
             }
             Place::NoRoom(wanted) => !self.may_have_room(lane, *wanted),
         };
@@ -248,7 +246,7 @@ impl Alarms {
             if !is_failing {
                 // What is under way will be in the database.
                 drop(lane.flights.write().await);
-                *place = self.read(station_id, occasion).await;
+                *place = self.read(station_id, next, occasion).await;
             }
         }
         place
@@ -298,8 +296,13 @@ impl Alarms {
     }
 
     /// Reads a place from the database: the record of the station, and the events that followed.
-    async fn read(&self, station_id: &StationId, occasion: Occasion<'_>) -> Place {
-        self.try_read(station_id, occasion).await.unwrap_or_else(|error| {
+    async fn read(
+        &self,
+        station_id: &StationId,
+        next: Option<Moment>,
+        occasion: Occasion<'_>,
+    ) -> Place {
+        self.try_read(station_id, next, occasion).await.unwrap_or_else(|error| {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, station.id = %station_id, "cannot read what the alarms of a station continue from; its events are judged alone");
             Place::Unread
@@ -309,6 +312,7 @@ impl Alarms {
     async fn try_read(
         &self,
         station_id: &StationId,
+        next: Option<Moment>,
         occasion: Occasion<'_>,
     ) -> Result<Place, ReadError> {
         let store = &self.0.store;
@@ -343,8 +347,7 @@ impl Alarms {
             alarm.skip_to(past.newest);
             alarm.keep_to(&params);
             let occasion = Occasion { model: &model, is_current, now_us };
-            let lesson = occasion.lesson(&station_id);
-            if let Some(lesson) = lesson.filter(|lesson| alarm.needs_lesson(lesson)) {
+            if let Some(lesson) = occasion.lesson_before(next, &station_id, &alarm) {
                 alarm.learn_lesson(&lesson, &params);
             }
             alarm
@@ -365,26 +368,24 @@ impl Alarms {
     /// Takes memory for a station that learns or is watched. Others that learn and are idle are forgotten for one that does; with
     /// as many stations in turn as do not fit, each would be forgotten just before its next event.
     fn place(&self, alarm: StationAlarm) -> Place {
-        let is_learning = alarm.is_learning();
-        if let Some(room) = self.room_for(&alarm) {
+        let need = Need::of(&alarm, &self.0.params);
+        if let Some(room) = self.room_for(need) {
             return Place::Known { alarm, room };
         }
-        if !is_learning && !self.0.is_full.swap(true, Ordering::Relaxed) {
+        if !need.is_learning && !self.0.is_full.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "there is no memory for the alarms of more stations, so the events of some are judged alone; allow more with \
                  --alarm-memory-mib"
             );
         }
         let lanes = self.lanes();
-        let until_entry = lanes.n_entries + lanes.rounds();
-        Place::NoRoom(Wanted { kib: self.kib_of(&alarm), is_learning, until_entry })
+        Place::NoRoom(Wanted { need, until_entry: lanes.n_entries + lanes.rounds() })
     }
 
-    fn room_for(&self, alarm: &StationAlarm) -> Option<OwnedSemaphorePermit> {
-        let (kib, is_learning) = (self.kib_of(alarm), alarm.is_learning());
-        let take = || Arc::clone(self.memory(is_learning)).try_acquire_many_owned(kib).ok();
+    fn room_for(&self, need: Need) -> Option<Room> {
+        let take = || self.0.memory.take(need);
         take().or_else(|| {
-            if is_learning {
+            if need.is_learning {
                 let mut lanes = self.lanes();
                 let idle_since = lanes.n_entries.saturating_sub(lanes.rounds());
                 lanes.forget(|lane, place| place.is_learning() && lane.entered < idle_since);
@@ -393,26 +394,10 @@ impl Alarms {
         })
     }
 
-    fn kib_of(&self, alarm: &StationAlarm) -> u32 {
-        u32::try_from(alarm.size(&self.0.params).div_ceil(1024)).unwrap_or(u32::MAX)
-    }
-
-    /// Returns memory for the record of a station until that is stored, if there is some.
-    fn room_for_record(&self, alarm: &StationAlarm) -> Option<OwnedSemaphorePermit> {
-        let kib = alarm.record_size().div_ceil(1024).min(RECORDS_KIB_MAX);
-        let kib = u32::try_from(kib).ok()?;
-        Arc::clone(&self.0.records_kib).try_acquire_many_owned(kib).ok()
-    }
-
-    fn memory(&self, is_learning: bool) -> &Arc<Semaphore> {
-        if is_learning { &self.0.learning_kib } else { &self.0.watching_kib }
-    }
-
     /// Returns `true` if a station without memory may have some now.
     fn may_have_room(&self, lane: &Lane, wanted: Wanted) -> bool {
-        let Wanted { kib, is_learning, until_entry } = wanted;
-        self.memory(is_learning).available_permits() >= kib as usize
-            || is_learning && lane.entered >= until_entry
+        let Wanted { need, until_entry } = wanted;
+        self.0.memory.has(need) || need.is_learning && lane.entered >= until_entry
     }
 }
 
@@ -471,7 +456,7 @@ impl Lanes {
                 && alarm.is_record_due(&params)
             {
                 // Where there is no room, it comes with a later event.
-                let room = alarms.room_for_record(alarm);
+                let room = alarms.0.memory.take_for_record(alarm);
                 last.alarm_record = room.is_some().then(|| alarm.record());
                 self.records.extend(room);
             }
@@ -556,6 +541,30 @@ impl<'a> Occasion<'a> {
         let (timestamps_us, values) = (lesson.timestamps_us(), lesson.values());
         Some(TrainedLesson { id: lesson.id(), timestamps_us, values })
     }
+
+    /// Returns the lesson that a station is to learn from before its event of a moment: none before one that is late.
+    fn lesson_before(
+        self,
+        next: Option<Moment>,
+        station_id: &StationId,
+        alarm: &StationAlarm,
+    ) -> Option<TrainedLesson<'a>> {
+        let advances = next > alarm.last();
+        self.lesson(station_id).filter(|lesson| advances && alarm.needs_lesson(lesson))
+    }
+}
+
+/// Returns the stations of events that are to be judged, each with the last of them that may advance it.
+pub(crate) fn stations_of<'a>(
+    news: impl Iterator<Item = &'a NewPrediction>,
+) -> BTreeMap<StationId, Option<Moment>> {
+    let mut stations = BTreeMap::new();
+    for NewPrediction { prediction, received_us, .. } in news {
+        let next = stations.entry(prediction.station_id.clone()).or_default();
+        let may_advance = !is_ahead(prediction, *received_us);
+        *next = may_advance.then(|| moment_of(prediction)).max(*next);
+    }
+    stations
 }
 
 /// Returns the event of a station that was measured last; `None` if that was ahead of its time, or still is.

@@ -142,21 +142,34 @@ mod tests {
     async fn a_client_does_not_wait_for_the_queue_of_another() {
         const N_JOBS: usize = 100;
         let processors = Processors(Arc::new(Semaphore::new(1)));
+        let n_asked = Arc::new(AtomicUsize::new(0));
+        let n_done = Arc::new(AtomicUsize::new(0));
+        let ask = |turns: &Turns, work: Box<dyn FnOnce() + Send>| {
+            let (processors, turns) = (processors.clone(), turns.clone());
+            let (n_asked, n_done) = (Arc::clone(&n_asked), Arc::clone(&n_done));
+            let count = move || {
+                work();
+                n_done.fetch_add(1, Ordering::Relaxed)
+            };
+            tokio::spawn(async move {
+                n_asked.fetch_add(1, Ordering::Relaxed);
+                processors.run(&turns, count).await.unwrap()
+            })
+        };
         let turns = || Turns::of(Arc::new(Semaphore::new(1)));
         let (greedy, other) = (turns(), turns());
-        let n_done = Arc::new(AtomicUsize::new(0));
-        let jobs: Vec<_> = (0..N_JOBS)
-            .map(|_| {
-                let (processors, greedy) = (processors.clone(), greedy.clone());
-                let n_done = Arc::clone(&n_done);
-                let count = move || n_done.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move { processors.run(&greedy, count).await.unwrap() })
-            })
-            .collect();
-        tokio::task::yield_now().await;
-        processors.run(&other, || ()).await.unwrap();
-        let n_before = n_done.load(Ordering::Relaxed);
-        assert!(n_before < N_JOBS / 2, "{n_before}");
+
+        // The first job ends when all others have asked for the processor.
+        let (all_have_asked, first) = std::sync::mpsc::channel();
+        let mut jobs = vec![ask(&greedy, Box::new(move || first.recv().unwrap()))];
+        jobs.extend((1..N_JOBS).map(|_| ask(&greedy, Box::new(|| ()))));
+        let other = ask(&other, Box::new(|| ()));
+        while n_asked.load(Ordering::Relaxed) <= N_JOBS {
+            tokio::task::yield_now().await;
+        }
+        all_have_asked.send(()).unwrap();
+
+        assert_eq!(other.await.unwrap(), 1, "jobs of the greedy client that were done before");
         for job in jobs {
             job.await.unwrap();
         }

@@ -29,6 +29,8 @@ pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Memory for stations that learn what is usual, in KiB; those that were not heard of for the longest time are forgotten for
 /// others, and read from the database again.
 pub(crate) const LEARNING_KIB_MAX: usize = 32 * 1024;
+/// The part of it for lessons that an operator made longer than usual.
+pub(crate) const LONGER_LESSONS_KIB_MAX: usize = LEARNING_KIB_MAX / 4 * 3;
 /// Memory for records of stations that wait to be stored, in KiB; beyond, they come with a later event.
 pub(crate) const RECORDS_KIB_MAX: usize = 16 * 1024;
 /// Stations whose past is replayed at the same time.

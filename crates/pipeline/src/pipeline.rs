@@ -1,6 +1,6 @@
 //! The handle that doors and pages share.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -181,15 +181,14 @@ impl Pipeline {
         acted.map_err(|panicked| ActionError::Read(ReadError::Panic(panicked)))?
     }
 
-    /// Reads the alarms of all stations that are known, so that their first events need not wait for it. It teaches none: that is
-    /// for events, with the model of their time.
+    /// Reads the alarms of all stations that are known, so that their first events need not wait for it.
     async fn recall_alarms(&self) {
         for station in &self.fleet.now().await.stations {
             let model = self.models.current();
             let Some(alarms) = self.alarms_under(&model) else { return };
-            let station_id = BTreeSet::from([station.station_id.clone()]);
-            let occasion = Occasion { model: &model, is_current: false, now_us: (self.clock)() };
-            drop(alarms.enter(station_id, occasion).await);
+            let station = BTreeMap::from([(station.station_id.clone(), None)]);
+            let occasion = Occasion { model: &model, is_current: true, now_us: (self.clock)() };
+            drop(alarms.enter(station, occasion).await);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use sensor::{Attribution, ModelVersion, Prediction, SensorEvent};
 use store::{KeepError, Kept, NewPrediction};
 
-use crate::alarms::{Lanes, Occasion, UnderWay};
+use crate::alarms::{self, Lanes, Occasion, UnderWay};
 use crate::compute::{ClientShare, Places, Turns};
 use crate::limits::{
     PLACE_BYTES, PLACES_TIMEOUT, VALUES_AT_ONCE_MAX, WORK_AT_ONCE_MAX, WORK_OF_PIECE,
@@ -196,10 +196,10 @@ impl Pipeline {
         }
         let lanes = match self.alarms_under(model) {
             Some(alarms) => {
-                let stations = judged.iter().map(|judged| judged.new.prediction.station_id.clone());
+                let stations = alarms::stations_of(judged.iter().map(|judged| &*judged.new));
                 let is_current = Arc::ptr_eq(model, &self.models.current());
                 let occasion = Occasion { model, is_current, now_us: (self.clock)() };
-                alarms.enter(stations.collect(), occasion).await
+                alarms.enter(stations, occasion).await
             }
             None => Lanes::default(),
         };

@@ -214,6 +214,11 @@ impl StationAlarm {
         matches!(self.stage, Stage::Learning(_))
     }
 
+    /// Returns `true` while it learns from more events than usual.
+    pub fn has_longer_lesson(&self, params: &AlarmParams) -> bool {
+        self.is_learning() && self.events_to_learn(params) > params.events_to_learn
+    }
+
     /// Returns `true` if so many events may complete its lesson.
     pub fn is_about_to_learn(&self, n_events: usize, params: &AlarmParams) -> bool {
         match &self.stage {

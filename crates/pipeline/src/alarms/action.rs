@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use sensor::{Alarm, StationId};
 use stations::{AlarmAction, NotPossible, StationAlarm};
 use store::{KeepError, ReadError};
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::memory::{Need, Room};
 use super::{Alarms, Occasion, Place};
 
 /// The reason why an action was not carried out.
@@ -21,6 +21,11 @@ pub enum ActionError {
     /// There is no memory for the station.
     #[error("there is no memory to watch this station; allow more with --alarm-memory-mib")]
     NoRoom,
+    /// There is no memory for its lesson.
+    #[error(
+        "other stations learn at present, and there is no memory for this lesson; try again later, or with fewer events"
+    )]
+    NoRoomToLearn,
     /// The station is in no state for it.
     #[error(transparent)]
     NotPossible(#[from] NotPossible),
@@ -47,18 +52,22 @@ impl Alarms {
             return Err(failure.into());
         }
         let lane = self.lane(&station_id, false).expect("it is made");
-        let mut place = self.turn(&lane, &station_id, occasion, false).await;
+        let mut place = self.turn(&lane, &station_id, None, occasion, false).await;
         // The record must not contain events that are not stored in the end.
         drop(lane.flights.write().await);
         if lane.is_stale.swap(false, Ordering::AcqRel) {
-            *place = self.read(&station_id, occasion).await;
+            *place = self.read(&station_id, None, occasion).await;
         }
         let (alarm, room) = match std::mem::take(&mut *place) {
             Place::Known { alarm, room } => (alarm, room),
             other => {
-                let is_full = matches!(other, Place::NoRoom(_));
+                let error = match &other {
+                    Place::NoRoom(wanted) if wanted.need.is_learning => ActionError::NoRoomToLearn,
+                    Place::NoRoom(_) => ActionError::NoRoom,
+                    _ => ReadError::Busy.into(),
+                };
                 *place = other;
-                return Err(if is_full { ActionError::NoRoom } else { ReadError::Busy.into() });
+                return Err(error);
             }
         };
         let lesson_id = occasion.lesson(&station_id).map(|lesson| lesson.id);
@@ -86,7 +95,7 @@ impl Alarms {
         alarm: &StationAlarm,
         action: AlarmAction,
         lesson_id: Option<u64>,
-    ) -> Result<(StationAlarm, Option<OwnedSemaphorePermit>), ActionError> {
+    ) -> Result<(StationAlarm, Option<Room>), ActionError> {
         let params = self.params_of(station_id);
         let mut acted = alarm.clone();
         let act = move || {
@@ -94,10 +103,11 @@ impl Alarms {
             Ok::<_, NotPossible>((acted.record(), acted))
         };
         let (record, acted) = self.work(act).await??;
-        let _until_stored = self.room_for_record(&acted).ok_or(KeepError::Full)?;
+        let _until_stored = self.0.memory.take_for_record(&acted).ok_or(KeepError::Full)?;
         // One that watches as before stays where it is, and others do not get its memory meanwhile.
         let needs_room = acted.is_learning() || alarm.is_learning();
-        let new_room = match needs_room.then(|| self.room_for(&acted)) {
+        let new_room = match needs_room.then(|| self.room_for(Need::of(&acted, &self.0.params))) {
+            Some(None) if acted.is_learning() => return Err(ActionError::NoRoomToLearn),
             Some(None) => return Err(ActionError::NoRoom),
             other => other.flatten(),
         };
