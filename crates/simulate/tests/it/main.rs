@@ -6,6 +6,7 @@ use clap::Parser as _;
 use simulate::Report;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const NOW_US: i64 = 1_795_348_800_000_000;
 
@@ -125,7 +126,12 @@ async fn json_is_the_report_and_nothing_else() {
 
 #[tokio::test]
 async fn a_run_that_is_interrupted_reports_what_was_sent() {
-    let url = fake_server(|_| Some(("200 OK", String::from(NORMAL)))).await;
+    static HAS_ARRIVED: Notify = Notify::const_new();
+    let url = fake_server(|_| {
+        HAS_ARRIVED.notify_one();
+        Some(("200 OK", String::from(NORMAL)))
+    })
+    .await;
     let args = simulate::Args::parse_from([
         "simulate",
         "--url",
@@ -136,8 +142,7 @@ async fn a_run_that_is_interrupted_reports_what_was_sent() {
         "3600",
     ]);
     let mut out = Vec::new();
-    let stop = tokio::time::sleep(std::time::Duration::from_millis(200));
-    let report = simulate::run(&args, || NOW_US, &mut out, stop).await.unwrap();
+    let report = simulate::run(&args, || NOW_US, &mut out, HAS_ARRIVED.notified()).await.unwrap();
     assert_eq!((report.sent, report.interrupted), (1, true));
     assert!(String::from_utf8(out).unwrap().contains("interrupted"));
 }
