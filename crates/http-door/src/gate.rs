@@ -31,7 +31,7 @@ pub struct Asked {
     pub route: Option<MatchedPath>,
     /// The path that was asked for.
     pub path: String,
-    /// `true` if the browser wants to show the answer as a document of its own.
+    /// `true` if the browser wants to show what it reads as a document of its own.
     pub is_document: bool,
 }
 
@@ -75,15 +75,15 @@ struct Gate {
 }
 
 impl Asked {
-    /// Returns what a browser asks for; `None` for other clients, and for what only programs send.
+    /// Returns what a browser asks for, also by a form; `None` for other clients.
     fn of(request: &Request) -> Option<Self> {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let may_be_page = [Method::GET, Method::HEAD].contains(request.method())
-            && header(ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
-        may_be_page.then(|| Self {
+        let accepts_page = header(ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
+        accepts_page.then(|| Self {
             route: request.extensions().get::<MatchedPath>().cloned(),
             path: String::from(request.uri().path()),
-            is_document: header(FETCH_DEST) == Some("document"),
+            is_document: reads && header(FETCH_DEST) == Some("document"),
         })
     }
 }

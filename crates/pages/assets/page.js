@@ -33,6 +33,9 @@
   // A part of the page takes the place of its older self; focus and scrolled tables stay as they are.
   function replace(part, newer) {
     localize(newer);
+    // What somebody has unfolded stays so.
+    const folds = part.querySelectorAll("details");
+    newer.querySelectorAll("details").forEach((fold, index) => (fold.open = folds[index]?.open ?? false));
     if (part.innerHTML === newer.innerHTML && part.className === newer.className) return;
     const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
     const scrolled = [...part.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
@@ -53,6 +56,14 @@
   function isHeld() {
     const selection = getSelection();
     return isPressed || (selection && !selection.isCollapsed);
+  }
+
+  // The outcome of an action is said once, and not again when the page is loaded again.
+  const asked = new URL(location.href);
+  for (const outcome of ["done", "reload"]) {
+    if (!asked.searchParams.has(outcome)) continue;
+    asked.searchParams.delete(outcome);
+    history.replaceState(null, "", asked);
   }
 
   // The title has the page in a few words: those who listen hear it when it changes.

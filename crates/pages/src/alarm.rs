@@ -15,6 +15,8 @@ pub(crate) struct Action {
     pub(crate) name: &'static str,
     pub(crate) label: &'static str,
     pub(crate) effect: &'static str,
+    /// `true` if it cannot be taken back, so that a second click is asked for.
+    pub(crate) is_final: bool,
 }
 
 /// Reads the action that has led to a page.
@@ -82,6 +84,7 @@ impl Action {
                 ("Learn twice as long", "a longer lesson knows more of what is usual")
             }
         };
-        Self { name: action.name(), label, effect }
+        let is_final = matches!(action, AlarmAction::Learn { .. });
+        Self { name: action.name(), label, effect, is_final }
     }
 }

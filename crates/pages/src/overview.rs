@@ -475,6 +475,7 @@ fn counted_anomalies(n: u64) -> String {
 
 impl Row {
     fn new(station: &StationNow, strip: String, now_us: i64) -> Self {
+        let sensor_fault = station.alarm.and_then(|alarm| alarm.sensor_fault);
         Self {
             station_id: station.station_id.to_string(),
             link: station_link(&station.station_id),
@@ -484,22 +485,17 @@ impl Row {
                 state => state.name(),
             },
             symbol: symbol(station.state),
-            detail: match station.n_recent_anomalies {
+            detail: match (sensor_fault, station.n_recent_anomalies) {
                 _ if station.is_sick() && station.is_silent => String::from("now silent"),
-                _ if station.concern == Some(Concern::SensorFault) => sensor_fault(station),
-                0 => String::new(),
-                n => format!("{n} of its last {}", station.n_recent),
+                (Some(kind), _) => format!("a sensor {}", fault_words(kind)),
+                (None, 0) => String::new(),
+                (None, n) => format!("{n} of its last {}", station.n_recent),
             },
             strip,
             score: format!("{:.2}", station.latest.anomaly_score),
             ago: Age::of(station.latest.received_us, now_us),
         }
     }
-}
-
-fn sensor_fault(station: &StationNow) -> String {
-    let kind = station.alarm.and_then(|alarm| alarm.sensor_fault);
-    kind.map_or_else(String::new, |kind| format!("a sensor {}", fault_words(kind)))
 }
 
 impl RefusedRow {

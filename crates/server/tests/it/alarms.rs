@@ -258,7 +258,11 @@ async fn an_operator_steers_what_a_station_learns() {
     app.alarms("press_1", 0..100).await;
     let early = act("approve").await;
     assert_eq!(early.status, 409);
-    assert!(early.text.contains("100 rows are too few to learn from"), "{}", early.text);
+    assert!(
+        early.text.contains("the lesson has 100 events; it can end when it has 160"),
+        "{}",
+        early.text
+    );
     assert_eq!(act("extend?events=159").await.status, 422);
     assert_eq!(act("approve?events=200").await.status, 422, "it has no length");
     assert_eq!(act("forget").await.status, 404);
@@ -276,6 +280,15 @@ async fn an_operator_steers_what_a_station_learns() {
     assert!(
         app.get("/ui/stations/press_1?done=approve").await.text.contains("The lesson has ended")
     );
+    // A button that was on an old page is refused with a page.
+    let request = Request::post("/ui/stations/press_1/alarm/approve").header("host", "test");
+    let request = request.header("accept", "text/html").body(Body::empty()).unwrap();
+    let refused = app.send(request).await;
+    assert_eq!(refused.status, 409);
+    let title = "<h1>The alarm has not changed</h1>\n<p>the station has learnt, and is watched";
+    assert!(refused.text.contains(title), "{}", refused.text);
+    let back = "<a href=\"../../../../ui/stations/press_1\">Back to the station</a>";
+    assert!(refused.text.contains(back), "{}", refused.text);
     assert_eq!(states(&app.alarms("press_1", 200..220).await), ["watching"]);
     assert_eq!(act("learn?events=200").await.body["alarm"]["events_learnt"], 0);
     let alarms = app.alarms("press_1", 220..230).await;

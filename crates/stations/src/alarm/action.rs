@@ -59,6 +59,16 @@ pub enum NotPossible {
         /// Those that it is to have.
         n_events: u32,
     },
+    /// The lesson has too few events.
+    #[error(
+        "the lesson has {n_events} events; it can end when it has {least}, and 1,000 and more teach better"
+    )]
+    LessonIsShort {
+        /// Those that it has.
+        n_events: usize,
+        /// Those that it needs.
+        least: u32,
+    },
     /// The lesson cannot be learnt from yet.
     #[error("the lesson cannot end yet: {0}")]
     TeachesNothing(#[from] WarmUpError),
@@ -94,6 +104,10 @@ impl StationAlarm {
                 self.events_to_learn = Some(n_events);
             }
             (AlarmAction::Approve, Stage::Learning(learnt)) => {
+                let least = *AlarmParams::EVENTS_TO_LEARN.start();
+                if learnt.len() < least as usize {
+                    return Err(NotPossible::LessonIsShort { n_events: learnt.len(), least });
+                }
                 let watching = Watching::learn(learnt.clone(), params)?;
                 self.begin_to_watch(watching);
             }
