@@ -1,4 +1,8 @@
-//! The roles of a file's columns, recognised by their names.
+//! The roles of a file's columns: as a user says, else recognised by their names and what they hold.
+
+use crate::layout::SampleCells;
+use crate::profile::Profile;
+use crate::time::{TimeFormat, TimeTrouble};
 
 /// The role of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,30 +12,150 @@ pub(crate) enum Role {
     StationId,
     /// The truth, for judging a detector and never for teaching it.
     Label,
-    /// A column without a name, such as the row numbers that a data frame writes.
-    Nameless,
+    /// A column without a name, such as the row numbers that a data frame writes, and one that a user leaves out.
+    Unused,
     /// A value.
     Feature,
 }
 
+/// Names by which columns are recognised, those that say it best first.
 const ROLES: [(Role, &[&str]); 4] = [
-    (Role::Timestamp, &["timestamp", "datetime", "date_time", "time", "date", "ts"]),
+    (
+        Role::Timestamp,
+        &[
+            "timestamp",
+            "datetime",
+            "date_time",
+            "time",
+            "date",
+            "ts",
+            "zeitstempel",
+            "zeit",
+            "datum",
+        ],
+    ),
     (Role::Sequence, &["sequence", "seq", "sequence_number", "row_number"]),
-    (Role::StationId, &["station_id", "station", "device_id", "machine_id", "sensor_id"]),
-    (Role::Label, &["label", "anomaly", "is_anomaly", "outlier", "is_outlier", "changepoint"]),
+    (
+        Role::StationId,
+        &[
+            "station_id",
+            "station",
+            "device_id",
+            "machine_id",
+            "sensor_id",
+            "asset_id",
+            "equipment_id",
+            "entity_id",
+            "device",
+            "machine",
+            "asset",
+            "equipment",
+            "host",
+            "hostname",
+            "maschine",
+            "anlage",
+        ],
+    ),
+    (
+        Role::Label,
+        &[
+            "label",
+            "anomaly",
+            "is_anomaly",
+            "outlier",
+            "is_outlier",
+            "changepoint",
+            "fault",
+            "is_fault",
+        ],
+    ),
 ];
+
+/// Names of columns that have the date and the time of the day apart.
+const APART: [(&str, &str); 3] = [("date", "time"), ("datum", "zeit"), ("datum", "uhrzeit")];
 
 /// The columns of a file by what they hold.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
     names: Vec<String>,
     roles: Vec<Role>,
+    /// The columns that together are the time: none, one, or two.
+    time: Vec<usize>,
+    time_format: Option<Result<TimeFormat, TimeTrouble>>,
+    sequence: Option<usize>,
+    station: Option<usize>,
+    label: Option<usize>,
 }
 
 impl Columns {
-    pub(crate) fn new(names: Vec<String>) -> Self {
-        let roles = names.iter().map(|name| role(name)).collect();
-        Self { names, roles }
+    /// Gives each column a role.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the name of a column that a user names and that does not exist.
+    pub(crate) fn new(
+        names: Vec<String>,
+        sample: &SampleCells,
+        profile: &Profile,
+    ) -> Result<Self, String> {
+        let mut roles: Vec<Role> = names.iter().map(|name| role(name)).collect();
+        let position = |name: &String| {
+            let found = names.iter().position(|column| column == name);
+            found.ok_or_else(|| name.clone())
+        };
+        for name in &profile.ignore {
+            roles[position(name)?] = Role::Unused;
+        }
+        let mut told = |role: Role, wish: &[String]| -> Result<Option<Vec<usize>>, String> {
+            if wish.is_empty() {
+                return Ok(None);
+            }
+            for other in roles.iter_mut().filter(|other| **other == role) {
+                *other = Role::Unused;
+            }
+            let is_none = wish.len() == 1 && wish[0] == Profile::NONE;
+            let wish = if is_none { &[] } else { wish };
+            let columns: Vec<usize> = wish.iter().map(position).collect::<Result<_, _>>()?;
+            for &column in &columns {
+                roles[column] = role;
+            }
+            Ok(Some(columns))
+        };
+        let one = |wish: &Option<String>| wish.iter().cloned().collect::<Vec<_>>();
+        let sequence = told(Role::Sequence, &one(&profile.sequence_column))?;
+        let station = told(Role::StationId, &one(&profile.station_column))?;
+        let label = told(Role::Label, &one(&profile.label_column))?;
+        let time = told(Role::Timestamp, &profile.time_column)?;
+
+        let best = |roles: &[Role], role: Role| {
+            let rank = |index: &usize| rank(&names[*index], role);
+            (0..roles.len()).filter(|&index| roles[index] == role).min_by_key(rank)
+        };
+        let first = |columns: Option<Vec<usize>>, role: Role| match columns {
+            Some(columns) => columns.first().copied(),
+            None => best(&roles, role),
+        };
+        let (sequence, station, label) = (
+            first(sequence, Role::Sequence),
+            first(station, Role::StationId),
+            first(label, Role::Label),
+        );
+        let time = time.unwrap_or_else(|| {
+            let named = best(&roles, Role::Timestamp);
+            let is_feature = |&index: &usize| roles[index] == Role::Feature;
+            let of_contents = || sample.column_of_dates((0..roles.len()).filter(is_feature));
+            let apart = apart(&names).filter(|[_, time]| sample.is_time_of_day(*time));
+            apart.map_or_else(|| named.or_else(of_contents).into_iter().collect(), Vec::from)
+        });
+        for &column in &time {
+            roles[column] = Role::Timestamp;
+        }
+        let time_format = match &profile.time_format {
+            _ if time.is_empty() => None,
+            Some(format) => Some(Ok(format.clone())),
+            None => Some(TimeFormat::of(&sample.texts_of(&time))),
+        };
+        Ok(Self { names, roles, time, time_format, sequence, station, label })
     }
 
     pub(crate) fn names(&self) -> &[String] {
@@ -39,67 +163,69 @@ impl Columns {
     }
 
     /// Returns the columns that are neither time, sequence, station nor label.
-    pub(crate) fn features(&self) -> Vec<&str> {
-        self.of_role(Role::Feature).map(|index| self.names[index].as_str()).collect()
+    pub(crate) fn features(&self) -> impl Iterator<Item = usize> {
+        (0..self.roles.len()).filter(|&index| self.roles[index] == Role::Feature)
     }
 
     pub(crate) fn role(&self, index: usize) -> Role {
         self.roles[index]
     }
 
-    /// Returns the column that tells a role: of several, the one whose name says it best.
+    /// Returns the columns that together are the time.
+    pub(crate) fn time(&self) -> &[usize] {
+        &self.time
+    }
+
+    /// Returns how the times are written.
+    pub(crate) fn time_format(&self) -> Option<&Result<TimeFormat, TimeTrouble>> {
+        self.time_format.as_ref()
+    }
+
+    /// Returns the column that tells a role other than the time.
     pub(crate) fn telling(&self, role: Role) -> Option<usize> {
-        let rank = |index: usize| {
-            let variants = variants(role);
-            variants.iter().position(|variant| self.names[index].eq_ignore_ascii_case(variant))
-        };
-        self.of_role(role).min_by_key(|&index| rank(index))
+        match role {
+            Role::Sequence => self.sequence,
+            Role::StationId => self.station,
+            Role::Label => self.label,
+            Role::Timestamp => self.time.first().copied(),
+            Role::Unused | Role::Feature => None,
+        }
     }
 
-    pub(crate) fn position(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|column| column == name)
-    }
-
-    fn of_role(&self, role: Role) -> impl Iterator<Item = usize> {
-        (0..self.roles.len()).filter(move |&index| self.roles[index] == role)
+    /// Returns the column of this name, and `Err` if there are several.
+    pub(crate) fn position(&self, name: &str) -> Result<Option<usize>, ()> {
+        let mut found = (0..self.names.len()).filter(|&index| self.names[index] == name);
+        let first = found.next();
+        if found.next().is_some() { Err(()) } else { Ok(first) }
     }
 }
 
 fn role(name: &str) -> Role {
     if name.is_empty() || name.starts_with("Unnamed: ") {
-        return Role::Nameless;
+        return Role::Unused;
     }
-    let is_variant =
-        |variants: &[&str]| variants.iter().any(|variant| name.eq_ignore_ascii_case(variant));
+    let is_variant = |variants: &[&str]| variants.iter().any(|variant| is_called(name, variant));
     ROLES.iter().find(|(_, variants)| is_variant(variants)).map_or(Role::Feature, |(role, _)| *role)
 }
 
-fn variants(role: Role) -> &'static [&'static str] {
-    ROLES.iter().find(|(other, _)| *other == role).map_or(&[], |(_, variants)| variants)
+/// Returns the place of a name among those that say a role best.
+fn rank(name: &str, role: Role) -> Option<usize> {
+    let (_, variants) = ROLES.iter().find(|(other, _)| *other == role)?;
+    variants.iter().position(|variant| is_called(name, variant))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn is_called(name: &str, variant: &str) -> bool {
+    // `Date Time` and `date_time` are one name.
+    let parts = name.split([' ', '-']).filter(|part| !part.is_empty());
+    let plain = parts.collect::<Vec<_>>().join("_");
+    plain.eq_ignore_ascii_case(variant)
+}
 
-    #[test]
-    fn columns_are_known_by_their_names() {
-        let names = [
-            "DateTime",
-            "Pressure",
-            "changepoint",
-            "anomaly",
-            "seq",
-            "time of flight",
-            "",
-            "Unnamed: 0",
-        ];
-        let columns = Columns::new(names.map(String::from).to_vec());
-        assert_eq!(columns.features(), ["Pressure", "time of flight"]);
-        assert_eq!(columns.telling(Role::Timestamp), Some(0));
-        assert_eq!(columns.telling(Role::Sequence), Some(4));
-        assert_eq!(columns.telling(Role::StationId), None);
-        // Both are labels, so neither is a feature; `anomaly` is the one to believe.
-        assert_eq!(columns.telling(Role::Label), Some(3));
-    }
+/// Returns the columns of the date and of the time of day, where a better name is not there.
+fn apart(names: &[String]) -> Option<[usize; 2]> {
+    let position = |wanted: &str| names.iter().position(|name| is_called(name, wanted));
+    let has_better =
+        ["timestamp", "datetime", "date_time"].iter().any(|name| position(name).is_some());
+    let pair = |(date, time): &(&str, &str)| Some([position(date)?, position(time)?]);
+    APART.iter().find_map(pair).filter(|_| !has_better)
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use sensor::{FaultKind, InvalidStationId};
 
+use crate::time::TimeTrouble;
+
 /// An error that occurs when a recording is opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -17,17 +19,30 @@ pub enum OpenError {
         /// The error of the system.
         source: io::Error,
     },
-    /// There is no header line.
-    #[error("`{}` is empty; its first line should name the columns", path.display())]
+    /// There is no row.
+    #[error("`{}` is empty; its first row should name the columns", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// The header is no text.
-    #[error("`{}`: the header line is not UTF-8 text", path.display())]
-    Header {
+    /// There is no header.
+    #[error("`{}`: the first row is `{}`, which names no columns; say --header no to call them column_1, column_2 and so on, or \
+             --header yes if these are the names", path.display(), first.join(", "))]
+    NoHeader {
         /// The file.
         path: PathBuf,
+        /// The first cells of the row.
+        first: Vec<String>,
+    },
+    /// The times are not understood.
+    #[error("`{}`: column {column} {trouble}", path.display())]
+    Time {
+        /// The file.
+        path: PathBuf,
+        /// The number and the name of the column, or of both.
+        column: String,
+        /// The reason.
+        trouble: TimeTrouble,
     },
     /// The first line names no columns.
     #[error("`{}`: the first line is longer than a megabyte; it should name the columns", path.display())]
@@ -36,7 +51,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Two columns share a name.
-    #[error("`{}`: two columns are called `{name}`", path.display())]
+    #[error("`{}`: two columns are called `{name}`; choose others with --features, or leave both out with --ignore '{name}'", path.display())]
     DuplicateColumn {
         /// The file.
         path: PathBuf,
@@ -104,8 +119,10 @@ pub enum CellFaultKind {
         /// Number of cells.
         found: usize,
     },
-    /// The row is not text.
-    #[error("the row is not UTF-8 text")]
+    /// The cell is not text.
+    #[error(
+        "is not UTF-8 text; if it is of an older encoding, say which, such as --encoding windows-1252"
+    )]
     NotUtf8,
     /// The cell is no number.
     #[error("is not a number")]
@@ -114,7 +131,7 @@ pub enum CellFaultKind {
     #[error("is empty")]
     Empty,
     /// The cell is no time.
-    #[error("is not a time such as 2026-01-02 03:04:05")]
+    #[error("is not a time of the same format as the others, between 1990 and 2100")]
     NotATime,
     /// The cell is no sequence number.
     #[error("is not a whole number from 0")]

@@ -1,35 +1,47 @@
-//! A recording on the disk: its header now, its rows on demand.
+//! A recording on the disk: its layout and its columns now, its rows on demand.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs;
+use std::io::{self, BufRead as _, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use encoding_rs::{Encoding, UTF_8};
 use sensor::FeatureSchema;
+use wording::{counted, listed};
 
 use crate::columns::{Columns, Role};
 use crate::error::{OpenError, ReadError};
-use crate::number;
+use crate::layout::{Layout, LayoutTrouble, SampleCells};
+use crate::number::{self, DecimalMark};
+use crate::profile::Profile;
 use crate::rows::Rows;
+use crate::text::{self, Text};
 
-/// A longer first line names no columns.
-const HEADER_LEN_MAX: u64 = 1 << 20;
+/// A beginning without a line feed names no columns.
+const HEADER_LEN_MAX: usize = 1 << 20;
+/// The beginning from which a file is recognised, in bytes, or as many lines of a file of very long ones.
+const START_LEN: usize = 128 << 10;
+const START_LINES: usize = 4;
+/// The cells of a first row without names that are told.
+const CELLS_TOLD: usize = 4;
 
-/// A CSV file whose first line names its columns.
+/// A CSV file.
 #[derive(Debug, Clone)]
 pub struct Recording {
     path: PathBuf,
-    delimiter: u8,
+    encoding: &'static Encoding,
+    layout: Layout,
     columns: Columns,
+    /// More cells that mean that there is no value.
+    na_values: Vec<String>,
 }
 
 impl Recording {
-    /// Reads the header of a file.
+    /// Recognises the layout and the columns of a file, as far as the profile does not tell.
     ///
     /// # Errors
     ///
-    /// Fails when the file cannot be read, has no header, or two columns of one name.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
+    /// Fails when the file cannot be read, has no header, or lacks a column that the profile names.
+    pub fn open(path: &Path, profile: &Profile) -> Result<Self, OpenError> {
         let unreadable = |source| OpenError::Read { path: path.to_owned(), source };
         let is_read_twice = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
         if is_read_twice {
@@ -37,47 +49,53 @@ impl Recording {
                 "it is a pipe or a device, and is read several times; write it to a file first";
             return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, reason)));
         }
-        let text = text(path).map_err(unreadable)?;
-        Self::begin(path, text).map(|(recording, _)| recording)
+        let text = text::open(path, profile.encoding).map_err(unreadable)?;
+        Self::begin(path, text, profile).map(|(recording, _)| recording)
     }
 
-    /// Reads the header of a text, and gives the text back as if nothing had been read.
-    pub(crate) fn begin(path: &Path, mut text: Text) -> Result<(Self, Text), OpenError> {
+    /// Recognises a text by its beginning, and gives the text back as if nothing had been read.
+    pub(crate) fn begin(
+        path: &Path,
+        (mut text, encoding): (Text, &'static Encoding),
+        profile: &Profile,
+    ) -> Result<(Self, Text), OpenError> {
         let path = path.to_owned();
-        let mut header = Vec::new();
-        text.by_ref()
-            .take(HEADER_LEN_MAX)
-            .read_until(b'\n', &mut header)
-            .map_err(|source| OpenError::Read { path: path.clone(), source })?;
-        if header.len() as u64 == HEADER_LEN_MAX {
+        let unreadable = |source| OpenError::Read { path: path.clone(), source };
+        let (start, is_whole) = start_of(&mut text).map_err(unreadable)?;
+        if start.len() >= HEADER_LEN_MAX && !start[..HEADER_LEN_MAX].contains(&b'\n') {
             return Err(OpenError::HeaderTooLong { path });
         }
-        let Ok(header) = String::from_utf8(header) else {
-            return Err(OpenError::Header { path });
-        };
-        if header.trim().is_empty() {
-            return Err(OpenError::Empty { path });
-        }
-        let delimiter = delimiter(&header);
-
-        let mut reader =
-            csv::ReaderBuilder::new().delimiter(delimiter).from_reader(header.as_bytes());
-        let names: Vec<String> = match reader.headers() {
-            Ok(names) => names.iter().map(|name| String::from(name.trim())).collect(),
-            Err(_) => return Err(OpenError::Header { path }),
-        };
-        for (index, name) in names.iter().enumerate() {
-            if !name.is_empty() && names[..index].contains(name) {
-                return Err(OpenError::DuplicateColumn { path, name: name.clone() });
+        let (layout, sample) = match Layout::of(&start, is_whole, profile.layout()) {
+            Ok(found) => found,
+            Err(LayoutTrouble::Empty) => return Err(OpenError::Empty { path }),
+            Err(LayoutTrouble::NoHeader { mut first }) => {
+                first.truncate(CELLS_TOLD);
+                return Err(OpenError::NoHeader { path, first });
             }
-        }
-        let text = Box::new(io::Cursor::new(header).chain(text));
-        Ok((Self { path, delimiter, columns: Columns::new(names) }, text))
+        };
+        let names = layout.names.clone();
+        let columns = match Columns::new(names, &sample, profile) {
+            Ok(columns) => columns,
+            Err(name) => {
+                return Err(OpenError::NoColumn { path, name, columns: layout.names });
+            }
+        };
+        let text = Box::new(io::Cursor::new(start).chain(text));
+        let na_values = profile.na_values.clone();
+        Ok((Self { path, encoding, layout, columns, na_values }, text))
     }
 
     /// Opens a reader that has columns of these names, and no text.
     pub(crate) fn of_columns(path: &Path, names: Vec<String>) -> Self {
-        Self { path: path.to_owned(), delimiter: b',', columns: Columns::new(names) }
+        let profile = Profile::default();
+        let columns = Columns::new(names.clone(), &SampleCells::default(), &profile);
+        Self {
+            path: path.to_owned(),
+            encoding: UTF_8,
+            columns: columns.expect("the profile names no column"),
+            layout: Layout::of_names(names),
+            na_values: Vec::new(),
+        }
     }
 
     /// Returns the file.
@@ -88,17 +106,65 @@ impl Recording {
     /// Returns the columns that can be features: all but time, sequence, station, label and those without a
     /// name.
     pub fn feature_columns(&self) -> Vec<&str> {
-        self.columns.features()
+        self.columns.features().map(|index| self.columns.names()[index].as_str()).collect()
     }
 
     /// Returns `true` if the rows say when they were measured.
     pub fn has_times(&self) -> bool {
-        self.columns.telling(Role::Timestamp).is_some()
+        !self.columns.time().is_empty()
     }
 
     /// Returns `true` if the rows name their stations.
     pub fn has_stations(&self) -> bool {
         self.columns.telling(Role::StationId).is_some()
+    }
+
+    /// Describes how the file is read, where that is not obvious.
+    pub fn in_words(&self) -> String {
+        let Layout { delimiter, decimal, n_preamble, n_units_rows, .. } = self.layout;
+        let names = self.columns.names();
+        let named = |columns: &[usize]| {
+            let names: Vec<String> =
+                columns.iter().map(|&column| format!("`{}`", names[column])).collect();
+            listed(&names)
+        };
+        let mut parts = Vec::new();
+        if let Some(Ok(format)) = self.columns.time_format() {
+            parts.push(format!("times from {} ({format})", named(self.columns.time())));
+        }
+        let roles = [
+            (Role::StationId, "stations"),
+            (Role::Sequence, "sequence numbers"),
+            (Role::Label, "labels"),
+        ];
+        for (role, what) in roles {
+            parts.extend(
+                self.columns
+                    .telling(role)
+                    .map(|column| format!("{what} from {}", named(&[column]))),
+            );
+        }
+        let separator = match delimiter {
+            b'\t' => "tabs",
+            b'|' => "`|`",
+            b';' => "`;`",
+            _ => "commas",
+        };
+        let mark = match decimal {
+            DecimalMark::Point => "",
+            DecimalMark::Comma => ", decimal commas",
+            DecimalMark::CommaAfterPoints => ", decimal commas and points between thousands",
+        };
+        parts.push(format!("separated by {separator}{mark}"));
+        if self.encoding != UTF_8 {
+            parts.push(format!("text in {}", self.encoding.name()));
+        }
+        let skipped = [(n_preamble, "before the header"), (n_units_rows, "of units behind it")];
+        let skipped = skipped.into_iter().filter(|(n_rows, _)| *n_rows > 0);
+        parts.extend(
+            skipped.map(|(n_rows, which)| format!("{} {which}", counted(n_rows as u64, "row"))),
+        );
+        parts.join("; ")
     }
 
     /// Returns the feature columns that hold a number somewhere; what else they hold is a fault of its row.
@@ -109,9 +175,7 @@ impl Recording {
     ///
     /// Fails when the file cannot be read.
     pub fn numeric_columns(&self) -> Result<Vec<String>, ReadError> {
-        let is_feature = |&index: &usize| self.columns.role(index) == Role::Feature;
-        let mut candidates: Vec<usize> =
-            (0..self.columns.names().len()).filter(is_feature).collect();
+        let mut candidates: Vec<usize> = self.columns.features().collect();
         let mut numeric = Vec::new();
         let mut record = csv::ByteRecord::new();
         let mut reader = self.reader()?;
@@ -120,19 +184,33 @@ impl Recording {
         {
             numeric.extend(candidates.extract_if(.., |index| {
                 let cell = record.get(*index).and_then(|cell| std::str::from_utf8(cell).ok());
-                cell.is_some_and(|cell| number::parse(cell.trim(), self.delimiter).is_some())
+                cell.is_some_and(|cell| self.layout.decimal.read(cell.trim()).is_some())
             }));
         }
         numeric.sort_unstable();
         Ok(numeric.into_iter().map(|index| self.columns.names()[index].clone()).collect())
     }
 
+    /// Fails when the times are not understood.
+    pub(crate) fn check_times(&self) -> Result<(), OpenError> {
+        let Some(Err(trouble)) = self.columns.time_format() else { return Ok(()) };
+        let named = |&column: &usize| format!("{} ({})", column + 1, self.columns.names()[column]);
+        let columns: Vec<String> = self.columns.time().iter().map(named).collect();
+        let (path, column) = (self.path.clone(), listed(&columns));
+        Err(OpenError::Time { path, column, trouble: trouble.clone() })
+    }
+
     pub(crate) fn columns(&self) -> &Columns {
         &self.columns
     }
 
-    pub(crate) fn delimiter(&self) -> u8 {
-        self.delimiter
+    pub(crate) fn decimal(&self) -> DecimalMark {
+        self.layout.decimal
+    }
+
+    /// Returns `true` if a cell says that there is no value.
+    pub(crate) fn is_missing(&self, cell: &str) -> bool {
+        number::is_missing(cell) || self.na_values.iter().any(|word| word == cell)
     }
 
     pub(crate) fn read_error(&self, source: io::Error) -> ReadError {
@@ -140,12 +218,13 @@ impl Recording {
     }
 
     pub(crate) fn reader(&self) -> Result<Rows, ReadError> {
-        let text = text(&self.path).map_err(|source| self.read_error(source))?;
-        Ok(self.reader_of(text))
+        let text = text::open(&self.path, Some(self.encoding));
+        let (text, _) = text.map_err(|source| self.read_error(source))?;
+        self.reader_of(text)
     }
 
-    pub(crate) fn reader_of(&self, text: Text) -> Rows {
-        Rows::new(text, self.delimiter)
+    pub(crate) fn reader_of(&self, text: Text) -> Result<Rows, ReadError> {
+        Rows::new(text, &self.layout).map_err(|source| self.read_error(source))
     }
 
     /// Returns the columns of the features of a schema.
@@ -153,87 +232,33 @@ impl Recording {
         let column_of = |name: &str| {
             let (path, name) = (self.path.clone(), String::from(name));
             match self.columns.position(&name) {
-                None => {
+                Err(()) => Err(OpenError::DuplicateColumn { path, name }),
+                Ok(None) => {
                     Err(OpenError::NoColumn { path, name, columns: self.columns.names().to_vec() })
                 }
-                Some(index) if self.columns.role(index) == Role::Label => {
+                Ok(Some(index)) if self.columns.role(index) == Role::Label => {
                     Err(OpenError::LabelAsFeature { path, name })
                 }
-                Some(index) => Ok(index),
+                Ok(Some(index)) => Ok(index),
             }
         };
         schema.features().iter().map(|feature| column_of(&feature.name)).collect()
     }
 }
 
-/// The text of a recording.
-pub(crate) type Text = Box<dyn BufRead + Send>;
-
-/// Returns the text of a file.
-fn text(path: &Path) -> io::Result<Text> {
-    unpacked(File::open(path)?)
-}
-
-/// Returns a text, unpacked, without a byte order mark.
-pub(crate) fn unpacked(packed: impl Read + Send + 'static) -> io::Result<Text> {
-    const GZIP: &[u8] = b"\x1f\x8b";
-    const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-    let (start, file) = peeked::<2>(BufReader::new(packed))?;
-    let unpacked: Box<dyn Read + Send> =
-        if start == GZIP { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    let (start, mut text) = peeked::<3>(unpacked)?;
-    if start == BYTE_ORDER_MARK {
-        text.read_exact(&mut [0; 3])?;
-    }
-    // The last line ends like all others, so that its number can be told in the same way.
-    Ok(Box::new(BufReader::new(LineFeeds::new(text).chain(&b"\n"[..]))))
-}
-
-/// Returns the first bytes, at most `N`, and a reader that still has them.
-fn peeked<const N: usize>(mut reader: impl Read) -> io::Result<(Vec<u8>, impl Read)> {
-    let mut start = Vec::with_capacity(N);
-    reader.by_ref().take(N as u64).read_to_end(&mut start)?;
-    let again = io::Cursor::new(start.clone());
-    Ok((start, again.chain(reader)))
-}
-
-/// A text in which every line ends with a line feed, whatever it ended with before.
-struct LineFeeds<R> {
-    text: R,
-    /// `true` if the last byte was a carriage return, whose line feed was given already.
-    is_after_return: bool,
-}
-
-impl<R: Read> LineFeeds<R> {
-    fn new(text: R) -> Self {
-        Self { text, is_after_return: false }
-    }
-}
-
-impl<R: Read> Read for LineFeeds<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let n_read = self.text.read(buffer)?;
-            let mut n_kept = 0;
-            for i in 0..n_read {
-                let byte = buffer[i];
-                if !(byte == b'\n' && self.is_after_return) {
-                    buffer[n_kept] = if byte == b'\r' { b'\n' } else { byte };
-                    n_kept += 1;
-                }
-                self.is_after_return = byte == b'\r';
-            }
-            // Nothing kept of something read is not the end.
-            if n_kept > 0 || n_read == 0 {
-                return Ok(n_kept);
-            }
+/// Reads the beginning of a text, and tells whether that is all.
+fn start_of(text: &mut Text) -> io::Result<(Vec<u8>, bool)> {
+    let mut start = Vec::new();
+    let mut n_lines = 0;
+    while start.len() < START_LEN || n_lines < START_LINES && start.len() < 4 * HEADER_LEN_MAX {
+        let read = text.fill_buf()?;
+        if read.is_empty() {
+            return Ok((start, true));
         }
+        n_lines += read.split(|&byte| byte == b'\n').count() - 1;
+        start.extend_from_slice(read);
+        let n_read = read.len();
+        text.consume(n_read);
     }
-}
-
-/// Returns `;` where the header has more of them than `,`.
-fn delimiter(header: &str) -> u8 {
-    let count = |separator| header.matches(separator).count();
-    if count(';') > count(',') { b';' } else { b',' }
+    Ok((start, false))
 }

@@ -1,9 +1,10 @@
 //! Recorded data: CSV and raw matrices in, events or values with file, line and column out.
 //!
-//! [`Recording::open`] reads the header of a CSV file, plain or gzipped, separated by `,` or `;`.
-//! It knows the columns for time, sequence, station and label by their usual names; all others that
-//! have a name can be features. [`Recording::events`] then gives the rows as events of a schema, each
-//! with its line, or with every fault of the row and the column it is in.
+//! [`Recording::open`] recognises the layout of a CSV file, plain or gzipped, from its first rows: the encoding, the separator,
+//! the decimal mark, and what stands before the values. Columns for time, sequence, station and label are known by their names and
+//! by what they hold; all others that have a name can be features. A [`Profile`] says what is not recognised as it is meant.
+//! [`Recording::events`] then gives the rows as events of a schema, each with its line, or with every fault of the row and the
+//! column it is in.
 //!
 //! [`ValueRows`] gives the values alone, in one pass, and a [`Matrix`] has nothing else.
 //!
@@ -11,13 +12,13 @@
 //! before, a sequence number from the order of rows, a station of the file's name.
 //!
 //! ```
-//! use recording::Recording;
+//! use recording::{Profile, Recording};
 //! use sensor::{Feature, FeatureSchema};
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("pump.csv");
 //! # std::fs::write(&path, "datetime;Pressure;anomaly\n2026-01-02 03:04:05;1,5;0\n2026-01-02 03:04:06;high;1\n")?;
-//! let recording = Recording::open(&path)?;
+//! let recording = Recording::open(&path, &Profile::default())?;
 //! assert_eq!(recording.feature_columns(), ["Pressure"]);
 //!
 //! let schema = FeatureSchema::new(vec![Feature::named("Pressure")])?;
@@ -33,15 +34,21 @@
 mod columns;
 mod error;
 mod file;
+mod layout;
 mod matrix;
 mod number;
+mod profile;
 mod row;
 mod rows;
+mod text;
 mod time;
 mod values;
 
 pub use error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
 pub use file::Recording;
 pub use matrix::{Element, Matrix};
+pub use number::DecimalMark;
+pub use profile::{Missing, Profile};
 pub use row::{Events, RecordedEvent};
+pub use time::{DateOrder, TimeFormat, TimeTrouble};
 pub use values::ValueRows;

@@ -8,7 +8,7 @@ use sensor::{FeatureSchema, StationId};
 
 use crate::error::{BadRow, ReadError};
 use crate::file::Recording;
-use crate::row::made_up_station;
+use crate::row::StationOfRow;
 
 /// The number format of a raw matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl<'s> Matrix<'s> {
             element,
             row: vec![0; schema.len() * element.len()],
             n_rows: 0,
-            made_up_station: made_up_station(path),
+            made_up_station: StationOfRow::made_up(path).station_id,
         }
     }
 

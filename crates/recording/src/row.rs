@@ -3,13 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
-use sensor::{FeatureSchema, InvalidEvent, InvalidStationId, SensorEvent, StationId};
+use sensor::{FeatureSchema, InvalidEvent, SensorEvent, StationId};
 
 use crate::columns::Role;
 use crate::error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
 use crate::file::Recording;
 use crate::rows::Rows;
-use crate::{number, time};
 
 /// A row that is an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +33,7 @@ pub struct Events<'s> {
     /// Rows read so far, good and bad.
     n_rows: u64,
     /// The station of the row before: rows of one station come together, and share its name.
-    last_station: StationId,
+    last_station: StationOfRow,
 }
 
 impl Recording {
@@ -42,10 +41,11 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// Fails when a feature has no column or one that tells the truth, and when the file cannot be
-    /// opened again.
+    /// Fails when a feature has no column or one that tells the truth, when the times are not understood, and when the file
+    /// cannot be opened again.
     pub fn events<'s>(&self, schema: &'s FeatureSchema) -> Result<Events<'s>, OpenError> {
         let features = self.columns_of(schema)?;
+        self.check_times()?;
         let reader = self
             .reader()
             .map_err(|error| OpenError::Read { path: error.path, source: error.source })?;
@@ -71,7 +71,7 @@ impl Recording {
         let index = match key {
             "timestamp" => columns.telling(Role::Timestamp),
             "sequence" => columns.telling(Role::Sequence),
-            name => columns.position(name),
+            name => columns.position(name).ok().flatten(),
         }?;
         Some((index + 1, columns.names()[index].clone()))
     }
@@ -84,7 +84,7 @@ impl<'s> Events<'s> {
         features: Vec<usize>,
         reader: Rows,
     ) -> Self {
-        let last_station = made_up_station(recording.path());
+        let last_station = StationOfRow::made_up(recording.path());
         Self {
             recording,
             schema,
@@ -97,7 +97,7 @@ impl<'s> Events<'s> {
     }
 
     fn event(&mut self) -> Result<RecordedEvent, BadRow> {
-        let line = line(&self.record, self.reader.position());
+        let line = self.reader.line(&self.record);
         let index = self.n_rows;
         self.n_rows += 1;
         let bad_row = |faults| BadRow { path: self.recording.path().to_owned(), line, faults };
@@ -105,8 +105,7 @@ impl<'s> Events<'s> {
         let row = Row::new(&self.record, &self.recording)
             .map_err(|kind| bad_row(vec![CellFault { column: None, kind }]))?;
         let mut faults = Vec::new();
-        let station_id =
-            row.station_id(&self.last_station).map_err(|fault| faults.push(fault)).ok();
+        let station = row.station_id(&self.last_station).map_err(|fault| faults.push(fault)).ok();
         // Two thousand and so on: old enough for every row to be in the past.
         let made_up_us = sensor::timestamp::EARLIEST_US + index.cast_signed() * 1_000_000;
         let timestamp_us = row.timestamp_us(made_up_us).map_err(|fault| faults.push(fault)).ok();
@@ -114,12 +113,13 @@ impl<'s> Events<'s> {
         let is_anomaly = row.label().map_err(|fault| bad_row(vec![fault]));
         let mut values = Vec::with_capacity(self.features.len());
         faults.extend(row.take_values(&self.features, self.schema, &mut values));
-        let (true, Some(station_id), Some(timestamp_us), Some(sequence)) =
-            (faults.is_empty(), station_id, timestamp_us, sequence)
+        let (true, Some(station), Some(timestamp_us), Some(sequence)) =
+            (faults.is_empty(), station, timestamp_us, sequence)
         else {
             return Err(bad_row(faults));
         };
-        self.last_station = station_id.clone();
+        self.last_station = station;
+        let station_id = self.last_station.station_id.clone();
 
         let event = self
             .schema
@@ -152,7 +152,7 @@ impl fmt::Debug for Events<'_> {
 
 /// The cells of a row as text.
 pub(crate) struct Row<'a> {
-    cells: Vec<&'a str>,
+    record: &'a csv::ByteRecord,
     recording: &'a Recording,
 }
 
@@ -162,14 +162,12 @@ impl<'a> Row<'a> {
         recording: &'a Recording,
     ) -> Result<Self, CellFaultKind> {
         let expected = recording.columns().names().len();
-        if record.len() != expected {
+        // Cells behind the last column are left out where there is nothing in them.
+        let is_too_long = record.iter().skip(expected).any(|cell| !cell.trim_ascii().is_empty());
+        if record.len() < expected || is_too_long {
             return Err(CellFaultKind::Width { expected, found: record.len() });
         }
-        let cells = record
-            .iter()
-            .map(|cell| std::str::from_utf8(cell).map(str::trim))
-            .collect::<Result<_, _>>();
-        Ok(Self { cells: cells.map_err(|_| CellFaultKind::NotUtf8)?, recording })
+        Ok(Self { record, recording })
     }
 
     fn fault(&self, column: usize, kind: CellFaultKind) -> CellFault {
@@ -179,48 +177,68 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Returns the text of the column with a role; `None` when there is no such column.
-    fn of_role(&self, role: Role) -> Option<(usize, &'a str)> {
-        let column = self.recording.columns().telling(role)?;
-        Some((column, self.cells[column]))
+    /// Returns the text of a cell, which is only looked at where it is used.
+    fn cell(&self, column: usize) -> Result<&'a str, CellFault> {
+        std::str::from_utf8(&self.record[column])
+            .map(str::trim)
+            .map_err(|_| self.fault(column, CellFaultKind::NotUtf8))
     }
 
-    fn station_id(&self, last: &StationId) -> Result<StationId, CellFault> {
-        match self.of_role(Role::StationId) {
+    /// Returns the text of the column with a role; `None` when there is no such column.
+    fn of_role(&self, role: Role) -> Result<Option<(usize, &'a str)>, CellFault> {
+        let column = self.recording.columns().telling(role);
+        column.map(|column| Ok((column, self.cell(column)?))).transpose()
+    }
+
+    /// Returns the name of the station, which is that of the file where rows name none.
+    pub(crate) fn station_id(&self, last: &StationOfRow) -> Result<StationOfRow, CellFault> {
+        match self.of_role(Role::StationId)? {
             None => Ok(last.clone()),
-            Some((_, text)) if text == last.as_str() => Ok(last.clone()),
-            Some((column, text)) => StationId::parse(text).map_err(|kind: InvalidStationId| {
-                self.fault(column, CellFaultKind::StationId(kind))
-            }),
+            Some((_, text)) if last.text.as_deref() == Some(text) => Ok(last.clone()),
+            Some((column, text)) => {
+                let station_id = StationId::parse(text)
+                    .or_else(|kind| StationId::parse(&safe(text)).map_err(|_| kind));
+                let invalid = |kind| self.fault(column, CellFaultKind::StationId(kind));
+                Ok(StationOfRow {
+                    text: Some(text.into()),
+                    station_id: station_id.map_err(invalid)?,
+                })
+            }
         }
     }
 
     fn timestamp_us(&self, made_up_us: i64) -> Result<i64, CellFault> {
-        match self.of_role(Role::Timestamp) {
-            None => Ok(made_up_us),
-            Some((column, text)) => {
-                time::parse(text).ok_or_else(|| self.fault(column, CellFaultKind::NotATime))
-            }
-        }
+        let columns = self.recording.columns();
+        let Some(Ok(format)) = columns.time_format() else { return Ok(made_up_us) };
+        let read = match *columns.time() {
+            [column] => format.read(self.cell(column)?),
+            [date, time] => format.read(&format!("{} {}", self.cell(date)?, self.cell(time)?)),
+            _ => None,
+        };
+        read.ok_or_else(|| self.fault(columns.time()[0], CellFaultKind::NotATime))
     }
 
     fn sequence(&self, made_up: u64) -> Result<u64, CellFault> {
-        match self.of_role(Role::Sequence) {
-            None => Ok(made_up),
-            Some((column, text)) => {
-                text.parse().map_err(|_| self.fault(column, CellFaultKind::NotASequence))
+        match self.of_role(Role::Sequence)? {
+            Some((column, text)) if !self.recording.is_missing(text) => {
+                // Data frames write them as 7.0 where one is missing.
+                let whole = text.strip_suffix(".0").unwrap_or(text);
+                whole.parse().map_err(|_| self.fault(column, CellFaultKind::NotASequence))
             }
+            _ => Ok(made_up),
         }
     }
 
     fn label(&self) -> Result<Option<bool>, CellFault> {
-        let Some((column, text)) = self.of_role(Role::Label) else {
+        let Some((column, text)) = self.of_role(Role::Label)? else {
             return Ok(None);
         };
         match text.to_ascii_lowercase().as_str() {
-            "0" | "0.0" | "false" | "normal" => Ok(Some(false)),
-            "1" | "1.0" | "true" | "anomaly" => Ok(Some(true)),
-            "" => Ok(None),
+            "0" | "0.0" | "false" | "no" | "normal" | "ok" => Ok(Some(false)),
+            "1" | "1.0" | "true" | "yes" | "anomaly" | "anomalous" | "fault" | "faulty" => {
+                Ok(Some(true))
+            }
+            _ if self.recording.is_missing(text) => Ok(None),
             _ => Err(self.fault(column, CellFaultKind::NotALabel)),
         }
     }
@@ -248,29 +266,41 @@ impl<'a> Row<'a> {
 
     /// Returns the number in a cell; NaN when there is none.
     fn number(&self, column: usize) -> Result<f64, CellFault> {
-        match self.cells[column] {
-            text if number::is_missing(text) => Ok(f64::NAN),
-            text => number::parse(text, self.recording.delimiter())
+        match self.cell(column)? {
+            text if self.recording.is_missing(text) => Ok(f64::NAN),
+            text => self
+                .recording
+                .decimal()
+                .read(text)
                 .ok_or_else(|| self.fault(column, CellFaultKind::NotANumber)),
         }
     }
 }
 
-/// Returns the station of rows that name none: the name of their file, as far as a station can be called so.
-pub(crate) fn made_up_station(path: &Path) -> StationId {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.split('.').next().unwrap_or_default();
-    let safe = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };
-    let text: String = stem.chars().map(safe).take(StationId::LEN_MAX).collect();
-    StationId::parse(text.trim_start_matches('_'))
-        .unwrap_or_else(|_| StationId::parse("recording").expect("letters only"))
+/// A station, and how a recording writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StationOfRow {
+    text: Option<Box<str>>,
+    pub(crate) station_id: StationId,
 }
 
-/// Returns the line that a record begins on, when the reader has just read it.
-pub(crate) fn line(record: &csv::ByteRecord, end: &csv::Position) -> u64 {
-    let n_inner_breaks: u64 = record.as_slice().iter().map(|&byte| u64::from(byte == b'\n')).sum();
-    // Where the reader began may be a blank line before the record. Where it ended may be the end of
-    // the file, far behind the line of a quote that is never closed.
-    let began = record.position().map_or(0, csv::Position::line);
-    began.max(end.line().saturating_sub(n_inner_breaks + 1))
+impl StationOfRow {
+    /// Returns the station of rows that name none: the name of their file, as far as a station can be called so.
+    pub(crate) fn made_up(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let stem = name.split('.').next().unwrap_or_default();
+        let station_id = StationId::parse(&safe(stem))
+            .unwrap_or_else(|_| StationId::parse("recording").expect("letters only"));
+        Self { text: None, station_id }
+    }
+}
+
+/// Returns a name with `_` for what stations cannot have in theirs.
+fn safe(name: &str) -> String {
+    let safe = |character: char| {
+        let is_allowed = character.is_ascii_alphanumeric() || ".:-".contains(character);
+        if is_allowed { character } else { '_' }
+    };
+    let safe: String = name.chars().map(safe).take(StationId::LEN_MAX).collect();
+    String::from(safe.trim_start_matches('_'))
 }

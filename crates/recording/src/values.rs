@@ -6,11 +6,12 @@ use std::path::Path;
 
 use sensor::{FeatureSchema, StationId};
 
-use crate::columns::Role;
 use crate::error::{BadRow, CellFault, OpenError, ReadError};
-use crate::file::{Recording, unpacked};
-use crate::row::{Row, line, made_up_station};
+use crate::file::Recording;
+use crate::profile::Profile;
+use crate::row::{Row, StationOfRow};
 use crate::rows::Rows;
+use crate::text;
 
 /// The values of the rows of a recording, for callers that need not know when they were measured. It is
 /// read once, so that it may come from a pipe.
@@ -21,11 +22,12 @@ pub struct ValueRows<'s> {
     features: Vec<usize>,
     reader: Rows,
     record: csv::ByteRecord,
-    made_up_station: StationId,
+    /// The station of the row before, or of the file.
+    last_station: StationOfRow,
 }
 
 impl<'s> ValueRows<'s> {
-    /// Reads the header of a CSV, plain or gzipped, which errors call `path`.
+    /// Recognises a CSV, plain or gzipped, which errors call `path`, as far as the profile does not tell.
     ///
     /// # Errors
     ///
@@ -35,15 +37,16 @@ impl<'s> ValueRows<'s> {
         csv: impl Read + Send + 'static,
         path: &Path,
         schema: &'s FeatureSchema,
+        profile: &Profile,
     ) -> Result<Self, OpenError> {
-        let text =
-            unpacked(csv).map_err(|source| OpenError::Read { path: path.to_owned(), source })?;
-        let (recording, text) = Recording::begin(path, text)?;
+        let unreadable = |source| OpenError::Read { path: path.to_owned(), source };
+        let text = text::unpacked(csv, profile.encoding).map_err(unreadable)?;
+        let (recording, text) = Recording::begin(path, text, profile)?;
         let features = recording.columns_of(schema)?;
-        let reader = recording.reader_of(text);
-        let made_up_station = made_up_station(path);
+        let reader = recording.reader_of(text).map_err(|error| unreadable(error.source))?;
+        let last_station = StationOfRow::made_up(path);
         let record = csv::ByteRecord::new();
-        Ok(Self { recording, schema, features, reader, record, made_up_station })
+        Ok(Self { recording, schema, features, reader, record, last_station })
     }
 
     /// Returns the features.
@@ -69,8 +72,7 @@ impl<'s> ValueRows<'s> {
                 let n_before = values.len();
                 let row = self.take_values(values).map_err(|faults| {
                     values.truncate(n_before);
-                    let line = line(&self.record, self.reader.position());
-                    BadRow { path: self.recording.path().to_owned(), line, faults }
+                    self.bad_row(faults)
                 });
                 Ok(Some(row))
             }
@@ -84,14 +86,21 @@ impl<'s> ValueRows<'s> {
     }
 
     /// Returns the station of the row that was read last: made up of the file's name where the rows name none.
-    pub fn station(&self) -> &str {
-        match self.recording.columns().telling(Role::StationId) {
-            None => self.made_up_station.as_str(),
-            Some(column) => {
-                let cell = self.record.get(column).unwrap_or_default();
-                std::str::from_utf8(cell).unwrap_or_default().trim()
-            }
-        }
+    ///
+    /// # Errors
+    ///
+    /// Fails when the row has no station.
+    pub fn station(&mut self) -> Result<&StationId, BadRow> {
+        let row = Row::new(&self.record, &self.recording);
+        let row = row.map_err(|kind| CellFault { column: None, kind });
+        let found = row.and_then(|row| row.station_id(&self.last_station));
+        self.last_station = found.map_err(|fault| self.bad_row(vec![fault]))?;
+        Ok(&self.last_station.station_id)
+    }
+
+    fn bad_row(&self, faults: Vec<CellFault>) -> BadRow {
+        let line = self.reader.line(&self.record);
+        BadRow { path: self.recording.path().to_owned(), line, faults }
     }
 
     fn take_values(&self, values: &mut Vec<f64>) -> Result<(), Vec<CellFault>> {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use detector::{AlarmRule, Engine};
+use recording::{Missing, Profile};
 
 /// Scores the rows of a file with a trained model.
 ///
@@ -38,6 +39,10 @@ pub struct Args {
     /// The format of the input [default: by the ending of its name, otherwise csv]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
+
+    /// What is known of the file.
+    #[command(flatten)]
+    pub profile: Profile,
 
     /// The output, - for standard output
     #[arg(long, value_name = "FILE", default_value = "-", conflicts_with = "repeat")]
@@ -94,15 +99,6 @@ pub struct Args {
     /// With --in-time-order: add the columns `sensor_fault` and `faulty_feature`: how the sensor fails that began to do so last
     #[arg(long, requires = "in_time_order")]
     pub sensor_faults: bool,
-}
-
-/// The meaning of an empty cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Missing {
-    /// A fault of its row
-    Refuse,
-    /// A missing value
-    Allow,
 }
 
 /// The format of the input.

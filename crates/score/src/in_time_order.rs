@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use recording::{Recording, ValueRows};
+use recording::{Missing, Recording, ValueRows};
 use sensor::{Feature, FeatureSchema, StationId};
 use stream::{
     Model, NATS_MIN, Params, SensorFault, SensorRules, SensorWatch, Step, WarmUpError, WarmedUp,
@@ -16,7 +16,7 @@ use stream::{
 };
 use wording::{counted, grouped, listed};
 
-use crate::args::{Args, Format, Missing};
+use crate::args::{Args, Format};
 use crate::input::open;
 use crate::{cannot_write, check_output, write_output};
 
@@ -102,7 +102,7 @@ pub(crate) fn score(
         )?;
     }
     let (path, bytes) = open(args, stdin)?;
-    let rows = ValueRows::begin(bytes, path, &schema)?;
+    let rows = ValueRows::begin(bytes, path, &schema, &args.profile)?;
     let mut stations = BTreeMap::new();
     let counts = write_output(args, stdout, |out| judge(args, &params, rows, &mut stations, out))?;
     let Counts { n_judged, n_alarms, n_faults, n_bad, first_bad } = counts;
@@ -146,7 +146,7 @@ fn schema(args: &Args) -> anyhow::Result<FeatureSchema> {
             bail!("standard input is read once: name its columns with --features");
         }
         None => {
-            let recording = Recording::open(&args.input)?;
+            let recording = Recording::open(&args.input, &args.profile)?;
             let names = recording.numeric_columns()?;
             if names.is_empty() {
                 bail!("`{}` has no column with a number", args.input.display());
@@ -180,17 +180,14 @@ fn judge(
     for row in 0.. {
         values.clear();
         let Some(read) = rows.read(&mut values)? else { break };
-        let station_id = read.map_err(|bad_row| bad_row.to_string()).and_then(|()| {
-            let invalid = |_| format!("row {row}: {:?} is no name of a station", rows.station());
-            StationId::parse(rows.station()).map_err(invalid)
-        });
+        let station_id = read.and_then(|()| rows.station().cloned());
         match station_id {
             Err(fault) if !args.skip_bad => bail!(
                 "{fault}; --missing allow takes empty cells for missing values, --skip-bad skips bad rows"
             ),
             Err(fault) => {
                 counts.n_bad += 1;
-                counts.first_bad.get_or_insert(fault);
+                counts.first_bad.get_or_insert(fault.to_string());
                 lines.waiting.push_back(Line::Bad);
             }
             Ok(station_id) => {

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use detector::{Detector, StationBaseline};
 use recording::{BadRow, Element, Matrix, ValueRows};
+use sensor::StationId;
 
 use crate::args::{Args, Format};
 
@@ -30,10 +31,10 @@ enum Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Returns the station of the row that was read last.
-    fn station(&self) -> &str {
+    /// Returns the station of the row that was read last; empty where the row should name one and does not.
+    fn station(&mut self) -> &str {
         match self {
-            Rows::Table(rows) => rows.station(),
+            Rows::Table(rows) => rows.station().map_or("", StationId::as_str),
             Rows::Matrix(matrix) => matrix.station(),
         }
     }
@@ -83,7 +84,7 @@ impl<'a> Input<'a> {
         let (name, bytes) = open(args, stdin)?;
         let schema = detector.schema();
         let rows = match args.format() {
-            Format::Csv => Rows::Table(ValueRows::begin(bytes, name, schema)?),
+            Format::Csv => Rows::Table(ValueRows::begin(bytes, name, schema, &args.profile)?),
             Format::F32 => Rows::Matrix(Matrix::new(bytes, name, Element::F32, schema)),
             Format::F64 => Rows::Matrix(Matrix::new(bytes, name, Element::F64, schema)),
         };
@@ -121,8 +122,8 @@ impl<'a> Input<'a> {
                         let baseline = self.baseline();
                         if baseline.is_of_fleet() {
                             block.n_without_baseline += 1;
-                            let station = || String::from(self.rows.station());
-                            block.without_baseline.get_or_insert_with(station);
+                            let station = self.rows.station();
+                            block.without_baseline.get_or_insert_with(|| String::from(station));
                         }
                         block.baselines.push(baseline);
                     }
@@ -139,7 +140,7 @@ impl<'a> Input<'a> {
     }
 
     /// Returns the baseline for the row that was read last.
-    fn baseline(&self) -> StationBaseline {
+    fn baseline(&mut self) -> StationBaseline {
         if !self.detector.has_baselines() {
             return self.detector.baseline_of_fleet();
         }

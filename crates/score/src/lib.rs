@@ -25,7 +25,7 @@ use wording::listed;
 use crate::input::{Block, Input};
 use crate::timing::Timing;
 
-pub use args::{Args, Format, Missing};
+pub use args::{Args, Format};
 
 /// Blocks that wait to be scored: one is enough, so that reading and scoring overlap.
 const BLOCKS_WAITING: usize = 1;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use plant::{Plant, PlantParams, WornStation};
+use recording::Profile;
 use wording::percent;
 
 /// Sends events of a simulated plant to the server, and reports what was caught and missed.
@@ -69,6 +70,10 @@ pub struct Args {
     /// Send the rows of a recording instead, plain or gzipped CSV
     #[arg(long, value_name = "FILE.csv")]
     pub replay: Option<PathBuf>,
+
+    /// What is known of the file.
+    #[command(flatten)]
+    pub profile: Profile,
 
     /// Print nothing while events are sent, only the report
     #[arg(long, short)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use plant::Plant;
-use recording::Recording;
+use recording::{Profile, Recording};
 use sensor::{Feature, FeatureSchema, FeatureValues, StationId};
 use wire::EventBody;
 use wording::listed;
@@ -40,7 +40,7 @@ pub(crate) struct Message {
 pub(crate) fn messages(args: &Args, wanted: &[String]) -> anyhow::Result<Messages> {
     match &args.replay {
         Some(path) => {
-            let mut messages = recorded(path, wanted)?;
+            let mut messages = recorded(path, &args.profile, wanted)?;
             messages.truncate(args.count.map_or(Ok(usize::MAX), usize::try_from)?);
             Ok(Messages { len: messages.len() as u64, messages: Box::new(messages.into_iter()) })
         }
@@ -127,13 +127,13 @@ fn late_and_repeated(
     })
 }
 
-fn recorded(path: &Path, wanted: &[String]) -> anyhow::Result<Vec<Message>> {
+fn recorded(path: &Path, profile: &Profile, wanted: &[String]) -> anyhow::Result<Vec<Message>> {
     // What may be missing, and what is possible, the server knows better.
     let features = wanted.iter().map(|name| Feature { optional: true, ..Feature::named(name) });
     let schema = FeatureSchema::new(features.collect())
         .context("the server names features that cannot be")?;
     let mut messages = Vec::new();
-    for row in Recording::open(path)?.events(&schema)? {
+    for row in Recording::open(path, profile)?.events(&schema)? {
         let row = row??;
         let is_anomaly = row.is_anomaly?;
         messages.push(Message {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use detector::{AlarmRule, Engine, GroupPattern, Params};
+use recording::{Missing, Profile};
 use terminal::LogFormat;
 
 /// Learns what is normal and writes the model that the server uses.
@@ -18,12 +19,10 @@ use terminal::LogFormat;
 #[command(version, allow_negative_numbers = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
-    /// A CSV of normal events to learn from, plain or gzipped; its first line names the columns
+    /// A CSV of normal events to learn from, plain or gzipped, with a header
     ///
-    /// Columns are known by their names, in any case: the time as timestamp, datetime, date_time,
-    /// time, date or ts; the sequence as sequence, seq, sequence_number or row_number; the station as
-    /// station_id, station, device_id, machine_id or sensor_id; and the truth as label, anomaly,
-    /// is_anomaly, outlier, is_outlier or changepoint. All others can be features.
+    /// What its columns hold is recognised by their names and cells, and told; all but the time, the sequence number, the
+    /// station and the truth can be features.
     #[arg(long, value_name = "FILE.csv")]
     pub input: Option<PathBuf>,
 
@@ -46,6 +45,14 @@ pub struct Args {
     /// The number of bad rows to leave out before giving up
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub max_bad_rows: usize,
+
+    /// What an empty cell means, and one such as NaN, in columns of which no schema says it
+    #[arg(long, value_enum, default_value_t = Missing::Refuse)]
+    pub missing: Missing,
+
+    /// What is known of the file.
+    #[command(flatten)]
+    pub profile: Profile,
 
     /// Number of trees
     #[arg(long, alias = "n-estimators", value_name = "N", default_value_t = Params::default().forest.n_trees)]
@@ -158,6 +165,12 @@ impl Args {
         }
         if self.max_bad_rows > 0 {
             add("max-bad-rows", &self.max_bad_rows.to_string());
+        }
+        if self.missing == Missing::Allow {
+            add("missing", "allow");
+        }
+        for (flag, value) in self.profile.flags() {
+            add(flag, &value);
         }
         add("trees", &self.trees.to_string());
         add("sample-size", &self.sample_size.to_string());

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use detector::{Detector, FitError, LeftOutMeta, ModelMeta};
 use indicatif::ProgressBar;
-use recording::Recording;
+use recording::{Missing, Recording};
 use sensor::{Feature, FeatureSchema, SensorEvent};
 use wording::{counted, listed, readable};
 
@@ -22,6 +22,8 @@ const LEFT_OUT_NAMED: usize = 3;
 pub struct TrainingData {
     /// The source of the events, for people.
     pub source: String,
+    /// How the source is read, in words; `None` for one that is no file.
+    pub read_as: Option<String>,
     /// The features of the events.
     pub schema: FeatureSchema,
     /// The events, in the order of the source.
@@ -52,6 +54,7 @@ impl TrainingData {
             }
             None => Ok(Self {
                 source: format!("a simulated plant of {} stations", plant::N_STATIONS),
+                read_as: None,
                 schema: FeatureSchema::default(),
                 events: plant::normal_events(plant::TRAINING_EVENTS, args.seed),
                 lines: Vec::new(),
@@ -63,11 +66,11 @@ impl TrainingData {
     }
 
     fn from_file(path: &Path, args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
-        let recording = Recording::open(path)?;
+        let recording = Recording::open(path, &args.profile)?;
         if args.grouping().is_some() && !recording.has_stations() {
             bail!(
-                "`{}` does not name the stations, so none can have its own baseline: call the column that does station_id, \
-                 station, device_id, machine_id or sensor_id",
+                "`{}` does not name the stations, so none can have its own baseline: name the column that does with \
+                 --station-column",
                 path.display()
             );
         }
@@ -76,6 +79,7 @@ impl TrainingData {
         let mut n_labelled = 0;
         let mut data = Self {
             source: format!("`{}`", path.display()),
+            read_as: Some(recording.in_words()),
             schema: schema.clone(),
             events: Vec::new(),
             lines: Vec::new(),
@@ -105,7 +109,7 @@ impl TrainingData {
         if data.n_bad_rows > args.max_bad_rows {
             bail!(
                 "{} of the rows are bad, and --max-bad-rows allows {}:\n  {}\n{}fix them, choose other columns with --features, \
-                 mark as optional in a --schema what may be missing, or allow more bad rows",
+                 take empty cells for missing values with --missing allow, or allow more bad rows",
                 data.n_bad_rows,
                 args.max_bad_rows,
                 bad_rows.join("\n  "),
@@ -218,7 +222,7 @@ impl TrainingData {
         let n_left_out = meta.left_out_rows;
         (n_left_out > 0).then(|| {
             format!(
-                "left out: {} with a value {}: {}; clear cells that hold no measurement, or learn from these rows too \
+                "left out: {} with a value {}: {}; name cells that hold no measurement with --na-values, or learn from these rows too \
                  with --keep-all-rows",
                 counted(n_left_out as u64, "row"),
                 meta.left_out_in_words(),
@@ -257,7 +261,9 @@ fn schema(recording: &Recording, args: &Args) -> anyhow::Result<(FeatureSchema, 
             let names = names.iter().map(|name| name.trim());
             let feature = |name: &str| match known.iter().find(|feature| *feature.name == *name) {
                 Some(&feature) => feature.clone(),
-                None => Feature::named(name),
+                None => {
+                    Feature { optional: args.missing == Missing::Allow, ..Feature::named(name) }
+                }
             };
             let schema = FeatureSchema::new(names.map(feature).collect());
             Ok((schema.context("cannot use --features")?, Vec::new()))
@@ -267,11 +273,14 @@ fn schema(recording: &Recording, args: &Args) -> anyhow::Result<(FeatureSchema, 
             others.retain(|column| schema.features().iter().all(|known| *known.name != **column));
             Ok((schema, left_out("not in the schema", &others).into_iter().collect()))
         }
-        (None, None) => columns_of_numbers(recording),
+        (None, None) => columns_of_numbers(recording, args.missing),
     }
 }
 
-fn columns_of_numbers(recording: &Recording) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
+fn columns_of_numbers(
+    recording: &Recording,
+    missing: Missing,
+) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
     let names = recording.numeric_columns()?;
     let mut others = recording.feature_columns();
     if names.is_empty() {
@@ -283,7 +292,9 @@ fn columns_of_numbers(recording: &Recording) -> anyhow::Result<(FeatureSchema, V
     }
     others.retain(|other| !names.iter().any(|name| name == other));
     let left_out = left_out("without any number", &others);
-    let features = names.iter().map(|name| Feature::named(name)).collect();
+    let optional = missing == Missing::Allow;
+    let feature = |name: &String| Feature { optional, ..Feature::named(name) };
+    let features = names.iter().map(feature).collect();
     Ok((
         FeatureSchema::new(features).context("cannot use the columns")?,
         left_out.into_iter().collect(),

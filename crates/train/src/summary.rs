@@ -44,6 +44,9 @@ impl Summary<'_> {
     fn write_data(&self, out: &mut dyn Write) -> io::Result<()> {
         let data = self.data;
         writeln!(out, "data         {}", data.source)?;
+        if let Some(read_as) = &data.read_as {
+            writeln!(out, "read as      {read_as}")?;
+        }
         writeln!(
             out,
             "rows         {} learnt, {} left out, {} bad",

@@ -287,7 +287,7 @@ fn impossible_arguments_are_explained() {
     );
     check(&["--input", "nowhere.csv"], "cannot read `nowhere.csv`");
     let empty = workshop.write("empty.csv", "");
-    check(&["--input", &empty], "is empty; its first line should name the columns");
+    check(&["--input", &empty], "is empty; its first row should name the columns");
     let header = workshop.write("header.csv", "a,b\n");
     check(&["--input", &header], "has no row with a number to learn from");
     check(&["--input", &header, "--features", "a"], "has a header and no rows to learn from");
