@@ -74,6 +74,27 @@ const ROLES: [(Role, &[&str]); 4] = [
 /// Names of columns that have the date and the time of the day apart.
 const APART: [(&str, &str); 3] = [("date", "time"), ("datum", "zeit"), ("datum", "uhrzeit")];
 
+/// Names of columns that say what the value of a row is, and of the value.
+const TAGS: [&str; 16] = [
+    "tag",
+    "tag_name",
+    "tagname",
+    "variable",
+    "metric",
+    "parameter",
+    "name",
+    "point",
+    "channel",
+    "signal",
+    "item",
+    "measurement",
+    "field",
+    "sensor",
+    "quantity",
+    "messgrösse",
+];
+const VALUES: [&str; 5] = ["value", "val", "reading", "wert", "messwert"];
+
 /// The columns of a file by what they hold.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
@@ -85,6 +106,8 @@ pub(crate) struct Columns {
     sequence: Option<usize>,
     station: Option<usize>,
     label: Option<usize>,
+    /// The columns of the name and of the value, where each row holds one value.
+    long: Option<[usize; 2]>,
 }
 
 impl Columns {
@@ -155,7 +178,8 @@ impl Columns {
             Some(format) => Some(Ok(format.clone())),
             None => Some(TimeFormat::of(&sample.texts_of(&time))),
         };
-        Ok(Self { names, roles, time, time_format, sequence, station, label })
+        let long = long(&names, &roles, sample);
+        Ok(Self { names, roles, time, time_format, sequence, station, label, long })
     }
 
     pub(crate) fn names(&self) -> &[String] {
@@ -190,6 +214,11 @@ impl Columns {
             Role::Timestamp => self.time.first().copied(),
             Role::Unused | Role::Feature => None,
         }
+    }
+
+    /// Returns the columns of the name and of the value, where each row holds one value of something that it names.
+    pub(crate) fn long(&self) -> Option<[usize; 2]> {
+        self.long
     }
 
     /// Returns the column of this name, and `Err` if there are several.
@@ -228,4 +257,17 @@ fn apart(names: &[String]) -> Option<[usize; 2]> {
         ["timestamp", "datetime", "date_time"].iter().any(|name| position(name).is_some());
     let pair = |(date, time): &(&str, &str)| Some([position(date)?, position(time)?]);
     APART.iter().find_map(pair).filter(|_| !has_better)
+}
+
+/// Returns the columns of the name and of the value, where each row holds one value.
+fn long(names: &[String], roles: &[Role], sample: &SampleCells) -> Option<[usize; 2]> {
+    let features = || (0..roles.len()).filter(|&index| roles[index] == Role::Feature);
+    let mut numbers = features().filter(|&index| sample.is_of_numbers(index));
+    let (value, None) = (numbers.next()?, numbers.next()) else { return None };
+    let is_one_of =
+        |index: usize, known: &[&str]| known.iter().any(|name| is_called(&names[index], name));
+    let is_value = is_one_of(value, &VALUES);
+    let mut words = features().filter(|&index| sample.repeats_words(index));
+    let tag = words.find(|&index| is_value || is_one_of(index, &TAGS))?;
+    Some([tag, value])
 }

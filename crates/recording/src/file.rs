@@ -167,6 +167,13 @@ impl Recording {
         parts.join("; ")
     }
 
+    /// Returns the names of the columns of the name and of the value, where each row holds one value of something that it names, as
+    /// historians write it.
+    pub fn long_format(&self) -> Option<[&str; 2]> {
+        let long = self.columns.long()?;
+        Some(long.map(|column| self.columns.names()[column].as_str()))
+    }
+
     /// Returns the feature columns that hold a number somewhere; what else they hold is a fault of its row.
     ///
     /// This reads the file, as far as it has to.

@@ -4,6 +4,7 @@
 //! separators in quotes, and loggers write lines of their own before the header.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use crate::number::{self, DecimalMark};
 use crate::time::{TimeFormat, TimeTrouble};
@@ -35,7 +36,10 @@ pub(crate) struct Layout {
 
 /// The cells of the first rows of values.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SampleCells(Vec<Vec<String>>);
+pub(crate) struct SampleCells {
+    rows: Vec<Vec<String>>,
+    decimal: Option<DecimalMark>,
+}
 
 /// What a user says of a layout.
 #[derive(Debug, Clone, Copy, Default)]
@@ -208,7 +212,7 @@ impl Sample {
         };
         let is_of_values = |row: &SampleRow| row.next_line > n_lines_before + 1;
         let rows = self.rows.into_iter().filter(is_of_values).map(|row| row.cells);
-        Ok((layout, SampleCells(rows.collect())))
+        Ok((layout, SampleCells { rows: rows.collect(), decimal: Some(decimal) }))
     }
 
     /// Returns the line that the header begins on, or one before it that is blank.
@@ -252,7 +256,7 @@ impl SampleCells {
             let is_present = |cells: &Vec<&str>| !cells.iter().any(|cell| number::is_missing(cell));
             cells.filter(is_present).map(|cells| cells.join(" "))
         };
-        self.0.iter().filter_map(text).collect()
+        self.rows.iter().filter_map(text).collect()
     }
 
     /// Returns the first of some columns that holds dates, and no numbers.
@@ -267,6 +271,21 @@ impl SampleCells {
             !texts.is_empty() && is_understood && !texts.iter().any(is_number)
         };
         columns.find(holds_dates)
+    }
+
+    /// Returns `true` if most of what a column holds is a number.
+    pub(crate) fn is_of_numbers(&self, column: usize) -> bool {
+        let Some(decimal) = self.decimal else { return false };
+        let texts = self.texts_of(&[column]);
+        let n_numbers = texts.iter().filter(|text| decimal.read(text).is_some()).count();
+        2 * n_numbers > texts.len()
+    }
+
+    /// Returns `true` if a column holds a few words again and again.
+    pub(crate) fn repeats_words(&self, column: usize) -> bool {
+        let texts = self.texts_of(&[column]);
+        let distinct: BTreeSet<&String> = texts.iter().collect();
+        distinct.len() > 1 && 2 * distinct.len() <= texts.len() && !self.is_of_numbers(column)
     }
 
     /// Returns `true` if a column holds times of a day, without the day.

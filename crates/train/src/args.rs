@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use detector::{AlarmRule, Engine, GroupPattern, Params};
 use recording::{Missing, Profile};
 use terminal::LogFormat;
@@ -49,6 +49,11 @@ pub struct Args {
     /// What an empty cell means, and one such as NaN, in columns of which no schema says it
     #[arg(long, value_enum, default_value_t = Missing::Refuse)]
     pub missing: Missing,
+
+    /// Rows that a label calls anomalous: leave them out, or learn from them as well [default: exclude, or include with
+    /// --contamination]
+    #[arg(long, value_enum)]
+    pub labelled: Option<Labelled>,
 
     /// What is known of the file.
     #[command(flatten)]
@@ -136,7 +141,22 @@ pub struct Args {
     pub dry_run: bool,
 }
 
+/// The use of rows that are labelled anomalous.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Labelled {
+    /// They teach nothing
+    Exclude,
+    /// They teach as the others do
+    Include,
+}
+
 impl Args {
+    /// Returns `true` if rows that are labelled anomalous teach, too.
+    pub(crate) fn learns_labelled(&self) -> bool {
+        let by_default = self.contamination.is_some();
+        self.labelled.map_or(by_default, |labelled| labelled == Labelled::Include)
+    }
+
     /// Returns the groups of stations that get a baseline of their own; `None` when all share one.
     pub(crate) fn grouping(&self) -> Option<GroupPattern> {
         let per_station = self.per_station.then(GroupPattern::per_station);
@@ -168,6 +188,9 @@ impl Args {
         }
         if self.missing == Missing::Allow {
             add("missing", "allow");
+        }
+        if let Some(labelled) = self.labelled {
+            add("labelled", if labelled == Labelled::Include { "include" } else { "exclude" });
         }
         for (flag, value) in self.profile.flags() {
             add(flag, &value);

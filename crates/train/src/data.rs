@@ -76,7 +76,7 @@ impl TrainingData {
         }
         let (schema, warnings) = schema(&recording, args)?;
         let mut bad_rows = Vec::new();
-        let mut n_labelled = 0;
+        let (mut n_labelled, mut n_learnt_labelled) = (0_usize, 0_usize);
         let mut data = Self {
             source: format!("`{}`", path.display()),
             read_as: Some(recording.in_words()),
@@ -89,8 +89,11 @@ impl TrainingData {
         };
         for row in recording.events(&schema)? {
             match row? {
+                Ok(row) if row.is_anomaly == Ok(Some(true)) && !args.learns_labelled() => {
+                    n_labelled += 1;
+                }
                 Ok(row) => {
-                    n_labelled += usize::from(row.is_anomaly == Ok(Some(true)));
+                    n_learnt_labelled += usize::from(row.is_anomaly == Ok(Some(true)));
                     data.events.push(row.event);
                     data.lines.push(row.line);
                 }
@@ -124,12 +127,26 @@ impl TrainingData {
         }
         if n_labelled > 0 {
             data.warnings.push(format!(
-                "{n_labelled} rows are labelled anomalous and are learnt as normal all the same; leave them out, or \
-                 say with --contamination how many there are"
+                "left out: {} labelled anomalous; --labelled include learns from them as well",
+                counted(n_labelled as u64, "row")
+            ));
+        }
+        if n_learnt_labelled > 0 {
+            data.warnings.push(format!(
+                "learnt as normal all the same: {} labelled anomalous",
+                counted(n_learnt_labelled as u64, "row")
             ));
         }
         if data.events.is_empty() {
-            bail!("{} has a header and no rows to learn from", data.source);
+            bail!(
+                "{} has a header and no rows to learn from{}",
+                data.source,
+                if n_labelled > 0 {
+                    ": all are labelled anomalous; name another column with --label-column, or none"
+                } else {
+                    ""
+                }
+            );
         }
         Ok(data)
     }
@@ -281,6 +298,13 @@ fn columns_of_numbers(
     recording: &Recording,
     missing: Missing,
 ) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
+    if let Some([tag, value]) = recording.long_format() {
+        bail!(
+            "each row of `{}` holds one value, and `{tag}` says of what: `{value}` would mix them; write a column for each of them, \
+             or learn them together all the same with --features {value}",
+            recording.path().display()
+        );
+    }
     let names = recording.numeric_columns()?;
     let mut others = recording.feature_columns();
     if names.is_empty() {

@@ -8,6 +8,7 @@ mod alarm_trial;
 mod apart;
 mod args;
 mod data;
+mod doubtful;
 mod report;
 mod sentinel;
 mod stability;
@@ -68,6 +69,9 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut data = TrainingData::read(args, &progress)?;
     data.warnings.extend(data.apart_warning(args.grouping().as_ref()));
     data.warnings.extend(data.sentinel_warnings());
+    if args.input.is_some() {
+        data.warnings.extend(data.doubtful_warnings());
+    }
     let mut teller = Teller::new(args, out);
     for warning in &data.warnings {
         progress.suspend(|| teller.warn(warning))?;

@@ -177,18 +177,52 @@ fn one_bad_cell_hides_no_sensor() {
 }
 
 #[test]
-fn labelled_anomalies_are_pointed_out() {
+fn labelled_anomalies_are_left_out_unless_they_are_asked_for() {
     let workshop = Workshop::new();
     let labelled =
         rows(300).replace("fixed", "label").replace(",7\n", ",0\n").replacen(",0\n", ",1\n", 3);
     let csv = workshop.write("a.csv", &labelled);
     let said = workshop.train(&["--input", &csv]).unwrap();
+    let left_out =
+        "warning: left out: 3 rows labelled anomalous; --labelled include learns from them as well";
+    assert!(said.contains(left_out) && said.contains("rows         297 learnt"), "{said}");
+    for flags in [&["--labelled", "include"][..], &["--contamination", "0.01"]] {
+        let said = workshop.train(&[&["--input", &csv], flags].concat()).unwrap();
+        let learnt = "warning: learnt as normal all the same: 3 rows labelled anomalous";
+        assert!(said.contains(learnt) && said.contains("rows         300 learnt"), "{said}");
+    }
+}
+
+#[test]
+fn columns_that_measure_nothing_are_pointed_out() {
+    let workshop = Workshop::new();
+    let row = |row: usize| format!("{row},{},{}\n", row / 50 % 2, row * 37 % 101);
+    let csv = String::from("id,state,x\n") + &(0..200).map(row).collect::<String>();
+    let said = workshop.train(&["--input", &workshop.write("a.csv", &csv)]).unwrap();
     assert!(
-        said.contains(
-            "warning: 3 rows are labelled anomalous and are learnt as normal all the same"
-        ),
+        said.contains("warning: `id`: only rises, as counters and numbers of rows do"),
         "{said}"
     );
+    assert!(said.contains("warning: `state` (0 and 1): has two values"), "{said}");
+    assert!(!said.contains("`x`"), "{said}");
+}
+
+/// Seen to fail where the values of all tags were learnt as one feature, without a word.
+#[test]
+fn a_table_of_tags_is_not_learnt_as_one_feature() {
+    let workshop = Workshop::new();
+    let row = |row: usize| {
+        let (tag, second) = (["TI101", "PI7"][row % 2], row / 2);
+        format!("2026-01-02 00:{:02}:{:02},{tag},{row}\n", second / 60, second % 60)
+    };
+    let csv = String::from("timestamp,tag,value\n") + &(0..200).map(row).collect::<String>();
+    let csv = workshop.write("a.csv", &csv);
+    let error = workshop.train(&["--input", &csv]).unwrap_err();
+    assert!(
+        error.contains("holds one value, and `tag` says of what: `value` would mix them"),
+        "{error}"
+    );
+    assert!(workshop.train(&["--input", &csv, "--features", "value"]).is_ok());
 }
 
 #[test]
