@@ -564,7 +564,11 @@ fn numbers(bytes: &[u8]) -> Result<Vec<f64>, ArtefactError> {
 
 /// Returns the SHA-256 of bytes in hex.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+    in_hex(&Sha256::digest(bytes))
+}
+
+pub(crate) fn in_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("a string takes everything");
         hex
     })

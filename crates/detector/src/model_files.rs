@@ -2,14 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use files::{WriteError, write_atomically};
 use isoforest::envelope;
 use sensor::ModelVersion;
+use sha2::{Digest as _, Sha256};
 
-use crate::artefact::{ArtefactError, DETECTOR_KIND, sha256_hex};
+use crate::artefact::{ArtefactError, DETECTOR_KIND, in_hex, sha256_hex};
 use crate::detector::Detector;
 use crate::meta::{FeatureMeta, ModelMeta, shares};
 
@@ -130,6 +131,15 @@ impl Detector {
         }
     }
 
+    /// Returns `true` if the files in a folder are those that this was read from. It takes little memory, however large they are.
+    pub fn is_in(&self, dir: &Path) -> bool {
+        let Ok(Some(meta)) = read(&dir.join(META_FILE), META_LEN_MAX, None) else { return false };
+        let has_meta =
+            serde_json::from_slice(&meta).is_ok_and(|meta: ModelMeta| meta == *self.meta());
+        has_meta
+            && sha256_of(&dir.join(ARTEFACT_FILE)).is_ok_and(|sha256| sha256 == self.meta().sha256)
+    }
+
     /// Returns how the metadata differs from the artefact with this checksum.
     fn contradiction(&self, sha256: &str) -> Option<&'static str> {
         /// The last bits of a threshold depend on the platform that computed it.
@@ -178,6 +188,25 @@ fn read(path: &Path, len_max: u64, kind: Option<&[u8]>) -> Result<Option<Vec<u8>
     }
     let bytes = read_bounded(path, len_max, kind);
     bytes.map(Some).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+}
+
+/// Returns the SHA-256 of a file in hex, of no more than an artefact has.
+fn sha256_of(path: &Path) -> io::Result<String> {
+    // A pipe or a device is no artefact, and its end may never come.
+    if !fs::metadata(path)?.is_file() {
+        return Ok(String::new());
+    }
+    let mut file = BufReader::with_capacity(64 << 10, File::open(path)?.take(ARTEFACT_LEN_MAX));
+    let mut hasher = Sha256::new();
+    loop {
+        let bytes = file.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(in_hex(&hasher.finalize()));
+        }
+        hasher.update(bytes);
+        let len = bytes.len();
+        file.consume(len);
+    }
 }
 
 fn read_bounded(path: &Path, len_max: u64, kind: Option<&[u8]>) -> io::Result<Vec<u8>> {

@@ -72,7 +72,8 @@ pub(crate) fn page(template: &impl Template, policy: Policy) -> Response {
         (CONTENT_TYPE, HeaderValue::from_static(HTML)),
         (CONTENT_SECURITY_POLICY, policy.header()),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        // Other sites do not hear of the page; without any, browsers would not say where a form comes from.
+        (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (VARY, HeaderValue::from_static("accept")),
     ];

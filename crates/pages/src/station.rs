@@ -220,7 +220,9 @@ pub(crate) async fn station(
     // The last event says more, unless an action or the end of a lesson came after it.
     let last = last_alarm(&events);
     let is_newer = |now: &&Alarm| {
-        last.is_none_or(|last| (last.state, &last.lesson) != (now.state, &now.lesson))
+        let facts =
+            |alarm: &Alarm| (alarm.state, alarm.lesson, alarm.episode, alarm.sensor_fault.clone());
+        last.is_none_or(|last| facts(last) != facts(now))
     };
     let alarm = alarm_now.as_ref().filter(is_newer).or(last);
     let sensor_fault = alarm.and_then(|alarm| alarm.sensor_fault.as_ref());

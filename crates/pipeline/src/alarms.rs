@@ -446,6 +446,11 @@ impl Lanes {
             let station_id = &of_station[0].prediction.station_id;
             let Some(turn) = self.turns.get_mut(station_id) else { continue };
             let params = alarms.params_of(station_id);
+            let Ok(room) = turn.room_for_needed_record(of_station, alarms) else {
+                // As if nothing had happened: it is read again.
+                *turn.place = Place::Unread;
+                continue;
+            };
             for new in &mut *of_station {
                 turn.judge(new, alarms, &params);
             }
@@ -456,7 +461,7 @@ impl Lanes {
                 && alarm.is_record_due(&params)
             {
                 // Where there is no room, it comes with a later event.
-                let room = alarms.0.memory.take_for_record(alarm);
+                let room = room.or_else(|| alarms.0.memory.take_for_record(alarm));
                 last.alarm_record = room.is_some().then(|| alarm.record());
                 self.records.extend(room);
             }
@@ -485,6 +490,28 @@ impl Lanes {
 }
 
 impl Turn {
+    /// Takes memory for a record without which a restart would not know what happened to the station before its next events;
+    /// `None` if no such record is needed.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no memory.
+    fn room_for_needed_record(
+        &mut self,
+        of_station: &[&mut NewPrediction],
+        alarms: &Alarms,
+    ) -> Result<Option<OwnedSemaphorePermit>, KeepError> {
+        let Place::Known { alarm, .. } = &mut *self.place else { return Ok(None) };
+        let first = of_station.iter().find(|new| !is_ahead(&new.prediction, new.received_us));
+        let is_ahead =
+            |(last_us, _)| first.is_some_and(|new| is_ahead_of(last_us, new.received_us));
+        if alarm.last().is_some_and(is_ahead) {
+            alarm.forget_time();
+        }
+        let needed = alarm.must_record().then(|| alarms.0.memory.take_for_record(alarm));
+        needed.map(|room| room.ok_or(KeepError::Full)).transpose()
+    }
+
     /// Adds to an event what its station says of it.
     fn judge(&mut self, new: &mut NewPrediction, alarms: &Alarms, params: &AlarmParams) {
         let Place::Known { alarm, .. } = &mut *self.place else { return };
@@ -492,9 +519,6 @@ impl Turn {
             return;
         }
         self.has_unqueued = true;
-        if alarm.last().is_some_and(|(last_us, _)| is_ahead_of(last_us, new.received_us)) {
-            alarm.forget_time();
-        }
         let was_learning = alarm.is_learning();
         new.prediction.alarm = Some(Box::new(alarm.advance(&new.prediction, params)));
         if was_learning

@@ -40,14 +40,6 @@ impl Model {
         self.detector.alarm_rule().share()
     }
 
-    /// Returns `true` if both come from the same files and judge alike.
-    fn is_same(&self, other: &Self) -> bool {
-        self.origin == other.origin
-            && self.detector.meta() == other.detector.meta()
-            && self.detector.alarm_rule() == other.detector.alarm_rule()
-            && self.detector.engine() == other.detector.engine()
-    }
-
     /// Returns the name of the model.
     pub fn version(&self) -> &ModelVersion {
         &self.detector.meta().model_version
@@ -117,6 +109,19 @@ impl ModelFiles {
         let Some(detector) = Detector::load(&self.dir)? else { return Ok(None) };
         let detector = self.as_asked(detector)?;
         Ok(Some(Model { detector, origin: Origin::File, loaded_us: now_us }))
+    }
+
+    /// Loads the model in the folder, or returns the current one if it is of these files: requests that hang would hold a copy for
+    /// each reload, and a second model beside the first takes memory that there may not be.
+    fn load_other(
+        &self,
+        current: &Arc<Model>,
+        now_us: i64,
+    ) -> Result<Option<Arc<Model>>, UnusableModel> {
+        if current.origin == Origin::File && current.detector.is_in(&self.dir) {
+            return Ok(Some(Arc::clone(current)));
+        }
+        Ok(self.load(now_us)?.map(Arc::new))
     }
 }
 
@@ -306,10 +311,10 @@ impl Models {
         let mut last_failure = turn.lock().await;
         // A request from now on may mean files that this reload does not see.
         self.waiting().retain(|(kind, _)| *kind != other_features);
-        let (files, now_us) = (files.clone(), clock());
+        let (files, now_us, current_model) = (files.clone(), clock(), self.current());
         // Reads files and lays out trees: not for async code.
-        let load = move || match files.load(now_us) {
-            Ok(Some(model)) => Ok(Arc::new(model)),
+        let load = move || match files.load_other(&current_model, now_us) {
+            Ok(Some(model)) => Ok(model),
             Ok(None) => Err(ReloadError::NoModel),
             Err(unusable) => Err(unusable.into()),
         };
@@ -321,11 +326,6 @@ impl Models {
                 Some(difference) if !may_differ => Err(ReloadError::OtherFeatures { difference }),
                 _ => Ok(model),
             }
-        });
-        // The same files make no other model: requests that hang would hold a copy for each reload.
-        let loaded = loaded.map(|model| {
-            let current = self.current();
-            if current.is_same(&model) { current } else { model }
         });
         observers.metrics.model_reloaded(loaded.is_ok());
         match &loaded {

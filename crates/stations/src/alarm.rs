@@ -79,6 +79,8 @@ pub struct StationAlarm {
     stage: Stage,
     /// Events since the last record.
     n_unrecorded: u32,
+    /// `true` if something happened since that the events that followed the record do not tell.
+    must_record: bool,
     /// When the event of the last record was measured.
     recorded_us: Option<i64>,
 }
@@ -127,8 +129,6 @@ impl StationAlarm {
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>, last: Option<Moment>) -> Self {
         let names = names.into_iter().map(String::from).collect();
         let stage = Stage::Learning(LearntEvents::default());
-        // The first event comes with a record, so that a restart knows where the lesson began.
-        let (n_unrecorded, recorded_us) = (EVENTS_OF_RECORD, None);
         Self {
             names,
             last,
@@ -136,8 +136,10 @@ impl StationAlarm {
             lesson_id: None,
             events_to_learn: None,
             stage,
-            n_unrecorded,
-            recorded_us,
+            n_unrecorded: 0,
+            // The first event comes with a record, so that a restart knows where the lesson began.
+            must_record: true,
+            recorded_us: None,
         }
     }
 
@@ -164,11 +166,11 @@ impl StationAlarm {
             LearntEvents { are_anomalies: vec![false; timestamps_us.len()], timestamps_us, values };
         assert!(learnt.is_of(self.names.len()), "an event has all features");
         self.lesson_id = Some(id);
-        self.n_unrecorded = EVENTS_OF_RECORD;
+        self.must_record = true;
         if learnt.len() >= self.events_to_learn(params) as usize {
             if let Ok(mut watching) = Watching::learn(learnt, params) {
                 watching.watch.note_gap();
-                self.stage = Stage::Watching(Box::new(watching));
+                self.begin_to_watch(watching);
             }
         } else if let Stage::Learning(known) = &mut self.stage
             && known.len() < learnt.len()
@@ -191,7 +193,7 @@ impl StationAlarm {
     pub fn forget_time(&mut self) {
         self.last = None;
         self.note_gap();
-        self.n_unrecorded = EVENTS_OF_RECORD;
+        self.must_record = true;
     }
 
     /// Notes that it does not know the events up to one: they do not come any longer.
@@ -199,7 +201,7 @@ impl StationAlarm {
         if moment > self.last {
             self.last = moment;
             self.note_gap();
-            self.n_unrecorded = EVENTS_OF_RECORD;
+            self.must_record = true;
         }
     }
 
@@ -253,7 +255,7 @@ impl StationAlarm {
         {
             watching.course.pace.alarms_per_day = params.alarms_per_day;
             watching.keep_to_pace();
-            self.n_unrecorded = EVENTS_OF_RECORD;
+            self.must_record = true;
         }
     }
 
@@ -351,7 +353,7 @@ impl StationAlarm {
         if let Ok(watching) = Watching::learn(learnt, params) {
             self.begin_to_watch(watching);
         }
-        self.n_unrecorded = EVENTS_OF_RECORD + 1;
+        self.n_unrecorded = EVENTS_OF_RECORD;
     }
 }
 

@@ -371,6 +371,35 @@ async fn pages_are_whole_without_scripts_and_can_be_walked_with_the_keyboard() {
     });
 }
 
+/// Seen to fail where pages asked for no referrer: browsers then send forms with the origin `null`, which is another site.
+#[tokio::test(flavor = "multi_thread")]
+async fn buttons_do_what_they_say_and_the_outcome_is_said_once() {
+    let Some(mut browser) = browser() else { return };
+    let plant = Plant::new(&[]).await;
+    block_in_place(|| {
+        let mut stations = Stations::new(&plant);
+        for _ in 0..3 {
+            stations.send("kiln_1", 65.0);
+        }
+        browser.resize(DESK).unwrap();
+        let says = |text: &str| {
+            format!("document.querySelector('.notice')?.innerText.startsWith('{text}') === true")
+        };
+        browser.open(&format!("{}/ui/stations/kiln_1", plant.url)).unwrap();
+        browser.click("form button").unwrap();
+        browser.wait_until(&says("The lesson is longer now")).unwrap();
+        assert_eq!(browser.evaluate("location.search").unwrap(), "");
+        browser.open(&format!("{}/ui/model", plant.url)).unwrap();
+        browser.click("form button").unwrap();
+        browser
+            .wait_until(
+                "location.pathname === '/ui/model' && document.body.innerText.includes('is now in use')",
+            )
+            .unwrap();
+        check_clean(&browser, &plant);
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_look_like_scripts_are_text() {
     let Some(mut browser) = browser() else { return };

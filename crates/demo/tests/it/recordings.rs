@@ -1,7 +1,7 @@
 //! On recordings of real machines.
 
 use detector::Detector;
-use recording::Recording;
+use recording::{Profile, Recording};
 
 use crate::{Plant, shared_dir, text};
 
@@ -44,7 +44,7 @@ async fn a_test_rig_is_learnt_served_and_replayed_as_offline() {
         detector.schema().features().iter().map(|feature| &*feature.name).collect();
     assert_eq!(names.join(","), SENSORS, "`changepoint` is a label in disguise");
 
-    let recording = Recording::open(&experiment).unwrap();
+    let recording = Recording::open(&experiment, &Profile::default()).unwrap();
     let rows: Vec<_> =
         recording.events(detector.schema()).unwrap().map(|row| row.unwrap().unwrap()).collect();
     let labels: Vec<bool> =

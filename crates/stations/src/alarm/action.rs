@@ -4,7 +4,6 @@ use stream::WarmUpError;
 
 use super::{AlarmParams, Stage, StationAlarm, Watching};
 use crate::alarm::learnt::LearntEvents;
-use crate::alarm::record::EVENTS_OF_RECORD;
 
 /// An action of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +115,7 @@ impl StationAlarm {
             }
         }
         self.lesson_id = lesson_id.or(self.lesson_id);
-        self.n_unrecorded = EVENTS_OF_RECORD;
+        self.must_record = true;
         Ok(())
     }
 }

@@ -78,8 +78,14 @@ impl StationAlarm {
             events_to_learn,
             stage,
             n_unrecorded: 0,
+            must_record: false,
             recorded_us,
         })
+    }
+
+    /// Returns `true` if the next event has to be stored with a record: without it, a restart would not know what happened.
+    pub fn must_record(&self) -> bool {
+        self.must_record
     }
 
     /// Returns `true` if a record is to be stored with the last event: after a number of events, after an hour if the record is small
@@ -88,23 +94,25 @@ impl StationAlarm {
         let recorded = self.last.zip(self.recorded_us);
         let age_us = recorded.map_or(0, |((last_us, _), recorded_us)| last_us - recorded_us);
         let is_small = self.n_unrecorded as usize * BYTES_OF_EVENT >= self.record_size();
-        self.n_unrecorded > EVENTS_OF_RECORD
+        self.must_record
+            || self.n_unrecorded >= EVENTS_OF_RECORD
             || age_us >= US_OF_RECORD && is_small
             || age_us >= params.kept_us / 2
     }
 
     /// Returns about how many bytes a record has.
     pub fn record_size(&self) -> usize {
-        let learnt = match &self.stage {
-            Stage::Learning(learnt) => learnt,
-            Stage::Watching(watching) => &watching.learnt,
-        };
-        learnt.size(self.names.len()) + state_size(self.names.len())
+        let n_features = self.names.len();
+        match &self.stage {
+            Stage::Learning(learnt) => learnt.size(n_features),
+            Stage::Watching(watching) => watching.learnt.size(n_features) + state_size(n_features),
+        }
     }
 
     /// Writes a record, to be stored with the last event.
     pub fn record(&mut self) -> Vec<u8> {
         self.n_unrecorded = 0;
+        self.must_record = false;
         self.recorded_us = self.last.map(|(last_us, _)| last_us);
         let (learnt, watching) = match &self.stage {
             Stage::Learning(learnt) => (learnt, None),

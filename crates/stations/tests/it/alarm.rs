@@ -126,7 +126,10 @@ fn an_operator_ends_extends_and_repeats_a_lesson() {
     let mut alarm = StationAlarm::new(NAMES, None);
     take(&mut alarm, 0..100);
     let refused = alarm.act(AlarmAction::Approve, None, &PARAMS);
-    assert!(matches!(refused, Err(NotPossible::TeachesNothing(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(NotPossible::LessonIsShort { n_events: 100, least: 160 })),
+        "{refused:?}"
+    );
     take(&mut alarm, 100..170);
     let mut approved = alarm.clone();
     approved.act(AlarmAction::Approve, None, &PARAMS).unwrap();
@@ -458,4 +461,53 @@ fn forecasts_do_not_reach_across_a_pause() {
     };
     let (across, after_gap) = (surprise(30 * SECOND_US), surprise(3_600 * SECOND_US));
     assert!(across > after_gap + 5.0, "{across} {after_gap}");
+}
+
+/// Seen to fail where such a record was one of many that may wait for memory.
+#[test]
+fn what_a_restart_could_not_repeat_has_to_be_recorded_with_the_next_event() {
+    type Happening<'a> = (&'static str, &'a dyn Fn(&mut StationAlarm));
+
+    let mut alarm = StationAlarm::new(NAMES, None);
+    assert!(alarm.must_record(), "where the lesson begins");
+    alarm.record();
+    for index in 0..PARAMS.events_to_learn {
+        alarm.advance(&event(index), &PARAMS);
+    }
+    assert!(alarm.is_record_due(&PARAMS) && !alarm.must_record(), "the events tell the lesson");
+    alarm.record();
+    let (timestamps_us, values) = columns(0..250);
+    let lesson = TrainedLesson { id: 7, timestamps_us: &timestamps_us, values: &values };
+    let more = AlarmParams { alarms_per_day: 7.0, ..PARAMS };
+    let happenings: [Happening<'_>; 4] = [
+        ("a trained lesson", &|alarm| alarm.learn_lesson(&lesson, &PARAMS)),
+        ("another budget", &|alarm| alarm.keep_to(&more)),
+        ("a clock that was ahead", &StationAlarm::forget_time),
+        ("events that were judged alone", &|alarm| alarm.skip_to(Some((i64::MAX / 2, 0)))),
+    ];
+    for (what, happens) in happenings {
+        happens(&mut alarm);
+        assert!(alarm.must_record(), "{what}");
+        alarm.record();
+        assert!(!alarm.must_record(), "{what}");
+    }
+}
+
+/// Seen to fail where the number of events that an operator had asked for held for all lessons to come.
+#[test]
+fn a_lesson_that_was_made_longer_does_not_make_later_ones_too_short() {
+    let mut alarm = StationAlarm::new(NAMES, None);
+    alarm.act(AlarmAction::Learn { n_events: Some(400) }, None, &PARAMS).unwrap();
+    let (timestamps_us, values) = columns(0..400);
+    alarm.learn_lesson(
+        &TrainedLesson { id: 7, timestamps_us: &timestamps_us, values: &values },
+        &PARAMS,
+    );
+    assert!(!alarm.is_learning());
+    let (timestamps_us, values) = columns(600..800);
+    alarm.learn_lesson(
+        &TrainedLesson { id: 8, timestamps_us: &timestamps_us, values: &values },
+        &PARAMS,
+    );
+    assert_eq!(states(&take(&mut alarm, 750..800).0), [Watching], "the new level is learnt");
 }
