@@ -108,7 +108,8 @@ impl<'s> Events<'s> {
         let station = row.station_id(&self.last_station).map_err(|fault| faults.push(fault)).ok();
         // Two thousand and so on: old enough for every row to be in the past.
         let made_up_us = sensor::timestamp::EARLIEST_US + index.cast_signed() * 1_000_000;
-        let timestamp_us = row.timestamp_us(made_up_us).map_err(|fault| faults.push(fault)).ok();
+        let timestamp_us = row.timestamp_us().map_err(|fault| faults.push(fault)).ok();
+        let timestamp_us = timestamp_us.map(|told_us| told_us.unwrap_or(made_up_us));
         let sequence = row.sequence(index).map_err(|fault| faults.push(fault)).ok();
         let is_anomaly = row.label().map_err(|fault| bad_row(vec![fault]));
         let mut values = Vec::with_capacity(self.features.len());
@@ -207,15 +208,16 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn timestamp_us(&self, made_up_us: i64) -> Result<i64, CellFault> {
+    /// Returns when it was measured; `None` where rows do not say, or not in a way that is understood.
+    pub(crate) fn timestamp_us(&self) -> Result<Option<i64>, CellFault> {
         let columns = self.recording.columns();
-        let Some(Ok(format)) = columns.time_format() else { return Ok(made_up_us) };
+        let Some(Ok(format)) = columns.time_format() else { return Ok(None) };
         let read = match *columns.time() {
             [column] => format.read(self.cell(column)?),
             [date, time] => format.read(&format!("{} {}", self.cell(date)?, self.cell(time)?)),
             _ => None,
         };
-        read.ok_or_else(|| self.fault(columns.time()[0], CellFaultKind::NotATime))
+        read.map(Some).ok_or_else(|| self.fault(columns.time()[0], CellFaultKind::NotATime))
     }
 
     fn sequence(&self, made_up: u64) -> Result<u64, CellFault> {
@@ -229,7 +231,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn label(&self) -> Result<Option<bool>, CellFault> {
+    pub(crate) fn label(&self) -> Result<Option<bool>, CellFault> {
         let Some((column, text)) = self.of_role(Role::Label)? else {
             return Ok(None);
         };

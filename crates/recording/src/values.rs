@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sensor::{FeatureSchema, StationId};
 
+use crate::columns::Role;
 use crate::error::{BadRow, CellFault, OpenError, ReadError};
 use crate::file::Recording;
 use crate::profile::Profile;
@@ -54,6 +55,11 @@ impl<'s> ValueRows<'s> {
         self.schema
     }
 
+    /// Returns `true` if the rows are labelled.
+    pub fn has_labels(&self) -> bool {
+        self.recording.columns().telling(Role::Label).is_some()
+    }
+
     /// Returns the names of all columns.
     pub fn columns(&self) -> &[String] {
         self.recording.columns().names()
@@ -91,11 +97,34 @@ impl<'s> ValueRows<'s> {
     ///
     /// Fails when the row has no station.
     pub fn station(&mut self) -> Result<&StationId, BadRow> {
-        let row = Row::new(&self.record, &self.recording);
-        let row = row.map_err(|kind| CellFault { column: None, kind });
-        let found = row.and_then(|row| row.station_id(&self.last_station));
+        let found = self.row().and_then(|row| row.station_id(&self.last_station));
         self.last_station = found.map_err(|fault| self.bad_row(vec![fault]))?;
         Ok(&self.last_station.station_id)
+    }
+
+    /// Returns when the row that was read last was measured, in microseconds since 1970 (UTC); `None` where the rows do not say, or
+    /// not in a way that is understood.
+    ///
+    /// # Errors
+    ///
+    /// Fails when this row does not say it as the others do.
+    pub fn timestamp_us(&self) -> Result<Option<i64>, BadRow> {
+        let found = self.row().and_then(|row| row.timestamp_us());
+        found.map_err(|fault| self.bad_row(vec![fault]))
+    }
+
+    /// Returns `true` if the row that was read last is labelled anomalous; `None` where it has no label.
+    ///
+    /// # Errors
+    ///
+    /// Fails when its label says neither.
+    pub fn label(&self) -> Result<Option<bool>, BadRow> {
+        let found = self.row().and_then(|row| row.label());
+        found.map_err(|fault| self.bad_row(vec![fault]))
+    }
+
+    fn row(&self) -> Result<Row<'_>, CellFault> {
+        Row::new(&self.record, &self.recording).map_err(|kind| CellFault { column: None, kind })
     }
 
     fn bad_row(&self, faults: Vec<CellFault>) -> BadRow {
@@ -104,8 +133,7 @@ impl<'s> ValueRows<'s> {
     }
 
     fn take_values(&self, values: &mut Vec<f64>) -> Result<(), Vec<CellFault>> {
-        let row = Row::new(&self.record, &self.recording)
-            .map_err(|kind| vec![CellFault { column: None, kind }])?;
+        let row = self.row().map_err(|fault| vec![fault])?;
         let n_before = values.len();
         let faults = row.take_values(&self.features, self.schema, values);
         if !faults.is_empty() {

@@ -72,6 +72,14 @@ pub struct Args {
     #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: Option<u32>,
 
+    /// Print how well the scores agree with the labels of the rows, instead of the scores
+    #[arg(long, conflicts_with_all = ["append", "repeat", "in_time_order"])]
+    pub evaluate: bool,
+
+    /// With --evaluate: as a JSON object
+    #[arg(long, requires = "evaluate")]
+    pub json: bool,
+
     /// With --repeat: one row after another, as events come
     #[arg(long, requires = "repeat", conflicts_with = "threads")]
     pub one: bool,

@@ -38,6 +38,28 @@ impl Rows<'_> {
             Rows::Matrix(matrix) => matrix.station(),
         }
     }
+
+    /// Returns what the row that was read last says of itself.
+    fn told(&mut self) -> anyhow::Result<Told> {
+        match self {
+            Rows::Table(rows) => Ok(Told {
+                station_id: rows.station()?.clone(),
+                timestamp_us: rows.timestamp_us()?,
+                label: rows.label()?,
+            }),
+            Rows::Matrix(_) => bail!("--evaluate reads CSV, of which a column has the labels"),
+        }
+    }
+}
+
+/// What a row says of itself beside its values.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) station_id: StationId,
+    /// When it was measured, in microseconds since 1970 (UTC).
+    pub(crate) timestamp_us: Option<i64>,
+    /// `true` if it is anomalous.
+    pub(crate) label: Option<bool>,
 }
 
 /// Some rows.
@@ -57,6 +79,8 @@ pub(crate) struct Block {
     pub(crate) n_without_baseline: u64,
     /// The first such station.
     pub(crate) without_baseline: Option<String>,
+    /// What the good rows say of themselves, where that is asked for.
+    pub(crate) told: Vec<Told>,
     /// For every row its cells, where they are to be repeated.
     pub(crate) cells: Vec<csv::ByteRecord>,
 }
@@ -126,6 +150,9 @@ impl<'a> Input<'a> {
                             block.without_baseline.get_or_insert_with(|| String::from(station));
                         }
                         block.baselines.push(baseline);
+                        if self.args.evaluate {
+                            block.told.push(self.rows.told()?);
+                        }
                     }
                     block.is_good.push(row.is_ok());
                     block.first_bad = block.first_bad.or(row.err());

@@ -5,8 +5,10 @@
 //! another instead, each station a stream of its own.
 
 mod args;
+mod evaluate;
 mod in_time_order;
 mod input;
+mod measures;
 mod output;
 mod timing;
 
@@ -22,6 +24,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use recording::BadRow;
 use wording::listed;
 
+use crate::evaluate::Evaluation;
 use crate::input::{Block, Input};
 use crate::timing::Timing;
 
@@ -113,7 +116,26 @@ fn score(
     stderr: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let started = Instant::now();
-    let counts = write_output(args, stdout, |out| pump(args, detector, input, out))?;
+    let repeated = if args.append { input.columns() } else { Vec::new() };
+    let mut evaluation = args.evaluate.then(Evaluation::default);
+    let counts = write_output(args, stdout, |out| {
+        let Some(evaluation) = &mut evaluation else {
+            output::write_header(out, &repeated, detector).with_context(|| cannot_write(args))?;
+            return pump(input, |block| {
+                for text in output::score(detector, block).with_context(|| cannot_write(args))? {
+                    out.write_all(&text).with_context(|| cannot_write(args))?;
+                }
+                Ok(())
+            });
+        };
+        let counts = pump(input, |block| {
+            evaluation.add(detector, block);
+            Ok(())
+        })?;
+        let report = evaluation.report(args)?;
+        report.write(args.json, out).with_context(|| cannot_write(args))?;
+        Ok(counts)
+    })?;
     let Counts { n_scored, n_bad, first_bad, n_without_baseline, without_baseline } = counts;
     let seconds = started.elapsed().as_secs_f64();
     if let Some(first_bad) = first_bad {
@@ -185,20 +207,15 @@ struct Counts {
     without_baseline: Option<String>,
 }
 
-/// Reads, scores and writes all blocks, and returns the number of rows.
+/// Reads all blocks, on a thread of its own, and returns the number of rows.
 fn pump(
-    args: &Args,
-    detector: &Detector,
     mut input: Input<'_>,
-    out: &mut (dyn Write + Send),
+    mut take: impl FnMut(&Block) -> anyhow::Result<()>,
 ) -> anyhow::Result<Counts> {
     let progress = ProgressBar::no_length().with_style(
         ProgressStyle::with_template("{spinner} {human_pos} rows {elapsed} ({per_sec})")
             .context("the progress bar has no such field")?,
     );
-    let repeated = if args.append { input.columns() } else { Vec::new() };
-    output::write_header(out, &repeated, detector).with_context(|| cannot_write(args))?;
-
     std::thread::scope(|scope| {
         let (sender, blocks) = mpsc::sync_channel::<anyhow::Result<Block>>(BLOCKS_WAITING);
         scope.spawn(move || {
@@ -213,9 +230,7 @@ fn pump(
         let mut counts = Counts::default();
         for block in blocks {
             let mut block = block?;
-            for text in output::score(detector, &block).with_context(|| cannot_write(args))? {
-                out.write_all(&text).with_context(|| cannot_write(args))?;
-            }
+            take(&block)?;
             let n_good = block.is_good.iter().filter(|&&is_good| is_good).count();
             counts.n_scored += n_good as u64;
             counts.n_bad += (block.is_good.len() - n_good) as u64;

@@ -1,0 +1,309 @@
+//! How well the scores of a file agree with its labels.
+//!
+//! Rows are ranked twice: as the model judges them, by the p-value and then by the score of the forest, and by the score alone.
+//! Labelled rows that follow each other at a station are an event, and rows called anomalous that follow each other are an episode,
+//! which is false when none of them is labelled.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use anyhow::bail;
+use detector::Detector;
+use sensor::StationId;
+use serde::Serialize;
+use wording::{counted, grouped, percent, readable, rounded};
+
+use crate::args::Args;
+use crate::input::{Block, Told};
+use crate::measures::{Cut, Measured, Ranking, Strangeness};
+
+/// The false-alarm rates of the table.
+const RATES: [f64; 7] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1];
+const DAY_US: f64 = 86_400e6;
+
+/// The labelled rows of a file, as the model judges them.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluation {
+    /// In the order of the file.
+    stations: BTreeMap<StationId, Vec<Judged>>,
+    n_unlabelled: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    strangeness: Strangeness,
+    anomaly_score: f64,
+    is_called: bool,
+    is_anomalous: bool,
+    timestamp_us: Option<i64>,
+}
+
+/// What is reported.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    source: String,
+    rows: usize,
+    unlabelled_rows: u64,
+    anomalous_rows: usize,
+    stations: usize,
+    events: usize,
+    /// The time that the rows cover at the pace of their stations; `None` where they do not say when they were measured.
+    days: Option<f64>,
+    judged: Ranked,
+    forest: Ranked,
+    /// With the threshold of the model.
+    at_threshold: Called,
+    /// With those that keep to a rate in this file.
+    at_rates: Vec<AtRate>,
+}
+
+/// A ranking in numbers.
+#[derive(Debug, Serialize)]
+struct Ranked {
+    auroc: Measured,
+    average_precision: Measured,
+    best_f1: Cut,
+}
+
+#[derive(Debug, Serialize)]
+struct AtRate {
+    false_alarm_rate: f64,
+    #[serde(flatten)]
+    called: Called,
+}
+
+/// The rows that are called anomalous, and the truth about them.
+#[derive(Debug, Clone, Serialize)]
+struct Called {
+    precision: Option<f64>,
+    recall: f64,
+    /// The share of the normal rows that are called anomalous.
+    false_alarms: f64,
+    events_found: usize,
+    /// Those that as many false alarms anywhere would find.
+    events_by_chance: f64,
+    /// Rows from the begin of an event to the first that is called anomalous, the median of those found.
+    delay_rows: Option<usize>,
+    false_episodes: usize,
+    false_episodes_a_day: Option<f64>,
+}
+
+impl Evaluation {
+    /// Judges the rows of a block.
+    pub(crate) fn add(&mut self, detector: &Detector, block: &Block) {
+        let scores = detector.judge_rows_by(&block.baselines, &block.values);
+        for (score, told) in scores.into_iter().zip(&block.told) {
+            let Told { station_id, timestamp_us, label } = told;
+            let Some(is_anomalous) = *label else {
+                self.n_unlabelled += 1;
+                continue;
+            };
+            let judged = Judged {
+                strangeness: [1.0 - score.p_value, score.anomaly_score],
+                anomaly_score: score.anomaly_score,
+                is_called: score.is_anomaly,
+                is_anomalous,
+                timestamp_us: *timestamp_us,
+            };
+            match self.stations.get_mut(station_id) {
+                Some(rows) => rows.push(judged),
+                None => drop(self.stations.insert(station_id.clone(), vec![judged])),
+            }
+        }
+    }
+
+    /// Measures all rows.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the labels do not tell two kinds of rows apart.
+    pub(crate) fn report(&self, args: &Args) -> anyhow::Result<Report> {
+        let rows = || self.stations.values().flatten();
+        let judged = Ranking::new(rows().map(|row| (row.strangeness, row.is_anomalous)));
+        let (n_anomalous, n_normal) = (judged.n_anomalous(), judged.n_normal());
+        if n_anomalous == 0 || n_normal == 0 {
+            bail!(
+                "`{}` has {} labelled normal and {} labelled anomalous, and both are needed; --label-column names the column of \
+                 the labels",
+                args.input.display(),
+                counted(n_normal as u64, "row"),
+                grouped(n_anomalous as f64)
+            );
+        }
+        let forest = Ranking::new(rows().map(|row| ([row.anomaly_score, 0.0], row.is_anomalous)));
+        let at_rate = |false_alarm_rate: f64| {
+            let [first, second] = judged.threshold_for(false_alarm_rate);
+            let is_called = |row: &Judged| {
+                let [a, b] = row.strangeness;
+                a > first || a == first && b >= second
+            };
+            AtRate { false_alarm_rate, called: self.called(is_called) }
+        };
+        // With fewer rows, a rate is no different from none.
+        let rates = RATES.into_iter().filter(|rate| rate * n_normal as f64 >= 1.0);
+        Ok(Report {
+            source: args.input.display().to_string(),
+            rows: n_anomalous + n_normal,
+            unlabelled_rows: self.n_unlabelled,
+            anomalous_rows: n_anomalous,
+            stations: self.stations.len(),
+            events: self.events().count(),
+            days: self.days(),
+            at_threshold: self.called(|row| row.is_called),
+            at_rates: rates.map(at_rate).collect(),
+            judged: Ranked::of(&judged),
+            forest: Ranked::of(&forest),
+        })
+    }
+
+    /// Returns the rows of each event.
+    fn events(&self) -> impl Iterator<Item = &[Judged]> {
+        let runs = self
+            .stations
+            .values()
+            .flat_map(|rows| rows.chunk_by(|a, b| a.is_anomalous == b.is_anomalous));
+        runs.filter(|run| run[0].is_anomalous)
+    }
+
+    fn called(&self, is_called: impl Fn(&Judged) -> bool) -> Called {
+        let (mut n_true, mut n_false, mut n_anomalous, mut n_rows) =
+            (0_usize, 0_usize, 0_usize, 0_usize);
+        for row in self.stations.values().flatten() {
+            n_rows += 1;
+            n_anomalous += usize::from(row.is_anomalous);
+            if is_called(row) {
+                *(if row.is_anomalous { &mut n_true } else { &mut n_false }) += 1;
+            }
+        }
+        let false_alarms = n_false as f64 / (n_rows - n_anomalous) as f64;
+        let mut delays: Vec<usize> =
+            self.events().filter_map(|event| event.iter().position(&is_called)).collect();
+        delays.sort_unstable();
+        let by_chance = |event: &[Judged]| 1.0 - (1.0 - false_alarms).powf(event.len() as f64);
+        let episodes = self
+            .stations
+            .values()
+            .flat_map(|rows| rows.chunk_by(|a, b| is_called(a) == is_called(b)));
+        let is_false = |episode: &&[Judged]| {
+            is_called(&episode[0]) && !episode.iter().any(|row| row.is_anomalous)
+        };
+        let false_episodes = episodes.filter(is_false).count();
+        Called {
+            precision: (n_true + n_false > 0).then(|| n_true as f64 / (n_true + n_false) as f64),
+            recall: n_true as f64 / n_anomalous as f64,
+            false_alarms,
+            events_found: delays.len(),
+            events_by_chance: self.events().map(by_chance).sum(),
+            delay_rows: delays.get(delays.len() / 2).copied(),
+            false_episodes,
+            false_episodes_a_day: self.days().map(|days| false_episodes as f64 / days),
+        }
+    }
+
+    /// Returns the days that the rows cover, each station at its usual pace, so that gaps do not count.
+    fn days(&self) -> Option<f64> {
+        let mut days = 0.0;
+        for rows in self.stations.values() {
+            let times: Option<Vec<i64>> = rows.iter().map(|row| row.timestamp_us).collect();
+            let mut times = times?;
+            times.sort_unstable();
+            let mut intervals: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            intervals.sort_unstable();
+            let usual_us = intervals.get(intervals.len() / 2).copied().unwrap_or_default();
+            days += usual_us as f64 * rows.len() as f64 / DAY_US;
+        }
+        (days > 0.0).then_some(days)
+    }
+}
+
+impl Ranked {
+    fn of(ranking: &Ranking) -> Self {
+        Self {
+            auroc: ranking.auroc(),
+            average_precision: ranking.average_precision(),
+            best_f1: ranking.best_cut(),
+        }
+    }
+}
+
+impl Report {
+    /// Writes it for people, or as JSON.
+    pub(crate) fn write(&self, is_json: bool, out: &mut dyn Write) -> io::Result<()> {
+        if is_json {
+            serde_json::to_writer(&mut *out, self)?;
+            return writeln!(out);
+        }
+        let n_unlabelled = match self.unlabelled_rows {
+            0 => String::new(),
+            n => format!("; {} without a label left out", grouped(n as f64)),
+        };
+        writeln!(
+            out,
+            "rows         {} of {}, {} of them anomalous in {}{n_unlabelled}",
+            grouped(self.rows as f64),
+            counted(self.stations as u64, "station"),
+            grouped(self.anomalous_rows as f64),
+            counted(self.events as u64, "event")
+        )?;
+        for (name, ranked) in [("model", &self.judged), ("forest alone", &self.forest)] {
+            writeln!(
+                out,
+                "{name:<13}ROC AUC {}; average precision {}",
+                with_interval(ranked.auroc),
+                with_interval(ranked.average_precision)
+            )?;
+        }
+        let Cut { threshold: [of_p, _], precision, recall, f1 } = self.judged.best_f1;
+        writeln!(
+            out,
+            "best F1      {} with p-values up to {}: precision {}, recall {}",
+            rounded(f1, 3),
+            readable(1.0 - of_p, 5),
+            rounded(precision, 3),
+            rounded(recall, 3)
+        )?;
+        let Called { precision, recall, false_alarms, delay_rows, .. } = &self.at_threshold;
+        writeln!(
+            out,
+            "as judged    precision {}, recall {}, {} of the normal rows called anomalous{}",
+            precision.map_or(String::from("-"), |precision| rounded(precision, 3)),
+            rounded(*recall, 3),
+            percent(*false_alarms),
+            match delay_rows {
+                Some(rows) => format!(
+                    "; half of the events found within {}",
+                    counted(*rows as u64 + 1, "row")
+                ),
+                None => String::new(),
+            }
+        )?;
+        writeln!(out)?;
+        let a_day = if self.days.is_some() { "false alarms a day" } else { "false alarms" };
+        writeln!(
+            out,
+            "{:<18}{:>12}{:>14}{:>12}{:>20}",
+            "false-alarm rate", "rows found", "events found", "by chance", a_day
+        )?;
+        let at_threshold = ("as judged".to_owned(), &self.at_threshold);
+        let at_rates = self.at_rates.iter();
+        let at_rates = at_rates.map(|at| (percent(at.false_alarm_rate), &at.called));
+        for (name, called) in std::iter::once(at_threshold).chain(at_rates) {
+            let n_false = called
+                .false_episodes_a_day
+                .map_or_else(|| grouped(called.false_episodes as f64), |a_day| readable(a_day, 2));
+            writeln!(
+                out,
+                "{name:<18}{:>12}{:>14}{:>12}{n_false:>20}",
+                percent(called.recall),
+                format!("{} of {}", called.events_found, self.events),
+                rounded(called.events_by_chance, 1),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn with_interval(measured: Measured) -> String {
+    let Measured { value, low, high } = measured;
+    format!("{} ({} to {})", rounded(value, 4), rounded(low, 4), rounded(high, 4))
+}

@@ -1,0 +1,216 @@
+//! Measures of a ranking against the truth.
+
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng as _, SeedableRng as _};
+
+/// Draws of the bootstrap.
+const N_DRAWS: usize = 200;
+/// Of so many draws, one lies beyond each end of an interval, which holds 95 of 100.
+const BEYOND_EACH_END: usize = 40;
+const SEED: u64 = 42;
+
+/// A number that was measured, and where it would lie in 95 of 100 samples of as many rows.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub(crate) struct Measured {
+    pub(crate) value: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+/// How strange a row is: by the first number, and of rows of which that is equal by the second. Higher is stranger.
+pub(crate) type Strangeness = [f64; 2];
+
+/// Rows from the strangest on, those that are as strange together.
+#[derive(Debug)]
+pub(crate) struct Ranking {
+    /// The truth of the rows.
+    groups: Vec<(Strangeness, Vec<bool>)>,
+}
+
+/// The rows above a threshold, and the truth about them.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub(crate) struct Cut {
+    /// From here on, rows are called anomalous.
+    #[serde(skip)]
+    pub(crate) threshold: Strangeness,
+    pub(crate) precision: f64,
+    pub(crate) recall: f64,
+    pub(crate) f1: f64,
+}
+
+impl Ranking {
+    /// Ranks rows, of which none is NaN.
+    pub(crate) fn new(rows: impl Iterator<Item = (Strangeness, bool)>) -> Self {
+        let mut rows: Vec<(Strangeness, bool)> = rows.collect();
+        rows.sort_by(|([a, a_2], _), ([b, b_2], _)| b.total_cmp(a).then(b_2.total_cmp(a_2)));
+        let same = rows.chunk_by(|(a, _), (b, _)| a == b);
+        let group = |rows: &[(Strangeness, bool)]| {
+            (rows[0].0, rows.iter().map(|(_, truth)| *truth).collect())
+        };
+        Self { groups: same.map(group).collect() }
+    }
+
+    /// Area under the ROC curve: the chance that an anomalous row is stranger than a normal one, with half of those that are as
+    /// strange.
+    ///
+    /// Mann and Whitney, "On a test of whether one of two random variables is stochastically larger than the other" (1947).
+    pub(crate) fn auroc(&self) -> Measured {
+        self.measured(|sums| {
+            let (mut n_true, mut area) = (0.0, 0.0);
+            for &(positive, negative) in sums {
+                area += negative * (n_true + positive / 2.0);
+                n_true += positive;
+            }
+            let n_normal: f64 = sums.iter().map(|(_, negative)| negative).sum();
+            area / (n_true * n_normal)
+        })
+    }
+
+    /// The mean of the precision at each anomalous row, from the strangest on.
+    pub(crate) fn average_precision(&self) -> Measured {
+        self.measured(|sums| {
+            let (mut n_true, mut n_called, mut sum) = (0.0, 0.0, 0.0);
+            for &(positive, negative) in sums {
+                n_true += positive;
+                n_called += positive + negative;
+                if positive > 0.0 {
+                    sum += positive * n_true / n_called;
+                }
+            }
+            sum / n_true
+        })
+    }
+
+    /// Returns the cut with the largest F1, the harmonic mean of precision and recall.
+    pub(crate) fn best_cut(&self) -> Cut {
+        let n_anomalous = self.n_anomalous() as f64;
+        let (mut n_true, mut n_called) = (0.0, 0.0);
+        let cuts = self.groups.iter().map(|(score, truths)| {
+            n_true += truths.iter().filter(|&&truth| truth).count() as f64;
+            n_called += truths.len() as f64;
+            let (precision, recall) = (n_true / n_called, n_true / n_anomalous);
+            let f1 = 2.0 * n_true / (n_called + n_anomalous);
+            Cut { threshold: *score, precision, recall, f1 }
+        });
+        cuts.reduce(|best, next| if next.f1 > best.f1 { next } else { best })
+            .expect("there are rows")
+    }
+
+    /// Returns from where on at most this share of the normal rows is called anomalous; infinite if there is no such place.
+    pub(crate) fn threshold_for(&self, false_alarm_rate: f64) -> Strangeness {
+        let most = false_alarm_rate * self.n_normal() as f64;
+        let mut n_false = 0;
+        let mut threshold = [f64::INFINITY; 2];
+        for (score, truths) in &self.groups {
+            n_false += truths.iter().filter(|&&truth| !truth).count();
+            if n_false as f64 > most {
+                break;
+            }
+            threshold = *score;
+        }
+        threshold
+    }
+
+    pub(crate) fn n_anomalous(&self) -> usize {
+        self.count(true)
+    }
+
+    pub(crate) fn n_normal(&self) -> usize {
+        self.count(false)
+    }
+
+    fn count(&self, wanted: bool) -> usize {
+        self.groups
+            .iter()
+            .map(|(_, truths)| truths.iter().filter(|&&truth| truth == wanted).count())
+            .sum()
+    }
+
+    /// Measures the rows, and draws of as many of them with replacement.
+    ///
+    /// Each row is drawn as often as a Poisson variable of mean 1 says: Hanley and `MacGibbon`, "Creating non-parametric bootstrap
+    /// samples using Poisson frequencies" (2006).
+    fn measured(&self, measure: impl Fn(&[(f64, f64)]) -> f64) -> Measured {
+        let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+        let sums = |weight: &mut dyn FnMut() -> f64| -> Vec<(f64, f64)> {
+            let sums = self.groups.iter().map(|(_, truths)| {
+                let mut sums = (0.0, 0.0);
+                for &truth in truths {
+                    *(if truth { &mut sums.0 } else { &mut sums.1 }) += weight();
+                }
+                sums
+            });
+            sums.collect()
+        };
+        let value = measure(&sums(&mut || 1.0));
+        let mut draws: Vec<f64> = (0..N_DRAWS)
+            .map(|_| measure(&sums(&mut || poisson(&mut rng))))
+            .filter(|drawn| !drawn.is_nan())
+            .collect();
+        draws.sort_unstable_by(f64::total_cmp);
+        let n_beyond = draws.len() / BEYOND_EACH_END;
+        let low = draws.get(n_beyond).copied().unwrap_or(value);
+        let high = draws.iter().rev().nth(n_beyond).copied().unwrap_or(value);
+        Measured { value, low, high }
+    }
+}
+
+/// Draws from a Poisson distribution of mean 1.
+fn poisson(rng: &mut ChaCha8Rng) -> f64 {
+    /// Chances of at most 0, 1, 2 and so on.
+    const UP_TO: [f64; 8] = [
+        0.367_879_441_171_442_3,
+        0.735_758_882_342_884_6,
+        0.919_698_602_928_605_8,
+        0.981_011_843_123_846_2,
+        0.996_340_153_172_656_3,
+        0.999_405_815_182_418_3,
+        0.999_916_758_850_711_9,
+        0.999_989_750_803_325_4,
+    ];
+    // 32 bits are fine enough, and half of the draws.
+    let drawn = f64::from(rng.next_u32()) / (f64::from(u32::MAX) + 1.0);
+    UP_TO.iter().filter(|&&chance| drawn >= chance).count() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranking(scores: &[f64], truths: &[u8]) -> Ranking {
+        Ranking::new(
+            scores.iter().map(|&score| [score, 0.0]).zip(truths.iter().map(|&truth| truth == 1)),
+        )
+    }
+
+    /// The values are those of scikit-learn 1.9 for the same rows, ties included.
+    #[test]
+    fn areas_and_precision_are_those_of_the_field() {
+        let ranking = ranking(
+            &[0.9, 0.8, 0.8, 0.8, 0.7, 0.5, 0.5, 0.3, 0.2, 0.1],
+            &[1, 0, 1, 1, 0, 1, 0, 0, 0, 1],
+        );
+        assert!((ranking.auroc().value - 0.66).abs() < 1e-12, "{:?}", ranking.auroc());
+        let average = ranking.average_precision();
+        assert!((average.value - 0.714_285_714_285_714_2).abs() < 1e-12, "{average:?}");
+        assert!(average.low < average.value && average.value < average.high, "{average:?}");
+        let best = ranking.best_cut();
+        assert_eq!((best.threshold, best.precision, best.recall), ([0.8, 0.0], 0.75, 0.6));
+    }
+
+    #[test]
+    fn a_perfect_ranking_has_no_interval_and_a_constant_one_knows_nothing() {
+        let perfect = ranking(&[3.0, 2.0, 1.0], &[1, 1, 0]);
+        assert_eq!(perfect.auroc(), Measured { value: 1.0, low: 1.0, high: 1.0 });
+        assert_eq!(ranking(&[1.0; 4], &[1, 0, 0, 1]).auroc().value, 0.5);
+    }
+
+    #[test]
+    fn a_threshold_keeps_to_its_rate() {
+        let ranking = ranking(&[5.0, 4.0, 3.0, 3.0, 2.0, 1.0], &[1, 0, 0, 0, 1, 0]);
+        assert_eq!(ranking.threshold_for(0.0)[0], 5.0);
+        assert_eq!(ranking.threshold_for(0.25)[0], 4.0);
+        assert_eq!(ranking.threshold_for(0.5)[0], 4.0, "a third and a fourth have the same score");
+        assert_eq!(ranking.threshold_for(0.75)[0], 2.0);
+    }
+}
