@@ -1,11 +1,13 @@
 //! A recording on the disk: its layout and its columns now, its rows on demand.
 
-use std::fs;
-use std::io::{self, BufRead as _, Read};
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use encoding_rs::{Encoding, UTF_8};
 use sensor::FeatureSchema;
+use tempfile::NamedTempFile;
 use wording::{counted, listed};
 
 use crate::columns::{Columns, Role};
@@ -16,6 +18,8 @@ use crate::profile::Profile;
 use crate::rows::Rows;
 use crate::text::{self, Text};
 
+/// The path that stands for standard input.
+const STANDARD_INPUT: &str = "-";
 /// A beginning without a line feed names no columns.
 const HEADER_LEN_MAX: usize = 1 << 20;
 /// The beginning from which a file is recognised, in bytes, or as many lines of a file of very long ones.
@@ -28,6 +32,8 @@ const CELLS_TOLD: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Recording {
     path: PathBuf,
+    /// What a stream has told, which cannot be read again.
+    copy: Option<Arc<NamedTempFile>>,
     encoding: &'static Encoding,
     layout: Layout,
     columns: Columns,
@@ -36,21 +42,22 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Recognises the layout and the columns of a file, as far as the profile does not tell.
+    /// Recognises the layout and the columns of a file, as far as the profile does not tell; `-` is standard input.
+    ///
+    /// It is read several times, so that a pipe is first written to a temporary file.
     ///
     /// # Errors
     ///
     /// Fails when the file cannot be read, has no header, or lacks a column that the profile names.
     pub fn open(path: &Path, profile: &Profile) -> Result<Self, OpenError> {
         let unreadable = |source| OpenError::Read { path: path.to_owned(), source };
-        let is_read_twice = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
-        if is_read_twice {
-            let reason =
-                "it is a pipe or a device, and is read several times; write it to a file first";
-            return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, reason)));
-        }
-        let text = text::open(path, profile.encoding).map_err(unreadable)?;
-        Self::begin(path, text, profile).map(|(recording, _)| recording)
+        let copy = copy_of_stream(path).map_err(unreadable)?;
+        let source = copy.as_ref().map_or(path, |copy| copy.path());
+        let text = text::open(source, profile.encoding).map_err(unreadable)?;
+        let name =
+            if path == Path::new(STANDARD_INPUT) { Path::new("standard input") } else { path };
+        let (recording, _) = Self::begin(name, text, profile)?;
+        Ok(Self { copy: copy.map(Arc::new), ..recording })
     }
 
     /// Recognises a text by its beginning, and gives the text back as if nothing had been read.
@@ -82,7 +89,7 @@ impl Recording {
         };
         let text = Box::new(io::Cursor::new(start).chain(text));
         let na_values = profile.na_values.clone();
-        Ok((Self { path, encoding, layout, columns, na_values }, text))
+        Ok((Self { path, copy: None, encoding, layout, columns, na_values }, text))
     }
 
     /// Opens a reader that has columns of these names, and no text.
@@ -91,6 +98,7 @@ impl Recording {
         let columns = Columns::new(names.clone(), &SampleCells::default(), &profile);
         Self {
             path: path.to_owned(),
+            copy: None,
             encoding: UTF_8,
             columns: columns.expect("the profile names no column"),
             layout: Layout::of_names(names),
@@ -225,7 +233,8 @@ impl Recording {
     }
 
     pub(crate) fn reader(&self) -> Result<Rows, ReadError> {
-        let text = text::open(&self.path, Some(self.encoding));
+        let source = self.copy.as_ref().map_or(self.path.as_path(), |copy| copy.path());
+        let text = text::open(source, Some(self.encoding));
         let (text, _) = text.map_err(|source| self.read_error(source))?;
         self.reader_of(text)
     }
@@ -251,6 +260,21 @@ impl Recording {
         };
         schema.features().iter().map(|feature| column_of(&feature.name)).collect()
     }
+}
+
+/// Writes standard input, a pipe or a device to a temporary file; returns `None` for a path that can be read again and again.
+fn copy_of_stream(path: &Path) -> io::Result<Option<NamedTempFile>> {
+    let copy = |stream: &mut dyn Read| {
+        let mut copy = NamedTempFile::new()?;
+        io::copy(stream, &mut copy)?;
+        copy.flush()?;
+        Ok(Some(copy))
+    };
+    if path == Path::new(STANDARD_INPUT) {
+        return copy(&mut io::stdin().lock());
+    }
+    let is_stream = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
+    if is_stream { copy(&mut File::open(path)?) } else { Ok(None) }
 }
 
 /// Reads the beginning of a text, and tells whether that is all.

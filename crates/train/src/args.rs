@@ -19,12 +19,14 @@ use terminal::LogFormat;
 #[command(version, allow_negative_numbers = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
-    /// A CSV of normal events to learn from, plain or gzipped, with a header
+    /// A CSV of normal events to learn from, plain or gzipped, with a header; several of them, a folder, or - for standard
+    /// input
     ///
     /// What its columns hold is recognised by their names and cells, and told; all but the time, the sequence number, the
-    /// station and the truth can be features.
-    #[arg(long, value_name = "FILE.csv")]
-    pub input: Option<PathBuf>,
+    /// station and the truth can be features. Of a folder, the files that end with .csv or .csv.gz are read in the order of
+    /// their names. A file that does not name the stations is one station, called as the file is.
+    #[arg(long, value_name = "FILE.csv", num_args = 1..)]
+    pub input: Vec<PathBuf>,
 
     /// Columns to learn from [default: those of the schema, else all that hold numbers]
     ///
@@ -174,7 +176,7 @@ impl Args {
                 if is_plain { value.into() } else { format!("'{}'", value.replace('\'', "'\\''")) };
             words.push(format!("--{name} {value}"));
         };
-        if let Some(input) = &self.input {
+        for input in &self.input {
             add("input", &input.display().to_string());
         }
         if let Some(features) = &self.features {

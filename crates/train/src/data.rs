@@ -1,14 +1,14 @@
 //! The training data.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use detector::{Detector, FitError, LeftOutMeta, ModelMeta};
 use indicatif::ProgressBar;
 use recording::{Missing, Recording};
 use sensor::{Feature, FeatureSchema, SensorEvent};
-use wording::{counted, listed, readable};
+use wording::{counted, grouped, listed, readable};
 
 use crate::args::Args;
 
@@ -30,6 +30,8 @@ pub struct TrainingData {
     pub events: Vec<SensorEvent>,
     /// The line of each event in the source; empty when it has none.
     pub lines: Vec<u64>,
+    /// The files of the source, each with the number of events before its own.
+    pub files: Vec<(usize, PathBuf)>,
     /// `true` if the source says when events were measured.
     pub has_times: bool,
     /// Number of rows that were left out.
@@ -46,68 +48,87 @@ impl TrainingData {
     /// Fails when the file or the schema cannot be read, a column is missing, or more rows are bad
     /// than the arguments allow.
     pub fn read(args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
-        match &args.input {
-            Some(path) => {
-                let mut data = Self::from_file(path, args, progress)?;
-                data.drop_empty_features()?;
-                Ok(data)
-            }
-            None => Ok(Self {
-                source: format!("a simulated plant of {} stations", plant::N_STATIONS),
-                read_as: None,
-                schema: FeatureSchema::default(),
-                events: plant::normal_events(plant::TRAINING_EVENTS, args.seed),
-                lines: Vec::new(),
-                has_times: true,
-                n_bad_rows: 0,
-                warnings: Vec::new(),
-            }),
+        if !args.input.is_empty() {
+            let mut data = Self::from_files(args, progress)?;
+            data.drop_empty_features()?;
+            return Ok(data);
         }
+        Ok(Self {
+            source: format!("a simulated plant of {} stations", plant::N_STATIONS),
+            read_as: None,
+            schema: FeatureSchema::default(),
+            events: plant::normal_events(plant::TRAINING_EVENTS, args.seed),
+            lines: Vec::new(),
+            files: Vec::new(),
+            has_times: true,
+            n_bad_rows: 0,
+            warnings: Vec::new(),
+        })
     }
 
-    fn from_file(path: &Path, args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
-        let recording = Recording::open(path, &args.profile)?;
-        if args.grouping().is_some() && !recording.has_stations() {
+    fn from_files(args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
+        let open = |path: &PathBuf| Recording::open(path, &args.profile);
+        let recordings: Vec<Recording> =
+            files_of(&args.input)?.iter().map(open).collect::<Result<_, _>>()?;
+        let (first, others) = recordings.split_first().expect("there is an input");
+        if args.grouping().is_some() && others.is_empty() && !first.has_stations() {
             bail!(
                 "`{}` does not name the stations, so none can have its own baseline: name the column that does with \
                  --station-column",
-                path.display()
+                first.path().display()
             );
         }
-        let (schema, warnings) = schema(&recording, args)?;
+        let (schema, mut warnings) = schema(&recordings, args)?;
+        let read_as = first.in_words();
+        let differs = others.iter().filter(|recording| recording.in_words() != read_as);
+        warnings.extend(differs.map(|recording| {
+            format!("`{}` is read otherwise: {}", recording.path().display(), recording.in_words())
+        }));
         let mut bad_rows = Vec::new();
         let (mut n_labelled, mut n_learnt_labelled) = (0_usize, 0_usize);
         let mut data = Self {
-            source: format!("`{}`", path.display()),
-            read_as: Some(recording.in_words()),
+            source: match others {
+                [] => format!("`{}`", first.path().display()),
+                [.., last] => format!(
+                    "{} files, `{}` to `{}`",
+                    grouped(recordings.len() as f64),
+                    first.path().display(),
+                    last.path().display()
+                ),
+            },
+            read_as: Some(read_as),
             schema: schema.clone(),
             events: Vec::new(),
             lines: Vec::new(),
-            has_times: recording.has_times(),
+            files: Vec::new(),
+            has_times: recordings.iter().all(Recording::has_times),
             n_bad_rows: 0,
             warnings,
         };
-        for row in recording.events(&schema)? {
-            match row? {
-                Ok(row) if row.is_anomaly == Ok(Some(true)) && !args.learns_labelled() => {
-                    n_labelled += 1;
-                }
-                Ok(row) => {
-                    n_learnt_labelled += usize::from(row.is_anomaly == Ok(Some(true)));
-                    data.events.push(row.event);
-                    data.lines.push(row.line);
-                }
-                Err(bad_row) => {
-                    data.n_bad_rows += 1;
-                    if bad_rows.len() < BAD_ROWS_TOLD {
-                        bad_rows.push(bad_row.to_string());
+        for recording in &recordings {
+            data.files.push((data.events.len(), recording.path().to_owned()));
+            for row in recording.events(&schema)? {
+                match row? {
+                    Ok(row) if row.is_anomaly == Ok(Some(true)) && !args.learns_labelled() => {
+                        n_labelled += 1;
+                    }
+                    Ok(row) => {
+                        n_learnt_labelled += usize::from(row.is_anomaly == Ok(Some(true)));
+                        data.events.push(row.event);
+                        data.lines.push(row.line);
+                    }
+                    Err(bad_row) => {
+                        data.n_bad_rows += 1;
+                        if bad_rows.len() < BAD_ROWS_TOLD {
+                            bad_rows.push(bad_row.to_string());
+                        }
                     }
                 }
+                if data.events.len() > Detector::N_EVENTS_MAX {
+                    bail!(FitError::TooManyEvents { n_events: data.events.len() });
+                }
+                progress.inc(1);
             }
-            if data.events.len() > Detector::N_EVENTS_MAX {
-                bail!(FitError::TooManyEvents { n_events: data.events.len() });
-            }
-            progress.inc(1);
         }
         if data.n_bad_rows > args.max_bad_rows {
             bail!(
@@ -202,9 +223,13 @@ impl TrainingData {
 
     /// Returns where the event of this number is: its line in the source, if it has lines.
     pub(crate) fn place(&self, row: usize) -> String {
-        match self.lines.get(row - 1) {
-            Some(line) => format!("line {line}"),
-            None => format!("row {row}"),
+        let Some(line) = self.lines.get(row - 1) else { return format!("row {row}") };
+        let of_row = self.files.iter().rfind(|(n_before, _)| *n_before < row);
+        match of_row {
+            Some((_, path)) if self.files.len() > 1 => {
+                format!("line {line} of `{}`", path.display())
+            }
+            _ => format!("line {line}"),
         }
     }
 
@@ -260,7 +285,7 @@ enum Variation {
 
 /// Returns the features to learn, as named, else those of the schema file, else all columns of numbers; and
 /// a warning about the others.
-fn schema(recording: &Recording, args: &Args) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
+fn schema(recordings: &[Recording], args: &Args) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
     let known = match &args.schema {
         Some(path) => {
             let text = fs::read_to_string(path)
@@ -286,31 +311,36 @@ fn schema(recording: &Recording, args: &Args) -> anyhow::Result<(FeatureSchema, 
             Ok((schema.context("cannot use --features")?, Vec::new()))
         }
         (None, Some(schema)) => {
-            let mut others = recording.feature_columns();
+            let mut others = recordings[0].feature_columns();
             others.retain(|column| schema.features().iter().all(|known| *known.name != **column));
             Ok((schema, left_out("not in the schema", &others).into_iter().collect()))
         }
-        (None, None) => columns_of_numbers(recording, args.missing),
+        (None, None) => columns_of_numbers(recordings, args.missing),
     }
 }
 
 fn columns_of_numbers(
-    recording: &Recording,
+    recordings: &[Recording],
     missing: Missing,
 ) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
-    if let Some([tag, value]) = recording.long_format() {
-        bail!(
-            "each row of `{}` holds one value, and `{tag}` says of what: `{value}` would mix them; write a column for each of them, \
-             or learn them together all the same with --features {value}",
-            recording.path().display()
-        );
+    let mut names: Vec<String> = Vec::new();
+    for recording in recordings {
+        if let Some([tag, value]) = recording.long_format() {
+            bail!(
+                "each row of `{}` holds one value, and `{tag}` says of what: `{value}` would mix them; write a column for each of \
+                 them, or learn them together all the same with --features {value}",
+                recording.path().display()
+            );
+        }
+        let found = recording.numeric_columns()?;
+        names.extend(found.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
     }
-    let names = recording.numeric_columns()?;
-    let mut others = recording.feature_columns();
+    let first = &recordings[0];
+    let mut others = first.feature_columns();
     if names.is_empty() {
         bail!(
             "`{}` has no row with a number to learn from; its columns that could be features are: {}",
-            recording.path().display(),
+            first.path().display(),
             listed(&others)
         );
     }
@@ -329,4 +359,30 @@ fn columns_of_numbers(
 fn left_out(why: &str, columns: &[&str]) -> Option<String> {
     let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
     (!columns.is_empty()).then(|| format!("left out: {why}: {}", listed(&columns)))
+}
+
+/// Returns the files of some paths, of which some may be folders.
+fn files_of(inputs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for input in inputs {
+        if !input.is_dir() {
+            files.push(input.clone());
+            continue;
+        }
+        let cannot_read = || format!("cannot read `{}`", input.display());
+        let mut found = Vec::new();
+        for entry in fs::read_dir(input).with_context(cannot_read)? {
+            let path = entry.with_context(cannot_read)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+            if name.ends_with(".csv") || name.ends_with(".csv.gz") {
+                found.push(path);
+            }
+        }
+        if found.is_empty() {
+            bail!("no file in `{}` ends with .csv or .csv.gz", input.display());
+        }
+        found.sort_unstable();
+        files.extend(found);
+    }
+    Ok(files)
 }

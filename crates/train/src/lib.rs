@@ -69,7 +69,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut data = TrainingData::read(args, &progress)?;
     data.warnings.extend(data.apart_warning(args.grouping().as_ref()));
     data.warnings.extend(data.sentinel_warnings());
-    if args.input.is_some() {
+    if !args.input.is_empty() {
         data.warnings.extend(data.doubtful_warnings());
     }
     let mut teller = Teller::new(args, out);

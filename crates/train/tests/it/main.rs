@@ -530,3 +530,36 @@ fn a_value_that_stands_apart_in_many_rows_is_named() {
     let said = workshop.train(&["--input", &workshop.write("near.csv", &csv(8, "72"))]).unwrap();
     assert!(!said.contains("of the rows, far"), "{said}");
 }
+
+#[test]
+fn several_files_and_folders_are_learnt_from_together() {
+    let workshop = Workshop::new();
+    fs::create_dir(workshop.path("month")).unwrap();
+    for name in ["month/2.csv", "month/1.csv", "a.csv"] {
+        workshop.write(name, &rows(200));
+    }
+    workshop.write("month/notes.txt", "no table");
+    let semicolons = rows(200).replace(',', ";");
+    let other = workshop.write("b.csv", &semicolons);
+    let [month, first] = ["month", "a.csv"].map(|name| workshop.path(name).display().to_string());
+    let said = workshop.train(&["--input", &first, &month, "--input", &other]).unwrap();
+    assert!(said.contains(&format!("data         4 files, `{first}` to `{other}`")), "{said}");
+    assert!(said.contains("rows         800 learnt, 0 left out, 0 bad"), "{said}");
+    assert!(
+        said.contains(&format!("warning: `{other}` is read otherwise: separated by `;`")),
+        "{said}"
+    );
+    let command = fs::read_to_string(workshop.path("models/report.html")).unwrap();
+    assert!(
+        command.contains(&format!("--input {first} --input {month} --input {other}")),
+        "{command}"
+    );
+
+    fs::create_dir(workshop.path("empty")).unwrap();
+    let error =
+        workshop.train(&["--input", &workshop.path("empty").display().to_string()]).unwrap_err();
+    assert!(error.contains("empty` ends with .csv or .csv.gz"), "{error}");
+    workshop.write("month/3.csv", "a,c\n1,2\n");
+    let error = workshop.train(&["--input", &month]).unwrap_err();
+    assert!(error.contains("1.csv` has no column `c`; it has a, b, fixed"), "{error}");
+}
