@@ -183,6 +183,20 @@ impl Detector {
         Ok(Self::new(parts, self.meta))
     }
 
+    /// Returns the model of the same training with another false-alarm rate: as another version, to be saved. Nothing is learnt
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the rate is none, and when the training had too few events to tell it.
+    pub fn rethreshold(self, rate: f64) -> Result<Self, FitError> {
+        let detector = self.with_false_alarm_rate(rate)?;
+        let artefact: Arc<[u8]> = detector.parts.encode().into();
+        let threshold = detector.threshold();
+        let meta = detector.meta.with_threshold(threshold, rate, sha256_hex(&artefact));
+        Ok(Self { artefact: Some(artefact), ..Self::new(detector.parts, meta) })
+    }
+
     /// Judges one event; explains it when it is an anomaly.
     ///
     /// # Panics

@@ -204,6 +204,18 @@ impl ModelMeta {
         }
     }
 
+    /// Returns the metadata of the same training with the threshold of another false-alarm rate.
+    pub(crate) fn with_threshold(
+        self,
+        threshold: f64,
+        false_alarm_rate: f64,
+        sha256: String,
+    ) -> Self {
+        let (false_alarm_rate, contamination) = shares(AlarmRule::FalseAlarmRate(false_alarm_rate));
+        let model_version = ModelVersion::new(&self.trained_at, &sha256);
+        Self { model_version, threshold, false_alarm_rate, contamination, sha256, ..self }
+    }
+
     /// Says what the value of an event that was left out lies beyond.
     pub fn left_out_in_words(&self) -> &'static str {
         match &self.baselines {

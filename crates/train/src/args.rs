@@ -7,18 +7,24 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use detector::{AlarmRule, Engine, GroupPattern, Params};
 use recording::{Missing, Profile};
 use terminal::LogFormat;
+
+use crate::rethreshold::RethresholdArgs;
 
 /// Learns what is normal and writes the model that the server uses.
 ///
 /// Without arguments it learns from 10,000 events of a simulated plant.
 #[derive(Debug, Clone, Parser)]
-#[command(version, allow_negative_numbers = true)]
+#[command(version, allow_negative_numbers = true, args_conflicts_with_subcommands = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
+    /// What to do instead of a training.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// A CSV of normal events to learn from, plain or gzipped, with a header; several of them, a folder, or - for standard
     /// input
     ///
@@ -141,6 +147,13 @@ pub struct Args {
     /// Learn and report, but write nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What to do instead of a training.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    #[expect(missing_docs, reason = "the help is that of its arguments")]
+    Rethreshold(RethresholdArgs),
 }
 
 /// The use of rows that are labelled anomalous.

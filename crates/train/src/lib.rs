@@ -10,6 +10,7 @@ mod args;
 mod data;
 mod doubtful;
 mod report;
+mod rethreshold;
 mod sentinel;
 mod stability;
 mod summary;
@@ -33,8 +34,9 @@ use crate::teller::Teller;
 use crate::timing::Timing;
 
 pub use alarm_trial::AlarmTrial;
-pub use args::Args;
+pub use args::{Args, Command};
 pub use data::TrainingData;
+pub use rethreshold::{RethresholdArgs, rethreshold};
 pub use stability::StabilityTrial;
 pub use timeline::Timeline;
 
@@ -54,6 +56,9 @@ const SAMPLE_ROWS: usize = 200;
 /// Fails when the data cannot be read or has too many bad rows, when nothing can be learnt from it
 /// as asked, and when a file cannot be written.
 pub fn run(args: &Args, now_us: i64, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    if let Some(Command::Rethreshold(args)) = &args.command {
+        return rethreshold(args, out);
+    }
     let n_threads = args.threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)

@@ -563,3 +563,38 @@ fn several_files_and_folders_are_learnt_from_together() {
     let error = workshop.train(&["--input", &month]).unwrap_err();
     assert!(error.contains("1.csv` has no column `c`; it has a, b, fixed"), "{error}");
 }
+
+#[test]
+fn a_model_gets_another_rate_without_a_training() {
+    let workshop = Workshop::new();
+    let csv = workshop.write("a.csv", &rows(2_000));
+    workshop.train(&["--input", &csv, "--false-alarm-rate", "0.05"]).unwrap();
+    let before = workshop.detector();
+    let model_dir = workshop.path("models").display().to_string();
+    let rethreshold = |args: &[&str]| {
+        let args = [&["train", "rethreshold", "--model-dir", &model_dir], args].concat();
+        let args = train::Args::try_parse_from(args).map_err(|error| error.to_string())?;
+        let mut out = Vec::new();
+        train::run(&args, NOW_US, &mut out).map_err(|error| format!("{error:#}"))?;
+        Ok::<_, String>(String::from_utf8(out).unwrap())
+    };
+    let said = rethreshold(&["--false-alarm-rate", "0.002", "--input", &csv, "--dry-run"]).unwrap();
+    assert!(
+        said.contains(&format!(" in 2,000 rows of `{csv}`")) && said.contains("none written"),
+        "{said}"
+    );
+    assert_eq!(workshop.detector().meta(), before.meta());
+
+    let said = rethreshold(&["--false-alarm-rate", "0.002"]).unwrap();
+    let after = workshop.detector();
+    assert!(said.contains(after.meta().model_version.as_str()), "{said}");
+    assert!(after.threshold() > before.threshold());
+    assert_eq!(after.meta().false_alarm_rate, Some(0.002));
+    assert_ne!(after.meta().sha256, before.meta().sha256);
+    assert_eq!(after.meta().training_rows, before.meta().training_rows);
+    assert!(!workshop.path("models/report.html").exists(), "it is about the former threshold");
+
+    let error = rethreshold(&["--false-alarm-rate", "0.0001"]).unwrap_err();
+    assert!(error.contains("cannot change the rate: "), "{error}");
+    assert!(rethreshold(&[]).unwrap_err().contains("--false-alarm-rate"));
+}
