@@ -40,10 +40,6 @@ pub struct Args {
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 
-    /// What is known of the file.
-    #[command(flatten)]
-    pub profile: Profile,
-
     /// The output, - for standard output
     #[arg(long, value_name = "FILE", default_value = "-", conflicts_with = "repeat")]
     pub output: PathBuf,
@@ -107,6 +103,10 @@ pub struct Args {
     /// With --in-time-order: add the columns `sensor_fault` and `faulty_feature`: how the sensor fails that began to do so last
     #[arg(long, requires = "in_time_order")]
     pub sensor_faults: bool,
+
+    /// What is known of the file.
+    #[command(flatten)]
+    pub profile: Profile,
 }
 
 /// The format of the input.

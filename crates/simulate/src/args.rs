@@ -71,10 +71,6 @@ pub struct Args {
     #[arg(long, value_name = "FILE.csv")]
     pub replay: Option<PathBuf>,
 
-    /// What is known of the file.
-    #[command(flatten)]
-    pub profile: Profile,
-
     /// Print nothing while events are sent, only the report
     #[arg(long, short)]
     pub quiet: bool,
@@ -91,6 +87,10 @@ pub struct Args {
     /// Print the report as JSON, and nothing else
     #[arg(long)]
     pub json: bool,
+
+    /// What is known of the file.
+    #[command(flatten)]
+    pub profile: Profile,
 }
 
 /// The view of events while they are sent.

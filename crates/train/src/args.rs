@@ -63,10 +63,6 @@ pub struct Args {
     #[arg(long, value_enum)]
     pub labelled: Option<Labelled>,
 
-    /// What is known of the file.
-    #[command(flatten)]
-    pub profile: Profile,
-
     /// Number of trees
     #[arg(long, alias = "n-estimators", value_name = "N", default_value_t = Params::default().forest.n_trees)]
     pub trees: usize,
@@ -147,6 +143,10 @@ pub struct Args {
     /// Learn and report, but write nothing
     #[arg(long)]
     pub dry_run: bool,
+
+    /// What is known of the file.
+    #[command(flatten)]
+    pub profile: Profile,
 }
 
 /// What to do instead of a training.
