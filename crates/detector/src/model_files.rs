@@ -132,7 +132,7 @@ impl Detector {
     }
 
     /// Returns `true` if the files in a folder are those that this was read from. It takes little memory, however large they are.
-    pub fn is_in(&self, dir: &Path) -> bool {
+    pub fn is_loaded_from(&self, dir: &Path) -> bool {
         let Ok(Some(meta)) = read(&dir.join(META_FILE), META_LEN_MAX, None) else { return false };
         let has_meta =
             serde_json::from_slice(&meta).is_ok_and(|meta: ModelMeta| meta == *self.meta());
@@ -194,7 +194,7 @@ fn read(path: &Path, len_max: u64, kind: Option<&[u8]>) -> Result<Option<Vec<u8>
 fn sha256_of(path: &Path) -> io::Result<String> {
     // A pipe or a device is no artefact, and its end may never come.
     if !fs::metadata(path)?.is_file() {
-        return Ok(String::new());
+        return Err(io::ErrorKind::InvalidInput.into());
     }
     let mut file = BufReader::with_capacity(64 << 10, File::open(path)?.take(ARTEFACT_LEN_MAX));
     let mut hasher = Sha256::new();

@@ -26,7 +26,7 @@ struct ProblemPage<'a> {
 pub fn page_of_refusal(asked: &Asked, problem: &ProblemBody) -> Option<Response> {
     let is_page = asked.route.as_ref().map(MatchedPath::as_str).is_none_or(is_page);
     let root = Root::of(&asked.path);
-    let (title, back) = match asked.path.split_once("/alarm/") {
+    let (title, back) = match asked.path.rsplit_once("/alarm/") {
         Some((station, _)) if problem.code == "alarm_unchanged" => {
             ("The alarm has not changed", (station.trim_start_matches('/'), "station"))
         }

@@ -461,7 +461,7 @@ impl Lanes {
                 && alarm.is_record_due(&params)
             {
                 // Where there is no room, it comes with a later event.
-                let room = room.or_else(|| alarms.0.memory.take_for_record(alarm));
+                let room = room.or_else(|| alarms.0.memory.take_for_record(alarm, 0));
                 last.alarm_record = room.is_some().then(|| alarm.record());
                 self.records.extend(room);
             }
@@ -503,12 +503,13 @@ impl Turn {
     ) -> Result<Option<OwnedSemaphorePermit>, KeepError> {
         let Place::Known { alarm, .. } = &mut *self.place else { return Ok(None) };
         let first = of_station.iter().find(|new| !is_ahead(&new.prediction, new.received_us));
-        let is_ahead =
+        let was_ahead =
             |(last_us, _)| first.is_some_and(|new| is_ahead_of(last_us, new.received_us));
-        if alarm.last().is_some_and(is_ahead) {
+        if alarm.last().is_some_and(was_ahead) {
             alarm.forget_time();
         }
-        let needed = alarm.must_record().then(|| alarms.0.memory.take_for_record(alarm));
+        let needed =
+            alarm.must_record().then(|| alarms.0.memory.take_for_record(alarm, of_station.len()));
         needed.map(|room| room.ok_or(KeepError::Full)).transpose()
     }
 

@@ -31,7 +31,8 @@ pub(crate) const PLACES_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const LEARNING_KIB_MAX: usize = 32 * 1024;
 /// The part of it for lessons that an operator made longer than usual.
 pub(crate) const LONGER_LESSONS_KIB_MAX: usize = LEARNING_KIB_MAX / 4 * 3;
-/// Memory for records of stations that wait to be stored, in KiB; beyond, they come with a later event.
+/// Memory for records of stations that wait to be stored, in KiB; beyond, they come with a later event, and events that would have
+/// to come with one are judged alone.
 pub(crate) const RECORDS_KIB_MAX: usize = 16 * 1024;
 /// Stations whose past is replayed at the same time.
 pub(crate) const REPLAYS_MAX: usize = 2;

@@ -118,7 +118,7 @@ impl ModelFiles {
         current: &Arc<Model>,
         now_us: i64,
     ) -> Result<Option<Arc<Model>>, UnusableModel> {
-        if current.origin == Origin::File && current.detector.is_in(&self.dir) {
+        if current.origin == Origin::File && current.detector.is_loaded_from(&self.dir) {
             return Ok(Some(Arc::clone(current)));
         }
         Ok(self.load(now_us)?.map(Arc::new))

@@ -74,26 +74,38 @@ const ROLES: [(Role, &[&str]); 4] = [
 /// Names of columns that have the date and the time of the day apart.
 const APART: [(&str, &str); 3] = [("date", "time"), ("datum", "zeit"), ("datum", "uhrzeit")];
 
-/// Names of columns that say what the value of a row is, and of the value.
-const TAGS: [&str; 16] = [
+/// Names of columns that name the quantity of a row, of its value, and of what else is a word beside it.
+const TAGS: [&str; 25] = [
     "tag",
     "tag_name",
-    "tagname",
+    "tag_path",
+    "tag_id",
     "variable",
+    "variable_name",
+    "var_name",
     "metric",
     "parameter",
+    "parameter_name",
     "name",
     "point",
+    "point_name",
     "channel",
+    "channel_name",
     "signal",
+    "signal_name",
     "item",
     "measurement",
     "field",
     "sensor",
+    "sensor_name",
     "quantity",
-    "messgrösse",
+    "messstelle",
+    "kanal",
 ];
-const VALUES: [&str; 5] = ["value", "val", "reading", "wert", "messwert"];
+const VALUES: [&str; 8] =
+    ["value", "val", "reading", "var_value", "data_value", "wert", "messwert", "valeur"];
+const REMARKS: [&str; 9] =
+    ["quality", "status", "state", "flag", "validity", "unit", "comment", "note", "remark"];
 
 /// The columns of a file by what they hold.
 #[derive(Debug, Clone)]
@@ -127,7 +139,18 @@ impl Columns {
             found.ok_or_else(|| name.clone())
         };
         for name in &profile.ignore {
-            roles[position(name)?] = Role::Unused;
+            position(name)?;
+            for (column, role) in names.iter().zip(&mut roles) {
+                if column == name {
+                    *role = Role::Unused;
+                }
+            }
+        }
+        // A name alone does not make a number with decimals a station.
+        for (index, role) in roles.iter_mut().enumerate() {
+            if *role == Role::StationId && sample.has_decimals(index) {
+                *role = Role::Feature;
+            }
         }
         let mut told = |role: Role, wish: &[String]| -> Result<Option<Vec<usize>>, String> {
             if wish.is_empty() {
@@ -163,12 +186,25 @@ impl Columns {
             first(station, Role::StationId),
             first(label, Role::Label),
         );
+        let guessed = &roles;
         let time = time.unwrap_or_else(|| {
-            let named = best(&roles, Role::Timestamp);
-            let is_feature = |&index: &usize| roles[index] == Role::Feature;
-            let of_contents = || sample.column_of_dates((0..roles.len()).filter(is_feature));
-            let apart = apart(&names).filter(|[_, time]| sample.is_time_of_day(*time));
-            apart.map_or_else(|| named.or_else(of_contents).into_iter().collect(), Vec::from)
+            let roles = guessed;
+            let of_role = |role: Role| (0..roles.len()).filter(move |&index| roles[index] == role);
+            let is_apart = |[date, time]: &[usize; 2]| {
+                let are_used = [date, time].iter().all(|&&index| roles[index] != Role::Unused);
+                are_used && sample.is_time_of_day(*time)
+            };
+            let named = || {
+                // Of several, one that holds times is better than one that is only called so.
+                let mut named: Vec<usize> = of_role(Role::Timestamp).collect();
+                named.sort_by_key(|&index| {
+                    (!sample.holds_times(index), rank(&names[index], Role::Timestamp))
+                });
+                named.first().copied()
+            };
+            let of_contents = || sample.column_of_dates(of_role(Role::Feature));
+            let apart = apart(&names).filter(is_apart);
+            apart.map_or_else(|| named().or_else(of_contents).into_iter().collect(), Vec::from)
         });
         for &column in &time {
             roles[column] = Role::Timestamp;
@@ -223,7 +259,13 @@ impl Columns {
 
     /// Returns the column of this name, and `Err` if there are several.
     pub(crate) fn position(&self, name: &str) -> Result<Option<usize>, ()> {
-        let mut found = (0..self.names.len()).filter(|&index| self.names[index] == name);
+        let is_called = |&index: &usize| self.names[index] == name;
+        let is_used = |&index: &usize| self.roles[index] != Role::Unused;
+        let all = || (0..self.names.len()).filter(is_called);
+        let mut found = all().filter(is_used);
+        if found.clone().next().is_none() {
+            return Ok(all().next());
+        }
         let first = found.next();
         if found.next().is_some() { Err(()) } else { Ok(first) }
     }
@@ -244,10 +286,20 @@ fn rank(name: &str, role: Role) -> Option<usize> {
 }
 
 fn is_called(name: &str, variant: &str) -> bool {
-    // `Date Time` and `date_time` are one name.
-    let parts = name.split([' ', '-']).filter(|part| !part.is_empty());
-    let plain = parts.collect::<Vec<_>>().join("_");
-    plain.eq_ignore_ascii_case(variant)
+    // `Date Time`, `date_time` and `DateTime` are one name.
+    let plain = |name: &str| name.replace([' ', '-', '_', '/'], "").to_lowercase();
+    plain(name) == plain(variant)
+}
+
+/// Returns `true` for a name that columns of times have.
+pub(crate) fn is_time_name(name: &str) -> bool {
+    let apart = APART.iter().any(|(date, time)| is_called(name, date) || is_called(name, time));
+    apart || role(name) == Role::Timestamp
+}
+
+/// Returns `true` for a name that says the role of its column.
+pub(crate) fn is_role_name(name: &str) -> bool {
+    !matches!(role(name), Role::Feature | Role::Unused)
 }
 
 /// Returns the columns of the date and of the time of day, where a better name is not there.
@@ -262,12 +314,13 @@ fn apart(names: &[String]) -> Option<[usize; 2]> {
 /// Returns the columns of the name and of the value, where each row holds one value.
 fn long(names: &[String], roles: &[Role], sample: &SampleCells) -> Option<[usize; 2]> {
     let features = || (0..roles.len()).filter(|&index| roles[index] == Role::Feature);
-    let mut numbers = features().filter(|&index| sample.is_of_numbers(index));
-    let (value, None) = (numbers.next()?, numbers.next()) else { return None };
     let is_one_of =
         |index: usize, known: &[&str]| known.iter().any(|name| is_called(&names[index], name));
-    let is_value = is_one_of(value, &VALUES);
+    let numbers: Vec<usize> = features().filter(|&index| sample.is_of_numbers(index)).collect();
+    let named = numbers.iter().copied().find(|&index| is_one_of(index, &VALUES));
+    let value = named.or_else(|| if let [only] = *numbers { Some(only) } else { None })?;
     let mut words = features().filter(|&index| sample.repeats_words(index));
-    let tag = words.find(|&index| is_value || is_one_of(index, &TAGS))?;
+    let tag = words
+        .find(|&index| is_one_of(index, &TAGS) || named.is_some() && !is_one_of(index, &REMARKS))?;
     Some([tag, value])
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use sensor::{FaultKind, InvalidStationId};
+use sensor::{FaultKind, InvalidStationId, StationId};
 
 use crate::time::TimeTrouble;
 
@@ -26,13 +26,21 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// There is no header.
-    #[error("`{}`: the first row is `{}`, which names no columns; say --header no to call them column_1, column_2 and so on, or \
+    #[error("`{}`: the first row is `{}`, which has values and names no columns; say --header no to call them column_1, column_2 and so on, or \
              --header yes if these are the names", path.display(), first.join(", "))]
     NoHeader {
         /// The file.
         path: PathBuf,
         /// The first cells of the row.
         first: Vec<String>,
+    },
+    /// The decimal mark is not clear.
+    #[error("`{}`: `{example}` may have decimals or thousands; say --decimal comma or --decimal point", path.display())]
+    DecimalMark {
+        /// The file.
+        path: PathBuf,
+        /// A number.
+        example: String,
     },
     /// The times are not understood.
     #[error("`{}`: column {column} {trouble}", path.display())]
@@ -131,7 +139,9 @@ pub enum CellFaultKind {
     #[error("is empty")]
     Empty,
     /// The cell is no time.
-    #[error("is not a time of the same format as the others, between 1990 and 2100")]
+    #[error(
+        "is no time between 1990 and 2100 in the format of the others, or of which day is not clear; --time-format says how times are written"
+    )]
     NotATime,
     /// The cell is no sequence number.
     #[error("is not a whole number from 0")]
@@ -139,8 +149,20 @@ pub enum CellFaultKind {
     /// The cell is no station.
     #[error("{0}")]
     StationId(InvalidStationId),
+    /// Two stations would have one name.
+    #[error("is `{text}`, and `{other}` would have the same name as a station, {station_id}")]
+    SameStation {
+        /// The station as it is written.
+        text: String,
+        /// The other one.
+        other: String,
+        /// The name of both.
+        station_id: StationId,
+    },
     /// The cell says neither normal nor anomalous.
-    #[error("is neither 0 nor 1, so the truth about the row is not known")]
+    #[error(
+        "is neither 0 nor 1, nor a word such as normal or anomaly, so the truth about the row is not known"
+    )]
     NotALabel,
     /// The schema does not take the value.
     #[error("{0}")]

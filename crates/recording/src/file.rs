@@ -25,14 +25,14 @@ const HEADER_LEN_MAX: usize = 1 << 20;
 /// The beginning from which a file is recognised, in bytes, or as many lines of a file of very long ones.
 const START_LEN: usize = 128 << 10;
 const START_LINES: usize = 4;
-/// The cells of a first row without names that are told.
+/// The cells of a first row without names that are named.
 const CELLS_TOLD: usize = 4;
 
 /// A CSV file.
 #[derive(Debug, Clone)]
 pub struct Recording {
     path: PathBuf,
-    /// What a stream has told, which cannot be read again.
+    /// The content of a stream, which cannot be read again.
     copy: Option<Arc<NamedTempFile>>,
     encoding: &'static Encoding,
     layout: Layout,
@@ -79,6 +79,9 @@ impl Recording {
                 first.truncate(CELLS_TOLD);
                 return Err(OpenError::NoHeader { path, first });
             }
+            Err(LayoutTrouble::DecimalMark { example }) => {
+                return Err(OpenError::DecimalMark { path, example });
+            }
         };
         let names = layout.names.clone();
         let columns = match Columns::new(names, &sample, profile) {
@@ -92,7 +95,7 @@ impl Recording {
         Ok((Self { path, copy: None, encoding, layout, columns, na_values }, text))
     }
 
-    /// Opens a reader that has columns of these names, and no text.
+    /// Makes a recording that has columns of these names, and no text.
     pub(crate) fn of_columns(path: &Path, names: Vec<String>) -> Self {
         let profile = Profile::default();
         let columns = Columns::new(names.clone(), &SampleCells::default(), &profile);
@@ -129,7 +132,7 @@ impl Recording {
 
     /// Describes how the file is read, where that is not obvious.
     pub fn in_words(&self) -> String {
-        let Layout { delimiter, decimal, n_preamble, n_units_rows, .. } = self.layout;
+        let Layout { delimiter, decimal, n_preamble, between, .. } = &self.layout;
         let names = self.columns.names();
         let named = |columns: &[usize]| {
             let names: Vec<String> =
@@ -152,7 +155,7 @@ impl Recording {
                     .map(|column| format!("{what} from {}", named(&[column]))),
             );
         }
-        let separator = match delimiter {
+        let separator = match *delimiter {
             b'\t' => "tabs",
             b'|' => "`|`",
             b';' => "`;`",
@@ -167,11 +170,11 @@ impl Recording {
         if self.encoding != UTF_8 {
             parts.push(format!("text in {}", self.encoding.name()));
         }
-        let skipped = [(n_preamble, "before the header"), (n_units_rows, "of units behind it")];
-        let skipped = skipped.into_iter().filter(|(n_rows, _)| *n_rows > 0);
-        parts.extend(
-            skipped.map(|(n_rows, which)| format!("{} {which}", counted(n_rows as u64, "row"))),
-        );
+        if *n_preamble > 0 {
+            parts.push(format!("{} before the header", counted(*n_preamble as u64, "row")));
+        }
+        parts
+            .extend(between.iter().map(|row| format!("`{row}` between the header and the values")));
         parts.join("; ")
     }
 
@@ -225,7 +228,16 @@ impl Recording {
 
     /// Returns `true` if a cell says that there is no value.
     pub(crate) fn is_missing(&self, cell: &str) -> bool {
-        number::is_missing(cell) || self.na_values.iter().any(|word| word == cell)
+        number::is_missing(cell) || self.is_na_value(cell)
+    }
+
+    /// Returns `true` for a cell that the profile names, or another spelling of the same number.
+    fn is_na_value(&self, cell: &str) -> bool {
+        let read = |text: &str| self.layout.decimal.read(text).or_else(|| text.parse().ok());
+        let is_named = |word: &String| {
+            word == cell || read(word).is_some_and(|number| read(cell) == Some(number))
+        };
+        self.na_values.iter().any(is_named)
     }
 
     pub(crate) fn read_error(&self, source: io::Error) -> ReadError {

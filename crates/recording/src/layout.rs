@@ -6,17 +6,14 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use crate::columns;
 use crate::number::{self, DecimalMark};
-use crate::time::{TimeFormat, TimeTrouble};
+use crate::time::{self, TimeFormat, TimeTrouble};
 
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Rows of the text that are looked at.
 const ROWS_MAX: usize = 300;
-/// Rows before the header.
-const PREAMBLE_MAX: usize = 100;
-/// Rows between the header and the first values: units, and how a logger has reduced them.
-const UNITS_ROWS_MAX: usize = 2;
-/// Of the rows behind the header, the part that has to have as many cells.
+/// Of the rows of values, the part that has to have as many cells as most.
 const LIKE_HEADER: f64 = 0.8;
 
 /// The layout of a text.
@@ -29,9 +26,10 @@ pub(crate) struct Layout {
     pub(crate) names: Vec<String>,
     /// Lines before the first row of values.
     pub(crate) n_lines_before: u64,
-    /// Rows before the header, without comments, and rows of units behind it.
+    /// Rows before the header, without comments.
     pub(crate) n_preamble: usize,
-    pub(crate) n_units_rows: usize,
+    /// The rows between the header and the first values, such as units.
+    pub(crate) between: Vec<String>,
 }
 
 /// The cells of the first rows of values.
@@ -41,7 +39,7 @@ pub(crate) struct SampleCells {
     decimal: Option<DecimalMark>,
 }
 
-/// What a user says of a layout.
+/// The wishes of a user about a layout.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LayoutWish {
     pub(crate) delimiter: Option<u8>,
@@ -55,8 +53,10 @@ pub(crate) struct LayoutWish {
 pub(crate) enum LayoutTrouble {
     /// There is no row.
     Empty,
-    /// The first row has nothing but values.
+    /// The first row has values.
     NoHeader { first: Vec<String> },
+    /// A number may have decimals or thousands.
+    DecimalMark { example: String },
 }
 
 /// A row of the beginning.
@@ -66,16 +66,32 @@ struct SampleRow {
     next_line: u64,
 }
 
+/// The content of a row, in the columns that mostly have values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowKind {
+    /// Words, such as names or units.
+    Words,
+    /// Values, or nothing.
+    Values,
+}
+
 /// The rows of the beginning, for one separator.
 struct Sample {
     delimiter: u8,
+    decimal: DecimalMark,
+    /// A number of which that is not clear.
+    unclear: Option<String>,
     rows: Vec<SampleRow>,
-    /// The row of the header.
-    header: usize,
-    /// The number of columns.
-    width: usize,
-    /// `true` if nearly all rows behind the header have as many cells.
-    is_table: bool,
+    /// The number of cells that most rows have.
+    usual: usize,
+    /// `true` if the last of them is empty in all rows of values.
+    has_empty_end: bool,
+    /// The row of the header; `None` if the first row of the table has values.
+    header: Option<usize>,
+    /// The first row that may be of the table.
+    first: usize,
+    /// The first row of values.
+    values: usize,
 }
 
 impl Layout {
@@ -90,17 +106,13 @@ impl Layout {
         let wanted = wish.delimiter.or(declared.filter(|byte| SEPARATORS.contains(byte)));
         let separators = wanted.as_ref().map_or(&SEPARATORS[..], std::slice::from_ref);
         let samples = separators.iter().filter_map(|&delimiter| {
-            let n_declared = usize::from(declared.is_some());
-            Sample::read(start, is_whole, delimiter, comment, n_declared)
+            let rows = rows(start, is_whole, delimiter, comment);
+            Sample::new(rows, usize::from(declared.is_some()), delimiter, wish)
         });
-        // The separator that makes most columns of rows that are like their header, and leaves out the least before it.
-        let rank = |sample: &Sample| (sample.is_table, Reverse(sample.header), sample.width);
-        let best = samples.reduce(|best, next| if rank(&next) > rank(&best) { next } else { best });
+        let best = samples.reduce(|best, next| if next.rank() > best.rank() { next } else { best });
         best.ok_or(LayoutTrouble::Empty)?.into_layout(comment, start, wish)
     }
-}
 
-impl Layout {
     /// Returns the layout of something that has columns of these names, and no text.
     pub(crate) fn of_names(names: Vec<String>) -> Self {
         Self {
@@ -110,56 +122,122 @@ impl Layout {
             names,
             n_lines_before: 0,
             n_preamble: 0,
-            n_units_rows: 0,
+            between: Vec::new(),
         }
     }
 }
 
+/// Returns the first rows of a text.
+fn rows(start: &[u8], is_whole: bool, delimiter: u8, comment: Option<u8>) -> Vec<SampleRow> {
+    let mut builder = csv::ReaderBuilder::new();
+    builder.delimiter(delimiter).comment(comment).flexible(true).has_headers(false);
+    let mut reader = builder.from_reader(start);
+    let mut rows = Vec::new();
+    let mut record = csv::ByteRecord::new();
+    while rows.len() < ROWS_MAX && reader.read_byte_record(&mut record).unwrap_or(false) {
+        let cell = |cell| String::from(String::from_utf8_lossy(cell).trim());
+        let next_line = reader.position().line();
+        rows.push(SampleRow { cells: record.iter().map(cell).collect(), next_line });
+    }
+    if !is_whole && rows.len() < ROWS_MAX && rows.len() > 1 {
+        // The last one is cut off.
+        rows.pop();
+    }
+    rows
+}
+
 impl Sample {
-    fn read(
-        start: &[u8],
-        is_whole: bool,
-        delimiter: u8,
-        comment: Option<u8>,
+    fn new(
+        rows: Vec<SampleRow>,
         n_skipped: usize,
+        delimiter: u8,
+        wish: LayoutWish,
     ) -> Option<Self> {
-        let mut builder = csv::ReaderBuilder::new();
-        builder.delimiter(delimiter).comment(comment).flexible(true).has_headers(false);
-        let mut reader = builder.from_reader(start);
-        let mut rows = Vec::new();
-        let mut record = csv::ByteRecord::new();
-        while rows.len() < ROWS_MAX && reader.read_byte_record(&mut record).unwrap_or(false) {
-            let cell = |cell| String::from(String::from_utf8_lossy(cell).trim());
-            let next_line = reader.position().line();
-            rows.push(SampleRow { cells: record.iter().map(cell).collect(), next_line });
-        }
-        if !is_whole && rows.len() < ROWS_MAX && rows.len() > 1 {
-            // The last one is cut off.
-            rows.pop();
-        }
-        let is_toa5 = rows.first().is_some_and(|row| row.cells[0] == "TOA5");
-        let first = n_skipped.max(usize::from(is_toa5)).min(rows.len());
+        let first = n_skipped.min(rows.len());
         let usual = usual_len(&rows[first..])?;
-        // Firmware writes a separator behind the last cell of every row, and not always of the header.
-        let of_usual = rows[first..].iter().skip(1).filter(|row| row.cells.len() == usual);
-        let has_empty_end = usual > 1
-            && of_usual.clone().count() > 0
-            && of_usual.clone().all(SampleRow::has_empty_end);
-        let is_header = |row: &SampleRow| {
-            let len = row.cells.len();
-            len == usual || has_empty_end && len + 1 == usual
+        let of_table = || rows[first..].iter().filter(|row| row.cells.len() == usual);
+        let cells = || of_table().flat_map(|row| &row.cells).map(String::as_str);
+        let (decimal, unclear) = DecimalMark::of(cells(), delimiter, wish.decimal);
+        let unclear = unclear.map(String::from);
+        // Of each column, whether it mostly has values, below all that stands before them.
+        let n_rows = of_table().count();
+        let of_values: Vec<bool> = (0..usual)
+            .map(|column| {
+                let present = of_table().skip(n_rows / 2).map(|row| &row.cells[column]);
+                let present = present.filter(|cell| !number::is_missing(cell));
+                let (mut n_values, mut n_present) = (0, 0);
+                for cell in present {
+                    n_present += 1;
+                    n_values += usize::from(is_value(cell, decimal));
+                }
+                n_values > 0 && 2 * n_values >= n_present
+            })
+            .collect();
+        let is_of_table = |&index: &usize| rows[index].cells.len() == usual;
+        let is_of_words = |index: &usize| rows[*index].kind(&of_values, decimal) == RowKind::Words;
+        let begin = (first..rows.len()).find(is_of_table)?;
+        let values = (begin..rows.len()).filter(is_of_table).find(|index| !is_of_words(index));
+        let values = match (wish.has_header, values) {
+            (Some(false), _) => begin,
+            (None, Some(values)) if of_values.contains(&true) => values,
+            // As it is said, or since there is nothing but words.
+            _ => begin + 1,
         };
-        let last = rows.len().min(first + PREAMBLE_MAX);
-        let header = (first..last).find(|&index| is_header(&rows[index]))?;
-        let is_empty =
-            |row: &SampleRow| has_empty_end && row.cells.len() == usual && row.has_empty_end();
-        let width = rows[header].cells.len() - usize::from(is_empty(&rows[header]));
-        let behind = &rows[header + 1..];
-        let n_like = behind.iter().filter(|row| row.cells.len() == usual).count();
-        let is_behind_others = header > first && rows[header].has_only_values(DecimalMark::Point);
-        let is_table =
-            width > 1 && !is_behind_others && n_like as f64 >= LIKE_HEADER * behind.len() as f64;
-        Some(Self { delimiter, rows, header, width, is_table })
+        let has_empty_end = usual > 1
+            && values < rows.len()
+            && rows[values..]
+                .iter()
+                .filter(|row| row.cells.len() == usual)
+                .all(SampleRow::has_empty_end);
+        // A header may lack the separator at the end of all rows, or the name of the first column, as that of the names of rows.
+        let may_be_header = |&index: &usize| {
+            let len = rows[index].cells.len();
+            len == usual || usual > 2 && len + 1 == usual
+        };
+        let candidates: Vec<usize> = (first..values).filter(may_be_header).collect();
+        let has_whole = candidates.iter().any(is_of_table);
+        let candidates = candidates.into_iter().filter(|index| !has_whole || is_of_table(index));
+        let names_a = |index: usize, is_known: fn(&str) -> bool| {
+            rows[index].cells.iter().any(|cell| is_known(cell))
+        };
+        // Names that columns usually have tell the header from a title and from units.
+        let rank = |index: &usize| {
+            (
+                names_a(*index, columns::is_time_name),
+                names_a(*index, columns::is_role_name),
+                Reverse(*index),
+            )
+        };
+        let header = match wish.has_header {
+            Some(true) => Some(begin),
+            Some(false) => None,
+            None => candidates.max_by_key(rank),
+        };
+        Some(Self {
+            delimiter,
+            decimal,
+            unclear,
+            rows,
+            usual,
+            has_empty_end,
+            header,
+            first,
+            values,
+        })
+    }
+
+    /// Returns the rank among separators: a table, in which most cells are values, and before which the least is left out.
+    fn rank(&self) -> impl PartialOrd + use<> {
+        let rows = &self.rows[self.values.min(self.rows.len())..];
+        let n_like = rows.iter().filter(|row| row.cells.len() == self.usual).count();
+        // Values below something else that names no columns are parts of other cells.
+        let is_named = self.header.is_some() || self.values == self.first;
+        let is_like = (n_like + 1) as f64 >= LIKE_HEADER * rows.len() as f64;
+        let is_table = self.usual > 1 && is_named && is_like;
+        let cells = || rows.iter().flat_map(|row| &row.cells);
+        let n_values = cells().filter(|cell| is_value(cell, self.decimal)).count();
+        let per_mille = 1_000 * n_values / cells().count().max(1);
+        (is_table, self.header.is_some(), per_mille, Reverse(self.header), self.usual)
     }
 
     fn into_layout(
@@ -168,56 +246,36 @@ impl Sample {
         start: &[u8],
         wish: LayoutWish,
     ) -> Result<(Layout, SampleCells), LayoutTrouble> {
-        let width = self.width;
-        let behind = &self.rows[self.header + 1..];
-        let cells = || behind.iter().flat_map(|row| &row.cells).map(String::as_str);
-        let decimal = wish.decimal.unwrap_or_else(|| DecimalMark::of(cells(), self.delimiter));
-        let header = &self.rows[self.header];
-        // A line break in a name, as above a unit, is a space.
-        let name = |cell: &String| cell.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut names: Vec<String> = header.cells[..width].iter().map(name).collect();
-        let mut n_lines_before = header.next_line - 1;
-        let mut n_units_rows = 0;
-        let is_nameless = match wish.has_header {
-            Some(has_header) => !has_header,
-            None if !header.has_only_values(decimal) || is_counted(&names) => false,
-            None => match names_in_comment(start, self.delimiter, header.next_line, width) {
-                Some(found) => {
-                    names = found;
-                    n_lines_before = self.line_of_header() - 1;
-                    false
-                }
-                None => return Err(LayoutTrouble::NoHeader { first: names }),
-            },
-        };
-        if is_nameless {
-            names = (1..=width).map(|number| format!("column_{number}")).collect();
-            n_lines_before = self.line_of_header() - 1;
-        } else if let Some((before, rows)) = behind.split_at_checked(UNITS_ROWS_MAX)
-            && !rows.is_empty()
-        {
-            n_units_rows = before.iter().take_while(|row| row.is_of_units(rows, decimal)).count();
-            if n_units_rows > 0 {
-                n_lines_before = behind[n_units_rows - 1].next_line - 1;
-            }
+        if let Some(example) = self.unclear {
+            return Err(LayoutTrouble::DecimalMark { example });
         }
+        let n_lines_before =
+            self.values.checked_sub(1).map_or(0, |last| self.rows[last].next_line - 1);
+        let width = self.usual - usize::from(self.has_empty_end);
+        let first = &self.rows[self.values.min(self.rows.len() - 1)].cells;
+        let names = match self.header {
+            Some(header) => self.rows[header].names(self.usual, width),
+            None if wish.has_header == Some(false) => {
+                (1..=width).map(|number| format!("column_{number}")).collect()
+            }
+            None => {
+                let line = self.rows[self.values].next_line;
+                let in_comment = names_in_comment(start, self.delimiter, line, width);
+                in_comment.ok_or_else(|| LayoutTrouble::NoHeader { first: first.clone() })?
+            }
+        };
+        let between = self.header.map_or(&[][..], |header| &self.rows[header + 1..self.values]);
         let layout = Layout {
             delimiter: self.delimiter,
-            decimal,
+            decimal: self.decimal,
             comment,
             names,
             n_lines_before,
-            n_preamble: self.header,
-            n_units_rows,
+            n_preamble: self.header.unwrap_or(self.values),
+            between: between.iter().map(|row| row.cells.join(", ")).collect(),
         };
-        let is_of_values = |row: &SampleRow| row.next_line > n_lines_before + 1;
-        let rows = self.rows.into_iter().filter(is_of_values).map(|row| row.cells);
-        Ok((layout, SampleCells { rows: rows.collect(), decimal: Some(decimal) }))
-    }
-
-    /// Returns the line that the header begins on, or one before it that is blank.
-    fn line_of_header(&self) -> u64 {
-        self.header.checked_sub(1).map_or(1, |before| self.rows[before].next_line)
+        let rows = self.rows.into_iter().skip(self.values).map(|row| row.cells);
+        Ok((layout, SampleCells { rows: rows.collect(), decimal: Some(self.decimal) }))
     }
 }
 
@@ -226,24 +284,22 @@ impl SampleRow {
         self.cells.last().is_some_and(String::is_empty)
     }
 
-    /// Returns `true` if it has texts where most of the rows behind it have values.
-    fn is_of_units(&self, behind: &[Self], decimal: DecimalMark) -> bool {
-        let is_present = |cell: &str| !number::is_missing(cell);
-        let mut texts =
-            self.cells.iter().enumerate().filter(|(_, cell)| is_present(cell)).peekable();
-        texts.peek().is_some()
-            && texts.all(|(index, cell)| {
-                let cells = behind.iter().filter_map(|row| row.cells.get(index));
-                let present = cells.filter(|cell| is_present(cell));
-                let n_values = present.clone().filter(|cell| is_value(cell, decimal)).count();
-                !is_value(cell, decimal) && 2 * n_values > present.count()
-            })
+    /// Looks at the cells of the columns that mostly have values.
+    fn kind(&self, of_values: &[bool], decimal: DecimalMark) -> RowKind {
+        let cells = self.cells.iter().zip(of_values).filter(|(_, of_values)| **of_values);
+        let mut present =
+            cells.map(|(cell, _)| cell).filter(|cell| !number::is_missing(cell)).peekable();
+        let has_words = present.peek().is_some() && !present.any(|cell| is_value(cell, decimal));
+        if has_words { RowKind::Words } else { RowKind::Values }
     }
 
-    fn has_only_values(&self, decimal: DecimalMark) -> bool {
-        let has_number = self.cells.iter().any(|cell| decimal.read(cell).is_some());
-        has_number
-            && self.cells.iter().all(|cell| number::is_missing(cell) || is_value(cell, decimal))
+    /// Returns the names of so many columns, of rows with `usual` cells.
+    fn names(&self, usual: usize, width: usize) -> Vec<String> {
+        // A line break in a name, as above a unit, is a space.
+        let name = |cell: &String| cell.split_whitespace().collect::<Vec<_>>().join(" ");
+        let lacks_first = self.cells.len() < usual && width == usual;
+        let first = lacks_first.then(String::new);
+        first.into_iter().chain(self.cells.iter().map(name)).take(width).collect()
     }
 }
 
@@ -266,11 +322,20 @@ impl SampleCells {
     ) -> Option<usize> {
         let holds_dates = |&column: &usize| {
             let texts = self.texts_of(&[column]);
-            let is_number = |text: &String| text.parse::<f64>().is_ok();
-            let is_understood = !matches!(TimeFormat::of(&texts), Err(TimeTrouble::Unknown { .. }));
-            !texts.is_empty() && is_understood && !texts.iter().any(is_number)
+            let differ = texts.iter().any(|text| *text != texts[0]) || texts.len() == 1;
+            let of_dates = match TimeFormat::of(&texts) {
+                Ok(format) => matches!(format, TimeFormat::Written(_) | TimeFormat::Undecided(..)),
+                Err(trouble) => matches!(trouble, TimeTrouble::Ambiguous { .. }),
+            };
+            differ && of_dates
         };
         columns.find(holds_dates)
+    }
+
+    /// Returns `true` if a column holds times.
+    pub(crate) fn holds_times(&self, column: usize) -> bool {
+        let format = TimeFormat::of(&self.texts_of(&[column]));
+        matches!(format, Ok(format) if !matches!(format, TimeFormat::Elapsed))
     }
 
     /// Returns `true` if most of what a column holds is a number.
@@ -288,29 +353,24 @@ impl SampleCells {
         distinct.len() > 1 && 2 * distinct.len() <= texts.len() && !self.is_of_numbers(column)
     }
 
+    /// Returns `true` if a column holds decimals, which name nothing.
+    pub(crate) fn has_decimals(&self, column: usize) -> bool {
+        let Some(decimal) = self.decimal else { return false };
+        let texts = self.texts_of(&[column]);
+        let is_broken =
+            |text: &String| decimal.read(text).is_some_and(|number| number.fract() != 0.0);
+        2 * texts.iter().filter(|text| is_broken(text)).count() > texts.len()
+    }
+
     /// Returns `true` if a column holds times of a day, without the day.
     pub(crate) fn is_time_of_day(&self, column: usize) -> bool {
         let texts = self.texts_of(&[column]);
-        let is_understood =
-            |day: &str, text: &String| TimeFormat::of(&[format!("{day}{text}")]).is_ok();
-        !texts.is_empty()
-            && texts
-                .iter()
-                .all(|text| is_understood("2026-12-31 ", text) && !is_understood("", text))
+        !texts.is_empty() && texts.iter().all(|text| time::is_time_of_day(text))
     }
 }
 
 fn is_value(cell: &str, decimal: DecimalMark) -> bool {
-    decimal.read(cell).is_some() || TimeFormat::of(&[String::from(cell)]).is_ok()
-}
-
-/// Returns `true` for names such as `0`, `1`, `2`, which data frames give.
-fn is_counted(names: &[String]) -> bool {
-    let begins_at = |begin: usize| {
-        let mut numbers = names.iter().filter(|name| !name.is_empty()).zip(begin..);
-        numbers.all(|(name, number)| *name == number.to_string())
-    };
-    names.len() > 1 && (begins_at(0) || begins_at(1))
+    decimal.read(cell).is_some() || time::may_be_time(cell)
 }
 
 /// Returns the number of cells that most rows have; of numbers that are as frequent, the largest.

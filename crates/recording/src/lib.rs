@@ -40,6 +40,7 @@ mod number;
 mod profile;
 mod row;
 mod rows;
+mod stations;
 mod text;
 mod time;
 mod values;

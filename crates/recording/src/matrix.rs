@@ -8,7 +8,7 @@ use sensor::{FeatureSchema, StationId};
 
 use crate::error::{BadRow, ReadError};
 use crate::file::Recording;
-use crate::row::StationOfRow;
+use crate::stations::Stations;
 
 /// The number format of a raw matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl<'s> Matrix<'s> {
             element,
             row: vec![0; schema.len() * element.len()],
             n_rows: 0,
-            made_up_station: StationOfRow::made_up(path).station_id,
+            made_up_station: Stations::of_file(path).into_of_file(),
         }
     }
 

@@ -36,59 +36,79 @@ const MISSING: [&str; 18] = [
 ];
 
 impl DecimalMark {
-    /// Recognises the mark of a file from its cells.
-    pub(crate) fn of<'a>(cells: impl Iterator<Item = &'a str>, delimiter: u8) -> Self {
-        let (mut n_points, mut n_commas, mut n_unclear, mut n_both) = (0, 0, 0, 0);
+    /// Recognises the mark of a file from its cells, as far as it is not known. Where all that have a comma could be thousands as
+    /// well, it also returns one of them.
+    pub(crate) fn of<'a>(
+        cells: impl Iterator<Item = &'a str>,
+        delimiter: u8,
+        known: Option<Self>,
+    ) -> (Self, Option<&'a str>) {
+        let mut unclear = None;
+        let (mut n_points, mut n_commas, mut n_both) = (0, 0, 0);
+        // A mark with three digits behind it may stand between thousands.
+        let (mut n_unclear_points, mut n_unclear_commas) = (0, 0);
         for cell in cells.filter(|cell| cell.bytes().all(|byte| b"0123456789.,+-".contains(&byte)))
         {
             match (cell.rfind('.'), cell.rfind(',')) {
                 (Some(point), Some(comma)) if point < comma => n_both += 1,
                 (Some(_), Some(_)) => n_points += 1,
-                (None, Some(_)) if is_grouped(cell, ',') => n_unclear += 1,
+                (Some(_), None) if is_grouped(cell, '.') => n_unclear_points += 1,
+                (None, Some(_)) if is_grouped(cell, ',') => {
+                    n_unclear_commas += 1;
+                    unclear.get_or_insert(cell);
+                }
                 // A date has several.
-                (Some(first), None) if cell.find('.') == Some(first) => n_points += 1,
-                (None, Some(first)) if cell.find(',') == Some(first) => n_commas += 1,
+                (Some(last), None) if cell.find('.') == Some(last) => n_points += 1,
+                (None, Some(last)) if cell.find(',') == Some(last) => n_commas += 1,
                 _ => {}
             }
         }
-        // A comma that could stand between thousands does not where another separates cells.
-        let n_commas = n_commas + if delimiter == b',' { 0 } else { n_unclear };
-        match () {
-            () if n_both > 0 => Self::CommaAfterPoints,
-            () if n_commas > 0 && n_commas >= n_points => Self::Comma,
-            () => Self::Point,
-        }
+        let has_comma = match known {
+            Some(known) => known != Self::Point,
+            None if n_both > 0 => true,
+            None if n_points + n_commas > 0 => n_commas > n_points,
+            // A comma that could stand between thousands does not where other commas separate cells.
+            None => n_unclear_commas > 0 && n_unclear_points == 0 && delimiter != b',',
+        };
+        let mark = match has_comma {
+            // Beside decimal commas, a point stands between thousands, unless it is seen not to.
+            true if n_points == 0 && n_both + n_unclear_points > 0 => Self::CommaAfterPoints,
+            true => Self::Comma,
+            false => Self::Point,
+        };
+        let is_clear = known.is_some() || n_both + n_points + n_commas > 0;
+        (mark, unclear.filter(|_| !is_clear))
     }
 
     /// Reads a finite number.
     pub(crate) fn read(self, text: &str) -> Option<f64> {
-        let plain = match self {
-            Self::Point if text.contains(',') => {
-                let whole = text.split('.').next().unwrap_or_default();
-                is_grouped(whole, ',').then(|| Cow::Owned(text.replace(',', "")))?
-            }
-            Self::Comma if text.contains(',') => {
-                let has_point = text.contains('.');
-                (!has_point).then(|| Cow::Owned(text.replacen(',', ".", 1)))?
-            }
-            Self::CommaAfterPoints if text.contains(['.', ',']) => {
-                let whole = text.split(',').next().unwrap_or_default();
-                let is_whole = !whole.contains('.') || is_grouped(whole, '.');
-                is_whole.then(|| Cow::Owned(text.replace('.', "").replacen(',', ".", 1)))?
-            }
-            _ => Cow::Borrowed(text),
+        let (decimal, thousands) = match self {
+            Self::Point => ('.', ','),
+            Self::Comma | Self::CommaAfterPoints => (',', '.'),
+        };
+        let (whole, rest) =
+            text.split_once(decimal).map_or((text, None), |(whole, rest)| (whole, Some(rest)));
+        let is_plain = !text.contains(',') && (self == Self::Point || !text.contains('.'));
+        let plain = if is_plain || self == Self::Comma && rest.is_none() {
+            Cow::Borrowed(text)
+        } else {
+            let is_number = !whole.contains(thousands) || is_grouped(whole, thousands);
+            let is_decimal = rest.is_none_or(|rest| !rest.contains(['.', ',']));
+            let joined = || format!("{}.{}", whole.replace(thousands, ""), rest.unwrap_or("0"));
+            (is_number && is_decimal).then(|| Cow::Owned(joined()))?
         };
         plain.parse::<f64>().ok().filter(|number| number.is_finite())
     }
 }
 
-/// Returns `true` for digits in groups of three.
+/// Returns `true` for digits in groups of three, several of them.
 fn is_grouped(whole: &str, separator: char) -> bool {
     let mut groups = whole.trim_start_matches(['+', '-']).split(separator);
     let is_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
     let first = groups.next().unwrap_or_default();
-    let has_first = (1..=3).contains(&first.len()) && is_digits(first);
-    has_first && groups.all(|group| group.len() == 3 && is_digits(group))
+    let has_first = (1..=3).contains(&first.len()) && is_digits(first) && !first.starts_with('0');
+    let mut others = groups.peekable();
+    has_first && others.peek().is_some() && others.all(|group| group.len() == 3 && is_digits(group))
 }
 
 /// Returns `true` if a cell says that there is no value.
@@ -104,17 +124,33 @@ mod tests {
 
     #[test]
     fn numbers_have_one_mark_and_thousands_are_in_groups() {
-        let read = |mark: DecimalMark, text: &str| mark.read(text);
-        assert_eq!(read(DecimalMark::Point, "1.5e3"), Some(1_500.0));
-        assert_eq!(read(DecimalMark::Point, "-1,234,567.5"), Some(-1_234_567.5));
-        assert_eq!(read(DecimalMark::Comma, "1,5"), Some(1.5));
-        assert_eq!(read(DecimalMark::Comma, "1.5"), Some(1.5));
-        assert_eq!(read(DecimalMark::CommaAfterPoints, "1.234,5"), Some(1_234.5));
-        assert_eq!(read(DecimalMark::CommaAfterPoints, "1.234"), Some(1_234.0));
+        for (mark, text, expected) in [
+            (DecimalMark::Point, "1.5e3", 1_500.0),
+            (DecimalMark::Point, "-1,234,567.5", -1_234_567.5),
+            (DecimalMark::Point, "12,345", 12_345.0),
+            (DecimalMark::Comma, "1,5", 1.5),
+            (DecimalMark::Comma, "1,5e3", 1_500.0),
+            (DecimalMark::Comma, "1.5", 1.5),
+            (DecimalMark::Comma, "1.234,5", 1_234.5),
+            (DecimalMark::CommaAfterPoints, "1.234,5", 1_234.5),
+            (DecimalMark::CommaAfterPoints, "1.234", 1_234.0),
+            (DecimalMark::CommaAfterPoints, "-7", -7.0),
+        ] {
+            assert_eq!(mark.read(text), Some(expected), "{mark:?} {text}");
+        }
         for (mark, texts) in [
-            (DecimalMark::Point, ["1,5", "", "inf", "nan", "0x10", "1.2.3", "12,34,567"]),
-            (DecimalMark::Comma, ["1,2,3", "1.234,5", "1,234.5", "", ",", "a", "1,2e"]),
-            (DecimalMark::CommaAfterPoints, ["1.5", "1,2,3", "1.23,4", "", ".", ",", "x"]),
+            (
+                DecimalMark::Point,
+                ["1,5", "", "inf", "nan", "0x10", "1.2.3", "12,34,567", "1.234,5", "0,125"],
+            ),
+            (
+                DecimalMark::Comma,
+                ["1,2,3", "1,234.5", "", ",", "a", "1,2e", "12.34,5", "inf", "nan"],
+            ),
+            (
+                DecimalMark::CommaAfterPoints,
+                ["1.5", "1,2,3", "1.23,4", "", ".", ",", "x", "1,234.5", "0.125"],
+            ),
         ] {
             for text in texts {
                 assert_eq!(mark.read(text), None, "{mark:?} {text}");
@@ -124,14 +160,23 @@ mod tests {
 
     #[test]
     fn the_mark_of_a_file_is_that_of_its_cells() {
-        let mark = |cells: &[&str], delimiter| DecimalMark::of(cells.iter().copied(), delimiter);
+        let mark =
+            |cells: &[&str], delimiter| DecimalMark::of(cells.iter().copied(), delimiter, None).0;
         assert_eq!(mark(&["a", "1.5", "2"], b';'), DecimalMark::Point);
-        assert_eq!(mark(&["1,5", "2", "10:00,250"], b';'), DecimalMark::Comma);
+        assert_eq!(mark(&["1,5", "2", "10:00,250", "01.02.2026"], b';'), DecimalMark::Comma);
         assert_eq!(mark(&["1,250"], b';'), DecimalMark::Comma);
         assert_eq!(mark(&["1,250"], b','), DecimalMark::Point);
         assert_eq!(mark(&["69,53", "1,250"], b','), DecimalMark::Comma);
         assert_eq!(mark(&["1.234,5", "7,1"], b';'), DecimalMark::CommaAfterPoints);
         assert_eq!(mark(&["1,234.5", "7"], b'\t'), DecimalMark::Point);
+        // Beside clear marks, three digits are a group.
+        assert_eq!(mark(&["1,250", "0.50"], b'\t'), DecimalMark::Point);
+        assert_eq!(mark(&["1.234", "7,1"], b';'), DecimalMark::CommaAfterPoints);
+        assert_eq!(mark(&["1.234"], b';'), DecimalMark::Point);
+        let said = DecimalMark::of(["1.234"].into_iter(), b';', Some(DecimalMark::Comma));
+        assert_eq!(said, (DecimalMark::CommaAfterPoints, None));
+        let unclear = DecimalMark::of(["7", "1,250"].into_iter(), b';', None);
+        assert_eq!(unclear, (DecimalMark::Comma, Some("1,250")));
     }
 
     #[test]

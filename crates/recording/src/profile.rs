@@ -1,4 +1,4 @@
-//! What a user says of a file. Everything else is recognised.
+//! The words of a user about a file. Everything else is recognised.
 
 #![expect(
     clippy::doc_markdown,
@@ -12,7 +12,7 @@ use crate::layout::LayoutWish;
 use crate::number::DecimalMark;
 use crate::time::TimeFormat;
 
-/// How a file is to be read, where it is not recognised as it is meant.
+/// The way to read a file, where it is not recognised as it is meant.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "How the file is read, where it is not recognised")]
 pub struct Profile {
@@ -20,7 +20,7 @@ pub struct Profile {
     #[arg(long, value_name = "NAME", value_parser = encoding)]
     pub encoding: Option<&'static Encoding>,
 
-    /// What stands between cells: a comma, a semicolon, | or tab
+    /// The separator of cells: a comma, a semicolon, | or tab
     #[arg(long, value_name = "CHARACTER", value_parser = separator)]
     pub separator: Option<u8>,
 
@@ -37,7 +37,7 @@ pub struct Profile {
     #[arg(long, value_name = "COLUMN")]
     pub time_column: Vec<String>,
 
-    /// How times are written: day-first, month-first or year-first, or as strftime has it, such as '%d.%m.%Y %H:%M:%S'
+    /// The format of times: day-first, month-first, year-first, compact, unix-s, unix-ms, unix-us, unix-ns, spreadsheet-days, seconds, or as strftime has it, such as '%d.%m.%Y %H:%M:%S'
     #[arg(long, value_name = "FORMAT")]
     pub time_format: Option<TimeFormat>,
 

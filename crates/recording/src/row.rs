@@ -1,14 +1,14 @@
 //! From a row to an event.
 
 use std::fmt;
-use std::path::Path;
 
-use sensor::{FeatureSchema, InvalidEvent, SensorEvent, StationId};
+use sensor::{FeatureSchema, InvalidEvent, SensorEvent};
 
 use crate::columns::Role;
 use crate::error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
 use crate::file::Recording;
 use crate::rows::Rows;
+use crate::stations::Stations;
 
 /// A row that is an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,8 +32,7 @@ pub struct Events<'s> {
     record: csv::ByteRecord,
     /// Rows read so far, good and bad.
     n_rows: u64,
-    /// The station of the row before: rows of one station come together, and share its name.
-    last_station: StationOfRow,
+    stations: Stations,
 }
 
 impl Recording {
@@ -84,7 +83,7 @@ impl<'s> Events<'s> {
         features: Vec<usize>,
         reader: Rows,
     ) -> Self {
-        let last_station = StationOfRow::made_up(recording.path());
+        let stations = Stations::of_file(recording.path());
         Self {
             recording,
             schema,
@@ -92,7 +91,7 @@ impl<'s> Events<'s> {
             reader,
             record: csv::ByteRecord::new(),
             n_rows: 0,
-            last_station,
+            stations,
         }
     }
 
@@ -105,7 +104,7 @@ impl<'s> Events<'s> {
         let row = Row::new(&self.record, &self.recording)
             .map_err(|kind| bad_row(vec![CellFault { column: None, kind }]))?;
         let mut faults = Vec::new();
-        let station = row.station_id(&self.last_station).map_err(|fault| faults.push(fault)).ok();
+        let station = self.stations.of_row(&row).map_err(|fault| faults.push(fault)).ok();
         // Two thousand and so on: old enough for every row to be in the past.
         let made_up_us = sensor::timestamp::EARLIEST_US + index.cast_signed() * 1_000_000;
         let timestamp_us = row.timestamp_us().map_err(|fault| faults.push(fault)).ok();
@@ -114,13 +113,11 @@ impl<'s> Events<'s> {
         let is_anomaly = row.label().map_err(|fault| bad_row(vec![fault]));
         let mut values = Vec::with_capacity(self.features.len());
         faults.extend(row.take_values(&self.features, self.schema, &mut values));
-        let (true, Some(station), Some(timestamp_us), Some(sequence)) =
-            (faults.is_empty(), station, timestamp_us, sequence)
+        let (true, Some(station_id), Some(timestamp_us), Some(sequence)) =
+            (faults.is_empty(), station.cloned(), timestamp_us, sequence)
         else {
             return Err(bad_row(faults));
         };
-        self.last_station = station;
-        let station_id = self.last_station.station_id.clone();
 
         let event = self
             .schema
@@ -171,7 +168,7 @@ impl<'a> Row<'a> {
         Ok(Self { record, recording })
     }
 
-    fn fault(&self, column: usize, kind: CellFaultKind) -> CellFault {
+    pub(crate) fn fault(&self, column: usize, kind: CellFaultKind) -> CellFault {
         CellFault {
             column: Some((column + 1, self.recording.columns().names()[column].clone())),
             kind,
@@ -186,26 +183,9 @@ impl<'a> Row<'a> {
     }
 
     /// Returns the text of the column with a role; `None` when there is no such column.
-    fn of_role(&self, role: Role) -> Result<Option<(usize, &'a str)>, CellFault> {
+    pub(crate) fn of_role(&self, role: Role) -> Result<Option<(usize, &'a str)>, CellFault> {
         let column = self.recording.columns().telling(role);
         column.map(|column| Ok((column, self.cell(column)?))).transpose()
-    }
-
-    /// Returns the name of the station, which is that of the file where rows name none.
-    pub(crate) fn station_id(&self, last: &StationOfRow) -> Result<StationOfRow, CellFault> {
-        match self.of_role(Role::StationId)? {
-            None => Ok(last.clone()),
-            Some((_, text)) if last.text.as_deref() == Some(text) => Ok(last.clone()),
-            Some((column, text)) => {
-                let station_id = StationId::parse(text)
-                    .or_else(|kind| StationId::parse(&safe(text)).map_err(|_| kind));
-                let invalid = |kind| self.fault(column, CellFaultKind::StationId(kind));
-                Ok(StationOfRow {
-                    text: Some(text.into()),
-                    station_id: station_id.map_err(invalid)?,
-                })
-            }
-        }
     }
 
     /// Returns when it was measured; `None` where rows do not say, or not in a way that is understood.
@@ -277,32 +257,4 @@ impl<'a> Row<'a> {
                 .ok_or_else(|| self.fault(column, CellFaultKind::NotANumber)),
         }
     }
-}
-
-/// A station, and how a recording writes it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct StationOfRow {
-    text: Option<Box<str>>,
-    pub(crate) station_id: StationId,
-}
-
-impl StationOfRow {
-    /// Returns the station of rows that name none: the name of their file, as far as a station can be called so.
-    pub(crate) fn made_up(path: &Path) -> Self {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let stem = name.split('.').next().unwrap_or_default();
-        let station_id = StationId::parse(&safe(stem))
-            .unwrap_or_else(|_| StationId::parse("recording").expect("letters only"));
-        Self { text: None, station_id }
-    }
-}
-
-/// Returns a name with `_` for what stations cannot have in theirs.
-fn safe(name: &str) -> String {
-    let safe = |character: char| {
-        let is_allowed = character.is_ascii_alphanumeric() || ".:-".contains(character);
-        if is_allowed { character } else { '_' }
-    };
-    let safe: String = name.chars().map(safe).take(StationId::LEN_MAX).collect();
-    String::from(safe.trim_start_matches('_'))
 }

@@ -21,6 +21,9 @@ const SERIAL_1970: f64 = 25_569.0;
 pub enum TimeFormat {
     /// A date, and perhaps the time of the day, an offset, AM or PM.
     Written(DateOrder),
+    /// The same, of which the first rows did not tell whether the day or the month stands first: only days that are the same in
+    /// both are read.
+    Undecided(DateOrder, DateOrder),
     /// Digits alone: `YYYYMMDD`, perhaps followed by `hhmm` or `hhmmss`.
     Compact,
     /// A count since 1970, with so many to a second.
@@ -58,6 +61,22 @@ pub enum TimeTrouble {
         /// One of them.
         example: String,
     },
+    /// Numbers have two readings.
+    #[error(
+        "holds numbers such as `{example}`, which may be seconds or days of a spreadsheet; say which with {FLAG} seconds or {FLAG} spreadsheet-days"
+    )]
+    Unclear {
+        /// One of them.
+        example: String,
+    },
+    /// They do not rise.
+    #[error(
+        "holds numbers such as `{example}` that go up and down, so that they are no times since a beginning; say what they are, such as with {FLAG} seconds, or do without times with --time-column none"
+    )]
+    Unordered {
+        /// The first that is lower than the one before.
+        example: String,
+    },
     /// They have two readings.
     #[error("holds times such as `{example}`, which may mean {} or {}; say which with {FLAG} {} or {FLAG} {}", readings[0].1, readings[1].1, readings[0].0, readings[1].0)]
     Ambiguous {
@@ -69,6 +88,17 @@ pub enum TimeTrouble {
 }
 
 const FLAG: &str = "--time-format";
+
+/// The formats of numbers, as a user says them.
+const OF_NUMBERS: [(&str, TimeFormat); 7] = [
+    ("seconds", TimeFormat::Elapsed),
+    ("spreadsheet-days", TimeFormat::SerialDays),
+    ("compact", TimeFormat::Compact),
+    ("unix-s", TimeFormat::Unix { per_second: 1 }),
+    ("unix-ms", TimeFormat::Unix { per_second: 1_000 }),
+    ("unix-us", TimeFormat::Unix { per_second: 1_000_000 }),
+    ("unix-ns", TimeFormat::Unix { per_second: 1_000_000_000 }),
+];
 
 const DATE_ORDERS: [(DateOrder, &str); 3] = [
     (DateOrder::YearFirst, "year-first"),
@@ -86,9 +116,9 @@ impl TimeFormat {
         let written = DATE_ORDERS.map(|(order, _)| Self::Written(order));
         let counts = [1, 1_000, 1_000_000, 1_000_000_000];
         let counts = counts.map(|per_second| Self::Unix { per_second });
-        let others = [Self::Compact, Self::SerialDays, Self::Elapsed];
-        // Of formats that read as many, the first is meant.
-        let formats = written.into_iter().chain(counts).chain(others);
+        // Of formats that read as many, the first is meant: 2026030112 is an hour, not a second of the year 2034.
+        let formats = written.into_iter().chain([Self::Compact]).chain(counts);
+        let formats = formats.chain([Self::SerialDays, Self::Elapsed]);
         let n_read =
             |format: &Self| texts.iter().filter(|text| format.read(text).is_some()).count();
         let found = formats.map(|format| (n_read(&format), format));
@@ -99,19 +129,46 @@ impl TimeFormat {
             let example = example.cloned().unwrap_or_default();
             return Err(TimeTrouble::Unknown { example });
         }
-        let Self::Written(first) = best else { return Ok(best) };
-        let other = DATE_ORDERS.into_iter().map(|(order, _)| order).find(|&order| {
-            let differs = |text: &String| Self::Written(order).read(text) != best.read(text);
-            order != first && n_read(&Self::Written(order)) == n_best && texts.iter().any(differs)
-        });
-        let Some(other) = other else { return Ok(best) };
+        let Self::Written(first) = best else { return best.of_numbers(texts) };
+        let others = DATE_ORDERS
+            .into_iter()
+            .map(|(order, _)| order)
+            .filter(|&order| order != first && n_read(&Self::Written(order)) == n_best);
+        let differs = |&order: &DateOrder| {
+            texts.iter().any(|text| Self::Written(order).read(text) != best.read(text))
+        };
+        let Some(other) = others.clone().find(differs).or_else(|| others.clone().next()) else {
+            return Ok(best);
+        };
         let day_of = |order, text: &str| Some((order, Self::Written(order).day(text)?));
         let readings =
             |text: &String| Some((text.clone(), [day_of(first, text)?, day_of(other, text)?]));
         let different = texts.iter().filter_map(readings).find(|(_, days)| days[0].1 != days[1].1);
         match different {
             Some((example, readings)) => Err(TimeTrouble::Ambiguous { example, readings }),
-            None => Ok(best),
+            None => Ok(Self::Undecided(first, other)),
+        }
+    }
+
+    /// Checks that numbers cannot mean something else.
+    fn of_numbers(self, texts: &[String]) -> Result<Self, TimeTrouble> {
+        if !matches!(self, Self::SerialDays | Self::Elapsed) {
+            return Ok(self);
+        }
+        let numbers: Vec<(&String, f64)> =
+            texts.iter().filter_map(|text| Some((text, number(text)?))).collect();
+        let falls = numbers.windows(2).find(|pair| pair[1].1 < pair[0].1);
+        if let Some([_, (text, _)]) = falls {
+            return Err(TimeTrouble::Unordered { example: (*text).clone() });
+        }
+        // Days have hours and minutes behind the point; seconds hardly come thousands of times a second.
+        let has_parts = numbers.iter().any(|(_, number)| number.fract() != 0.0);
+        let is_fast = numbers.windows(2).all(|pair| pair[1].1 - pair[0].1 < 0.5);
+        match self {
+            Self::SerialDays if !(has_parts && is_fast) => {
+                Err(TimeTrouble::Unclear { example: texts[0].clone() })
+            }
+            _ => Ok(self),
         }
     }
 
@@ -119,6 +176,10 @@ impl TimeFormat {
     pub(crate) fn read(&self, text: &str) -> Option<i64> {
         let in_us = match self {
             Self::Written(order) => written(text, *order)?,
+            Self::Undecided(first, other) => match (written(text, *first), written(text, *other)) {
+                (Some(first), Some(other)) if first != other => return None,
+                (first, other) => first.or(other)?,
+            },
             Self::Compact => compact(text)?,
             Self::Unix { per_second } => unix(text, *per_second)?,
             Self::SerialDays => serial(text)?,
@@ -131,10 +192,12 @@ impl TimeFormat {
     /// Returns how a user says it.
     pub(crate) fn flag(&self) -> String {
         match self {
-            Self::Written(order) => order.to_string(),
+            Self::Written(order) | Self::Undecided(order, _) => order.to_string(),
             Self::Strftime(format) => format.clone(),
-            // Nothing is said of the others.
-            _ => String::new(),
+            numbers => {
+                let known = OF_NUMBERS.iter().find(|(_, format)| format == numbers);
+                known.map_or_else(String::new, |(name, _)| String::from(*name))
+            }
         }
     }
 
@@ -147,6 +210,7 @@ impl fmt::Display for TimeFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Written(order) => write!(f, "dates, {order}"),
+            Self::Undecided(..) => f.write_str("dates"),
             Self::Compact => f.write_str("dates without separators"),
             Self::Unix { per_second: 1 } => f.write_str("seconds since 1970"),
             Self::Unix { per_second: 1_000 } => f.write_str("milliseconds since 1970"),
@@ -164,11 +228,21 @@ impl FromStr for TimeFormat {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let order = DATE_ORDERS.iter().find(|(_, name)| *name == text);
-        match order {
-            Some((order, _)) => Ok(Self::Written(*order)),
-            None if text.contains('%') => Ok(Self::Strftime(text.to_owned())),
-            None => Err(String::from(
-                "must be day-first, month-first, year-first, or like '%d.%m.%Y %H:%M:%S'",
+        let of_numbers = OF_NUMBERS.iter().find(|(name, _)| *name == text);
+        let has = |code: &str| text.contains(code);
+        match (order, of_numbers) {
+            (Some((order, _)), _) => Ok(Self::Written(*order)),
+            (_, Some((_, format))) => Ok(format.clone()),
+            _ if has("%Z") => Err(String::from(
+                "names of time zones, %Z, say no offset; write them as they are, such as CET, for times in UTC, or use %z",
+            )),
+            _ if has("%I") && !has("%p") && !has("%P") => {
+                Err(String::from("an hour of 12, %I, needs AM or PM, %p"))
+            }
+            _ if has("%") => Ok(Self::Strftime(text.to_owned())),
+            _ => Err(format!(
+                "must be day-first, month-first, year-first, {}, or like '%d.%m.%Y %H:%M:%S'",
+                OF_NUMBERS.map(|(name, _)| name).join(", ")
             )),
         }
     }
@@ -278,14 +352,19 @@ fn month(rest: &mut Rest<'_>) -> Option<u32> {
 
 /// Reads the time of the day, and the offset from UTC in seconds.
 fn time_of_day(rest: &mut Rest<'_>) -> Option<(NaiveTime, i64)> {
-    let (mut hour, _) = rest.number(2)?;
-    rest.take(|c| c == ':')?;
+    let (mut hour, n_digits_of_hour) = rest.number(2)?;
+    let has_colons = rest.take(|c| c == ':').is_some();
     let (minute, n_digits) = rest.number(2)?;
     let (mut second, mut nano) = (0, 0);
-    if n_digits != 2 {
+    if n_digits != 2 || !has_colons && n_digits_of_hour != 2 {
         return None;
     }
-    if rest.take(|c| c == ':').is_some() {
+    let has_seconds = if has_colons {
+        rest.take(|c| c == ':').is_some()
+    } else {
+        rest.0.starts_with(|c: char| c.is_ascii_digit())
+    };
+    if has_seconds {
         second = rest.number(2)?.0;
         if rest.take(|c| c == '.' || c == ',').is_some() {
             let (fraction, n_digits) = rest.number(9)?;
@@ -326,6 +405,7 @@ fn compact(text: &str) -> Option<i64> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let format = match text.len() {
         8 if is_digits => return compact(&format!("{text}000000")),
+        10 if is_digits => return compact(&format!("{text}0000")),
         12 if is_digits => return compact(&format!("{text}00")),
         14 if is_digits => "%Y%m%d%H%M%S",
         _ => return None,
@@ -342,15 +422,15 @@ fn unix(text: &str, per_second: i64) -> Option<i64> {
         let part_us = i64::try_from(part_us / i128::from(per_second)).ok()?;
         return whole_s.checked_mul(SECOND_US)?.checked_add(part_us);
     }
-    from_seconds(text.parse::<f64>().ok()? / per_second as f64)
+    from_seconds(number(text)? / per_second as f64)
 }
 
 fn serial(text: &str) -> Option<i64> {
-    from_seconds((text.parse::<f64>().ok()? - SERIAL_1970) * DAY_S as f64)
+    from_seconds((number(text)? - SERIAL_1970) * DAY_S as f64)
 }
 
 fn elapsed(text: &str) -> Option<i64> {
-    let seconds = text.parse::<f64>().ok()?;
+    let seconds = number(text)?;
     let is_elapsed = (0.0..SINCE_S as f64).contains(&seconds);
     is_elapsed.then_some(EARLIEST_US)?.checked_add(from_seconds(seconds)?)
 }
@@ -360,14 +440,39 @@ fn from_seconds(seconds: f64) -> Option<i64> {
     (0.0..=UNTIL_S as f64).contains(&seconds).then(|| (seconds * SECOND_US as f64).round() as i64)
 }
 
+/// Reads a number of seconds or days, whose decimal mark is the only one.
+fn number(text: &str) -> Option<f64> {
+    text.parse().or_else(|_| text.replacen(',', ".", 1).parse()).ok()
+}
+
 fn strftime(text: &str, format: &str) -> Option<i64> {
     if let Ok(time) = DateTime::parse_from_str(text, format) {
         return Some(time.timestamp_micros());
     }
-    let time = NaiveDateTime::parse_from_str(text, format)
-        .ok()
-        .or_else(|| NaiveDate::parse_from_str(text, format).ok()?.and_hms_opt(0, 0, 0))?;
+    // An hour without minutes is a whole one; a day without an hour begins at midnight.
+    let [hour, day] = [" %M", " %H:%M"].map(|more| format!("{format}{more}"));
+    let read = |text: &str, format: &str| NaiveDateTime::parse_from_str(text, format).ok();
+    let time = read(text, format)
+        .or_else(|| read(&format!("{text} 00"), &hour))
+        .or_else(|| read(&format!("{text} 00:00"), &day))?;
     Some(time.and_utc().timestamp_micros())
+}
+
+/// Returns `true` for a time of a day, without the day.
+pub(crate) fn is_time_of_day(text: &str) -> bool {
+    let is_written = |text: &str| written(text, DateOrder::YearFirst).is_some();
+    is_written(&format!("2026-12-31 {text}")) && !is_written(text)
+}
+
+/// Returns `true` for a date, with or without a time, that is no number.
+pub(crate) fn may_be_time(text: &str) -> bool {
+    let is_read = |order| TimeFormat::Written(order).read(text).is_some();
+    text.len() >= 6 && DATE_ORDERS.iter().any(|(order, _)| is_read(*order)) || is_clock(text)
+}
+
+/// Returns `true` for a time of a day with colons.
+fn is_clock(text: &str) -> bool {
+    text.contains(':') && is_time_of_day(text)
 }
 
 #[cfg(test)]
@@ -411,10 +516,11 @@ mod tests {
     #[test]
     fn a_time_of_no_day_and_of_no_hour() {
         let midnight = sensor::timestamp::parse("2026-01-22T00:00:00Z").unwrap();
-        for text in ["2026-01-22", "22.01.2026", "20260122", "46044", "01/22/2026 12:00:00 AM"] {
+        for text in ["2026-01-22", "22.01.2026", "20260122", "2026012200", "01/22/2026 12:00:00 AM"]
+        {
             assert_eq!(format(&[text]).unwrap().read(text), Some(midnight), "{text}");
         }
-        let serial = format(&["46044.5", "46044.75"]).unwrap();
+        let serial = format(&["46044.5", "46044,75"]).unwrap();
         assert_eq!(serial.read("46044.25"), Some(midnight + 21_600 * SECOND_US));
     }
 
@@ -424,6 +530,12 @@ mod tests {
         assert_eq!(elapsed, TimeFormat::Elapsed);
         assert_eq!(elapsed.read("1.5"), Some(EARLIEST_US + 1_500_000));
         assert_eq!(elapsed.read("-1"), None);
+        assert_eq!(format(&["0,0", "0,1"]), Ok(TimeFormat::Elapsed));
+        // Seconds of a day, or days.
+        assert!(matches!(format(&["40000", "40001"]), Err(TimeTrouble::Unclear { .. })));
+        assert!(matches!(format(&["7", "3"]), Err(TimeTrouble::Unordered { .. })));
+        let said: TimeFormat = "seconds".parse().unwrap();
+        assert_eq!(said.read("40000"), Some(EARLIEST_US + 40_000 * SECOND_US));
     }
 
     #[test]
@@ -437,7 +549,9 @@ mod tests {
         // A day that is no month decides, and so does one that is the same both ways.
         let decided = format(&["03/01/2026", "13/01/2026"]);
         assert_eq!(decided, Ok(TimeFormat::Written(DateOrder::DayFirst)));
-        assert!(format(&["03/03/2026"]).is_ok());
+        let undecided = format(&["03/03/2026"]).unwrap();
+        assert!(undecided.read("03/03/2026").is_some() && undecided.read("03/13/2026").is_some());
+        assert_eq!(undecided.read("03/04/2026"), None);
         assert!(format(&["01-02-03"]).is_err());
     }
 
@@ -462,6 +576,10 @@ mod tests {
         let given: TimeFormat = "%d|%m|%Y %Hh%M".parse().unwrap();
         let expected = sensor::timestamp::parse("2026-01-22T15:04:00Z").unwrap();
         assert_eq!(given.read("22|01|2026 15h04"), Some(expected));
-        assert!("iso".parse::<TimeFormat>().is_err());
+        let hour: TimeFormat = "%Y-%m-%d %H".parse().unwrap();
+        assert_eq!(hour.read("2026-01-22 15"), Some(expected - 4 * 60 * SECOND_US));
+        for wrong in ["iso", "%Y-%m-%d %I:%M", "%Y-%m-%d %H:%M %Z"] {
+            assert!(wrong.parse::<TimeFormat>().is_err(), "{wrong}");
+        }
     }
 }

@@ -10,8 +10,9 @@ use crate::columns::Role;
 use crate::error::{BadRow, CellFault, OpenError, ReadError};
 use crate::file::Recording;
 use crate::profile::Profile;
-use crate::row::{Row, StationOfRow};
+use crate::row::Row;
 use crate::rows::Rows;
+use crate::stations::Stations;
 use crate::text;
 
 /// The values of the rows of a recording, for callers that need not know when they were measured. It is
@@ -23,8 +24,7 @@ pub struct ValueRows<'s> {
     features: Vec<usize>,
     reader: Rows,
     record: csv::ByteRecord,
-    /// The station of the row before, or of the file.
-    last_station: StationOfRow,
+    stations: Stations,
 }
 
 impl<'s> ValueRows<'s> {
@@ -45,14 +45,28 @@ impl<'s> ValueRows<'s> {
         let (recording, text) = Recording::begin(path, text, profile)?;
         let features = recording.columns_of(schema)?;
         let reader = recording.reader_of(text).map_err(|error| unreadable(error.source))?;
-        let last_station = StationOfRow::made_up(path);
+        let stations = Stations::of_file(path);
         let record = csv::ByteRecord::new();
-        Ok(Self { recording, schema, features, reader, record, last_station })
+        Ok(Self { recording, schema, features, reader, record, stations })
     }
 
     /// Returns the features.
     pub fn schema(&self) -> &'s FeatureSchema {
         self.schema
+    }
+
+    /// Describes how the file is read, where that is not obvious.
+    pub fn in_words(&self) -> String {
+        self.recording.in_words()
+    }
+
+    /// Fails when the rows say when they were measured in a way that is not understood.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the flag that helps.
+    pub fn check_times(&self) -> Result<(), OpenError> {
+        self.recording.check_times()
     }
 
     /// Returns `true` if the rows are labelled.
@@ -97,9 +111,13 @@ impl<'s> ValueRows<'s> {
     ///
     /// Fails when the row has no station.
     pub fn station(&mut self) -> Result<&StationId, BadRow> {
-        let found = self.row().and_then(|row| row.station_id(&self.last_station));
-        self.last_station = found.map_err(|fault| self.bad_row(vec![fault]))?;
-        Ok(&self.last_station.station_id)
+        let Self { recording, record, stations, reader, .. } = self;
+        let row = Row::new(record, recording).map_err(|kind| CellFault { column: None, kind });
+        let found = row.and_then(|row| stations.of_row(&row));
+        found.map_err(|fault| {
+            let line = reader.line(record);
+            BadRow { path: recording.path().to_owned(), line, faults: vec![fault] }
+        })
     }
 
     /// Returns when the row that was read last was measured, in microseconds since 1970 (UTC); `None` where the rows do not say, or

@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
     pub model_dir: PathBuf,
 
-    /// The input, - for standard input: a CSV, plain or gzipped, whose first line names the
+    /// The input, - for standard input: a CSV, plain or gzipped, whose header names the
     /// columns, or a raw matrix: rows of values in the order of the model's features
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
@@ -104,7 +104,7 @@ pub struct Args {
     #[arg(long, requires = "in_time_order")]
     pub sensor_faults: bool,
 
-    /// What is known of the file.
+    /// The profile of the file.
     #[command(flatten)]
     pub profile: Profile,
 }
@@ -112,7 +112,7 @@ pub struct Args {
 /// The format of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Text, separated by commas or semicolons
+    /// Text, such as CSV
     Csv,
     /// Little-endian floats of 32 bits, row by row
     F32,

@@ -1,10 +1,10 @@
-//! How well the scores of a file agree with its labels.
+//! The agreement of the scores of a file with its labels.
 //!
 //! Rows are ranked twice: as the model judges them, by the p-value and then by the score of the forest, and by the score alone.
-//! Labelled rows that follow each other at a station are an event, and rows called anomalous that follow each other are an episode,
+//! Labelled rows that follow each other at a station are a fault, and rows called anomalous that follow each other are an episode,
 //! which is false when none of them is labelled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use anyhow::bail;
@@ -15,11 +15,15 @@ use wording::{counted, grouped, percent, readable, rounded};
 
 use crate::args::Args;
 use crate::input::{Block, Told};
-use crate::measures::{Cut, Measured, Ranking, Strangeness};
+use crate::measures::{Cut, Measured, Ranking, Row, Strangeness};
 
 /// The false-alarm rates of the table.
 const RATES: [f64; 7] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1];
 const DAY_US: f64 = 86_400e6;
+/// A pause is a gap from so many times the mean one on.
+const GAP_FROM: f64 = 20.0;
+/// Normal rows that are drawn together, since neighbours are alike.
+const NORMAL_BLOCK_LEN: usize = 50;
 
 /// The labelled rows of a file, as the model judges them.
 #[derive(Debug, Default)]
@@ -27,6 +31,8 @@ pub(crate) struct Evaluation {
     /// In the order of the file.
     stations: BTreeMap<StationId, Vec<Judged>>,
     n_unlabelled: u64,
+    /// The stations whose last row had no label.
+    gaps: BTreeSet<StationId>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +41,12 @@ struct Judged {
     anomaly_score: f64,
     is_called: bool,
     is_anomalous: bool,
+    /// `true` if the row before has no label.
+    is_after_gap: bool,
     timestamp_us: Option<i64>,
 }
 
-/// What is reported.
+/// The outcome.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     source: String,
@@ -46,7 +54,7 @@ pub(crate) struct Report {
     unlabelled_rows: u64,
     anomalous_rows: usize,
     stations: usize,
-    events: usize,
+    faults: usize,
     /// The time that the rows cover at the pace of their stations; `None` where they do not say when they were measured.
     days: Option<f64>,
     judged: Ranked,
@@ -79,10 +87,10 @@ struct Called {
     recall: f64,
     /// The share of the normal rows that are called anomalous.
     false_alarms: f64,
-    events_found: usize,
+    faults_found: usize,
     /// Those that as many false alarms anywhere would find.
-    events_by_chance: f64,
-    /// Rows from the begin of an event to the first that is called anomalous, the median of those found.
+    faults_by_chance: f64,
+    /// Rows from the begin of a fault to the first that is called anomalous, the median of those found.
     delay_rows: Option<usize>,
     false_episodes: usize,
     false_episodes_a_day: Option<f64>,
@@ -96,13 +104,15 @@ impl Evaluation {
             let Told { station_id, timestamp_us, label } = told;
             let Some(is_anomalous) = *label else {
                 self.n_unlabelled += 1;
+                self.gaps.insert(station_id.clone());
                 continue;
             };
             let judged = Judged {
-                strangeness: [1.0 - score.p_value, score.anomaly_score],
+                strangeness: [-score.p_value, score.anomaly_score],
                 anomaly_score: score.anomaly_score,
                 is_called: score.is_anomaly,
                 is_anomalous,
+                is_after_gap: self.gaps.remove(station_id),
                 timestamp_us: *timestamp_us,
             };
             match self.stations.get_mut(station_id) {
@@ -118,8 +128,7 @@ impl Evaluation {
     ///
     /// Fails when the labels do not tell two kinds of rows apart.
     pub(crate) fn report(&self, args: &Args) -> anyhow::Result<Report> {
-        let rows = || self.stations.values().flatten();
-        let judged = Ranking::new(rows().map(|row| (row.strangeness, row.is_anomalous)));
+        let judged = Ranking::new(self.ranked(|row| row.strangeness));
         let (n_anomalous, n_normal) = (judged.n_anomalous(), judged.n_normal());
         if n_anomalous == 0 || n_normal == 0 {
             bail!(
@@ -130,7 +139,7 @@ impl Evaluation {
                 grouped(n_anomalous as f64)
             );
         }
-        let forest = Ranking::new(rows().map(|row| ([row.anomaly_score, 0.0], row.is_anomalous)));
+        let forest = Ranking::new(self.ranked(|row| [row.anomaly_score, 0.0]));
         let at_rate = |false_alarm_rate: f64| {
             let [first, second] = judged.threshold_for(false_alarm_rate);
             let is_called = |row: &Judged| {
@@ -147,7 +156,7 @@ impl Evaluation {
             unlabelled_rows: self.n_unlabelled,
             anomalous_rows: n_anomalous,
             stations: self.stations.len(),
-            events: self.events().count(),
+            faults: self.faults().count(),
             days: self.days(),
             at_threshold: self.called(|row| row.is_called),
             at_rates: rates.map(at_rate).collect(),
@@ -156,16 +165,41 @@ impl Evaluation {
         })
     }
 
-    /// Returns the rows of each event.
-    fn events(&self) -> impl Iterator<Item = &[Judged]> {
-        let runs = self
-            .stations
-            .values()
-            .flat_map(|rows| rows.chunk_by(|a, b| a.is_anomalous == b.is_anomalous));
-        runs.filter(|run| run[0].is_anomalous)
+    /// Returns the rows of each fault.
+    fn faults(&self) -> impl Iterator<Item = &[Judged]> {
+        self.runs(|row| row.is_anomalous).filter(|run| run[0].is_anomalous)
     }
 
-    fn called(&self, is_called: impl Fn(&Judged) -> bool) -> Called {
+    /// Returns the rows of each station in parts that are alike and follow each other.
+    fn runs<'a>(
+        &'a self,
+        kind: impl Fn(&Judged) -> bool + Copy + 'a,
+    ) -> impl Iterator<Item = &'a [Judged]> {
+        let runs = move |rows: &'a Vec<Judged>| {
+            rows.chunk_by(move |a, b| kind(a) == kind(b) && !b.is_after_gap)
+        };
+        self.stations.values().flat_map(runs)
+    }
+
+    /// Returns the rows with a strangeness and the number of their block: those of a fault belong together, and of normal rows those
+    /// that follow each other.
+    fn ranked<'a>(
+        &'a self,
+        strangeness: impl Fn(&Judged) -> Strangeness + Copy + 'a,
+    ) -> impl Iterator<Item = Row> + 'a {
+        let blocks = self.runs(|row| row.is_anomalous).flat_map(|run| {
+            run.chunks(if run[0].is_anomalous { run.len() } else { NORMAL_BLOCK_LEN })
+        });
+        blocks.enumerate().flat_map(move |(block, rows)| {
+            rows.iter().map(move |row| Row {
+                strangeness: strangeness(row),
+                is_anomalous: row.is_anomalous,
+                block,
+            })
+        })
+    }
+
+    fn called(&self, is_called: impl Fn(&Judged) -> bool + Copy) -> Called {
         let (mut n_true, mut n_false, mut n_anomalous, mut n_rows) =
             (0_usize, 0_usize, 0_usize, 0_usize);
         for row in self.stations.values().flatten() {
@@ -177,40 +211,37 @@ impl Evaluation {
         }
         let false_alarms = n_false as f64 / (n_rows - n_anomalous) as f64;
         let mut delays: Vec<usize> =
-            self.events().filter_map(|event| event.iter().position(&is_called)).collect();
+            self.faults().filter_map(|fault| fault.iter().position(is_called)).collect();
         delays.sort_unstable();
-        let by_chance = |event: &[Judged]| 1.0 - (1.0 - false_alarms).powf(event.len() as f64);
-        let episodes = self
-            .stations
-            .values()
-            .flat_map(|rows| rows.chunk_by(|a, b| is_called(a) == is_called(b)));
+        let by_chance = |fault: &[Judged]| 1.0 - (1.0 - false_alarms).powf(fault.len() as f64);
         let is_false = |episode: &&[Judged]| {
             is_called(&episode[0]) && !episode.iter().any(|row| row.is_anomalous)
         };
-        let false_episodes = episodes.filter(is_false).count();
+        let false_episodes = self.runs(is_called).filter(is_false).count();
         Called {
             precision: (n_true + n_false > 0).then(|| n_true as f64 / (n_true + n_false) as f64),
             recall: n_true as f64 / n_anomalous as f64,
             false_alarms,
-            events_found: delays.len(),
-            events_by_chance: self.events().map(by_chance).sum(),
+            faults_found: delays.len(),
+            faults_by_chance: self.faults().map(by_chance).sum(),
             delay_rows: delays.get(delays.len() / 2).copied(),
             false_episodes,
             false_episodes_a_day: self.days().map(|days| false_episodes as f64 / days),
         }
     }
 
-    /// Returns the days that the rows cover, each station at its usual pace, so that gaps do not count.
+    /// Returns the days that the rows cover; a gap between two of a station counts as several times the usual pause.
     fn days(&self) -> Option<f64> {
         let mut days = 0.0;
         for rows in self.stations.values() {
             let times: Option<Vec<i64>> = rows.iter().map(|row| row.timestamp_us).collect();
             let mut times = times?;
             times.sort_unstable();
-            let mut intervals: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            intervals.sort_unstable();
-            let usual_us = intervals.get(intervals.len() / 2).copied().unwrap_or_default();
-            days += usual_us as f64 * rows.len() as f64 / DAY_US;
+            let pauses = || times.windows(2).map(|pair| (pair[1] - pair[0]) as f64);
+            let mean = |sum: f64| sum / pauses().len().max(1) as f64;
+            let usual_us = mean(pauses().sum());
+            let clipped_us = mean(pauses().map(|pause| pause.min(GAP_FROM * usual_us)).sum());
+            days += clipped_us * rows.len() as f64 / DAY_US;
         }
         (days > 0.0).then_some(days)
     }
@@ -243,7 +274,7 @@ impl Report {
             grouped(self.rows as f64),
             counted(self.stations as u64, "station"),
             grouped(self.anomalous_rows as f64),
-            counted(self.events as u64, "event")
+            counted(self.faults as u64, "fault")
         )?;
         for (name, ranked) in [("model", &self.judged), ("forest alone", &self.forest)] {
             writeln!(
@@ -258,7 +289,7 @@ impl Report {
             out,
             "best F1      {} with p-values up to {}: precision {}, recall {}",
             rounded(f1, 3),
-            readable(1.0 - of_p, 5),
+            readable(-of_p, 5),
             rounded(precision, 3),
             rounded(recall, 3)
         )?;
@@ -271,7 +302,7 @@ impl Report {
             percent(*false_alarms),
             match delay_rows {
                 Some(rows) => format!(
-                    "; half of the events found within {}",
+                    "; half of the faults found within {}",
                     counted(*rows as u64 + 1, "row")
                 ),
                 None => String::new(),
@@ -282,7 +313,7 @@ impl Report {
         writeln!(
             out,
             "{:<18}{:>12}{:>14}{:>12}{:>20}",
-            "false-alarm rate", "rows found", "events found", "by chance", a_day
+            "false-alarm rate", "rows found", "faults found", "by chance", a_day
         )?;
         let at_threshold = ("as judged".to_owned(), &self.at_threshold);
         let at_rates = self.at_rates.iter();
@@ -295,8 +326,8 @@ impl Report {
                 out,
                 "{name:<18}{:>12}{:>14}{:>12}{n_false:>20}",
                 percent(called.recall),
-                format!("{} of {}", called.events_found, self.events),
-                rounded(called.events_by_chance, 1),
+                format!("{} of {}", called.faults_found, self.faults),
+                rounded(called.faults_by_chance, 1),
             )?;
         }
         Ok(())

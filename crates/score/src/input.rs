@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use detector::{Detector, StationBaseline};
-use recording::{BadRow, Element, Matrix, ValueRows};
+use recording::{BadRow, Element, Matrix, Profile, ValueRows};
 use sensor::StationId;
 
 use crate::args::{Args, Format};
@@ -38,21 +38,9 @@ impl Rows<'_> {
             Rows::Matrix(matrix) => matrix.station(),
         }
     }
-
-    /// Returns what the row that was read last says of itself.
-    fn told(&mut self) -> anyhow::Result<Told> {
-        match self {
-            Rows::Table(rows) => Ok(Told {
-                station_id: rows.station()?.clone(),
-                timestamp_us: rows.timestamp_us()?,
-                label: rows.label()?,
-            }),
-            Rows::Matrix(_) => bail!("--evaluate reads CSV, of which a column has the labels"),
-        }
-    }
 }
 
-/// What a row says of itself beside its values.
+/// A row about itself, beside its values.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) station_id: StationId,
@@ -79,7 +67,7 @@ pub(crate) struct Block {
     pub(crate) n_without_baseline: u64,
     /// The first such station.
     pub(crate) without_baseline: Option<String>,
-    /// What the good rows say of themselves, where that is asked for.
+    /// The good rows about themselves, where that is asked for.
     pub(crate) told: Vec<Told>,
     /// For every row its cells, where they are to be repeated.
     pub(crate) cells: Vec<csv::ByteRecord>,
@@ -106,13 +94,33 @@ impl<'a> Input<'a> {
         stdin: impl Read + Send + 'static,
     ) -> anyhow::Result<Self> {
         let (name, bytes) = open(args, stdin)?;
+        if args.format() != Format::Csv && args.profile != Profile::default() {
+            bail!("a raw matrix has no text to read in another way");
+        }
         let schema = detector.schema();
         let rows = match args.format() {
             Format::Csv => Rows::Table(ValueRows::begin(bytes, name, schema, &args.profile)?),
             Format::F32 => Rows::Matrix(Matrix::new(bytes, name, Element::F32, schema)),
             Format::F64 => Rows::Matrix(Matrix::new(bytes, name, Element::F64, schema)),
         };
+        if args.evaluate {
+            let Rows::Table(rows) = &rows else {
+                bail!("--evaluate reads CSV, of which a column has the labels")
+            };
+            if !rows.has_labels() {
+                bail!("no column of `{}` has labels; name it with --label-column", name.display());
+            }
+            rows.check_times()?;
+        }
         Ok(Self { rows, detector, args, n_rows: 0 })
+    }
+
+    /// Describes how the input is read; `None` for a raw matrix.
+    pub(crate) fn in_words(&self) -> Option<String> {
+        match &self.rows {
+            Rows::Table(rows) => Some(rows.in_words()),
+            Rows::Matrix(_) => None,
+        }
     }
 
     /// Returns the names of the columns that can be repeated.
@@ -136,6 +144,7 @@ impl<'a> Input<'a> {
                 Rows::Table(rows) => rows.read(&mut block.values)?,
                 Rows::Matrix(matrix) => matrix.read(&mut block.values)?,
             };
+            let row = row.map(|row| row.and_then(|()| self.tell(&mut block)));
             match row {
                 None => break,
                 Some(Err(bad_row)) if !self.args.skip_bad => {
@@ -150,9 +159,6 @@ impl<'a> Input<'a> {
                             block.without_baseline.get_or_insert_with(|| String::from(station));
                         }
                         block.baselines.push(baseline);
-                        if self.args.evaluate {
-                            block.told.push(self.rows.told()?);
-                        }
                     }
                     block.is_good.push(row.is_ok());
                     block.first_bad = block.first_bad.or(row.err());
@@ -164,6 +170,25 @@ impl<'a> Input<'a> {
         }
         self.n_rows += block.is_good.len() as u64;
         Ok((!block.is_good.is_empty()).then_some(block))
+    }
+
+    /// Notes what the row that was read last says of itself, where that is asked for. If that is bad, the row is.
+    fn tell(&mut self, block: &mut Block) -> Result<(), BadRow> {
+        let (true, Rows::Table(rows)) = (self.args.evaluate, &mut self.rows) else { return Ok(()) };
+        let told = rows.station().cloned().and_then(|station_id| {
+            Ok(Told { station_id, timestamp_us: rows.timestamp_us()?, label: rows.label()? })
+        });
+        match told {
+            Ok(told) => {
+                block.told.push(told);
+                Ok(())
+            }
+            Err(bad_row) => {
+                let n_features = self.detector.schema().len();
+                block.values.truncate(block.values.len() - n_features);
+                Err(bad_row)
+            }
+        }
     }
 
     /// Returns the baseline for the row that was read last.

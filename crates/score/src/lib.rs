@@ -116,6 +116,9 @@ fn score(
     stderr: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let started = Instant::now();
+    if let Some(read_as) = input.in_words() {
+        writeln!(stderr, "read as: {read_as}")?;
+    }
     let repeated = if args.append { input.columns() } else { Vec::new() };
     let mut evaluation = args.evaluate.then(Evaluation::default);
     let counts = write_output(args, stdout, |out| {

@@ -5,7 +5,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 /// Draws of the bootstrap.
 const N_DRAWS: usize = 200;
-/// Of so many draws, one lies beyond each end of an interval, which holds 95 of 100.
+/// One of so many draws lies beyond each end of an interval, 2.5 %.
 const BEYOND_EACH_END: usize = 40;
 const SEED: u64 = 42;
 
@@ -17,14 +17,23 @@ pub(crate) struct Measured {
     pub(crate) high: f64,
 }
 
-/// How strange a row is: by the first number, and of rows of which that is equal by the second. Higher is stranger.
+/// The strangeness of a row: the first number, and of rows of which that is equal the second. Higher is stranger.
 pub(crate) type Strangeness = [f64; 2];
+
+/// A row that is ranked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) strangeness: Strangeness,
+    pub(crate) is_anomalous: bool,
+    /// The number of the block of rows that are alike, counted from 0.
+    pub(crate) block: usize,
+}
 
 /// Rows from the strangest on, those that are as strange together.
 #[derive(Debug)]
 pub(crate) struct Ranking {
-    /// The truth of the rows.
-    groups: Vec<(Strangeness, Vec<bool>)>,
+    groups: Vec<Vec<Row>>,
+    n_blocks: usize,
 }
 
 /// The rows above a threshold, and the truth about them.
@@ -40,14 +49,15 @@ pub(crate) struct Cut {
 
 impl Ranking {
     /// Ranks rows, of which none is NaN.
-    pub(crate) fn new(rows: impl Iterator<Item = (Strangeness, bool)>) -> Self {
-        let mut rows: Vec<(Strangeness, bool)> = rows.collect();
-        rows.sort_by(|([a, a_2], _), ([b, b_2], _)| b.total_cmp(a).then(b_2.total_cmp(a_2)));
-        let same = rows.chunk_by(|(a, _), (b, _)| a == b);
-        let group = |rows: &[(Strangeness, bool)]| {
-            (rows[0].0, rows.iter().map(|(_, truth)| *truth).collect())
-        };
-        Self { groups: same.map(group).collect() }
+    pub(crate) fn new(rows: impl Iterator<Item = Row>) -> Self {
+        let mut rows: Vec<Row> = rows.collect();
+        let n_blocks = rows.iter().map(|row| row.block + 1).max().unwrap_or_default();
+        rows.sort_by(|a, b| {
+            let ([a, a_2], [b, b_2]) = (a.strangeness, b.strangeness);
+            b.total_cmp(&a).then(b_2.total_cmp(&a_2))
+        });
+        let same = rows.chunk_by(|a, b| a.strangeness == b.strangeness);
+        Self { groups: same.map(<[Row]>::to_vec).collect(), n_blocks }
     }
 
     /// Area under the ROC curve: the chance that an anomalous row is stranger than a normal one, with half of those that are as
@@ -85,12 +95,12 @@ impl Ranking {
     pub(crate) fn best_cut(&self) -> Cut {
         let n_anomalous = self.n_anomalous() as f64;
         let (mut n_true, mut n_called) = (0.0, 0.0);
-        let cuts = self.groups.iter().map(|(score, truths)| {
-            n_true += truths.iter().filter(|&&truth| truth).count() as f64;
-            n_called += truths.len() as f64;
+        let cuts = self.groups.iter().map(|rows| {
+            n_true += rows.iter().filter(|row| row.is_anomalous).count() as f64;
+            n_called += rows.len() as f64;
             let (precision, recall) = (n_true / n_called, n_true / n_anomalous);
             let f1 = 2.0 * n_true / (n_called + n_anomalous);
-            Cut { threshold: *score, precision, recall, f1 }
+            Cut { threshold: rows[0].strangeness, precision, recall, f1 }
         });
         cuts.reduce(|best, next| if next.f1 > best.f1 { next } else { best })
             .expect("there are rows")
@@ -101,12 +111,12 @@ impl Ranking {
         let most = false_alarm_rate * self.n_normal() as f64;
         let mut n_false = 0;
         let mut threshold = [f64::INFINITY; 2];
-        for (score, truths) in &self.groups {
-            n_false += truths.iter().filter(|&&truth| !truth).count();
+        for rows in &self.groups {
+            n_false += rows.iter().filter(|row| !row.is_anomalous).count();
             if n_false as f64 > most {
                 break;
             }
-            threshold = *score;
+            threshold = rows[0].strangeness;
         }
         threshold
     }
@@ -120,33 +130,32 @@ impl Ranking {
     }
 
     fn count(&self, wanted: bool) -> usize {
-        self.groups
-            .iter()
-            .map(|(_, truths)| truths.iter().filter(|&&truth| truth == wanted).count())
-            .sum()
+        self.groups.iter().flatten().filter(|row| row.is_anomalous == wanted).count()
     }
 
-    /// Measures the rows, and draws of as many of them with replacement.
+    /// Measures the rows, and draws of as many of their blocks with replacement: rows of one block are alike, and no independent
+    /// witnesses.
     ///
-    /// Each row is drawn as often as a Poisson variable of mean 1 says: Hanley and `MacGibbon`, "Creating non-parametric bootstrap
+    /// Each block is drawn as often as a Poisson variable of mean 1 says: Hanley and `MacGibbon`, "Creating non-parametric bootstrap
     /// samples using Poisson frequencies" (2006).
     fn measured(&self, measure: impl Fn(&[(f64, f64)]) -> f64) -> Measured {
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-        let sums = |weight: &mut dyn FnMut() -> f64| -> Vec<(f64, f64)> {
-            let sums = self.groups.iter().map(|(_, truths)| {
+        let sums = |weights: &[f64]| -> Vec<(f64, f64)> {
+            let sums = self.groups.iter().map(|rows| {
                 let mut sums = (0.0, 0.0);
-                for &truth in truths {
-                    *(if truth { &mut sums.0 } else { &mut sums.1 }) += weight();
+                for row in rows {
+                    let sum = if row.is_anomalous { &mut sums.0 } else { &mut sums.1 };
+                    *sum += weights[row.block];
                 }
                 sums
             });
             sums.collect()
         };
-        let value = measure(&sums(&mut || 1.0));
-        let mut draws: Vec<f64> = (0..N_DRAWS)
-            .map(|_| measure(&sums(&mut || poisson(&mut rng))))
-            .filter(|drawn| !drawn.is_nan())
-            .collect();
+        let value = measure(&sums(&vec![1.0; self.n_blocks]));
+        let mut draw = || (0..self.n_blocks).map(|_| poisson(&mut rng)).collect::<Vec<f64>>();
+        let draws = (0..N_DRAWS).map(|_| measure(&sums(&draw())));
+        // A draw without anomalous rows, or without normal ones, has no measure.
+        let mut draws: Vec<f64> = draws.filter(|drawn| !drawn.is_nan()).collect();
         draws.sort_unstable_by(f64::total_cmp);
         let n_beyond = draws.len() / BEYOND_EACH_END;
         let low = draws.get(n_beyond).copied().unwrap_or(value);
@@ -178,9 +187,12 @@ mod tests {
     use super::*;
 
     fn ranking(scores: &[f64], truths: &[u8]) -> Ranking {
-        Ranking::new(
-            scores.iter().map(|&score| [score, 0.0]).zip(truths.iter().map(|&truth| truth == 1)),
-        )
+        let row = |(block, (&score, &truth)): (usize, (&f64, &u8))| Row {
+            strangeness: [score, 0.0],
+            is_anomalous: truth == 1,
+            block,
+        };
+        Ranking::new(scores.iter().zip(truths).enumerate().map(row))
     }
 
     /// The values are those of scikit-learn 1.9 for the same rows, ties included.

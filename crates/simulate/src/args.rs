@@ -88,7 +88,7 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
 
-    /// What is known of the file.
+    /// The profile of the file.
     #[command(flatten)]
     pub profile: Profile,
 }

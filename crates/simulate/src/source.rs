@@ -44,6 +44,9 @@ pub(crate) fn messages(args: &Args, wanted: &[String]) -> anyhow::Result<Message
             messages.truncate(args.count.map_or(Ok(usize::MAX), usize::try_from)?);
             Ok(Messages { len: messages.len() as u64, messages: Box::new(messages.into_iter()) })
         }
+        None if args.profile != Profile::default() => {
+            bail!("there is no --replay to read in another way")
+        }
         None => simulated(args, wanted),
     }
 }

@@ -21,7 +21,7 @@ use crate::rethreshold::RethresholdArgs;
 #[command(version, allow_negative_numbers = true, args_conflicts_with_subcommands = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
-    /// What to do instead of a training.
+    /// A command instead of a training.
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -144,12 +144,12 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// What is known of the file.
+    /// The profile of the file.
     #[command(flatten)]
     pub profile: Profile,
 }
 
-/// What to do instead of a training.
+/// A command instead of a training.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     #[expect(missing_docs, reason = "the help is that of its arguments")]

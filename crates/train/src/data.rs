@@ -1,12 +1,12 @@
 //! The training data.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use detector::{Detector, FitError, LeftOutMeta, ModelMeta};
 use indicatif::ProgressBar;
-use recording::{Missing, Recording};
+use recording::{BadRow, Missing, Profile, RecordedEvent, Recording};
 use sensor::{Feature, FeatureSchema, SensorEvent};
 use wording::{counted, grouped, listed, readable};
 
@@ -22,7 +22,7 @@ const LEFT_OUT_NAMED: usize = 3;
 pub struct TrainingData {
     /// The source of the events, for people.
     pub source: String,
-    /// How the source is read, in words; `None` for one that is no file.
+    /// The way in which the source is read, in words; `None` for one that is no file.
     pub read_as: Option<String>,
     /// The features of the events.
     pub schema: FeatureSchema,
@@ -48,6 +48,9 @@ impl TrainingData {
     /// Fails when the file or the schema cannot be read, a column is missing, or more rows are bad
     /// than the arguments allow.
     pub fn read(args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
+        if args.input.is_empty() && args.profile != Profile::default() {
+            bail!("there is no --input to read in another way");
+        }
         if !args.input.is_empty() {
             let mut data = Self::from_files(args, progress)?;
             data.drop_empty_features()?;
@@ -84,8 +87,7 @@ impl TrainingData {
         warnings.extend(differs.map(|recording| {
             format!("`{}` is read otherwise: {}", recording.path().display(), recording.in_words())
         }));
-        let mut bad_rows = Vec::new();
-        let (mut n_labelled, mut n_learnt_labelled) = (0_usize, 0_usize);
+        let mut left_out = LeftOut::default();
         let mut data = Self {
             source: match others {
                 [] => format!("`{}`", first.path().display()),
@@ -109,20 +111,21 @@ impl TrainingData {
             data.files.push((data.events.len(), recording.path().to_owned()));
             for row in recording.events(&schema)? {
                 match row? {
+                    Ok(RecordedEvent { is_anomaly: Err(label), .. }) => {
+                        bail!(
+                            "{label}; name the column of the labels with --label-column, or none"
+                        );
+                    }
                     Ok(row) if row.is_anomaly == Ok(Some(true)) && !args.learns_labelled() => {
-                        n_labelled += 1;
+                        left_out.n_labelled += 1;
                     }
                     Ok(row) => {
-                        n_learnt_labelled += usize::from(row.is_anomaly == Ok(Some(true)));
+                        let is_labelled = row.is_anomaly == Ok(Some(true));
+                        left_out.n_learnt_labelled += u64::from(is_labelled);
                         data.events.push(row.event);
                         data.lines.push(row.line);
                     }
-                    Err(bad_row) => {
-                        data.n_bad_rows += 1;
-                        if bad_rows.len() < BAD_ROWS_TOLD {
-                            bad_rows.push(bad_row.to_string());
-                        }
-                    }
+                    Err(bad_row) => left_out.note_bad(&bad_row),
                 }
                 if data.events.len() > Detector::N_EVENTS_MAX {
                     bail!(FitError::TooManyEvents { n_events: data.events.len() });
@@ -130,45 +133,20 @@ impl TrainingData {
                 progress.inc(1);
             }
         }
-        if data.n_bad_rows > args.max_bad_rows {
-            bail!(
-                "{} of the rows are bad, and --max-bad-rows allows {}:\n  {}\n{}fix them, choose other columns with --features, \
-                 take empty cells for missing values with --missing allow, or allow more bad rows",
-                data.n_bad_rows,
-                args.max_bad_rows,
-                bad_rows.join("\n  "),
-                if data.n_bad_rows > bad_rows.len() { "  and more\n" } else { "" },
-            );
-        }
-        let n_untold = data.n_bad_rows - bad_rows.len();
-        data.warnings
-            .extend(bad_rows.into_iter().map(|message| format!("left out: bad row: {message}")));
-        if n_untold > 0 {
-            data.warnings.push(format!("left out: {n_untold} more bad rows"));
-        }
-        if n_labelled > 0 {
-            data.warnings.push(format!(
-                "left out: {} labelled anomalous; --labelled include learns from them as well",
-                counted(n_labelled as u64, "row")
-            ));
-        }
-        if n_learnt_labelled > 0 {
-            data.warnings.push(format!(
-                "learnt as normal all the same: {} labelled anomalous",
-                counted(n_learnt_labelled as u64, "row")
-            ));
-        }
+        left_out.check(args.max_bad_rows)?;
         if data.events.is_empty() {
             bail!(
                 "{} has a header and no rows to learn from{}",
                 data.source,
-                if n_labelled > 0 {
+                if left_out.n_labelled > 0 {
                     ": all are labelled anomalous; name another column with --label-column, or none"
                 } else {
                     ""
                 }
             );
         }
+        data.n_bad_rows = left_out.n_bad;
+        data.warnings.extend(left_out.into_warnings());
         Ok(data)
     }
 
@@ -274,6 +252,59 @@ impl TrainingData {
     }
 }
 
+/// The rows that teach nothing, or should not.
+#[derive(Debug, Default)]
+struct LeftOut {
+    n_bad: usize,
+    /// The faults of the first bad rows.
+    bad: Vec<String>,
+    n_labelled: u64,
+    n_learnt_labelled: u64,
+}
+
+impl LeftOut {
+    fn note_bad(&mut self, bad_row: &BadRow) {
+        self.n_bad += 1;
+        if self.bad.len() < BAD_ROWS_TOLD {
+            self.bad.push(bad_row.to_string());
+        }
+    }
+
+    /// Fails when there are more bad rows than may be.
+    fn check(&self, max_bad_rows: usize) -> anyhow::Result<()> {
+        let Self { n_bad, bad, .. } = self;
+        if *n_bad <= max_bad_rows {
+            return Ok(());
+        }
+        bail!(
+            "{n_bad} of the rows are bad, and --max-bad-rows allows {max_bad_rows}:\n  {}\n{}fix them, choose other columns with \
+             --features, take empty cells for missing values with --missing allow, or allow more bad rows",
+            bad.join("\n  "),
+            if *n_bad > bad.len() { "  and more\n" } else { "" },
+        );
+    }
+
+    fn into_warnings(self) -> Vec<String> {
+        let n_untold = self.n_bad - self.bad.len();
+        let told = self.bad.into_iter().map(|message| format!("left out: bad row: {message}"));
+        let mut warnings: Vec<String> = told.collect();
+        if n_untold > 0 {
+            warnings.push(format!("left out: {n_untold} more bad rows"));
+        }
+        let labelled = |n_rows: u64| format!("{} labelled anomalous", counted(n_rows, "row"));
+        if self.n_labelled > 0 {
+            let labelled = labelled(self.n_labelled);
+            warnings
+                .push(format!("left out: {labelled}; --labelled include learns from them as well"));
+        }
+        if self.n_learnt_labelled > 0 {
+            let labelled = labelled(self.n_learnt_labelled);
+            warnings.push(format!("learnt as normal all the same: {labelled}"));
+        }
+        warnings
+    }
+}
+
 /// The variation of a feature.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Variation {
@@ -333,6 +364,14 @@ fn columns_of_numbers(
             );
         }
         let found = recording.numeric_columns()?;
+        if let Some((_, name)) =
+            found.iter().enumerate().find(|(index, name)| found[..*index].contains(name))
+        {
+            bail!(
+                "`{}`: two columns are called `{name}`; choose others with --features, or leave both out with --ignore '{name}'",
+                recording.path().display()
+            );
+        }
         names.extend(found.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
     }
     let first = &recordings[0];
@@ -373,8 +412,9 @@ fn files_of(inputs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(input).with_context(cannot_read)? {
             let path = entry.with_context(cannot_read)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-            if name.ends_with(".csv") || name.ends_with(".csv.gz") {
+            let unpacked =
+                if has_ending(&path, "gz") { path.with_extension("") } else { path.clone() };
+            if has_ending(&unpacked, "csv") {
                 found.push(path);
             }
         }
@@ -385,4 +425,8 @@ fn files_of(inputs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         files.extend(found);
     }
     Ok(files)
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
 }

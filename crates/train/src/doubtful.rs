@@ -32,13 +32,13 @@ impl TrainingData {
         };
         let rising = warning(
             rising,
-            "only rises, as counters and numbers of rows do, so that later values will all be beyond what was learnt; leave it \
-             out with --ignore, or learn its differences",
+            "values that only rise, as counters, numbers of rows and times do: later ones will all be beyond what was learnt; \
+             leave the column out with --ignore, name the time with --time-column, or learn differences",
         );
         let of_two = warning(
             of_two,
-            "has two values; if it is no measurement, leave it out with --ignore, or, if it tells which rows are anomalous, name \
-             it with --label-column",
+            "two values alone; leave out with --ignore what is no measurement, and name a column that tells which rows are \
+             anomalous with --label-column",
         );
         rising.into_iter().chain(of_two).collect()
     }

@@ -76,6 +76,9 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     data.warnings.extend(data.sentinel_warnings());
     if !args.input.is_empty() {
         data.warnings.extend(data.doubtful_warnings());
+        let timeline = Timeline::of(&data.events).filter(|_| data.has_times);
+        let about_times = timeline.map(|timeline| timeline.warnings(data.events.len(), now_us));
+        data.warnings.extend(about_times.into_iter().flatten());
     }
     let mut teller = Teller::new(args, out);
     for warning in &data.warnings {

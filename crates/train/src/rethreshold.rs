@@ -1,5 +1,10 @@
 //! The same model with another false-alarm rate, without another training.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments are shown as help, where backticks are noise"
+)]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +41,7 @@ pub struct RethresholdArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// What is known of the recordings.
+    /// The profile of the recordings.
     #[command(flatten)]
     pub profile: Profile,
 }

@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 
 use sensor::{SensorEvent, StationId};
+use wording::percent;
+
+/// Of more events, times that are repeated are hardly those of the events.
+const REPEATS_MAX: f64 = 0.1;
+const DAY_US: i64 = 86_400_000_000;
 
 /// The times of events: their span, and how regular they are.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +51,24 @@ impl Timeline {
             n_gaps: intervals.iter().filter(|&&interval| is_gap(interval)).count(),
             n_repeats,
         })
+    }
+
+    /// Returns warnings about times of `n_events` that were hardly read as they were meant.
+    pub(crate) fn warnings(&self, n_events: usize, now_us: i64) -> Vec<String> {
+        let repeats = (self.n_repeats as f64 > REPEATS_MAX * n_events as f64).then(|| {
+            format!(
+                "{} of the events have the time of another of their station: where rows of several stations are mixed, name \
+                 their column with --station-column; where times are read wrongly, see --time-column and --time-format",
+                percent(self.n_repeats as f64 / n_events as f64)
+            )
+        });
+        let future = (self.last_us > now_us + DAY_US).then(|| {
+            format!(
+                "the last event would be of {}, which is yet to come: see --time-format",
+                sensor::timestamp::format(self.last_us)
+            )
+        });
+        repeats.into_iter().chain(future).collect()
     }
 }
 

@@ -103,7 +103,7 @@ impl Alarms {
             Ok::<_, NotPossible>((acted.record(), acted))
         };
         let (record, acted) = self.work(act).await??;
-        let _until_stored = self.0.memory.take_for_record(&acted).ok_or(KeepError::Full)?;
+        let _until_stored = self.0.memory.take_for_record(&acted, 0).ok_or(KeepError::Full)?;
         // One that watches as before stays where it is, and others do not get its memory meanwhile.
         let needs_room = acted.is_learning() || alarm.is_learning();
         let new_room = match needs_room.then(|| self.room_for(Need::of(&acted, &self.0.params))) {

@@ -18,7 +18,7 @@ pub(super) struct Memory {
     records: Arc<Semaphore>,
 }
 
-/// What a station needs.
+/// The need of a station.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Need {
     kib: u32,
@@ -62,9 +62,13 @@ impl Memory {
         has(self.of(need)) && (!need.is_longer || has(&self.longer_lessons))
     }
 
-    /// Takes memory for the record of a station until that is stored, if there is some.
-    pub(super) fn take_for_record(&self, alarm: &StationAlarm) -> Option<OwnedSemaphorePermit> {
-        let kib = alarm.record_size().div_ceil(1024).min(RECORDS_KIB_MAX);
+    /// Takes memory for the record of a station after so many events, until that is stored, if there is some.
+    pub(super) fn take_for_record(
+        &self,
+        alarm: &StationAlarm,
+        n_events: usize,
+    ) -> Option<OwnedSemaphorePermit> {
+        let kib = alarm.record_size_after(n_events).div_ceil(1024).min(RECORDS_KIB_MAX);
         let kib = u32::try_from(kib).ok()?;
         Arc::clone(&self.records).try_acquire_many_owned(kib).ok()
     }

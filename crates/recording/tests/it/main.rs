@@ -122,13 +122,13 @@ fn every_fault_of_a_row_is_named_with_line_and_column() {
     assert_eq!(
         bad,
         [
-            "a.csv:2: column 3 (station_id) must not be empty; column 1 (timestamp) is not a time of the same format as the \
-             others, between 1990 and 2100; column 2 (sequence) is not a whole number from 0; column 4 (x) is not a number",
+            "a.csv:2: column 3 (station_id) must not be empty; column 1 (timestamp) is no time between 1990 and 2100 in the format of the \
+             others, or of which day is not clear; --time-format says how times are written; column 2 (sequence) is not a whole number from 0; column 4 (x) is not a number",
             "a.csv:3: column 4 (x) is empty",
             "a.csv:4: the row has 4 cells, the header has 6",
             "a.csv:5: column 4 (x) is not a number",
             "a.csv:6: column 5 (y) must be between 0 and 9",
-            "a.csv:7: column 1 (timestamp) is not a time of the same format as the others, between 1990 and 2100",
+            "a.csv:7: column 1 (timestamp) is no time between 1990 and 2100 in the format of the others, or of which day is not clear; --time-format says how times are written",
             "a.csv:8: column 4 (x) is not a number",
         ]
     );
@@ -205,7 +205,7 @@ fn files_that_are_no_recordings_are_refused() {
     );
     assert_eq!(
         message(b"2026-01-02,1,2,3,4\n2026-01-03,5,6,7,8\n"),
-        "`a.csv`: the first row is `2026-01-02, 1, 2, 3`, which names no columns; say --header no to call them column_1, \
+        "`a.csv`: the first row is `2026-01-02, 1, 2, 3`, which has values and names no columns; say --header no to call them column_1, \
          column_2 and so on, or --header yes if these are the names"
     );
     assert!(matches!(open(&PathBuf::from("nowhere.csv")), Err(OpenError::Read { .. })));
@@ -310,22 +310,35 @@ fn layouts_are_recognised() {
         ),
         ("# made by x\n# on y\na,b\n1.5,20\n# a note\n2.5,30\n3.5,40\n", "separated by commas"),
         ("# made by x\n# a,b\n1.5,20\n2.5,30\n3.5,40\n", "separated by commas"),
-        ("a,b\n°C,bar\n1.5,20\n2.5,30\n3.5,40\n", "separated by commas; 1 row of units behind it"),
         (
-            "TOA5,x\na,b\nC,bar\nAvg,Avg\n1.5,20\n2.5,30\n3.5,40\n",
-            "separated by commas; 1 row before the header; 2 rows of units behind it",
+            "a,b\n°C,bar\n1.5,20\n2.5,30\n3.5,40\n",
+            "separated by commas; `°C, bar` between the header and the values",
         ),
-        ("0,1\n1.5,20\n2.5,30\n3.5,40\n", "separated by commas"),
         ("a;b\n1.5;20\n2.5;30\n3.5;\"40\"\n", "separated by `;`"),
     ] {
         assert_eq!(values(content, &[]), (expected.clone(), String::from(how)), "{content:?}");
     }
     let numbered = values("1.5,20\n2.5,30\n3.5,40\n", &["--header", "no"]);
     assert_eq!(numbered.0, expected);
+    let counted = values("0,1\n1.5,20\n2.5,30\n3.5,40\n", &["--header", "yes"]);
+    assert_eq!(counted.0, expected);
     let in_thousands = values("a;b\n1.234,5;20\n2,5;30\n", &[]);
     assert_eq!(in_thousands.0, [[1_234.5, 20.0], [2.5, 30.0]]);
     let one_column = values("Wert\n1,5\n2,5\n", &[]);
     assert_eq!(one_column.0, [[1.5], [2.5]]);
+    // A title with commas, titles as wide as the table, and a header without the name of the first column.
+    for content in [
+        "Hall 3, line 2, oven\nDatum;a;b\n2026-01-02;1,5;20\n2026-01-03;2,5;30\n",
+        "Device;Logger A;\nSite;Hall 3;\nDatum;a;b\n2026-01-02;1,5;20\n2026-01-03;2,5;30\n",
+        ";°C;bar\nDatum;a;b\n2026-01-02;1,5;20\n2026-01-03;2,5;30\n",
+        "Datum,a,b\n1,2026-01-02,1.5,20\n2,2026-01-03,2.5,30\n",
+        "TOA5,x,y\nDatum,a,b\nTS,C,bar\n,Avg,Avg\n2026-01-02,1.5,20\n2026-01-03,2.5,30\n",
+        "Datum,a,b\n-,C,bar\n2026-01-02,1.5,20\n2026-01-03,2.5,30\n",
+    ] {
+        let read = values(content, &[]);
+        assert_eq!(read.0, [[1.5, 20.0], [2.5, 30.0]], "{content:?} {}", read.1);
+        assert!(read.1.starts_with("times from `Datum`"), "{content:?} {}", read.1);
+    }
     // A row of values that are all missing is no row of units.
     let missing = values("station,a\nx,NaN\nx,1\nx,2\n", &[]);
     assert!(missing.0.len() == 3 && missing.0[0][0].is_nan(), "{missing:?}");
@@ -335,8 +348,9 @@ fn layouts_are_recognised() {
 fn what_is_recognised_can_be_said() {
     let content = "a;b\n1.250;-9999\n2.500;7\n";
     let (read, how) = values(content, &["--decimal", "comma", "--na-values", "-9999,x"]);
-    assert_eq!((read[0][0], how.as_str()), (1.25, "separated by `;`, decimal commas"));
-    assert_eq!(read[1], [2.5, 7.0]);
+    let expected = "separated by `;`, decimal commas and points between thousands";
+    assert_eq!((read[0][0], how.as_str()), (1_250.0, expected));
+    assert_eq!(read[1], [2_500.0, 7.0]);
     assert!(read[0][1].is_nan());
 }
 
@@ -387,4 +401,84 @@ fn dates_and_times_of_the_day_may_be_apart() {
             "{content}"
         );
     }
+}
+
+/// Each was read as something else, without a word.
+#[test]
+fn what_can_be_read_in_two_ways_is_refused_with_the_flag_that_decides() {
+    let refused = |content: &str, flags: &[&str]| {
+        let (_dir, path) = file(content);
+        let recording =
+            Recording::open(&path, &profile(flags)).map_err(|error| error.to_string())?;
+        let names = recording.numeric_columns().unwrap();
+        let schema = FeatureSchema::new(names.iter().map(|name| Feature::named(name)).collect());
+        let rows = recording
+            .events(&schema.unwrap())
+            .map_err(|error| error.to_string())?
+            .map(|row| row.unwrap().map_err(|bad| bad.to_string()).map(drop))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, String>(rows.len())
+    };
+    for (content, flag) in [
+        ("2026-01-01T00:00:00,p0,1.347,7.02\n2026-01-01T00:00:01,p0,1.348,7.03\n", "--header no"),
+        (
+            "time,station,temp\n2026-01-01,p1,1.5,ok\n2026-01-02,p1,1.6,ok\n",
+            "which is not understood as a time",
+        ),
+        ("x\ty\n1,250\t7\n2,345\t8\n", "--decimal comma"),
+        ("time,x\n40000,1\n40001,2\n", "--time-format spreadsheet-days"),
+        ("time,x\n7,1\n3,2\n", "--time-column none"),
+        ("time,x\n01/01/2026 00:00,1\n01/01/2026 00:01,2\n01/02/2026 00:00,3\n", "--time-format"),
+        (
+            "device,x\nPump 1,1\nPump/1,2\n",
+            "`Pump 1` would have the same name as a station, Pump_1",
+        ),
+    ] {
+        let error = refused(content, &[]).unwrap_err();
+        assert!(error.contains(flag), "{content:?}: {error}");
+    }
+    for (content, flags) in [
+        (
+            "2026-01-01T00:00:00,1.347,7.02\n2026-01-01T00:00:01,1.348,7.03\n",
+            &["--header", "no"][..],
+        ),
+        ("x\ty\n1,250\t7\n2,345\t8\n", &["--decimal", "comma"]),
+        ("time,x\n40000,1\n40001,2\n", &["--time-format", "seconds"]),
+        ("time,x\n7,1\n3,2\n", &["--time-column", "none"]),
+        ("time,x\n01/01/2026,1\n01/02/2026,2\n", &["--time-format", "month-first"]),
+        ("a,a,x\n1,2,3\n1,2,4\n", &["--ignore", "a"]),
+        (
+            "time,x\n2026-01-02,-9999.0\n2026-01-03,1\n",
+            &["--ignore", "time", "--time-column", "none"],
+        ),
+    ] {
+        assert_eq!(refused(content, flags), Ok(2), "{content:?}");
+    }
+    let (read, _) = values("x;y\n-9999,0;1\n2,5;2\n", &["--na-values", "-9999"]);
+    assert!(read[0][0].is_nan(), "{read:?}");
+}
+
+#[test]
+fn tables_of_tags_are_recognised() {
+    let long = |content: &str| {
+        let (_dir, path) = file(content);
+        open(&path).unwrap().long_format().map(|names| names.map(String::from))
+    };
+    let of = |tag: &str, value: &str| Some([String::from(tag), String::from(value)]);
+    let rows = |header: &str, a: &str, b: &str| format!("{header}\n{a}\n{b}\n{a}\n{b}\n");
+    assert_eq!(
+        long(&rows("time,tag,value", "2026-01-02,TI1,1.5", "2026-01-02,PI1,7")),
+        of("tag", "value")
+    );
+    let wincc = rows(
+        "VarName;TimeString;VarValue;Validity",
+        "Temp;2026-01-02;59,8;1",
+        "Druck;2026-01-02;5,2;1",
+    );
+    assert_eq!(long(&wincc), of("VarName", "VarValue"));
+    assert_eq!(long(&rows("time,value,quality", "2026-01-02,1.5,Good", "2026-01-03,7,Bad")), None);
+    assert_eq!(
+        long(&rows("time,state,temp,flow", "2026-01-02,on,1.5,2", "2026-01-03,off,7,2")),
+        None
+    );
 }

@@ -103,10 +103,17 @@ impl StationAlarm {
     /// Returns about how many bytes a record has.
     pub fn record_size(&self) -> usize {
         let n_features = self.names.len();
-        match &self.stage {
-            Stage::Learning(learnt) => learnt.size(n_features),
-            Stage::Watching(watching) => watching.learnt.size(n_features) + state_size(n_features),
-        }
+        let learnt = match &self.stage {
+            Stage::Learning(learnt) => learnt,
+            Stage::Watching(watching) => &watching.learnt,
+        };
+        learnt.size(n_features) + state_size(n_features)
+    }
+
+    /// Returns about how many bytes a record has after so many more events.
+    pub fn record_size_after(&self, n_events: usize) -> usize {
+        let n_more = if self.is_learning() { n_events } else { 0 };
+        self.record_size() + n_more * LearntEvents::size_of_event(self.names.len())
     }
 
     /// Writes a record, to be stored with the last event.

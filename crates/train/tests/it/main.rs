@@ -200,10 +200,12 @@ fn columns_that_measure_nothing_are_pointed_out() {
     let csv = String::from("id,state,x\n") + &(0..200).map(row).collect::<String>();
     let said = workshop.train(&["--input", &workshop.write("a.csv", &csv)]).unwrap();
     assert!(
-        said.contains("warning: `id`: only rises, as counters and numbers of rows do"),
+        said.contains(
+            "warning: `id`: values that only rise, as counters, numbers of rows and times do"
+        ),
         "{said}"
     );
-    assert!(said.contains("warning: `state` (0 and 1): has two values"), "{said}");
+    assert!(said.contains("warning: `state` (0 and 1): two values alone"), "{said}");
     assert!(!said.contains("`x`"), "{said}");
 }
 
