@@ -11,6 +11,19 @@ use flate2::read::MultiGzDecoder;
 /// The beginning from which the encoding is recognised, in bytes.
 const START_LEN: usize = 64 << 10;
 
+/// The beginnings of files that are no text, and what they are.
+const NO_TEXTS: [(&[u8], &str); 7] = [
+    (b"PK\x03\x04", "an Excel workbook or another ZIP archive"),
+    (b"\xD0\xCF\x11\xE0", "an old Excel workbook"),
+    (b"PAR1", "a Parquet file"),
+    (b"\x28\xB5\x2F\xFD", "compressed with zstd"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"%PDF", "a PDF document"),
+    (b"\x89PNG", "a picture"),
+];
+/// Bytes of the longest of them.
+const SIGNATURE_LEN: usize = 15;
+
 /// The text of a recording.
 pub(crate) type Text = Box<dyn BufRead + Send>;
 
@@ -29,9 +42,13 @@ pub(crate) fn unpacked(
 ) -> io::Result<(Text, &'static Encoding)> {
     const GZIP: &[u8] = b"\x1f\x8b";
 
-    let (start, file) = peeked(BufReader::new(packed), GZIP.len())?;
+    let (start, file) = peeked(BufReader::new(packed), SIGNATURE_LEN)?;
+    if let Some((_, kind)) = NO_TEXTS.iter().find(|(signature, _)| start.starts_with(signature)) {
+        let reason = format!("it is {kind}; save the table as CSV");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
     let bytes: Box<dyn Read + Send> =
-        if start == GZIP { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        if start.starts_with(GZIP) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let (start, bytes) = peeked(bytes, START_LEN)?;
     let encoding = encoding.unwrap_or_else(|| encoding_of(&start));
     let mark = Encoding::for_bom(&start);
@@ -128,5 +145,17 @@ mod tests {
         assert_eq!(text(&marked(b"\xFF\xFE", &utf_16)), (String::from("°C;1\n\n"), UTF_16LE));
         assert_eq!(text(b"\xB0C;1\n"), (String::from("°C;1\n\n"), WINDOWS_1252));
         assert_eq!(text(b"").0, "\n");
+    }
+
+    #[test]
+    fn files_that_are_no_text_are_called_what_they_are() {
+        for (bytes, kind) in [
+            (&b"PK\x03\x04\x14"[..], "Excel"),
+            (b"PAR1\x15", "Parquet"),
+            (b"SQLite format 3\0", "SQLite"),
+        ] {
+            let error = unpacked(io::Cursor::new(bytes.to_vec()), None).map(drop).unwrap_err();
+            assert!(error.to_string().contains(kind), "{error}");
+        }
     }
 }

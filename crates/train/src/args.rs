@@ -28,7 +28,7 @@ pub struct Args {
     /// A CSV of normal events to learn from, plain or gzipped, with a header; several of them, a folder, or - for standard
     /// input
     ///
-    /// What its columns hold is recognised by their names and cells, and told; all but the time, the sequence number, the
+    /// The roles of its columns are recognised by their names and cells, and named; all but the time, the sequence number, the
     /// station and the truth can be features. Of a folder, the files that end with .csv or .csv.gz are read in the order of
     /// their names. A file that does not name the stations is one station, called as the file is.
     #[arg(long, value_name = "FILE.csv", num_args = 1..)]
@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub max_bad_rows: usize,
 
-    /// What an empty cell means, and one such as NaN, in columns of which no schema says it
+    /// The meaning of an empty cell, and of one such as NaN, in columns of which no schema says it
     #[arg(long, value_enum, default_value_t = Missing::Refuse)]
     pub missing: Missing,
 
