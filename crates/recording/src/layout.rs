@@ -251,7 +251,12 @@ impl Sample {
         }
         let n_lines_before =
             self.values.checked_sub(1).map_or(0, |last| self.rows[last].next_line - 1);
-        let width = self.usual - usize::from(self.has_empty_end);
+        // A column that is empty so far has a name all the same.
+        let names_all = self.header.is_some_and(|header| {
+            let header = &self.rows[header];
+            header.cells.len() == self.usual && !header.has_empty_end()
+        });
+        let width = self.usual - usize::from(self.has_empty_end && !names_all);
         let first = &self.rows[self.values.min(self.rows.len() - 1)].cells;
         let names = match self.header {
             Some(header) => self.rows[header].names(self.usual, width),

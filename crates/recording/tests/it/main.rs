@@ -339,6 +339,9 @@ fn layouts_are_recognised() {
         assert_eq!(read.0, [[1.5, 20.0], [2.5, 30.0]], "{content:?} {}", read.1);
         assert!(read.1.starts_with("times from `Datum`"), "{content:?} {}", read.1);
     }
+    // A column without values so far is one all the same.
+    let (_dir, path) = file("a,b\n1,\n2,\n3,\n");
+    assert_eq!(open(&path).unwrap().feature_columns(), ["a", "b"]);
     // A row of values that are all missing is no row of units.
     let missing = values("station,a\nx,NaN\nx,1\nx,2\n", &[]);
     assert!(missing.0.len() == 3 && missing.0[0][0].is_nan(), "{missing:?}");
