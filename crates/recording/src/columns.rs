@@ -186,26 +186,7 @@ impl Columns {
             first(station, Role::StationId),
             first(label, Role::Label),
         );
-        let guessed = &roles;
-        let time = time.unwrap_or_else(|| {
-            let roles = guessed;
-            let of_role = |role: Role| (0..roles.len()).filter(move |&index| roles[index] == role);
-            let is_apart = |[date, time]: &[usize; 2]| {
-                let are_used = [date, time].iter().all(|&&index| roles[index] != Role::Unused);
-                are_used && sample.is_time_of_day(*time)
-            };
-            let named = || {
-                // Of several, one that holds times is better than one that is only called so.
-                let mut named: Vec<usize> = of_role(Role::Timestamp).collect();
-                named.sort_by_key(|&index| {
-                    (!sample.holds_times(index), rank(&names[index], Role::Timestamp))
-                });
-                named.first().copied()
-            };
-            let of_contents = || sample.column_of_dates(of_role(Role::Feature));
-            let apart = apart(&names).filter(is_apart);
-            apart.map_or_else(|| named().or_else(of_contents).into_iter().collect(), Vec::from)
-        });
+        let time = time.unwrap_or_else(|| time_columns(&names, &roles, sample));
         for &column in &time {
             roles[column] = Role::Timestamp;
         }
@@ -300,6 +281,22 @@ pub(crate) fn is_time_name(name: &str) -> bool {
 /// Returns `true` for a name that says the role of its column.
 pub(crate) fn is_role_name(name: &str) -> bool {
     !matches!(role(name), Role::Feature | Role::Unused)
+}
+
+/// Returns the columns that together are the time, by their names and what they hold.
+fn time_columns(names: &[String], roles: &[Role], sample: &SampleCells) -> Vec<usize> {
+    let of_role = |role: Role| (0..roles.len()).filter(move |&index| roles[index] == role);
+    let is_apart = |[date, time]: &[usize; 2]| {
+        let are_used = [date, time].iter().all(|&&index| roles[index] != Role::Unused);
+        are_used && sample.is_time_of_day(*time)
+    };
+    if let Some(apart) = apart(names).filter(is_apart) {
+        return apart.to_vec();
+    }
+    // Of several, one that holds times is better than one that is only called so.
+    let rank = |&index: &usize| (!sample.holds_times(index), rank(&names[index], Role::Timestamp));
+    let named = of_role(Role::Timestamp).min_by_key(rank);
+    named.or_else(|| sample.column_of_dates(of_role(Role::Feature))).into_iter().collect()
 }
 
 /// Returns the columns of the date and of the time of day, where a better name is not there.

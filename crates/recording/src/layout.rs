@@ -159,20 +159,7 @@ impl Sample {
         let cells = || of_table().flat_map(|row| &row.cells).map(String::as_str);
         let (decimal, unclear) = DecimalMark::of(cells(), delimiter, wish.decimal);
         let unclear = unclear.map(String::from);
-        // Of each column, whether it mostly has values, below all that stands before them.
-        let n_rows = of_table().count();
-        let of_values: Vec<bool> = (0..usual)
-            .map(|column| {
-                let present = of_table().skip(n_rows / 2).map(|row| &row.cells[column]);
-                let present = present.filter(|cell| !number::is_missing(cell));
-                let (mut n_values, mut n_present) = (0, 0);
-                for cell in present {
-                    n_present += 1;
-                    n_values += usize::from(is_value(cell, decimal));
-                }
-                n_values > 0 && 2 * n_values >= n_present
-            })
-            .collect();
+        let of_values = columns_of_values(&of_table().collect::<Vec<_>>(), usual, decimal);
         let is_of_table = |&index: &usize| rows[index].cells.len() == usual;
         let is_of_words = |index: &usize| rows[*index].kind(&of_values, decimal) == RowKind::Words;
         let begin = (first..rows.len()).find(is_of_table)?;
@@ -376,6 +363,17 @@ impl SampleCells {
 
 fn is_value(cell: &str, decimal: DecimalMark) -> bool {
     decimal.read(cell).is_some() || time::may_be_time(cell)
+}
+
+/// Returns for each column whether it mostly has values, below all that stands before them.
+fn columns_of_values(rows: &[&SampleRow], n_columns: usize, decimal: DecimalMark) -> Vec<bool> {
+    let has_values = |column: usize| {
+        let cells = rows[rows.len() / 2..].iter().map(|row| &row.cells[column]);
+        let present: Vec<&String> = cells.filter(|cell| !number::is_missing(cell)).collect();
+        let n_values = present.iter().filter(|cell| is_value(cell, decimal)).count();
+        n_values > 0 && 2 * n_values >= present.len()
+    };
+    (0..n_columns).map(has_values).collect()
 }
 
 /// Returns the number of cells that most rows have; of numbers that are as frequent, the largest.
