@@ -13,6 +13,8 @@ const DAY_S: i64 = 86_400;
 /// 1990-01-01 and 2100-01-01 in seconds since 1970: a reading outside is a misunderstanding.
 const SINCE_S: i64 = 631_152_000;
 const UNTIL_S: i64 = 4_102_444_800;
+/// Seconds since the beginning of a recording hardly begin later, a day after it.
+const LATE_BEGINNING_S: f64 = 86_400.0;
 /// The days from 1899-12-30, where spreadsheets begin, to 1970.
 const SERIAL_1970: f64 = 25_569.0;
 
@@ -164,12 +166,13 @@ impl TimeFormat {
         // Days have hours and minutes behind the point; seconds hardly come thousands of times a second.
         let has_parts = numbers.iter().any(|(_, number)| number.fract() != 0.0);
         let is_fast = numbers.windows(2).all(|pair| pair[1].1 - pair[0].1 < 0.5);
-        match self {
-            Self::SerialDays if !(has_parts && is_fast) => {
-                Err(TimeTrouble::Unclear { example: texts[0].clone() })
-            }
-            _ => Ok(self),
-        }
+        let is_late = numbers.first().is_some_and(|(_, first)| *first > LATE_BEGINNING_S);
+        let is_unclear = match self {
+            Self::SerialDays => !(has_parts && is_fast),
+            // Days since another beginning, such as the year 0.
+            _ => is_late && has_parts && is_fast,
+        };
+        if is_unclear { Err(TimeTrouble::Unclear { example: texts[0].clone() }) } else { Ok(self) }
     }
 
     /// Reads a time in microseconds since 1970 (UTC). What has no offset is UTC.
@@ -533,6 +536,8 @@ mod tests {
         assert_eq!(format(&["0,0", "0,1"]), Ok(TimeFormat::Elapsed));
         // Seconds of a day, or days.
         assert!(matches!(format(&["40000", "40001"]), Err(TimeTrouble::Unclear { .. })));
+        let days_since_year_0 = format(&["739315.208333", "739315.209028"]);
+        assert!(matches!(days_since_year_0, Err(TimeTrouble::Unclear { .. })));
         assert!(matches!(format(&["7", "3"]), Err(TimeTrouble::Unordered { .. })));
         let said: TimeFormat = "seconds".parse().unwrap();
         assert_eq!(said.read("40000"), Some(EARLIEST_US + 40_000 * SECOND_US));
