@@ -65,7 +65,8 @@ pub enum TimeTrouble {
     },
     /// Numbers have two readings.
     #[error(
-        "holds numbers such as `{example}`, which may be seconds or days of a spreadsheet; say which with {FLAG} seconds or {FLAG} spreadsheet-days"
+        "holds numbers such as `{example}`, which may be seconds or days; say which with {FLAG} seconds or {FLAG} spreadsheet-days, or do without times with \
+         --time-column none"
     )]
     Unclear {
         /// One of them.
