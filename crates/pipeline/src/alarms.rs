@@ -479,6 +479,11 @@ impl Lanes {
         self.turns.values().any(learns)
     }
 
+    /// Returns the flights of all lanes, for events that may be stored after nobody waits for it any longer.
+    pub(crate) fn flights(&self) -> impl Send + use<> {
+        self.turns.values().map(|turn| Arc::clone(&turn.flight)).collect::<Vec<_>>()
+    }
+
     /// Ends the turns, after the events were queued: the next may be judged, and wait behind these.
     pub(crate) fn end(self) -> UnderWay {
         let turns = self.turns.into_iter().map(|(station_id, mut turn)| {

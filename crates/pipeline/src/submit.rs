@@ -214,7 +214,8 @@ impl Pipeline {
             if is_quick { judge() } else { self.processors.run(turns, judge).await? };
 
         let news = judged.iter().map(|judged| Arc::clone(&judged.new)).collect();
-        let queued = self.store.queue(news, Some(Box::new(places)));
+        let queued =
+            self.store.queue(news, Some(Box::new(places)), Some(Box::new(lanes.flights())));
         let kept = queued.inspect_err(|_| self.metrics.not_kept(judged.len()))?;
         let under_way = lanes.end();
         let keeping = Keeping {

@@ -23,6 +23,9 @@ pub(crate) struct Room {
     _of_client: Option<OfClient>,
 }
 
+/// Something that is held until it is given back.
+pub type Held = Box<dyn Any + Send>;
+
 /// The share of a client, which is held as long as its predictions wait.
 pub type OfClient = Box<dyn Any + Send>;
 

@@ -275,7 +275,7 @@ async fn a_record_is_stored_with_its_event_or_alone(database: &dyn Database) {
     store.keep(&new_prediction(5, false)).await.unwrap();
     assert_eq!(store.alarm_record(station(1)).await.unwrap().unwrap(), b"second");
     assert_eq!(store.alarm_record(station(0)).await.unwrap(), None);
-    store.keep_alarm_record(station(1), b"third".to_vec()).await.unwrap();
+    store.keep_alarm_record(station(1), b"third".to_vec(), None).await.unwrap();
     drop(store);
     writer.join().unwrap();
 

@@ -31,7 +31,7 @@ mod sweep;
 mod writer;
 
 pub use backend::{Backend, Failure, Reader, Readers, Reading};
-pub use backlog::OfClient;
+pub use backlog::{Held, OfClient};
 pub use entry::{Entry, RowContent, RowHash};
 pub use error::{KeepError, ReadError, Trouble};
 pub use limits::{LIST_BYTES_MAX, QUEUE_KIB_MAX};

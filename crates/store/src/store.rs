@@ -7,7 +7,7 @@ use sensor::{Glance, StationId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Backend, Reader, Readers};
-use crate::backlog::{Backlog, OfClient};
+use crate::backlog::{Backlog, Held, OfClient};
 use crate::entry::Entry;
 use crate::error::{KeepError, ReadError, Trouble};
 use crate::health::Health;
@@ -112,14 +112,15 @@ impl Store {
         &self,
         news: impl IntoIterator<Item = &NewPrediction>,
     ) -> Result<Vec<Kept>, KeepError> {
-        self.queue(news.into_iter().cloned().map(Arc::new).collect(), None)?.await
+        self.queue(news.into_iter().cloned().map(Arc::new).collect(), None, None)?.await
     }
 
     /// Queues predictions that the caller continues to use, and returns a future that waits like [`Store::keep_all`]. What is
     /// queued first is stored first, whether or not anyone waits.
     ///
     /// `of_client` is what the client has taken of its share of the queue. It is given back when the predictions leave the
-    /// queue, also if the client has gone before.
+    /// queue, also if the client has gone before. `until_done` is given back when the transaction has ended, also if its answer came
+    /// too late for anyone to wait for it.
     ///
     /// # Errors
     ///
@@ -132,17 +133,20 @@ impl Store {
         &self,
         news: Vec<Arc<NewPrediction>>,
         of_client: Option<OfClient>,
+        until_done: Option<Held>,
     ) -> Result<impl Future<Output = Result<Vec<Kept>, KeepError>> + use<>, KeepError> {
         let entries: Vec<Entry> = news.into_iter().map(Entry::new).collect();
         assert!(entries.len() <= Self::BATCH_LEN_MAX, "{} predictions at once", entries.len());
         let n_bytes = entries.iter().map(Entry::size).sum();
         let room = self.backlog.take(entries.len(), n_bytes, of_client).ok_or(KeepError::Full)?;
-        let answered = self.send(|answer| Job::Keep(KeepJob { entries, answer, room }))?;
+        let job = |answer| Job::Keep(KeepJob { entries, answer, room, until_done });
+        let answered = self.send(job)?;
         let health = Arc::clone(&self.health);
         Ok(async move { answer_in_time(&health, answered).await })
     }
 
-    /// Stores a record of the watch over a station without an event, in place of the one before. Returns when it is on the disk.
+    /// Stores a record of the watch over a station without an event, in place of the one before. Returns when it is on the disk;
+    /// `until_done` is given back when the transaction has ended, as by [`Store::queue`].
     ///
     /// # Errors
     ///
@@ -151,8 +155,10 @@ impl Store {
         &self,
         station_id: StationId,
         record: Vec<u8>,
+        until_done: Option<Held>,
     ) -> Result<(), KeepError> {
-        self.ask(|answer| Job::KeepAlarmRecord { station_id, record, answer }).await
+        let job = |answer| Job::KeepAlarmRecord { station_id, record, answer, until_done };
+        self.ask(job).await
     }
 
     /// Deletes some predictions that are too old. Continue where it ended.
@@ -330,7 +336,7 @@ impl Store {
         let _turn = self.probing.lock().await;
         // Another one may have proven it meanwhile.
         if !self.is_proven()? {
-            self.queue(Vec::new(), None)?.await?;
+            self.queue(Vec::new(), None, None)?.await?;
         }
         Ok(())
     }

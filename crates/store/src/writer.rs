@@ -9,7 +9,7 @@ use sensor::{Arrival, StationId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Backend, Failure};
-use crate::backlog::Room;
+use crate::backlog::{Held, Room};
 use crate::entry::Entry;
 use crate::error::{KeepError, Trouble};
 use crate::health::Health;
@@ -26,7 +26,12 @@ pub(crate) enum Job {
     /// Store predictions; without any, prove that it can be done.
     Keep(KeepJob),
     /// Store the record of a station without an event.
-    KeepAlarmRecord { station_id: StationId, record: Vec<u8>, answer: Answer<()> },
+    KeepAlarmRecord {
+        station_id: StationId,
+        record: Vec<u8>,
+        answer: Answer<()>,
+        until_done: Option<Held>,
+    },
     /// Delete some of what is too old.
     Sweep { sweep: Sweep, answer: Answer<Swept> },
 }
@@ -39,6 +44,8 @@ pub(crate) struct KeepJob {
     pub(crate) answer: Answer<Vec<Kept>>,
     /// Held until the transaction begins.
     pub(crate) room: Room,
+    /// Held until it has ended, whether or not anyone waits for the answer.
+    pub(crate) until_done: Option<Held>,
 }
 
 impl KeepJob {
@@ -103,10 +110,11 @@ impl Batcher {
                     let batch = self.gather(first);
                     self.keep(batch);
                 }
-                Job::KeepAlarmRecord { station_id, record, answer } => {
+                Job::KeepAlarmRecord { station_id, record, answer, until_done } => {
                     self.transact(answer, |backend| {
                         backend.keep_alarm_record(&station_id, &record)
                     });
+                    drop(until_done);
                 }
                 Job::Sweep { sweep, answer } => {
                     self.transact(answer, |backend| backend.sweep(&sweep));
@@ -148,7 +156,7 @@ impl Batcher {
         let mut entries = Vec::with_capacity(batch.iter().map(|job| job.entries.len()).sum());
         let mut answers = Vec::with_capacity(batch.len());
         for mut job in batch {
-            answers.push((job.entries.len(), job.answer));
+            answers.push((job.entries.len(), job.answer, job.until_done));
             entries.append(&mut job.entries);
             drop(job.room);
         }
@@ -162,12 +170,12 @@ impl Batcher {
         match self.settled(kept) {
             Ok(kept) => {
                 let mut kept = kept.into_iter();
-                for (len, answer) in answers {
+                for (len, answer, _) in answers {
                     let _ = answer.send(Ok(kept.by_ref().take(len).collect()));
                 }
             }
             Err(error) => {
-                for (_, answer) in answers {
+                for (_, answer, _) in answers {
                     let _ = answer.send(Err(error));
                 }
             }

@@ -1,10 +1,12 @@
 //! Actions of operators on the alarms of stations.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sensor::{Alarm, StationId};
 use stations::{AlarmAction, NotPossible, StationAlarm};
 use store::{KeepError, ReadError};
+use tokio::sync::OwnedRwLockReadGuard;
 
 use super::memory::{Need, Room};
 use super::{Alarms, Occasion, Place};
@@ -71,7 +73,8 @@ impl Alarms {
             }
         };
         let lesson_id = occasion.lesson(&station_id).map(|lesson| lesson.id);
-        match self.carry_out(&station_id, &alarm, action, lesson_id).await {
+        let under_way = Arc::clone(&lane.flights).read_owned().await;
+        match self.carry_out(&station_id, &alarm, action, lesson_id, under_way).await {
             Ok((acted, new_room)) => {
                 tracing::info!(station.id = %station_id, action = action.name(), "an operator changed the alarm of a station");
                 let now = acted.now(&self.params_of(&station_id));
@@ -95,6 +98,7 @@ impl Alarms {
         alarm: &StationAlarm,
         action: AlarmAction,
         lesson_id: Option<u64>,
+        under_way: OwnedRwLockReadGuard<()>,
     ) -> Result<(StationAlarm, Option<Room>), ActionError> {
         let params = self.params_of(station_id);
         let mut acted = alarm.clone();
@@ -111,7 +115,9 @@ impl Alarms {
             Some(None) => return Err(ActionError::NoRoom),
             other => other.flatten(),
         };
-        self.0.store.keep_alarm_record(station_id.clone(), record).await?;
+        // Also after nobody waits for it any longer, as where the disk hangs.
+        let until_done = Some(Box::new(under_way) as store::Held);
+        self.0.store.keep_alarm_record(station_id.clone(), record, until_done).await?;
         Ok((acted, new_room))
     }
 }

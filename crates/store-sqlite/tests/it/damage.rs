@@ -72,7 +72,7 @@ async fn an_altered_record_is_not_continued_from_and_is_found() {
     let [first, second] = ["press_1", "press_2"].map(|name| StationId::parse(name).unwrap());
     for station in [&first, &second] {
         let record = station.as_str().repeat(100).into_bytes();
-        test.store.keep_alarm_record(station.clone(), record).await.unwrap();
+        test.store.keep_alarm_record(station.clone(), record, None).await.unwrap();
     }
     assert_eq!(verify(&test.path(), |_| ()).unwrap().problems, [""; 0]);
     // That of another station, and one with another byte.
