@@ -479,7 +479,7 @@ impl Lanes {
         self.turns.values().any(learns)
     }
 
-    /// Returns the flights of all lanes, for events that may be stored after nobody waits for it any longer.
+    /// Returns the flights of all lanes, for events that may be stored after their clients have gone.
     pub(crate) fn flights(&self) -> impl Send + use<> {
         self.turns.values().map(|turn| Arc::clone(&turn.flight)).collect::<Vec<_>>()
     }

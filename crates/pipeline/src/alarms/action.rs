@@ -115,7 +115,7 @@ impl Alarms {
             Some(None) => return Err(ActionError::NoRoom),
             other => other.flatten(),
         };
-        // Also after nobody waits for it any longer, as where the disk hangs.
+        // Also when its client has gone, as where the disk hangs.
         let until_done = Some(Box::new(under_way) as store::Held);
         self.0.store.keep_alarm_record(station_id.clone(), record, until_done).await?;
         Ok((acted, new_room))
