@@ -128,11 +128,8 @@ impl Columns {
     /// # Errors
     ///
     /// Fails with the name of a column that a user names and that does not exist.
-    pub(crate) fn new(
-        names: Vec<String>,
-        sample: &SampleCells,
-        profile: &Profile,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(sample: &SampleCells, profile: &Profile) -> Result<Self, String> {
+        let names = sample.names.clone();
         let mut roles: Vec<Role> = names.iter().map(|name| role(name)).collect();
         let position = |name: &String| {
             let found = names.iter().position(|column| column == name);

@@ -66,6 +66,17 @@ pub enum OpenError {
         /// The name.
         name: String,
     },
+    /// Each row holds one value of something that it names, as historians write it.
+    #[error("each row of `{}` holds one value, and `{tag}` says of what: `{value}` would mix them; write a column for each of them, or \
+             take them together all the same with --features {value}", path.display())]
+    LongFormat {
+        /// The file.
+        path: PathBuf,
+        /// The column of the names.
+        tag: String,
+        /// The column of the values.
+        value: String,
+    },
     /// A feature is a column that tells the truth.
     #[error("`{}`: column `{name}` tells whether a row is anomalous, so it cannot be a feature", path.display())]
     LabelAsFeature {
@@ -94,6 +105,12 @@ pub struct ReadError {
     pub path: PathBuf,
     /// The error of the system or of the format.
     pub source: io::Error,
+}
+
+impl From<ReadError> for OpenError {
+    fn from(ReadError { path, source }: ReadError) -> Self {
+        Self::Read { path, source }
+    }
 }
 
 /// A row that is no event, and why.

@@ -83,11 +83,10 @@ impl Recording {
                 return Err(OpenError::DecimalMark { path, example });
             }
         };
-        let names = layout.names.clone();
-        let columns = match Columns::new(names, &sample, profile) {
+        let columns = match Columns::new(&sample, profile) {
             Ok(columns) => columns,
             Err(name) => {
-                return Err(OpenError::NoColumn { path, name, columns: layout.names });
+                return Err(OpenError::NoColumn { path, name, columns: sample.names });
             }
         };
         let text = Box::new(io::Cursor::new(start).chain(text));
@@ -98,13 +97,13 @@ impl Recording {
     /// Makes a recording that has columns of these names, and no text.
     pub(crate) fn of_columns(path: &Path, names: Vec<String>) -> Self {
         let profile = Profile::default();
-        let columns = Columns::new(names.clone(), &SampleCells::default(), &profile);
+        let columns = Columns::new(&SampleCells::of_names(names), &profile);
         Self {
             path: path.to_owned(),
             copy: None,
             encoding: UTF_8,
             columns: columns.expect("the profile names no column"),
-            layout: Layout::of_names(names),
+            layout: Layout::plain(),
             na_values: Vec::new(),
         }
     }
@@ -191,8 +190,12 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// Fails when the file cannot be read.
-    pub fn numeric_columns(&self) -> Result<Vec<String>, ReadError> {
+    /// Fails when the file cannot be read, when two of these columns have one name, and where each row holds one value of something
+    /// that it names.
+    pub fn numeric_columns(&self) -> Result<Vec<String>, OpenError> {
+        if let Some([tag, value]) = self.long_format().map(|names| names.map(String::from)) {
+            return Err(OpenError::LongFormat { path: self.path.clone(), tag, value });
+        }
         let mut candidates: Vec<usize> = self.columns.features().collect();
         let mut numeric = Vec::new();
         let mut record = csv::ByteRecord::new();
@@ -206,7 +209,14 @@ impl Recording {
             }));
         }
         numeric.sort_unstable();
-        Ok(numeric.into_iter().map(|index| self.columns.names()[index].clone()).collect())
+        let mut names: Vec<String> = Vec::new();
+        for name in numeric.into_iter().map(|index| self.columns.names()[index].clone()) {
+            if names.contains(&name) {
+                return Err(OpenError::DuplicateColumn { path: self.path.clone(), name });
+            }
+            names.push(name);
+        }
+        Ok(names)
     }
 
     /// Fails when the times are not understood.

@@ -22,8 +22,6 @@ pub(crate) struct Layout {
     pub(crate) delimiter: u8,
     pub(crate) decimal: DecimalMark,
     pub(crate) comment: Option<u8>,
-    /// The names of the columns.
-    pub(crate) names: Vec<String>,
     /// Lines before the first row of values.
     pub(crate) n_lines_before: u64,
     /// Rows before the header, without comments.
@@ -32,9 +30,10 @@ pub(crate) struct Layout {
     pub(crate) between: Vec<String>,
 }
 
-/// The cells of the first rows of values.
-#[derive(Debug, Clone, Default)]
+/// The names of the columns, and the cells of the first rows of values.
+#[derive(Debug, Clone)]
 pub(crate) struct SampleCells {
+    pub(crate) names: Vec<String>,
     rows: Vec<Vec<String>>,
     decimal: Option<DecimalMark>,
 }
@@ -113,13 +112,12 @@ impl Layout {
         best.ok_or(LayoutTrouble::Empty)?.into_layout(comment, start, wish)
     }
 
-    /// Returns the layout of something that has columns of these names, and no text.
-    pub(crate) fn of_names(names: Vec<String>) -> Self {
+    /// Returns a layout for what has no text.
+    pub(crate) fn plain() -> Self {
         Self {
             delimiter: b',',
             decimal: DecimalMark::Point,
             comment: None,
-            names,
             n_lines_before: 0,
             n_preamble: 0,
             between: Vec::new(),
@@ -261,13 +259,12 @@ impl Sample {
             delimiter: self.delimiter,
             decimal: self.decimal,
             comment,
-            names,
             n_lines_before,
             n_preamble: self.header.unwrap_or(self.values),
             between: between.iter().map(|row| row.cells.join(", ")).collect(),
         };
         let rows = self.rows.into_iter().skip(self.values).map(|row| row.cells);
-        Ok((layout, SampleCells { rows: rows.collect(), decimal: Some(self.decimal) }))
+        Ok((layout, SampleCells { names, rows: rows.collect(), decimal: Some(self.decimal) }))
     }
 }
 
@@ -296,6 +293,11 @@ impl SampleRow {
 }
 
 impl SampleCells {
+    /// Returns names without any cells.
+    pub(crate) fn of_names(names: Vec<String>) -> Self {
+        Self { names, rows: Vec::new(), decimal: None }
+    }
+
     /// Returns what some columns hold together in each row where they hold something.
     pub(crate) fn texts_of(&self, columns: &[usize]) -> Vec<String> {
         let text = |row: &Vec<String>| {

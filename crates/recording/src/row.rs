@@ -45,9 +45,7 @@ impl Recording {
     pub fn events<'s>(&self, schema: &'s FeatureSchema) -> Result<Events<'s>, OpenError> {
         let features = self.columns_of(schema)?;
         self.check_times()?;
-        let reader = self
-            .reader()
-            .map_err(|error| OpenError::Read { path: error.path, source: error.source })?;
+        let reader = self.reader()?;
         Ok(Events::new(self.clone(), schema, features, reader))
     }
 }

@@ -44,7 +44,7 @@ impl<'s> ValueRows<'s> {
         let text = text::unpacked(csv, profile.encoding).map_err(unreadable)?;
         let (recording, text) = Recording::begin(path, text, profile)?;
         let features = recording.columns_of(schema)?;
-        let reader = recording.reader_of(text).map_err(|error| unreadable(error.source))?;
+        let reader = recording.reader_of(text)?;
         let stations = Stations::of_file(path);
         let record = csv::ByteRecord::new();
         Ok(Self { recording, schema, features, reader, record, stations })

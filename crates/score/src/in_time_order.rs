@@ -147,13 +147,6 @@ fn schema(args: &Args) -> anyhow::Result<FeatureSchema> {
         }
         None => {
             let recording = Recording::open(&args.input, &args.profile)?;
-            if let Some([tag, value]) = recording.long_format() {
-                bail!(
-                    "each row of `{}` holds one value, and `{tag}` says of what: `{value}` would mix them; write a column for each \
-                     of them, or judge them together all the same with --features {value}",
-                    args.input.display()
-                );
-            }
             let names = recording.numeric_columns()?;
             if names.is_empty() {
                 bail!("`{}` has no column with a number", args.input.display());

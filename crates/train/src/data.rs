@@ -356,22 +356,7 @@ fn columns_of_numbers(
 ) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
     let mut names: Vec<String> = Vec::new();
     for recording in recordings {
-        if let Some([tag, value]) = recording.long_format() {
-            bail!(
-                "each row of `{}` holds one value, and `{tag}` says of what: `{value}` would mix them; write a column for each of \
-                 them, or learn them together all the same with --features {value}",
-                recording.path().display()
-            );
-        }
         let found = recording.numeric_columns()?;
-        if let Some((_, name)) =
-            found.iter().enumerate().find(|(index, name)| found[..*index].contains(name))
-        {
-            bail!(
-                "`{}`: two columns are called `{name}`; choose others with --features, or leave both out with --ignore '{name}'",
-                recording.path().display()
-            );
-        }
         names.extend(found.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
     }
     let first = &recordings[0];
