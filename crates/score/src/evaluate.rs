@@ -140,13 +140,14 @@ impl Evaluation {
             );
         }
         let forest = Ranking::new(self.ranked(|row| [row.anomaly_score, 0.0]));
+        let days = self.days();
         let at_rate = |false_alarm_rate: f64| {
             let [first, second] = judged.threshold_for(false_alarm_rate);
             let is_called = |row: &Judged| {
                 let [a, b] = row.strangeness;
                 a > first || a == first && b >= second
             };
-            AtRate { false_alarm_rate, called: self.called(is_called) }
+            AtRate { false_alarm_rate, called: self.called(is_called, days) }
         };
         // With fewer rows, a rate is no different from none.
         let rates = RATES.into_iter().filter(|rate| rate * n_normal as f64 >= 1.0);
@@ -157,8 +158,8 @@ impl Evaluation {
             anomalous_rows: n_anomalous,
             stations: self.stations.len(),
             faults: self.faults().count(),
-            days: self.days(),
-            at_threshold: self.called(|row| row.is_called),
+            days,
+            at_threshold: self.called(|row| row.is_called, days),
             at_rates: rates.map(at_rate).collect(),
             judged: Ranked::of(&judged),
             forest: Ranked::of(&forest),
@@ -199,7 +200,7 @@ impl Evaluation {
         })
     }
 
-    fn called(&self, is_called: impl Fn(&Judged) -> bool + Copy) -> Called {
+    fn called(&self, is_called: impl Fn(&Judged) -> bool + Copy, days: Option<f64>) -> Called {
         let (mut n_true, mut n_false, mut n_anomalous, mut n_rows) =
             (0_usize, 0_usize, 0_usize, 0_usize);
         for row in self.stations.values().flatten() {
@@ -226,7 +227,7 @@ impl Evaluation {
             faults_by_chance: self.faults().map(by_chance).sum(),
             delay_rows: delays.get(delays.len() / 2).copied(),
             false_episodes,
-            false_episodes_a_day: self.days().map(|days| false_episodes as f64 / days),
+            false_episodes_a_day: days.map(|days| false_episodes as f64 / days),
         }
     }
 
@@ -249,11 +250,8 @@ impl Evaluation {
 
 impl Ranked {
     fn of(ranking: &Ranking) -> Self {
-        Self {
-            auroc: ranking.auroc(),
-            average_precision: ranking.average_precision(),
-            best_f1: ranking.best_cut(),
-        }
+        let [auroc, average_precision] = ranking.measured();
+        Self { auroc, average_precision, best_f1: ranking.best_cut() }
     }
 }
 

@@ -120,24 +120,17 @@ fn score(
         writeln!(stderr, "read as: {read_as}")?;
     }
     let repeated = if args.append { input.columns() } else { Vec::new() };
-    let mut evaluation = args.evaluate.then(Evaluation::default);
     let counts = write_output(args, stdout, |out| {
-        let Some(evaluation) = &mut evaluation else {
-            output::write_header(out, &repeated, detector).with_context(|| cannot_write(args))?;
-            return pump(input, |block| {
-                for text in output::score(detector, block).with_context(|| cannot_write(args))? {
-                    out.write_all(&text).with_context(|| cannot_write(args))?;
-                }
-                Ok(())
-            });
-        };
-        let counts = pump(input, |block| {
-            evaluation.add(detector, block);
+        if args.evaluate {
+            return evaluate(args, detector, input, out);
+        }
+        output::write_header(out, &repeated, detector).with_context(|| cannot_write(args))?;
+        pump(input, |block| {
+            for text in output::score(detector, block).with_context(|| cannot_write(args))? {
+                out.write_all(&text).with_context(|| cannot_write(args))?;
+            }
             Ok(())
-        })?;
-        let report = evaluation.report(args)?;
-        report.write(args.json, out).with_context(|| cannot_write(args))?;
-        Ok(counts)
+        })
     })?;
     let Counts { n_scored, n_bad, first_bad, n_without_baseline, without_baseline } = counts;
     let seconds = started.elapsed().as_secs_f64();
@@ -161,6 +154,23 @@ fn score(
         detector.engine(),
     )?;
     Ok(())
+}
+
+/// Compares the scores with the labels of the rows, and writes how well they agree.
+fn evaluate(
+    args: &Args,
+    detector: &Detector,
+    input: Input<'_>,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<Counts> {
+    let mut evaluation = Evaluation::default();
+    let counts = pump(input, |block| {
+        evaluation.add(detector, block);
+        Ok(())
+    })?;
+    let report = evaluation.report(args)?;
+    report.write(args.json, out).with_context(|| cannot_write(args))?;
+    Ok(counts)
 }
 
 /// Fails when the output would replace the input.

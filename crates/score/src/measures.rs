@@ -60,37 +60,6 @@ impl Ranking {
         Self { groups: same.map(<[Row]>::to_vec).collect(), n_blocks }
     }
 
-    /// Area under the ROC curve: the chance that an anomalous row is stranger than a normal one, with half of those that are as
-    /// strange.
-    ///
-    /// Mann and Whitney, "On a test of whether one of two random variables is stochastically larger than the other" (1947).
-    pub(crate) fn auroc(&self) -> Measured {
-        self.measured(|sums| {
-            let (mut n_true, mut area) = (0.0, 0.0);
-            for &(positive, negative) in sums {
-                area += negative * (n_true + positive / 2.0);
-                n_true += positive;
-            }
-            let n_normal: f64 = sums.iter().map(|(_, negative)| negative).sum();
-            area / (n_true * n_normal)
-        })
-    }
-
-    /// The mean of the precision at each anomalous row, from the strangest on.
-    pub(crate) fn average_precision(&self) -> Measured {
-        self.measured(|sums| {
-            let (mut n_true, mut n_called, mut sum) = (0.0, 0.0, 0.0);
-            for &(positive, negative) in sums {
-                n_true += positive;
-                n_called += positive + negative;
-                if positive > 0.0 {
-                    sum += positive * n_true / n_called;
-                }
-            }
-            sum / n_true
-        })
-    }
-
     /// Returns the cut with the largest F1, the harmonic mean of precision and recall.
     pub(crate) fn best_cut(&self) -> Cut {
         let n_anomalous = self.n_anomalous() as f64;
@@ -133,14 +102,14 @@ impl Ranking {
         self.groups.iter().flatten().filter(|row| row.is_anomalous == wanted).count()
     }
 
-    /// Measures the rows, and draws of as many of their blocks with replacement: rows of one block are alike, and no independent
-    /// witnesses.
+    /// Returns the area under the ROC curve and the average precision, of the rows and of draws of as many of their blocks with
+    /// replacement: rows of one block are alike, and no independent witnesses.
     ///
     /// Each block is drawn as often as a Poisson variable of mean 1 says: Hanley and `MacGibbon`, "Creating non-parametric bootstrap
     /// samples using Poisson frequencies" (2006).
-    fn measured(&self, measure: impl Fn(&[(f64, f64)]) -> f64) -> Measured {
+    pub(crate) fn measured(&self) -> [Measured; 2] {
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-        let sums = |weights: &[f64]| -> Vec<(f64, f64)> {
+        let of_weights = |weights: &[f64]| {
             let sums = self.groups.iter().map(|rows| {
                 let mut sums = (0.0, 0.0);
                 for row in rows {
@@ -149,19 +118,53 @@ impl Ranking {
                 }
                 sums
             });
-            sums.collect()
+            let sums: Vec<(f64, f64)> = sums.collect();
+            [auroc(&sums), average_precision(&sums)]
         };
-        let value = measure(&sums(&vec![1.0; self.n_blocks]));
+        let values = of_weights(&vec![1.0; self.n_blocks]);
         let mut draw = || (0..self.n_blocks).map(|_| poisson(&mut rng)).collect::<Vec<f64>>();
-        let draws = (0..N_DRAWS).map(|_| measure(&sums(&draw())));
+        let draws: Vec<[f64; 2]> = (0..N_DRAWS).map(|_| of_weights(&draw())).collect();
+        [0, 1].map(|index| Measured::new(values[index], draws.iter().map(|draw| draw[index])))
+    }
+}
+
+impl Measured {
+    fn new(value: f64, draws: impl Iterator<Item = f64>) -> Self {
         // A draw without anomalous rows, or without normal ones, has no measure.
         let mut draws: Vec<f64> = draws.filter(|drawn| !drawn.is_nan()).collect();
         draws.sort_unstable_by(f64::total_cmp);
         let n_beyond = draws.len() / BEYOND_EACH_END;
         let low = draws.get(n_beyond).copied().unwrap_or(value);
         let high = draws.iter().rev().nth(n_beyond).copied().unwrap_or(value);
-        Measured { value, low, high }
+        Self { value, low, high }
     }
+}
+
+/// Area under the ROC curve: the chance that an anomalous row is stranger than a normal one, with half of those that are as
+/// strange. `sums` are the weights of the anomalous and of the normal rows that are as strange, from the strangest on.
+///
+/// Mann and Whitney, "On a test of whether one of two random variables is stochastically larger than the other" (1947).
+fn auroc(sums: &[(f64, f64)]) -> f64 {
+    let (mut n_true, mut area) = (0.0, 0.0);
+    for &(positive, negative) in sums {
+        area += negative * (n_true + positive / 2.0);
+        n_true += positive;
+    }
+    let n_normal: f64 = sums.iter().map(|(_, negative)| negative).sum();
+    area / (n_true * n_normal)
+}
+
+/// The mean of the precision at each anomalous row, from the strangest on; of the same sums.
+fn average_precision(sums: &[(f64, f64)]) -> f64 {
+    let (mut n_true, mut n_called, mut sum) = (0.0, 0.0, 0.0);
+    for &(positive, negative) in sums {
+        n_true += positive;
+        n_called += positive + negative;
+        if positive > 0.0 {
+            sum += positive * n_true / n_called;
+        }
+    }
+    sum / n_true
 }
 
 /// Draws from a Poisson distribution of mean 1.
@@ -202,8 +205,8 @@ mod tests {
             &[0.9, 0.8, 0.8, 0.8, 0.7, 0.5, 0.5, 0.3, 0.2, 0.1],
             &[1, 0, 1, 1, 0, 1, 0, 0, 0, 1],
         );
-        assert!((ranking.auroc().value - 0.66).abs() < 1e-12, "{:?}", ranking.auroc());
-        let average = ranking.average_precision();
+        let [auroc, average] = ranking.measured();
+        assert!((auroc.value - 0.66).abs() < 1e-12, "{auroc:?}");
         assert!((average.value - 0.714_285_714_285_714_2).abs() < 1e-12, "{average:?}");
         assert!(average.low < average.value && average.value < average.high, "{average:?}");
         let best = ranking.best_cut();
@@ -213,8 +216,8 @@ mod tests {
     #[test]
     fn a_perfect_ranking_has_no_interval_and_a_constant_one_knows_nothing() {
         let perfect = ranking(&[3.0, 2.0, 1.0], &[1, 1, 0]);
-        assert_eq!(perfect.auroc(), Measured { value: 1.0, low: 1.0, high: 1.0 });
-        assert_eq!(ranking(&[1.0; 4], &[1, 0, 0, 1]).auroc().value, 0.5);
+        assert_eq!(perfect.measured()[0], Measured { value: 1.0, low: 1.0, high: 1.0 });
+        assert_eq!(ranking(&[1.0; 4], &[1, 0, 0, 1]).measured()[0].value, 0.5);
     }
 
     #[test]

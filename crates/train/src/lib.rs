@@ -74,11 +74,12 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut data = TrainingData::read(args, &progress)?;
     data.warnings.extend(data.apart_warning(args.grouping().as_ref()));
     data.warnings.extend(data.sentinel_warnings());
+    let timeline = if data.has_times { Timeline::of(&data.events) } else { None };
     if !args.input.is_empty() {
         data.warnings.extend(data.doubtful_warnings());
-        let timeline = Timeline::of(&data.events).filter(|_| data.has_times);
-        let about_times = timeline.map(|timeline| timeline.warnings(data.events.len(), now_us));
-        data.warnings.extend(about_times.into_iter().flatten());
+        let about_times =
+            timeline.iter().flat_map(|timeline| timeline.warnings(data.events.len(), now_us));
+        data.warnings.extend(about_times);
     }
     let mut teller = Teller::new(args, out);
     for warning in &data.warnings {
@@ -125,7 +126,7 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let summary = Summary {
         args,
         data: &data,
-        timeline: if data.has_times { Timeline::of(&data.events) } else { None },
+        timeline,
         detector: &detector,
         trial: trial.as_ref(),
         alarm_trial,

@@ -53,16 +53,14 @@ pub struct RethresholdArgs {
 /// Fails when there is no model, when its training had too few events for the rate, and when a file cannot be read or written.
 pub fn rethreshold(args: &RethresholdArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let dir = args.model_dir.as_path();
-    let load = || {
-        Detector::load(dir)?.with_context(|| {
-            format!(
-                "there is no model in `{}`: train one, or name its folder with --model-dir",
-                dir.display()
-            )
-        })
-    };
-    let before = load()?;
-    let after = load()?.rethreshold(args.false_alarm_rate).context("cannot change the rate")?;
+    let before = Detector::load(dir)?.with_context(|| {
+        format!(
+            "there is no model in `{}`: train one, or name its folder with --model-dir",
+            dir.display()
+        )
+    })?;
+    let after =
+        before.clone().rethreshold(args.false_alarm_rate).context("cannot change the rate")?;
     let [from, to] = [&before, &after].map(|detector| rounded(detector.threshold(), 4));
     writeln!(out, "threshold    {to} instead of {from}")?;
     for input in &args.input {
