@@ -192,8 +192,30 @@ impl Columns {
             Some(format) => Some(Ok(format.clone())),
             None => Some(TimeFormat::of(&sample.texts_of(&time))),
         };
-        let long = long(&names, &roles, sample);
+        let long = match *profile.long.as_slice() {
+            [] => long(&names, &roles, sample),
+            [ref tag, ref value, ..] => Some([position(tag)?, position(value)?]),
+            [ref tag] => Some([position(tag)?; 2]),
+        };
         Ok(Self { names, roles, time, time_format, sequence, station, label, long })
+    }
+
+    /// Returns the columns of a table that was made of tags: the time, the station where rows name one, and a feature for each.
+    pub(crate) fn of_tags(tags: Vec<String>, has_stations: bool) -> Self {
+        let station = has_stations.then_some((String::from("station_id"), Role::StationId));
+        let time = (String::from("timestamp"), Role::Timestamp);
+        let tags = tags.into_iter().map(|tag| (tag, Role::Feature));
+        let (names, roles) = std::iter::once(time).chain(station).chain(tags).unzip();
+        Self {
+            names,
+            roles,
+            time: vec![0],
+            time_format: Some(Ok(TimeFormat::Unix { per_second: 1_000_000 })),
+            sequence: None,
+            station: has_stations.then_some(1),
+            label: None,
+            long: None,
+        }
     }
 
     pub(crate) fn names(&self) -> &[String] {

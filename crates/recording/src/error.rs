@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use sensor::{FaultKind, InvalidStationId, StationId};
 
+use crate::interval::Interval;
 use crate::time::TimeTrouble;
 
 /// An error that occurs when a recording is opened.
@@ -67,8 +68,8 @@ pub enum OpenError {
         name: String,
     },
     /// Each row holds one value of something that it names, as historians write it.
-    #[error("each row of `{}` holds one value, and `{tag}` says of what: `{value}` would mix them; write a column for each of them, or \
-             take them together all the same with --features {value}", path.display())]
+    #[error("each row of `{}` holds one value, and `{tag}` says of what: `{value}` would mix them; say --long '{tag},{value}' for a \
+             column for each of them, or take them together all the same with --features {value}", path.display())]
     LongFormat {
         /// The file.
         path: PathBuf,
@@ -77,6 +78,49 @@ pub enum OpenError {
         /// The column of the values.
         value: String,
     },
+    /// The columns of a table of tags are not two.
+    #[error(
+        "--long needs the column of the names and that of the values, such as --long tag,value, not {n_columns}"
+    )]
+    NotTwoColumns {
+        /// Number of columns that are named.
+        n_columns: usize,
+    },
+    /// A table of tags does not say when its rows were measured.
+    #[error("`{}` does not say when its values were measured, so that they cannot be put beside each other; name the column of the \
+             time with --time-column", path.display())]
+    LongWithoutTime {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A table of tags has more of them than there can be features.
+    #[error("`{}` has more than {} different names of values; does --long name the right column?", path.display(), sensor::FeatureSchema::LEN_MAX)]
+    TooManyTags {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The rows made of a table of tags would be many more than its values.
+    #[error("`{}`: a row every {every} would make many more rows than there are values; choose a longer --every", path.display())]
+    GridTooFine {
+        /// The file.
+        path: PathBuf,
+        /// The step.
+        every: Interval,
+    },
+    /// No row made of a table of tags has a value in each column.
+    #[error("`{}`: in none of {} is there a value for each name; keep values longer than {carry} with --carry, or take rows that \
+             lack some with --missing allow", path.display(), wording::counted(*n_rows, "row"))]
+    NoWholeRow {
+        /// The file.
+        path: PathBuf,
+        /// Number of rows that lack a value.
+        n_rows: u64,
+        /// The age up to which values stand.
+        carry: Interval,
+    },
+    /// A row without which the file cannot be understood.
+    #[error(transparent)]
+    Row(BadRow),
     /// A feature is a column that tells the truth.
     #[error("`{}`: column `{name}` tells whether a row is anomalous, so it cannot be a feature", path.display())]
     LabelAsFeature {

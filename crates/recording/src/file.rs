@@ -13,6 +13,7 @@ use wording::{counted, listed};
 use crate::columns::{Columns, Role};
 use crate::error::{OpenError, ReadError};
 use crate::layout::{Layout, LayoutTrouble, SampleCells};
+use crate::long::Wide;
 use crate::number::{self, DecimalMark};
 use crate::profile::Profile;
 use crate::rows::Rows;
@@ -39,6 +40,8 @@ pub struct Recording {
     columns: Columns,
     /// More cells that mean that there is no value.
     na_values: Vec<String>,
+    /// The way in which the table was made of another one, for people.
+    made_of: Option<String>,
 }
 
 impl Recording {
@@ -57,7 +60,8 @@ impl Recording {
         let name =
             if path == Path::new(STANDARD_INPUT) { Path::new("standard input") } else { path };
         let (recording, _) = Self::begin(name, text, profile)?;
-        Ok(Self { copy: copy.map(Arc::new), ..recording })
+        let copy = recording.copy.clone().or(copy.map(Arc::new));
+        Ok(Self { copy, ..recording })
     }
 
     /// Recognises a text by its beginning, and gives the text back as if nothing had been read.
@@ -91,7 +95,13 @@ impl Recording {
         };
         let text = Box::new(io::Cursor::new(start).chain(text));
         let na_values = profile.na_values.clone();
-        Ok((Self { path, copy: None, encoding, layout, columns, na_values }, text))
+        let recording =
+            Self { path, copy: None, encoding, layout, columns, na_values, made_of: None };
+        match profile.long.len() {
+            0 => Ok((recording, text)),
+            2 => recording.widened(text, profile),
+            n_columns => Err(OpenError::NotTwoColumns { n_columns }),
+        }
     }
 
     /// Makes a recording that has columns of these names, and no text.
@@ -105,7 +115,26 @@ impl Recording {
             columns: columns.expect("the profile names no column"),
             layout: Layout::plain(),
             na_values: Vec::new(),
+            made_of: None,
         }
+    }
+
+    /// Makes a table with a column for each tag, and returns its text.
+    fn widened(self, text: Text, profile: &Profile) -> Result<(Self, Text), OpenError> {
+        let Wide { csv, has_stations, tags, in_words } =
+            Wide::of(&self, self.reader_of(text)?, profile)?;
+        let made_of = format!("{}; {in_words}", self.in_words());
+        let wide = Self {
+            columns: Columns::of_tags(tags, has_stations),
+            path: self.path,
+            copy: Some(Arc::new(csv)),
+            encoding: UTF_8,
+            layout: Layout::plain(),
+            na_values: Vec::new(),
+            made_of: Some(made_of),
+        };
+        let text = wide.text()?;
+        Ok((wide, text))
     }
 
     /// Returns the file.
@@ -131,6 +160,9 @@ impl Recording {
 
     /// Describes how the file is read, where that is not obvious.
     pub fn in_words(&self) -> String {
+        if let Some(made_of) = &self.made_of {
+            return made_of.clone();
+        }
         let Layout { delimiter, decimal, n_preamble, between, .. } = &self.layout;
         let names = self.columns.names();
         let named = |columns: &[usize]| {
@@ -255,10 +287,13 @@ impl Recording {
     }
 
     pub(crate) fn reader(&self) -> Result<Rows, ReadError> {
+        self.reader_of(self.text()?)
+    }
+
+    fn text(&self) -> Result<Text, ReadError> {
         let source = self.copy.as_ref().map_or(self.path.as_path(), |copy| copy.path());
         let text = text::open(source, Some(self.encoding));
-        let (text, _) = text.map_err(|source| self.read_error(source))?;
-        self.reader_of(text)
+        text.map(|(text, _)| text).map_err(|source| self.read_error(source))
     }
 
     pub(crate) fn reader_of(&self, text: Text) -> Result<Rows, ReadError> {

@@ -34,7 +34,9 @@
 mod columns;
 mod error;
 mod file;
+mod interval;
 mod layout;
+mod long;
 mod matrix;
 mod number;
 mod profile;
@@ -47,9 +49,10 @@ mod values;
 
 pub use error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
 pub use file::Recording;
+pub use interval::Interval;
 pub use matrix::{Element, Matrix};
 pub use number::DecimalMark;
-pub use profile::{Missing, Profile};
+pub use profile::{Missing, Profile, ProfileArgs};
 pub use row::{Events, RecordedEvent};
 pub use time::{DateOrder, TimeFormat, TimeTrouble};
 pub use values::ValueRows;

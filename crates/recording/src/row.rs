@@ -174,7 +174,7 @@ impl<'a> Row<'a> {
     }
 
     /// Returns the text of a cell, which is only looked at where it is used.
-    fn cell(&self, column: usize) -> Result<&'a str, CellFault> {
+    pub(crate) fn cell(&self, column: usize) -> Result<&'a str, CellFault> {
         std::str::from_utf8(&self.record[column])
             .map(str::trim)
             .map_err(|_| self.fault(column, CellFaultKind::NotUtf8))
@@ -245,7 +245,7 @@ impl<'a> Row<'a> {
     }
 
     /// Returns the number in a cell; NaN when there is none.
-    fn number(&self, column: usize) -> Result<f64, CellFault> {
+    pub(crate) fn number(&self, column: usize) -> Result<f64, CellFault> {
         match self.cell(column)? {
             text if self.recording.is_missing(text) => Ok(f64::NAN),
             text => self

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use detector::{AlarmRule, Engine};
-use recording::{Missing, Profile};
+use recording::ProfileArgs;
 
 /// Scores the rows of a file with a trained model.
 ///
@@ -92,10 +92,6 @@ pub struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "in_time_order")]
     pub features: Option<Vec<String>>,
 
-    /// With --in-time-order: what an empty cell is
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Missing::Refuse, requires = "in_time_order")]
-    pub missing: Missing,
-
     /// With --in-time-order: alarms that may open for each row; 0.0001 is 8.6 a day at a row a second
     #[arg(long, value_name = "SHARE", default_value_t = stream::Params::default().budget, requires = "in_time_order")]
     pub budget: f64,
@@ -104,9 +100,9 @@ pub struct Args {
     #[arg(long, requires = "in_time_order")]
     pub sensor_faults: bool,
 
-    /// The profile of the file.
+    /// The way to read the file.
     #[command(flatten)]
-    pub profile: Profile,
+    pub reading: ProfileArgs,
 }
 
 /// The format of the input.

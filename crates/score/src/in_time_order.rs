@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use recording::{Missing, Recording, ValueRows};
+use recording::{Missing, Profile, Recording, ValueRows};
 use sensor::{Feature, FeatureSchema, StationId};
 use stream::{
     Model, NATS_MIN, Params, SensorFault, SensorRules, SensorWatch, Step, WarmUpError, WarmedUp,
@@ -93,7 +93,8 @@ pub(crate) fn score(
         bail!("--in-time-order reads CSV, whose columns have names");
     }
     check_output(args)?;
-    let schema = schema(args)?;
+    let profile = args.reading.profile();
+    let schema = schema(args, &profile)?;
     if schema.len() > FEATURES_MANY {
         writeln!(
             stderr,
@@ -102,7 +103,7 @@ pub(crate) fn score(
         )?;
     }
     let (path, bytes) = open(args, stdin)?;
-    let rows = ValueRows::begin(bytes, path, &schema, &args.profile)?;
+    let rows = ValueRows::begin(bytes, path, &schema, &profile)?;
     let mut stations = BTreeMap::new();
     let counts = write_output(args, stdout, |out| judge(args, &params, rows, &mut stations, out))?;
     let Counts { n_judged, n_alarms, n_faults, n_bad, first_bad } = counts;
@@ -139,14 +140,14 @@ pub(crate) fn score(
 }
 
 /// Returns the features that are named, else all columns of numbers.
-fn schema(args: &Args) -> anyhow::Result<FeatureSchema> {
+fn schema(args: &Args, profile: &Profile) -> anyhow::Result<FeatureSchema> {
     let names = match &args.features {
         Some(names) => names.clone(),
         None if args.input == Path::new("-") => {
             bail!("standard input is read once: name its columns with --features");
         }
         None => {
-            let recording = Recording::open(&args.input, &args.profile)?;
+            let recording = Recording::open(&args.input, profile)?;
             let names = recording.numeric_columns()?;
             if names.is_empty() {
                 bail!("`{}` has no column with a number", args.input.display());
@@ -154,7 +155,7 @@ fn schema(args: &Args) -> anyhow::Result<FeatureSchema> {
             names
         }
     };
-    let optional = args.missing == Missing::Allow;
+    let optional = profile.missing == Some(Missing::Allow);
     let feature = |name: &String| Feature { optional, ..Feature::named(name.trim()) };
     FeatureSchema::new(names.iter().map(feature).collect()).context("cannot use the features")
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use detector::{Detector, StationBaseline};
-use recording::{BadRow, Element, Matrix, Profile, ValueRows};
+use recording::{BadRow, Element, Matrix, ValueRows};
 use sensor::StationId;
 
 use crate::args::{Args, Format};
@@ -94,12 +94,14 @@ impl<'a> Input<'a> {
         stdin: impl Read + Send + 'static,
     ) -> anyhow::Result<Self> {
         let (name, bytes) = open(args, stdin)?;
-        if args.format() != Format::Csv && args.profile != Profile::default() {
+        if args.format() != Format::Csv && !args.reading.is_empty() {
             bail!("a raw matrix has no text to read in another way");
         }
         let schema = detector.schema();
         let rows = match args.format() {
-            Format::Csv => Rows::Table(ValueRows::begin(bytes, name, schema, &args.profile)?),
+            Format::Csv => {
+                Rows::Table(ValueRows::begin(bytes, name, schema, &args.reading.profile())?)
+            }
             Format::F32 => Rows::Matrix(Matrix::new(bytes, name, Element::F32, schema)),
             Format::F64 => Rows::Matrix(Matrix::new(bytes, name, Element::F64, schema)),
         };

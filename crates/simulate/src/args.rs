@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use plant::{Plant, PlantParams, WornStation};
-use recording::Profile;
+use recording::ProfileArgs;
 use wording::percent;
 
 /// Sends events of a simulated plant to the server, and reports what was caught and missed.
@@ -88,9 +88,9 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
 
-    /// The profile of the file.
+    /// The way to read the file.
     #[command(flatten)]
-    pub profile: Profile,
+    pub reading: ProfileArgs,
 }
 
 /// The view of events while they are sent.

@@ -40,11 +40,11 @@ pub(crate) struct Message {
 pub(crate) fn messages(args: &Args, wanted: &[String]) -> anyhow::Result<Messages> {
     match &args.replay {
         Some(path) => {
-            let mut messages = recorded(path, &args.profile, wanted)?;
+            let mut messages = recorded(path, &args.reading.profile(), wanted)?;
             messages.truncate(args.count.map_or(Ok(usize::MAX), usize::try_from)?);
             Ok(Messages { len: messages.len() as u64, messages: Box::new(messages.into_iter()) })
         }
-        None if args.profile != Profile::default() => {
+        None if !args.reading.is_empty() => {
             bail!("there is no --replay to read in another way")
         }
         None => simulated(args, wanted),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use detector::{AlarmRule, Engine, GroupPattern, Params};
-use recording::{Missing, Profile};
+use recording::ProfileArgs;
 use terminal::LogFormat;
 
 use crate::rethreshold::RethresholdArgs;
@@ -53,10 +53,6 @@ pub struct Args {
     /// The number of bad rows to leave out before giving up
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub max_bad_rows: usize,
-
-    /// The meaning of an empty cell, and of one such as NaN, in columns of which no schema says it
-    #[arg(long, value_enum, default_value_t = Missing::Refuse)]
-    pub missing: Missing,
 
     /// Rows that a label calls anomalous: leave them out, or learn from them as well [default: exclude, or include with
     /// --contamination]
@@ -144,9 +140,9 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// The profile of the file.
+    /// The way to read the file.
     #[command(flatten)]
-    pub profile: Profile,
+    pub reading: ProfileArgs,
 }
 
 /// A command instead of a training.
@@ -201,14 +197,11 @@ impl Args {
         if self.max_bad_rows > 0 {
             add("max-bad-rows", &self.max_bad_rows.to_string());
         }
-        if self.missing == Missing::Allow {
-            add("missing", "allow");
-        }
         if let Some(labelled) = self.labelled {
             add("labelled", if labelled == Labelled::Include { "include" } else { "exclude" });
         }
-        for (flag, value) in self.profile.flags() {
-            add(flag, &value);
+        for (flag, value) in self.reading.profile().flags() {
+            add(&flag, &value);
         }
         add("trees", &self.trees.to_string());
         add("sample-size", &self.sample_size.to_string());

@@ -48,7 +48,7 @@ impl TrainingData {
     /// Fails when the file or the schema cannot be read, a column is missing, or more rows are bad
     /// than the arguments allow.
     pub fn read(args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
-        if args.input.is_empty() && args.profile != Profile::default() {
+        if args.input.is_empty() && !args.reading.is_empty() {
             bail!("there is no --input to read in another way");
         }
         if !args.input.is_empty() {
@@ -70,7 +70,8 @@ impl TrainingData {
     }
 
     fn from_files(args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
-        let open = |path: &PathBuf| Recording::open(path, &args.profile);
+        let profile = args.reading.profile();
+        let open = |path: &PathBuf| Recording::open(path, &profile);
         let recordings: Vec<Recording> =
             files_of(&args.input)?.iter().map(open).collect::<Result<_, _>>()?;
         let (first, others) = recordings.split_first().expect("there is an input");
@@ -81,7 +82,7 @@ impl TrainingData {
                 first.path().display()
             );
         }
-        let (schema, mut warnings) = schema(&recordings, args)?;
+        let (schema, mut warnings) = schema(&recordings, args, &profile)?;
         let read_as = first.in_words();
         let differs = others.iter().filter(|recording| recording.in_words() != read_as);
         warnings.extend(differs.map(|recording| {
@@ -316,7 +317,12 @@ enum Variation {
 
 /// Returns the features to learn, as named, else those of the schema file, else all columns of numbers; and
 /// a warning about the others.
-fn schema(recordings: &[Recording], args: &Args) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
+fn schema(
+    recordings: &[Recording],
+    args: &Args,
+    profile: &Profile,
+) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
+    let optional = profile.missing == Some(Missing::Allow);
     let known = match &args.schema {
         Some(path) => {
             let text = fs::read_to_string(path)
@@ -334,9 +340,7 @@ fn schema(recordings: &[Recording], args: &Args) -> anyhow::Result<(FeatureSchem
             let names = names.iter().map(|name| name.trim());
             let feature = |name: &str| match known.iter().find(|feature| *feature.name == *name) {
                 Some(&feature) => feature.clone(),
-                None => {
-                    Feature { optional: args.missing == Missing::Allow, ..Feature::named(name) }
-                }
+                None => Feature { optional, ..Feature::named(name) },
             };
             let schema = FeatureSchema::new(names.map(feature).collect());
             Ok((schema.context("cannot use --features")?, Vec::new()))
@@ -346,13 +350,13 @@ fn schema(recordings: &[Recording], args: &Args) -> anyhow::Result<(FeatureSchem
             others.retain(|column| schema.features().iter().all(|known| *known.name != **column));
             Ok((schema, left_out("not in the schema", &others).into_iter().collect()))
         }
-        (None, None) => columns_of_numbers(recordings, args.missing),
+        (None, None) => columns_of_numbers(recordings, optional),
     }
 }
 
 fn columns_of_numbers(
     recordings: &[Recording],
-    missing: Missing,
+    optional: bool,
 ) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
     let mut names: Vec<String> = Vec::new();
     for recording in recordings {
@@ -370,7 +374,6 @@ fn columns_of_numbers(
     }
     others.retain(|other| !names.iter().any(|name| name == other));
     let left_out = left_out("without any number", &others);
-    let optional = missing == Missing::Allow;
     let feature = |name: &String| Feature { optional, ..Feature::named(name) };
     let features = names.iter().map(feature).collect();
     Ok((

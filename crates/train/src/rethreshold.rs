@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use detector::{AlarmRule, Detector, META_FILE};
-use recording::{Profile, ValueRows};
+use recording::{ProfileArgs, ValueRows};
 use wording::{counted, grouped, rounded};
 
 use crate::REPORT_FILE;
@@ -41,9 +41,9 @@ pub struct RethresholdArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// The profile of the recordings.
+    /// The way to read the recordings.
     #[command(flatten)]
-    pub profile: Profile,
+    pub reading: ProfileArgs,
 }
 
 /// Gives a model another false-alarm rate, and writes to `out` what changes.
@@ -99,7 +99,7 @@ fn compare(
 ) -> anyhow::Result<(usize, [usize; 2])> {
     let file = std::fs::File::open(input);
     let file = file.with_context(|| format!("cannot read `{}`", input.display()))?;
-    let mut rows = ValueRows::begin(file, input, detectors[0].schema(), &args.profile)?;
+    let mut rows = ValueRows::begin(file, input, detectors[0].schema(), &args.reading.profile())?;
     let (mut n_rows, mut n_anomalies) = (0, [0; 2]);
     let (mut values, mut baselines) = (Vec::new(), [Vec::new(), Vec::new()]);
     loop {

@@ -11,6 +11,8 @@ use recording::{OpenError, Profile, RecordedEvent, Recording};
 use sensor::{Feature, FeatureSchema, timestamp};
 use tempfile::TempDir;
 
+mod long;
+
 fn file(content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");
