@@ -1,7 +1,7 @@
 //! Figures as plain SVG, and reports as one HTML file.
 //!
 //! [`Bins`] count. A [`Histogram`], a [`Scatter`], [`Panels`] over
-//! time, a [`Strip`] and signed [`Bars`] draw themselves as SVG that needs no script, follows the
+//! time, a [`Sparkline`], a [`Strip`] and signed [`Bars`] draw themselves as SVG that needs no script, follows the
 //! colours of its page through [`STYLE`], light and dark, and says in words what it shows. A
 //! [`Report`] puts them into one HTML file that needs nothing else.
 //!
@@ -28,6 +28,7 @@ mod histogram;
 mod panels;
 mod report;
 mod scatter;
+mod sparkline;
 mod strip;
 mod svg;
 
@@ -37,6 +38,7 @@ pub use histogram::{Compared, Histogram};
 pub use panels::{Mark, Marker, Panel, Panels, Point, Threshold};
 pub use report::Report;
 pub use scatter::{Dot, Scatter};
+pub use sparkline::Sparkline;
 pub use strip::{Level, Strip};
 pub use svg::escaped;
 

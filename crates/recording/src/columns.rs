@@ -2,13 +2,16 @@
 
 use crate::layout::SampleCells;
 use crate::profile::Profile;
-use crate::time::{TimeFormat, TimeTrouble};
+use crate::time::{DateOrder, TimeFormat, TimeTrouble};
 
 /// The role of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
+    /// The time, or a part of it.
     Timestamp,
+    /// The sequence number.
     Sequence,
+    /// The name of the station.
     StationId,
     /// The truth, for judging a detector and never for teaching it.
     Label,
@@ -118,8 +121,30 @@ pub(crate) struct Columns {
     sequence: Option<usize>,
     station: Option<usize>,
     label: Option<usize>,
-    /// The columns of the name and of the value, where each row holds one value.
-    long: Option<[usize; 2]>,
+    long: Option<Long>,
+}
+
+/// The columns of a table that holds one value in each row, of something that the row names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Long {
+    /// The columns of the name and of the value.
+    pub(crate) columns: [usize; 2],
+    /// `false` if the names of the first rows do not show whether they come again.
+    pub(crate) is_sure: bool,
+}
+
+impl Role {
+    /// Returns its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Timestamp => "time",
+            Self::Sequence => "sequence number",
+            Self::StationId => "station",
+            Self::Label => "label",
+            Self::Unused => "not used",
+            Self::Feature => "feature",
+        }
+    }
 }
 
 impl Columns {
@@ -193,9 +218,10 @@ impl Columns {
             None => Some(TimeFormat::of(&sample.texts_of(&time))),
         };
         let long = match *profile.long.as_slice() {
-            [] => long(&names, &roles, sample),
-            [ref tag, ref value, ..] => Some([position(tag)?, position(value)?]),
-            [ref tag] => Some([position(tag)?; 2]),
+            [ref tag, ref value] => {
+                Some(Long { columns: [position(tag)?, position(value)?], is_sure: true })
+            }
+            _ => long(&names, &roles, sample),
         };
         Ok(Self { names, roles, time, time_format, sequence, station, label, long })
     }
@@ -210,7 +236,7 @@ impl Columns {
             names,
             roles,
             time: vec![0],
-            time_format: Some(Ok(TimeFormat::Unix { per_second: 1_000_000 })),
+            time_format: Some(Ok(TimeFormat::Written(DateOrder::YearFirst))),
             sequence: None,
             station: has_stations.then_some(1),
             label: None,
@@ -229,6 +255,16 @@ impl Columns {
 
     pub(crate) fn role(&self, index: usize) -> Role {
         self.roles[index]
+    }
+
+    /// Returns the role that a column is used in: of several that could tell one, the others are not used.
+    pub(crate) fn used_as(&self, index: usize) -> Role {
+        let is_used = match self.roles[index] {
+            Role::Timestamp => self.time.contains(&index),
+            Role::Feature | Role::Unused => true,
+            role => self.telling(role) == Some(index),
+        };
+        if is_used { self.roles[index] } else { Role::Unused }
     }
 
     /// Returns the columns that together are the time.
@@ -252,8 +288,8 @@ impl Columns {
         }
     }
 
-    /// Returns the columns of the name and of the value, where each row holds one value of something that it names.
-    pub(crate) fn long(&self) -> Option<[usize; 2]> {
+    /// Returns the columns of the name and of the value, where each row may hold one value of something that it names.
+    pub(crate) fn long(&self) -> Option<Long> {
         self.long
     }
 
@@ -327,16 +363,19 @@ fn apart(names: &[String]) -> Option<[usize; 2]> {
     APART.iter().find_map(pair).filter(|_| !has_better)
 }
 
-/// Returns the columns of the name and of the value, where each row holds one value.
-fn long(names: &[String], roles: &[Role], sample: &SampleCells) -> Option<[usize; 2]> {
+/// Returns the columns of the name and of the value, where each row may hold one value.
+fn long(names: &[String], roles: &[Role], sample: &SampleCells) -> Option<Long> {
     let features = || (0..roles.len()).filter(|&index| roles[index] == Role::Feature);
     let is_one_of =
         |index: usize, known: &[&str]| known.iter().any(|name| is_called(&names[index], name));
     let numbers: Vec<usize> = features().filter(|&index| sample.is_of_numbers(index)).collect();
     let named = numbers.iter().copied().find(|&index| is_one_of(index, &VALUES));
     let value = named.or_else(|| if let [only] = *numbers { Some(only) } else { None })?;
-    let mut words = features().filter(|&index| sample.repeats_words(index));
-    let tag = words
-        .find(|&index| is_one_of(index, &TAGS) || named.is_some() && !is_one_of(index, &REMARKS))?;
-    Some([tag, value])
+    let may_be_tag =
+        |&index: &usize| is_one_of(index, &TAGS) || named.is_some() && !is_one_of(index, &REMARKS);
+    let words: Vec<usize> =
+        features().filter(|&index| sample.holds_words(index)).filter(may_be_tag).collect();
+    let repeated = words.iter().copied().find(|&index| sample.repeats_words(index));
+    let tag = repeated.or_else(|| words.first().copied())?;
+    Some(Long { columns: [tag, value], is_sure: repeated.is_some() })
 }

@@ -1,5 +1,6 @@
 //! A recording on the disk: its layout and its columns now, its rows on demand.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use sensor::FeatureSchema;
 use tempfile::NamedTempFile;
 use wording::{counted, listed};
 
-use crate::columns::{Columns, Role};
+use crate::columns::{Columns, Long, Role};
 use crate::error::{OpenError, ReadError};
 use crate::layout::{Layout, LayoutTrouble, SampleCells};
 use crate::long::Wide;
@@ -71,6 +72,10 @@ impl Recording {
         profile: &Profile,
     ) -> Result<(Self, Text), OpenError> {
         let path = path.to_owned();
+        let n_columns = profile.long.len();
+        if n_columns != 0 && n_columns != 2 {
+            return Err(OpenError::NotTwoColumns { n_columns });
+        }
         let unreadable = |source| OpenError::Read { path: path.clone(), source };
         let (start, is_whole) = start_of(&mut text).map_err(unreadable)?;
         if start.len() >= HEADER_LEN_MAX && !start[..HEADER_LEN_MAX].contains(&b'\n') {
@@ -97,10 +102,10 @@ impl Recording {
         let na_values = profile.na_values.clone();
         let recording =
             Self { path, copy: None, encoding, layout, columns, na_values, made_of: None };
-        match profile.long.len() {
-            0 => Ok((recording, text)),
-            2 => recording.widened(text, profile),
-            n_columns => Err(OpenError::NotTwoColumns { n_columns }),
+        if profile.long.is_empty() {
+            Ok((recording, text))
+        } else {
+            recording.widened(text, profile)
         }
     }
 
@@ -211,9 +216,37 @@ impl Recording {
 
     /// Returns the names of the columns of the name and of the value, where each row holds one value of something that it names, as
     /// historians write it.
-    pub fn long_format(&self) -> Option<[&str; 2]> {
-        let long = self.columns.long()?;
-        Some(long.map(|column| self.columns.names()[column].as_str()))
+    ///
+    /// This reads the file where its first rows do not tell.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file cannot be read.
+    pub fn long_format(&self) -> Result<Option<[&str; 2]>, ReadError> {
+        let Some(Long { columns, is_sure }) = self.columns.long() else { return Ok(None) };
+        let is_long = is_sure || self.has_names_again(columns[0])?;
+        Ok(is_long.then(|| columns.map(|column| self.columns.names()[column].as_str())))
+    }
+
+    /// Returns `true` if a column holds different names, each of them about twice or more often.
+    fn has_names_again(&self, column: usize) -> Result<bool, ReadError> {
+        let mut names = BTreeSet::new();
+        let mut n_names = 0;
+        let mut reader = self.reader()?;
+        let mut record = csv::ByteRecord::new();
+        while names.len() <= FeatureSchema::LEN_MAX
+            && reader.read(&mut record).map_err(|error| self.read_error(error))?
+        {
+            let name = record.get(column).unwrap_or_default();
+            if !name.is_empty() {
+                n_names += 1;
+                names.insert(name.to_vec());
+            }
+            if names.len() > 1 && n_names >= 2 * names.len() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the feature columns that hold a number somewhere; what else they hold is a fault of its row.
@@ -225,7 +258,7 @@ impl Recording {
     /// Fails when the file cannot be read, when two of these columns have one name, and where each row holds one value of something
     /// that it names.
     pub fn numeric_columns(&self) -> Result<Vec<String>, OpenError> {
-        if let Some([tag, value]) = self.long_format().map(|names| names.map(String::from)) {
+        if let Some([tag, value]) = self.long_format()?.map(|names| names.map(String::from)) {
             return Err(OpenError::LongFormat { path: self.path.clone(), tag, value });
         }
         let mut candidates: Vec<usize> = self.columns.features().collect();
@@ -262,6 +295,14 @@ impl Recording {
 
     pub(crate) fn columns(&self) -> &Columns {
         &self.columns
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn encoding(&self) -> &'static Encoding {
+        self.encoding
     }
 
     pub(crate) fn decimal(&self) -> DecimalMark {

@@ -340,6 +340,11 @@ impl SampleCells {
         2 * n_numbers > texts.len()
     }
 
+    /// Returns `true` if a column holds words.
+    pub(crate) fn holds_words(&self, column: usize) -> bool {
+        !self.texts_of(&[column]).is_empty() && !self.is_of_numbers(column)
+    }
+
     /// Returns `true` if a column holds a few words again and again.
     pub(crate) fn repeats_words(&self, column: usize) -> bool {
         let texts = self.texts_of(&[column]);

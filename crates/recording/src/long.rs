@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 
-use sensor::{FeatureSchema, StationId};
+use sensor::{FeatureSchema, StationId, timestamp};
 use tempfile::NamedTempFile;
 use wording::{counted, listed};
 
+use crate::columns::Long;
 use crate::error::{BadRow, CellFault, OpenError};
 use crate::file::Recording;
 use crate::interval::Interval;
@@ -25,7 +26,7 @@ const PAUSES_FOR_LONG: usize = 100;
 
 /// A table with a column for each tag.
 pub(crate) struct Wide {
-    /// The rows: microseconds since 1970, the station where rows name one, and the values.
+    /// The rows: the time, the station where rows name one, and the values.
     pub(crate) csv: NamedTempFile,
     pub(crate) has_stations: bool,
     pub(crate) tags: Vec<String>,
@@ -64,7 +65,8 @@ impl Wide {
     ) -> Result<Self, OpenError> {
         let path = || recording.path().to_owned();
         let columns = recording.columns();
-        let [tag, value] = columns.long().expect("the profile names the columns");
+        let Long { columns: [tag, value], .. } =
+            columns.long().expect("the profile names the columns");
         let names = [tag, value].map(|column| columns.names()[column].clone());
         recording.check_times()?;
         if columns.time().is_empty() {
@@ -245,7 +247,7 @@ impl Samples {
                     last.iter().map(|last| last.and_then(value_of)).collect();
                 let n_values = values.iter().flatten().count();
                 if n_values == values.len() || n_values > 0 && keeps_gaps {
-                    writer.write_field(now_us.to_string())?;
+                    writer.write_field(timestamp::format(now_us))?;
                     if has_stations {
                         writer.write_field(station)?;
                     }

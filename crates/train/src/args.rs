@@ -9,9 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use detector::{AlarmRule, Engine, GroupPattern, Params};
-use recording::ProfileArgs;
+use recording::{Profile, ProfileArgs};
 use terminal::LogFormat;
 
+use crate::data::Files;
+use crate::inspect::InspectArgs;
 use crate::rethreshold::RethresholdArgs;
 
 /// Learns what is normal and writes the model that the server uses.
@@ -140,6 +142,10 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// Write nothing and fail when there is a warning
+    #[arg(long)]
+    pub strict: bool,
+
     /// The way to read the file.
     #[command(flatten)]
     pub reading: ProfileArgs,
@@ -148,6 +154,8 @@ pub struct Args {
 /// A command instead of a training.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    #[expect(missing_docs, reason = "the help is that of its arguments")]
+    Inspect(InspectArgs),
     #[expect(missing_docs, reason = "the help is that of its arguments")]
     Rethreshold(RethresholdArgs),
 }
@@ -162,10 +170,20 @@ pub enum Labelled {
 }
 
 impl Args {
-    /// Returns `true` if rows that are labelled anomalous teach, too.
-    pub(crate) fn learns_labelled(&self) -> bool {
-        let by_default = self.contamination.is_some();
-        self.labelled.map_or(by_default, |labelled| labelled == Labelled::Include)
+    /// Returns the files to learn from.
+    pub(crate) fn files<'a>(&'a self, profile: &'a Profile) -> Files<'a> {
+        let learns_by_default = self.contamination.is_some();
+        Files {
+            inputs: &self.input,
+            profile,
+            features: self.features.as_deref(),
+            schema: self.schema.as_deref(),
+            max_bad_rows: self.max_bad_rows,
+            learns_labelled: self
+                .labelled
+                .map_or(learns_by_default, |labelled| labelled == Labelled::Include),
+            is_grouped: self.grouping().is_some(),
+        }
     }
 
     /// Returns the groups of stations that get a baseline of their own; `None` when all share one.
@@ -178,12 +196,7 @@ impl Args {
     pub(crate) fn command_line(&self) -> String {
         let mut words = vec![String::from("train")];
         let mut add = |name: &str, value: &str| {
-            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/,".contains(&byte);
-            let is_plain = !value.is_empty() && value.bytes().all(is_plain);
-            // As a shell of Unix reads it.
-            let value =
-                if is_plain { value.into() } else { format!("'{}'", value.replace('\'', "'\\''")) };
-            words.push(format!("--{name} {value}"));
+            words.push(format!("--{name} {}", shell_word(value)));
         };
         for input in &self.input {
             add("input", &input.display().to_string());
@@ -225,6 +238,15 @@ impl Args {
         }
         command
     }
+}
+
+/// Returns a text as a shell of Unix takes it for one word.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return String::from(text);
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 fn default_false_alarm_rate() -> f64 {

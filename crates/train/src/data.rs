@@ -17,6 +17,23 @@ const BAD_ROWS_TOLD: usize = 10;
 /// The number of rows left out that are named.
 const LEFT_OUT_NAMED: usize = 3;
 
+/// Files to learn from, and what of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Files<'a> {
+    /// Files and folders.
+    pub(crate) inputs: &'a [PathBuf],
+    pub(crate) profile: &'a Profile,
+    /// The names of the features, where they are chosen.
+    pub(crate) features: Option<&'a [String]>,
+    /// A file with what is known about them.
+    pub(crate) schema: Option<&'a Path>,
+    pub(crate) max_bad_rows: usize,
+    /// `true` if rows that are labelled anomalous teach, too.
+    pub(crate) learns_labelled: bool,
+    /// `true` if stations or groups of them have a baseline each.
+    pub(crate) is_grouped: bool,
+}
+
 /// Events to learn from, and where they come from.
 #[derive(Debug, Clone)]
 pub struct TrainingData {
@@ -52,9 +69,8 @@ impl TrainingData {
             bail!("there is no --input to read in another way");
         }
         if !args.input.is_empty() {
-            let mut data = Self::from_files(args, progress)?;
-            data.drop_empty_features()?;
-            return Ok(data);
+            let profile = args.reading.profile();
+            return Self::of_files(&args.files(&profile), progress);
         }
         Ok(Self {
             source: format!("a simulated plant of {} stations", plant::N_STATIONS),
@@ -69,20 +85,30 @@ impl TrainingData {
         })
     }
 
-    fn from_files(args: &Args, progress: &ProgressBar) -> anyhow::Result<Self> {
-        let profile = args.reading.profile();
-        let open = |path: &PathBuf| Recording::open(path, &profile);
+    /// Reads files.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub(crate) fn of_files(files: &Files<'_>, progress: &ProgressBar) -> anyhow::Result<Self> {
+        let mut data = Self::with_all_features(files, progress)?;
+        data.drop_empty_features()?;
+        Ok(data)
+    }
+
+    fn with_all_features(files: &Files<'_>, progress: &ProgressBar) -> anyhow::Result<Self> {
+        let open = |path: &PathBuf| Recording::open(path, files.profile);
         let recordings: Vec<Recording> =
-            files_of(&args.input)?.iter().map(open).collect::<Result<_, _>>()?;
+            files_of(files.inputs)?.iter().map(open).collect::<Result<_, _>>()?;
         let (first, others) = recordings.split_first().expect("there is an input");
-        if args.grouping().is_some() && others.is_empty() && !first.has_stations() {
+        if files.is_grouped && others.is_empty() && !first.has_stations() {
             bail!(
                 "`{}` does not name the stations, so none can have its own baseline: name the column that does with \
                  --station-column",
                 first.path().display()
             );
         }
-        let (schema, mut warnings) = schema(&recordings, args, &profile)?;
+        let (schema, mut warnings) = schema(&recordings, files)?;
         let read_as = first.in_words();
         let differs = others.iter().filter(|recording| recording.in_words() != read_as);
         warnings.extend(differs.map(|recording| {
@@ -117,7 +143,7 @@ impl TrainingData {
                             "{label}; name the column of the labels with --label-column, or none"
                         );
                     }
-                    Ok(row) if row.is_anomaly == Ok(Some(true)) && !args.learns_labelled() => {
+                    Ok(row) if row.is_anomaly == Ok(Some(true)) && !files.learns_labelled => {
                         left_out.n_labelled += 1;
                     }
                     Ok(row) => {
@@ -134,7 +160,7 @@ impl TrainingData {
                 progress.inc(1);
             }
         }
-        left_out.check(args.max_bad_rows)?;
+        left_out.check(files.max_bad_rows)?;
         if data.events.is_empty() {
             bail!(
                 "{} has a header and no rows to learn from{}",
@@ -319,11 +345,10 @@ enum Variation {
 /// a warning about the others.
 fn schema(
     recordings: &[Recording],
-    args: &Args,
-    profile: &Profile,
+    files: &Files<'_>,
 ) -> anyhow::Result<(FeatureSchema, Vec<String>)> {
-    let optional = profile.missing == Some(Missing::Allow);
-    let known = match &args.schema {
+    let optional = files.profile.missing == Some(Missing::Allow);
+    let known = match files.schema {
         Some(path) => {
             let text = fs::read_to_string(path)
                 .with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -333,7 +358,7 @@ fn schema(
         }
         None => None,
     };
-    match (&args.features, known) {
+    match (files.features, known) {
         (Some(names), known) => {
             let known = known.iter().flat_map(FeatureSchema::features);
             let known: Vec<&Feature> = known.collect();

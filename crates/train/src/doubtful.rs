@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use detector::GroupPattern;
 use wording::{listed, readable};
 
 use crate::data::TrainingData;
+use crate::timeline::Timeline;
 
 /// In fewer rows, a column rises by chance.
 const ROWS_MIN: usize = 50;
@@ -14,8 +16,31 @@ const RISES_MIN: f64 = 0.5;
 const N_PLACES: usize = 2;
 
 impl TrainingData {
+    /// Returns when the events were measured, where the data says.
+    pub(crate) fn timeline(&self) -> Option<Timeline> {
+        if self.has_times { Timeline::of(&self.events) } else { None }
+    }
+
+    /// Returns all warnings about the events that were read, at the time `now_us`.
+    pub(crate) fn doubts(
+        &self,
+        group_by: Option<&GroupPattern>,
+        timeline: Option<&Timeline>,
+        now_us: i64,
+    ) -> Vec<String> {
+        let mut doubts: Vec<String> = self.apart_warning(group_by).into_iter().collect();
+        doubts.extend(self.sentinel_warnings());
+        let is_of_files = !self.files.is_empty();
+        if is_of_files {
+            doubts.extend(self.doubtful_warnings());
+            let about_times = timeline.map(|timeline| timeline.warnings(self.events.len(), now_us));
+            doubts.extend(about_times.into_iter().flatten());
+        }
+        doubts
+    }
+
     /// Returns a warning about the columns that only rise, and one about those with two values.
-    pub(crate) fn doubtful_warnings(&self) -> Vec<String> {
+    fn doubtful_warnings(&self) -> Vec<String> {
         let names = self.schema.features().iter().map(|feature| &*feature.name).enumerate();
         let rising: Vec<String> = names
             .clone()

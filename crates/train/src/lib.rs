@@ -9,6 +9,7 @@ mod apart;
 mod args;
 mod data;
 mod doubtful;
+mod inspect;
 mod report;
 mod rethreshold;
 mod sentinel;
@@ -23,7 +24,7 @@ use std::path::Path;
 use std::time::Instant;
 use std::{fs, io};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use detector::{AlarmRule, Detector, ForestParams, Params};
 use files::write_atomically;
 use indicatif::ProgressBar;
@@ -36,6 +37,7 @@ use crate::timing::Timing;
 pub use alarm_trial::AlarmTrial;
 pub use args::{Args, Command};
 pub use data::TrainingData;
+pub use inspect::{InspectArgs, inspect};
 pub use rethreshold::{RethresholdArgs, rethreshold};
 pub use stability::StabilityTrial;
 pub use timeline::Timeline;
@@ -56,8 +58,10 @@ const SAMPLE_ROWS: usize = 200;
 /// Fails when the data cannot be read or has too many bad rows, when nothing can be learnt from it
 /// as asked, and when a file cannot be written.
 pub fn run(args: &Args, now_us: i64, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    if let Some(Command::Rethreshold(args)) = &args.command {
-        return rethreshold(args, out);
+    match &args.command {
+        Some(Command::Inspect(args)) => return inspect(args, now_us, out),
+        Some(Command::Rethreshold(args)) => return rethreshold(args, out),
+        None => {}
     }
     let n_threads = args.threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new()
@@ -72,15 +76,8 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     let progress = if args.quiet { ProgressBar::hidden() } else { terminal::spinner("rows") };
     progress.set_message("reading the data");
     let mut data = TrainingData::read(args, &progress)?;
-    data.warnings.extend(data.apart_warning(args.grouping().as_ref()));
-    data.warnings.extend(data.sentinel_warnings());
-    let timeline = if data.has_times { Timeline::of(&data.events) } else { None };
-    if !args.input.is_empty() {
-        data.warnings.extend(data.doubtful_warnings());
-        let about_times =
-            timeline.iter().flat_map(|timeline| timeline.warnings(data.events.len(), now_us));
-        data.warnings.extend(about_times);
-    }
+    let timeline = data.timeline();
+    data.warnings.extend(data.doubts(args.grouping().as_ref(), timeline.as_ref(), now_us));
     let mut teller = Teller::new(args, out);
     for warning in &data.warnings {
         progress.suspend(|| teller.warn(warning))?;
@@ -132,6 +129,12 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         alarm_trial,
         took: started.elapsed(),
     };
+    if args.strict && summary.has_warnings() {
+        if let Some(warning) = trial.as_ref().and_then(StabilityTrial::warning) {
+            teller.warn(&warning)?;
+        }
+        bail!("nothing is written, since there are warnings and --strict does not allow any");
+    }
     if !args.dry_run {
         let sample = sample(&data).context("cannot put the sample into words")?;
         write_atomically(&args.data_dir.join(SAMPLE_FILE), &sample)?;

@@ -2,7 +2,6 @@
 
 use detector::{BaselinesMeta, Detector, FeatureMeta};
 use figures::{Bins, Dot, Histogram, Report, Scatter};
-use sensor::timestamp;
 use wording::{counted, grouped, percent, rounded, significant};
 
 use crate::data::TrainingData;
@@ -180,8 +179,7 @@ impl Summary<'_> {
             ),
         ];
         if let Some(timeline) = &self.timeline {
-            let [first, last] = [timeline.first_us, timeline.last_us].map(timestamp::format);
-            facts.push(("measured", format!("{first} to {last}")));
+            facts.push(("measured", timeline.span()));
             facts.push(("stations", grouped(timeline.n_stations as f64)));
         }
         let forest = &meta.parameters;

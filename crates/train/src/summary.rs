@@ -7,7 +7,6 @@ use std::time::Duration;
 use detector::{
     ARTEFACT_FILE, AlarmRule, BaselinesMeta, Detector, FeatureMeta, LessonsMeta, META_FILE,
 };
-use sensor::timestamp;
 use stations::AlarmParams;
 use wording::{bytes, counted, grouped, listed, percent, readable, rounded, significant};
 
@@ -32,6 +31,12 @@ pub(crate) struct Summary<'a> {
 const HOUR_S: f64 = 3_600.0;
 
 impl Summary<'_> {
+    /// Returns `true` if there is anything to be warned of.
+    pub(crate) fn has_warnings(&self) -> bool {
+        let is_unstable = self.trial.is_some_and(StabilityTrial::is_unstable);
+        is_unstable || !self.data.warnings.is_empty()
+    }
+
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         self.write_data(out)?;
         self.write_features(out)?;
@@ -60,21 +65,8 @@ impl Summary<'_> {
                 "time         the data does not say; rows are taken in their order"
             );
         };
-        writeln!(
-            out,
-            "time         {} to {}",
-            timestamp::format(timeline.first_us),
-            timestamp::format(timeline.last_us)
-        )?;
-        writeln!(
-            out,
-            "             {} station{}, an event every {} s each, {} gaps, {} repeats",
-            timeline.n_stations,
-            if timeline.n_stations == 1 { "" } else { "s" },
-            timeline.interval_us as f64 / 1e6,
-            grouped(timeline.n_gaps as f64),
-            grouped(timeline.n_repeats as f64),
-        )
+        writeln!(out, "time         {}", timeline.span())?;
+        writeln!(out, "             {}", timeline.pace())
     }
 
     fn write_features(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sensor::{SensorEvent, StationId};
-use wording::percent;
+use wording::{counted, grouped, percent};
 
 /// Of more events, times that are repeated are hardly those of the events.
 const REPEATS_MAX: f64 = 0.1;
@@ -51,6 +51,23 @@ impl Timeline {
             n_gaps: intervals.iter().filter(|&&interval| is_gap(interval)).count(),
             n_repeats,
         })
+    }
+
+    /// Describes from when to when the events are.
+    pub(crate) fn span(&self) -> String {
+        let [first, last] = [self.first_us, self.last_us].map(sensor::timestamp::format);
+        format!("{first} to {last}")
+    }
+
+    /// Describes how regular the times are.
+    pub(crate) fn pace(&self) -> String {
+        format!(
+            "{}, an event every {} s each, {} gaps, {} repeats",
+            counted(self.n_stations as u64, "station"),
+            self.interval_us as f64 / 1e6,
+            grouped(self.n_gaps as f64),
+            grouped(self.n_repeats as f64),
+        )
     }
 
     /// Returns warnings about times of `n_events` that were hardly read as they were meant.

@@ -467,7 +467,7 @@ fn what_can_be_read_in_two_ways_is_refused_with_the_flag_that_decides() {
 fn tables_of_tags_are_recognised() {
     let long = |content: &str| {
         let (_dir, path) = file(content);
-        open(&path).unwrap().long_format().map(|names| names.map(String::from))
+        open(&path).unwrap().long_format().unwrap().map(|names| names.map(String::from))
     };
     let of = |tag: &str, value: &str| Some([String::from(tag), String::from(value)]);
     let rows = |header: &str, a: &str, b: &str| format!("{header}\n{a}\n{b}\n{a}\n{b}\n");
@@ -482,6 +482,14 @@ fn tables_of_tags_are_recognised() {
     );
     assert_eq!(long(&wincc), of("VarName", "VarValue"));
     assert_eq!(long(&rows("time,value,quality", "2026-01-02,1.5,Good", "2026-01-03,7,Bad")), None);
+    // The first rows have one name alone, or each only once.
+    let of_tag_once = |tag: u32| format!("2026-01-02,TI{tag},{tag}.5\n");
+    let of_tag = |tag: &str| format!("2026-01-02,{tag},1.5\n").repeat(400);
+    let one_after_the_other = format!("time,tag,value\n{}{}", of_tag("TI1"), of_tag("PI1"));
+    assert_eq!(long(&one_after_the_other), of("tag", "value"));
+    assert_eq!(long(&format!("time,tag,value\n{}", of_tag("TI1"))), None);
+    let moment = (0..400).fold(String::new(), |text, tag| text + &of_tag_once(tag));
+    assert_eq!(long(&format!("time,tag,value\n{moment}{moment}")), of("tag", "value"));
     assert_eq!(
         long(&rows("time,state,temp,flow", "2026-01-02,on,1.5,2", "2026-01-03,off,7,2")),
         None

@@ -10,8 +10,19 @@ use detector::{ARTEFACT_FILE, Detector, META_FILE};
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod inspect;
+
 /// 2026-11-22T12:00:00Z.
 const NOW_US: i64 = 1_795_348_800_000_000;
+
+/// Runs the program with these arguments, and gives what was said, or why not.
+fn run(args: &[&str]) -> Result<String, String> {
+    let args = train::Args::try_parse_from(["train"].iter().chain(args))
+        .map_err(|error| error.to_string())?;
+    let mut out = anstream::StripStream::new(Vec::new());
+    train::run(&args, NOW_US, &mut out).map_err(|error| format!("{error:#}"))?;
+    Ok(String::from_utf8(out.into_inner()).unwrap())
+}
 
 /// A folder to train in.
 struct Workshop {
@@ -32,16 +43,11 @@ impl Workshop {
         self.path(name).display().to_string()
     }
 
-    /// Trains with these arguments, and gives what was said, or why not.
+    /// Trains in this folder.
     fn train(&self, args: &[&str]) -> Result<String, String> {
         let model_dir = self.path("models").display().to_string();
         let data_dir = self.path("data").display().to_string();
-        let folders = ["train", "--model-dir", &model_dir, "--data-dir", &data_dir];
-        let args = train::Args::try_parse_from(folders.iter().chain(args))
-            .map_err(|error| error.to_string())?;
-        let mut out = anstream::StripStream::new(Vec::new());
-        train::run(&args, NOW_US, &mut out).map_err(|error| format!("{error:#}"))?;
-        Ok(String::from_utf8(out.into_inner()).unwrap())
+        run(&[&["--model-dir", &model_dir, "--data-dir", &data_dir], args].concat())
     }
 
     fn detector(&self) -> Detector {
