@@ -204,6 +204,12 @@ pub enum CellFaultKind {
         "is no time between 1990 and 2100 in the format of the others, or of which day is not clear; --time-format says how times are written"
     )]
     NotATime,
+    /// A clock of the place never shows this time.
+    #[error(
+        "is a time that does not exist in the time zone, where clocks are put forward then; if these clocks keep one time all year, give \
+         its zone, such as --timezone Etc/GMT-1 for UTC+1"
+    )]
+    SkippedTime,
     /// The cell is no sequence number.
     #[error("is not a whole number from 0")]
     NotASequence,

@@ -6,11 +6,13 @@ use std::io::{self, BufRead as _, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use encoding_rs::{Encoding, UTF_8};
 use sensor::FeatureSchema;
 use tempfile::NamedTempFile;
 use wording::{counted, listed};
 
+use crate::clock::Clock;
 use crate::columns::{Columns, Long, Role};
 use crate::error::{OpenError, ReadError};
 use crate::layout::{Layout, LayoutTrouble, SampleCells};
@@ -41,6 +43,8 @@ pub struct Recording {
     columns: Columns,
     /// More cells that mean that there is no value.
     na_values: Vec<String>,
+    /// The place of the clocks; `None` for UTC.
+    timezone: Option<Tz>,
     /// The way in which the table was made of another one, for people.
     made_of: Option<String>,
 }
@@ -100,8 +104,16 @@ impl Recording {
         };
         let text = Box::new(io::Cursor::new(start).chain(text));
         let na_values = profile.na_values.clone();
-        let recording =
-            Self { path, copy: None, encoding, layout, columns, na_values, made_of: None };
+        let recording = Self {
+            path,
+            copy: None,
+            encoding,
+            layout,
+            columns,
+            na_values,
+            timezone: profile.timezone,
+            made_of: None,
+        };
         if profile.long.is_empty() {
             Ok((recording, text))
         } else {
@@ -120,6 +132,7 @@ impl Recording {
             columns: columns.expect("the profile names no column"),
             layout: Layout::plain(),
             na_values: Vec::new(),
+            timezone: None,
             made_of: None,
         }
     }
@@ -136,6 +149,7 @@ impl Recording {
             encoding: UTF_8,
             layout: Layout::plain(),
             na_values: Vec::new(),
+            timezone: None,
             made_of: Some(made_of),
         };
         let text = wide.text()?;
@@ -177,7 +191,8 @@ impl Recording {
         };
         let mut parts = Vec::new();
         if let Some(Ok(format)) = self.columns.time_format() {
-            parts.push(format!("times from {} ({format})", named(self.columns.time())));
+            let place = self.timezone.map_or_else(String::new, |zone| format!(", {zone}"));
+            parts.push(format!("times from {} ({format}{place})", named(self.columns.time())));
         }
         let roles = [
             (Role::StationId, "stations"),
@@ -303,6 +318,11 @@ impl Recording {
 
     pub(crate) fn encoding(&self) -> &'static Encoding {
         self.encoding
+    }
+
+    /// Returns the clock of the file's rows.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::new(self.timezone)
     }
 
     pub(crate) fn decimal(&self) -> DecimalMark {

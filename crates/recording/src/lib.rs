@@ -31,6 +31,7 @@
 //! It judges no value. Whether one may be missing, and what is possible, the
 //! schema says.
 
+mod clock;
 mod columns;
 mod error;
 mod file;

@@ -103,6 +103,7 @@ impl Samples {
         let mut numbers = BTreeMap::<String, usize>::new();
         let mut of_stations = BTreeMap::<StationId, usize>::new();
         let mut stations = Stations::of_file(recording.path());
+        let mut clock = recording.clock();
         let mut samples = Vec::new();
         // The first cell of each tag that is no number.
         let mut others = BTreeMap::<usize, BadRow>::new();
@@ -135,8 +136,9 @@ impl Samples {
                     continue;
                 }
             };
-            let time_us = row.timestamp_us().map_err(read)?.unwrap_or_default();
             let station_id = stations.of_row(&row).map_err(read)?;
+            let time_us =
+                row.timestamp_us(&mut clock, station_id).map_err(read)?.unwrap_or_default();
             let station = of_stations.get(station_id).copied().unwrap_or_else(|| {
                 let next = of_stations.len();
                 of_stations.insert(station_id.clone(), next);

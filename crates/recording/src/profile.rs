@@ -7,6 +7,7 @@
 
 use std::fs;
 
+use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,10 @@ pub struct Profile {
     /// The format of times: day-first, month-first, year-first, compact, unix-s, unix-ms, unix-us, unix-ns, spreadsheet-days, seconds, or as strftime has it, such as '%d.%m.%Y %H:%M:%S'
     #[arg(long, value_name = "FORMAT")]
     pub time_format: Option<TimeFormat>,
+
+    /// The time zone of the clocks, such as Europe/Berlin, for times that do not say their offset [default: UTC]
+    #[arg(long, value_name = "ZONE", value_parser = timezone)]
+    pub timezone: Option<Tz>,
 
     /// The column that names the station; none for none
     #[arg(long, value_name = "COLUMN")]
@@ -109,6 +114,7 @@ impl ProfileArgs {
             header: given.header.or(saved.header),
             time_column: list(given.time_column, saved.time_column),
             time_format: given.time_format.or(saved.time_format),
+            timezone: given.timezone.or(saved.timezone),
             station_column: given.station_column.or(saved.station_column),
             sequence_column: given.sequence_column.or(saved.sequence_column),
             label_column: given.label_column.or(saved.label_column),
@@ -180,6 +186,7 @@ struct Words {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     time_column: Vec<String>,
     time_format: Option<String>,
+    timezone: Option<String>,
     station_column: Option<String>,
     sequence_column: Option<String>,
     label_column: Option<String>,
@@ -214,6 +221,7 @@ impl From<Profile> for Words {
             header: profile.header.map(yes_or_no),
             time_column: profile.time_column,
             time_format: profile.time_format.map(|format| format.flag()),
+            timezone: profile.timezone.map(|zone| String::from(zone.name())),
             station_column: profile.station_column,
             sequence_column: profile.sequence_column,
             label_column: profile.label_column,
@@ -247,6 +255,7 @@ impl TryFrom<Words> for Profile {
             header: read("header", words.header, yes_or_no)?,
             time_column: words.time_column,
             time_format: read("time_format", words.time_format, str::parse)?,
+            timezone: read("timezone", words.timezone, timezone)?,
             station_column: words.station_column,
             sequence_column: words.sequence_column,
             label_column: words.label_column,
@@ -287,6 +296,12 @@ fn encoding(text: &str) -> Result<&'static Encoding, String> {
         String::from(
             "is no encoding; there are utf-8, utf-16le, windows-1252, iso-8859-15 and others",
         )
+    })
+}
+
+fn timezone(text: &str) -> Result<Tz, String> {
+    text.parse().map_err(|_| {
+        String::from("is no time zone of the IANA list, such as Europe/Berlin, America/New_York or Asia/Tokyo")
     })
 }
 
@@ -340,6 +355,7 @@ mod tests {
             "--time-column=Datum",
             "--time-column=Uhr zeit",
             "--time-format=%d.%m.%Y %H:%M",
+            "--timezone=Europe/Berlin",
             "--station-column=Pumpe",
             "--sequence-column=none",
             "--label-column=defekt",

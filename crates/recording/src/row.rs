@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use sensor::{FeatureSchema, InvalidEvent, SensorEvent};
+use sensor::{FeatureSchema, InvalidEvent, SensorEvent, StationId};
 
+use crate::clock::Clock;
 use crate::columns::Role;
 use crate::error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};
 use crate::file::Recording;
@@ -33,6 +34,7 @@ pub struct Events<'s> {
     /// Rows read so far, good and bad.
     n_rows: u64,
     stations: Stations,
+    clock: Clock,
 }
 
 impl Recording {
@@ -82,6 +84,7 @@ impl<'s> Events<'s> {
         reader: Rows,
     ) -> Self {
         let stations = Stations::of_file(recording.path());
+        let clock = recording.clock();
         Self {
             recording,
             schema,
@@ -90,6 +93,7 @@ impl<'s> Events<'s> {
             record: csv::ByteRecord::new(),
             n_rows: 0,
             stations,
+            clock,
         }
     }
 
@@ -102,17 +106,21 @@ impl<'s> Events<'s> {
         let row = Row::new(&self.record, &self.recording)
             .map_err(|kind| bad_row(vec![CellFault { column: None, kind }]))?;
         let mut faults = Vec::new();
-        let station = self.stations.of_row(&row).map_err(|fault| faults.push(fault)).ok();
+        let station = self.stations.of_row(&row).cloned().map_err(|fault| faults.push(fault)).ok();
         // Two thousand and so on: old enough for every row to be in the past.
         let made_up_us = sensor::timestamp::EARLIEST_US + index.cast_signed() * 1_000_000;
-        let timestamp_us = row.timestamp_us().map_err(|fault| faults.push(fault)).ok();
+        let of_file = self.stations.of_file_itself();
+        let timestamp_us = row
+            .timestamp_us(&mut self.clock, station.as_ref().unwrap_or(of_file))
+            .map_err(|fault| faults.push(fault))
+            .ok();
         let timestamp_us = timestamp_us.map(|told_us| told_us.unwrap_or(made_up_us));
         let sequence = row.sequence(index).map_err(|fault| faults.push(fault)).ok();
         let is_anomaly = row.label().map_err(|fault| bad_row(vec![fault]));
         let mut values = Vec::with_capacity(self.features.len());
         faults.extend(row.take_values(&self.features, self.schema, &mut values));
         let (true, Some(station_id), Some(timestamp_us), Some(sequence)) =
-            (faults.is_empty(), station.cloned(), timestamp_us, sequence)
+            (faults.is_empty(), station, timestamp_us, sequence)
         else {
             return Err(bad_row(faults));
         };
@@ -186,8 +194,15 @@ impl<'a> Row<'a> {
         column.map(|column| Ok((column, self.cell(column)?))).transpose()
     }
 
-    /// Returns when it was measured; `None` where rows do not say, or not in a way that is understood.
-    pub(crate) fn timestamp_us(&self) -> Result<Option<i64>, CellFault> {
+    /// Returns when it was measured, in microseconds since 1970 (UTC); `None` where rows do not say, or not in a way that is
+    /// understood.
+    ///
+    /// The clock has to be asked about each row of a station once, in their order.
+    pub(crate) fn timestamp_us(
+        &self,
+        clock: &mut Clock,
+        station_id: &StationId,
+    ) -> Result<Option<i64>, CellFault> {
         let columns = self.recording.columns();
         let Some(Ok(format)) = columns.time_format() else { return Ok(None) };
         let read = match *columns.time() {
@@ -195,7 +210,10 @@ impl<'a> Row<'a> {
             [date, time] => format.read(&format!("{} {}", self.cell(date)?, self.cell(time)?)),
             _ => None,
         };
-        read.map(Some).ok_or_else(|| self.fault(columns.time()[0], CellFaultKind::NotATime))
+        let fault = |kind| self.fault(columns.time()[0], kind);
+        let time = read.ok_or_else(|| fault(CellFaultKind::NotATime))?;
+        let timestamp_us = clock.utc_us(time, station_id);
+        timestamp_us.map(Some).ok_or_else(|| fault(CellFaultKind::SkippedTime))
     }
 
     fn sequence(&self, made_up: u64) -> Result<u64, CellFault> {

@@ -41,6 +41,11 @@ impl Stations {
         Ok(self.last.as_ref().map_or(&self.of_file, |(_, station_id)| station_id))
     }
 
+    /// Returns the station of rows that name none.
+    pub(crate) fn of_file_itself(&self) -> &StationId {
+        &self.of_file
+    }
+
     /// Returns the station that the file names.
     pub(crate) fn into_of_file(self) -> StationId {
         self.of_file

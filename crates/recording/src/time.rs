@@ -176,21 +176,21 @@ impl TimeFormat {
         if is_unclear { Err(TimeTrouble::Unclear { example: texts[0].clone() }) } else { Ok(self) }
     }
 
-    /// Reads a time in microseconds since 1970 (UTC). What has no offset is UTC.
-    pub(crate) fn read(&self, text: &str) -> Option<i64> {
-        let in_us = match self {
+    /// Reads a time.
+    pub(crate) fn read(&self, text: &str) -> Option<Time> {
+        let time = match self {
             Self::Written(order) => written(text, *order)?,
             Self::Undecided(first, other) => match (written(text, *first), written(text, *other)) {
                 (Some(first), Some(other)) if first != other => return None,
                 (first, other) => first.or(other)?,
             },
-            Self::Compact => compact(text)?,
-            Self::Unix { per_second } => unix(text, *per_second)?,
-            Self::SerialDays => serial(text)?,
-            Self::Elapsed => return elapsed(text),
+            Self::Compact => Time::local(compact(text)?),
+            Self::Unix { per_second } => Time::utc(unix(text, *per_second)?),
+            Self::SerialDays => Time::local(serial(text)?),
+            Self::Elapsed => return elapsed(text).map(Time::utc),
             Self::Strftime(format) => strftime(text, format)?,
         };
-        (SINCE_S * SECOND_US..UNTIL_S * SECOND_US).contains(&in_us).then_some(in_us)
+        (SINCE_S * SECOND_US..UNTIL_S * SECOND_US).contains(&time.us).then_some(time)
     }
 
     /// Returns how a user says it.
@@ -206,7 +206,7 @@ impl TimeFormat {
     }
 
     fn day(&self, text: &str) -> Option<NaiveDate> {
-        DateTime::from_timestamp_micros(self.read(text)?).map(|time| time.date_naive())
+        DateTime::from_timestamp_micros(self.read(text)?.us).map(|time| time.date_naive())
     }
 }
 
@@ -259,6 +259,25 @@ impl fmt::Display for DateOrder {
     }
 }
 
+/// A time as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Time {
+    /// Microseconds since 1970: in UTC, or on the clock of the place.
+    pub(crate) us: i64,
+    /// `true` for what a clock shows, of which the offset from UTC is not said.
+    pub(crate) is_local: bool,
+}
+
+impl Time {
+    fn utc(us: i64) -> Self {
+        Self { us, is_local: false }
+    }
+
+    fn local(us: i64) -> Self {
+        Self { us, is_local: true }
+    }
+}
+
 /// A time in parts, which is read from the front.
 struct Rest<'a>(&'a str);
 
@@ -293,16 +312,27 @@ impl Rest<'_> {
     }
 }
 
-fn written(text: &str, order: DateOrder) -> Option<i64> {
+fn written(text: &str, order: DateOrder) -> Option<Time> {
     let mut rest = Rest(text);
     let date = date(&mut rest, order)?;
     let is_apart = rest.take(|c| matches!(c, 'T' | 't' | ' ' | ',' | '_')).is_some();
     rest.skip_blanks();
     let has_time = is_apart && !rest.0.is_empty();
-    let (time, offset_s) = if has_time { time_of_day(&mut rest)? } else { (NaiveTime::MIN, 0) };
-    rest.0
-        .is_empty()
-        .then(|| date.and_time(time).and_utc().timestamp_micros() - offset_s * SECOND_US)
+    let (time, offset) =
+        if has_time { time_of_day(&mut rest)? } else { (NaiveTime::MIN, Offset::Untold) };
+    let shown_us = date.and_time(time).and_utc().timestamp_micros();
+    let time = match offset {
+        Offset::Untold => Time::local(shown_us),
+        Offset::Seconds(offset_s) => Time::utc(shown_us - offset_s * SECOND_US),
+    };
+    rest.0.is_empty().then_some(time)
+}
+
+/// The distance of a clock from UTC.
+#[derive(Debug, Clone, Copy)]
+enum Offset {
+    Untold,
+    Seconds(i64),
 }
 
 fn date(rest: &mut Rest<'_>, order: DateOrder) -> Option<NaiveDate> {
@@ -354,8 +384,8 @@ fn month(rest: &mut Rest<'_>) -> Option<u32> {
     u32::try_from(index + 1).ok()
 }
 
-/// Reads the time of the day, and the offset from UTC in seconds.
-fn time_of_day(rest: &mut Rest<'_>) -> Option<(NaiveTime, i64)> {
+/// Reads the time of the day, and the offset from UTC.
+fn time_of_day(rest: &mut Rest<'_>) -> Option<(NaiveTime, Offset)> {
     let (mut hour, n_digits_of_hour) = rest.number(2)?;
     let has_colons = rest.take(|c| c == ':').is_some();
     let (minute, n_digits) = rest.number(2)?;
@@ -384,14 +414,17 @@ fn time_of_day(rest: &mut Rest<'_>) -> Option<(NaiveTime, i64)> {
         hour = hour % 12 + hours;
         rest.skip_blanks();
     }
-    let offset_s = offset(rest)?;
+    let offset = offset(rest)?;
     // A leap second counts as the one before.
-    Some((NaiveTime::from_hms_nano_opt(hour, minute, second.min(59), nano)?, offset_s))
+    Some((NaiveTime::from_hms_nano_opt(hour, minute, second.min(59), nano)?, offset))
 }
 
-fn offset(rest: &mut Rest<'_>) -> Option<i64> {
-    if rest.0.is_empty() || ["utc", "gmt", "z"].iter().any(|word| rest.word(word)) {
-        return Some(0);
+fn offset(rest: &mut Rest<'_>) -> Option<Offset> {
+    if rest.0.is_empty() {
+        return Some(Offset::Untold);
+    }
+    if ["utc", "gmt", "z"].iter().any(|word| rest.word(word)) {
+        return Some(Offset::Seconds(0));
     }
     let sign = if rest.take(|c| matches!(c, '+' | '-'))? == '+' { 1 } else { -1 };
     let (hours, n_digits) = rest.number(2)?;
@@ -402,7 +435,8 @@ fn offset(rest: &mut Rest<'_>) -> Option<i64> {
         _ => return None,
     };
     let is_offset = n_digits == 2 && hours < 24 && minutes < 60;
-    is_offset.then(|| sign * (i64::from(hours) * 3_600 + i64::from(minutes) * 60))
+    let offset_s = sign * (i64::from(hours) * 3_600 + i64::from(minutes) * 60);
+    is_offset.then_some(Offset::Seconds(offset_s))
 }
 
 fn compact(text: &str) -> Option<i64> {
@@ -449,9 +483,9 @@ fn number(text: &str) -> Option<f64> {
     text.parse().or_else(|_| text.replacen(',', ".", 1).parse()).ok()
 }
 
-fn strftime(text: &str, format: &str) -> Option<i64> {
+fn strftime(text: &str, format: &str) -> Option<Time> {
     if let Ok(time) = DateTime::parse_from_str(text, format) {
-        return Some(time.timestamp_micros());
+        return Some(Time::utc(time.timestamp_micros()));
     }
     // An hour without minutes is a whole one; a day without an hour begins at midnight.
     let [hour, day] = [" %M", " %H:%M"].map(|more| format!("{format}{more}"));
@@ -459,7 +493,7 @@ fn strftime(text: &str, format: &str) -> Option<i64> {
     let time = read(text, format)
         .or_else(|| read(&format!("{text} 00"), &hour))
         .or_else(|| read(&format!("{text} 00:00"), &day))?;
-    Some(time.and_utc().timestamp_micros())
+    Some(Time::local(time.and_utc().timestamp_micros()))
 }
 
 /// Returns `true` for a time of a day, without the day.
@@ -487,6 +521,10 @@ mod tests {
         TimeFormat::of(&texts.iter().map(|text| String::from(*text)).collect::<Vec<_>>())
     }
 
+    fn read(format: &TimeFormat, text: &str) -> Option<i64> {
+        format.read(text).map(|time| time.us)
+    }
+
     #[test]
     fn one_moment_has_many_spellings() {
         let expected = sensor::timestamp::parse("2026-01-22T15:04:05Z").unwrap();
@@ -512,7 +550,7 @@ mod tests {
             "1769094245000000",
             "1769094245000000000",
         ] {
-            let read = format(&[text]).map(|format| format.read(text));
+            let read = format(&[text]).map(|format| read(&format, text));
             assert_eq!(read, Ok(Some(expected)), "{text}");
         }
     }
@@ -522,18 +560,18 @@ mod tests {
         let midnight = sensor::timestamp::parse("2026-01-22T00:00:00Z").unwrap();
         for text in ["2026-01-22", "22.01.2026", "20260122", "2026012200", "01/22/2026 12:00:00 AM"]
         {
-            assert_eq!(format(&[text]).unwrap().read(text), Some(midnight), "{text}");
+            assert_eq!(read(&format(&[text]).unwrap(), text), Some(midnight), "{text}");
         }
         let serial = format(&["46044.5", "46044,75"]).unwrap();
-        assert_eq!(serial.read("46044.25"), Some(midnight + 21_600 * SECOND_US));
+        assert_eq!(read(&serial, "46044.25"), Some(midnight + 21_600 * SECOND_US));
     }
 
     #[test]
     fn seconds_since_the_beginning_are_counted_from_2000() {
         let elapsed = format(&["0", "0.5", "40000"]).unwrap();
         assert_eq!(elapsed, TimeFormat::Elapsed);
-        assert_eq!(elapsed.read("1.5"), Some(EARLIEST_US + 1_500_000));
-        assert_eq!(elapsed.read("-1"), None);
+        assert_eq!(read(&elapsed, "1.5"), Some(EARLIEST_US + 1_500_000));
+        assert_eq!(read(&elapsed, "-1"), None);
         assert_eq!(format(&["0,0", "0,1"]), Ok(TimeFormat::Elapsed));
         // Seconds of a day, or days.
         assert!(matches!(format(&["40000", "40001"]), Err(TimeTrouble::Unclear { .. })));
@@ -541,7 +579,7 @@ mod tests {
         assert!(matches!(days_since_year_0, Err(TimeTrouble::Unclear { .. })));
         assert!(matches!(format(&["7", "3"]), Err(TimeTrouble::Unordered { .. })));
         let said: TimeFormat = "seconds".parse().unwrap();
-        assert_eq!(said.read("40000"), Some(EARLIEST_US + 40_000 * SECOND_US));
+        assert_eq!(read(&said, "40000"), Some(EARLIEST_US + 40_000 * SECOND_US));
     }
 
     #[test]
@@ -556,8 +594,10 @@ mod tests {
         let decided = format(&["03/01/2026", "13/01/2026"]);
         assert_eq!(decided, Ok(TimeFormat::Written(DateOrder::DayFirst)));
         let undecided = format(&["03/03/2026"]).unwrap();
-        assert!(undecided.read("03/03/2026").is_some() && undecided.read("03/13/2026").is_some());
-        assert_eq!(undecided.read("03/04/2026"), None);
+        assert!(
+            read(&undecided, "03/03/2026").is_some() && read(&undecided, "03/13/2026").is_some()
+        );
+        assert_eq!(read(&undecided, "03/04/2026"), None);
         assert!(format(&["01-02-03"]).is_err());
     }
 
@@ -577,13 +617,13 @@ mod tests {
         }
         let year_first = TimeFormat::Written(DateOrder::YearFirst);
         for text in ["0026-03-01", "2612-01-10 05:23:20", "2026-03-01 00:00:00 CET", "2026-03/01"] {
-            assert_eq!(year_first.read(text), None, "{text}");
+            assert_eq!(read(&year_first, text), None, "{text}");
         }
         let given: TimeFormat = "%d|%m|%Y %Hh%M".parse().unwrap();
         let expected = sensor::timestamp::parse("2026-01-22T15:04:00Z").unwrap();
-        assert_eq!(given.read("22|01|2026 15h04"), Some(expected));
+        assert_eq!(read(&given, "22|01|2026 15h04"), Some(expected));
         let hour: TimeFormat = "%Y-%m-%d %H".parse().unwrap();
-        assert_eq!(hour.read("2026-01-22 15"), Some(expected - 4 * 60 * SECOND_US));
+        assert_eq!(read(&hour, "2026-01-22 15"), Some(expected - 4 * 60 * SECOND_US));
         for wrong in ["iso", "%Y-%m-%d %I:%M", "%Y-%m-%d %H:%M %Z"] {
             assert!(wrong.parse::<TimeFormat>().is_err(), "{wrong}");
         }

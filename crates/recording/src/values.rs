@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sensor::{FeatureSchema, StationId};
 
+use crate::clock::Clock;
 use crate::columns::Role;
 use crate::error::{BadRow, CellFault, OpenError, ReadError};
 use crate::file::Recording;
@@ -25,6 +26,7 @@ pub struct ValueRows<'s> {
     reader: Rows,
     record: csv::ByteRecord,
     stations: Stations,
+    clock: Clock,
 }
 
 impl<'s> ValueRows<'s> {
@@ -46,8 +48,8 @@ impl<'s> ValueRows<'s> {
         let features = recording.columns_of(schema)?;
         let reader = recording.reader_of(text)?;
         let stations = Stations::of_file(path);
-        let record = csv::ByteRecord::new();
-        Ok(Self { recording, schema, features, reader, record, stations })
+        let (record, clock) = (csv::ByteRecord::new(), recording.clock());
+        Ok(Self { recording, schema, features, reader, record, stations, clock })
     }
 
     /// Returns the features.
@@ -121,13 +123,16 @@ impl<'s> ValueRows<'s> {
     }
 
     /// Returns when the row that was read last was measured, in microseconds since 1970 (UTC); `None` where the rows do not say, or
-    /// not in a way that is understood.
+    /// not in a way that is understood. Where the clock of a place shows an hour twice, this depends on the rows that were asked
+    /// about before.
     ///
     /// # Errors
     ///
-    /// Fails when this row does not say it as the others do.
-    pub fn timestamp_us(&self) -> Result<Option<i64>, BadRow> {
-        let found = self.row().and_then(|row| row.timestamp_us());
+    /// Fails when this row does not say it as the others do, and when it has no station.
+    pub fn timestamp_us(&mut self) -> Result<Option<i64>, BadRow> {
+        let Self { recording, record, stations, clock, .. } = self;
+        let row = Row::new(record, recording).map_err(|kind| CellFault { column: None, kind });
+        let found = row.and_then(|row| row.timestamp_us(clock, stations.of_row(&row)?));
         found.map_err(|fault| self.bad_row(vec![fault]))
     }
 

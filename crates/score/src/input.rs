@@ -25,6 +25,7 @@ pub(crate) struct Input<'a> {
     n_rows: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 enum Rows<'a> {
     Table(ValueRows<'a>),
     Matrix(Matrix<'a>),

@@ -384,6 +384,22 @@ fn a_column_that_is_not_used_makes_no_row_bad() {
 }
 
 #[test]
+fn times_of_a_place_follow_its_clocks() {
+    let (_dir, path) = file(
+        "Zeit;x\n26.10.2025 02:30;1\n26.10.2025 02:00;2\n01.07.2026 12:00;3\n30.03.2025 02:30;4\n",
+    );
+    let recording = Recording::open(&path, &profile(&["--timezone", "Europe/Berlin"])).unwrap();
+    assert!(recording.in_words().contains("day-first, Europe/Berlin"), "{}", recording.in_words());
+    let schema = schema(&["x"]);
+    let rows: Vec<_> = recording.events(&schema).unwrap().map(Result::unwrap).collect();
+    let times = rows.iter().filter_map(|row| row.as_ref().ok());
+    let times: Vec<String> = times.map(|row| timestamp::format(row.event.timestamp_us())).collect();
+    assert_eq!(times, ["2025-10-26T00:30:00Z", "2025-10-26T01:00:00Z", "2026-07-01T10:00:00Z"]);
+    let error = rows[3].as_ref().unwrap_err().to_string();
+    assert!(error.contains("a.csv:5: column 1 (Zeit) is a time that does not exist"), "{error}");
+}
+
+#[test]
 fn dates_and_times_of_the_day_may_be_apart() {
     for (content, flags) in [
         ("Date,Time,x\n2026-01-22,15:04:05,1\n", &[][..]),
