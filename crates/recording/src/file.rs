@@ -20,7 +20,8 @@ use crate::long::Wide;
 use crate::number::{self, DecimalMark};
 use crate::profile::Profile;
 use crate::rows::Rows;
-use crate::text::{self, Text};
+use crate::tables::{self, Converted};
+use crate::text::{self, Opened, Text};
 
 /// The path that stands for standard input.
 const STANDARD_INPUT: &str = "-";
@@ -45,6 +46,8 @@ pub struct Recording {
     na_values: Vec<String>,
     /// The place of the clocks; `None` for UTC.
     timezone: Option<Tz>,
+    /// The kind of table that it is, where it is no text.
+    table: Option<String>,
     /// The way in which the table was made of another one, for people.
     made_of: Option<String>,
 }
@@ -59,12 +62,20 @@ impl Recording {
     /// Fails when the file cannot be read, has no header, or lacks a column that the profile names.
     pub fn open(path: &Path, profile: &Profile) -> Result<Self, OpenError> {
         let unreadable = |source| OpenError::Read { path: path.to_owned(), source };
-        let copy = copy_of_stream(path).map_err(unreadable)?;
+        let mut copy = copy_of_stream(path).map_err(unreadable)?;
         let source = copy.as_ref().map_or(path, |copy| copy.path());
-        let text = text::open(source, profile.encoding).map_err(unreadable)?;
+        let table = tables::converted(source, profile.sheet.as_deref()).map_err(unreadable)?;
+        let opened = match table {
+            None => text::open(source, profile.encoding),
+            Some(Converted { csv, in_words }) => {
+                let opened = text::open(csv.path(), Some(UTF_8));
+                copy = Some(csv);
+                opened.map(|opened| Opened { table: Some(in_words), ..opened })
+            }
+        };
         let name =
             if path == Path::new(STANDARD_INPUT) { Path::new("standard input") } else { path };
-        let (recording, _) = Self::begin(name, text, profile)?;
+        let (recording, _) = Self::begin(name, opened.map_err(unreadable)?, profile)?;
         let copy = recording.copy.clone().or(copy.map(Arc::new));
         Ok(Self { copy, ..recording })
     }
@@ -72,7 +83,7 @@ impl Recording {
     /// Recognises a text by its beginning, and gives the text back as if nothing had been read.
     pub(crate) fn begin(
         path: &Path,
-        (mut text, encoding): (Text, &'static Encoding),
+        Opened { mut text, encoding, table }: Opened,
         profile: &Profile,
     ) -> Result<(Self, Text), OpenError> {
         let path = path.to_owned();
@@ -112,6 +123,7 @@ impl Recording {
             columns,
             na_values,
             timezone: profile.timezone,
+            table,
             made_of: None,
         };
         if profile.long.is_empty() {
@@ -133,6 +145,7 @@ impl Recording {
             layout: Layout::plain(),
             na_values: Vec::new(),
             timezone: None,
+            table: None,
             made_of: None,
         }
     }
@@ -150,6 +163,7 @@ impl Recording {
             layout: Layout::plain(),
             na_values: Vec::new(),
             timezone: None,
+            table: None,
             made_of: Some(made_of),
         };
         let text = wide.text()?;
@@ -217,7 +231,10 @@ impl Recording {
             DecimalMark::Comma => ", decimal commas",
             DecimalMark::CommaAfterPoints => ", decimal commas and points between thousands",
         };
-        parts.push(format!("separated by {separator}{mark}"));
+        parts.push(match &self.table {
+            Some(table) => table.clone(),
+            None => format!("separated by {separator}{mark}"),
+        });
         if self.encoding != UTF_8 {
             parts.push(format!("text in {}", self.encoding.name()));
         }
@@ -320,6 +337,11 @@ impl Recording {
         self.encoding
     }
 
+    /// Returns `true` for a file that is text, with separators and marks of its own.
+    pub(crate) fn is_text(&self) -> bool {
+        self.table.is_none()
+    }
+
     /// Returns the clock of the file's rows.
     pub(crate) fn clock(&self) -> Clock {
         Clock::new(self.timezone)
@@ -354,7 +376,7 @@ impl Recording {
     fn text(&self) -> Result<Text, ReadError> {
         let source = self.copy.as_ref().map_or(self.path.as_path(), |copy| copy.path());
         let text = text::open(source, Some(self.encoding));
-        text.map(|(text, _)| text).map_err(|source| self.read_error(source))
+        text.map(|opened| opened.text).map_err(|source| self.read_error(source))
     }
 
     pub(crate) fn reader_of(&self, text: Text) -> Result<Rows, ReadError> {

@@ -161,7 +161,9 @@ impl Sample {
         let is_of_table = |&index: &usize| rows[index].cells.len() == usual;
         let is_of_words = |index: &usize| rows[*index].kind(&of_values, decimal) == RowKind::Words;
         let begin = (first..rows.len()).find(is_of_table)?;
-        let values = (begin..rows.len()).filter(is_of_table).find(|index| !is_of_words(index));
+        let values = (begin..rows.len())
+            .filter(is_of_table)
+            .find(|index| !is_of_words(index) && !rows[*index].is_blank());
         let values = match (wish.has_header, values) {
             (Some(false), _) => begin,
             (None, Some(values)) if of_values.contains(&true) => values,
@@ -185,11 +187,17 @@ impl Sample {
         let names_a = |index: usize, is_known: fn(&str) -> bool| {
             rows[index].cells.iter().any(|cell| is_known(cell))
         };
+        // A title stands alone in its row, also where a spreadsheet gives all rows as many cells.
+        let is_filled = |index: usize| {
+            let cells = &rows[index].cells;
+            2 * cells.iter().filter(|cell| !cell.is_empty()).count() >= cells.len()
+        };
         // Names that columns usually have tell the header from a title and from units.
         let rank = |index: &usize| {
             (
                 names_a(*index, columns::is_time_name),
                 names_a(*index, columns::is_role_name),
+                is_filled(*index),
                 Reverse(*index),
             )
         };
@@ -255,13 +263,14 @@ impl Sample {
             }
         };
         let between = self.header.map_or(&[][..], |header| &self.rows[header + 1..self.values]);
+        let between = between.iter().filter(|row| !row.is_blank());
         let layout = Layout {
             delimiter: self.delimiter,
             decimal: self.decimal,
             comment,
             n_lines_before,
             n_preamble: self.header.unwrap_or(self.values),
-            between: between.iter().map(|row| row.cells.join(", ")).collect(),
+            between: between.map(|row| row.cells.join(", ")).collect(),
         };
         let rows = self.rows.into_iter().skip(self.values).map(|row| row.cells);
         Ok((layout, SampleCells { names, rows: rows.collect(), decimal: Some(self.decimal) }))
@@ -269,6 +278,11 @@ impl Sample {
 }
 
 impl SampleRow {
+    /// Returns `true` for a row of which nothing is written in any cell.
+    fn is_blank(&self) -> bool {
+        self.cells.iter().all(String::is_empty)
+    }
+
     fn has_empty_end(&self) -> bool {
         self.cells.last().is_some_and(String::is_empty)
     }

@@ -1,7 +1,7 @@
 //! Recorded data: CSV and raw matrices in, events or values with file, line and column out.
 //!
-//! [`Recording::open`] recognises the layout of a CSV file, plain or gzipped, from its first rows: the encoding, the separator,
-//! the decimal mark, and what stands before the values. Columns for time, sequence, station and label are known by their names and
+//! [`Recording::open`] recognises the layout of a CSV file, plain or packed, from its first rows: the encoding, the separator,
+//! the decimal mark, and what stands before the values. Workbooks, Parquet files and tables of tags become CSV first. Columns for time, sequence, station and label are known by their names and
 //! by what they hold; all others that have a name can be features. A [`Profile`] says what is not recognised as it is meant.
 //! [`Recording::events`] then gives the rows as events of a schema, each with its line, or with every fault of the row and the
 //! column it is in.
@@ -45,9 +45,11 @@ mod row;
 mod rows;
 mod stations;
 mod survey;
+mod tables;
 mod text;
 mod time;
 mod values;
+mod zstd;
 
 pub use columns::Role;
 pub use error::{BadRow, CellFault, CellFaultKind, OpenError, ReadError};

@@ -14,7 +14,7 @@ pub enum DecimalMark {
 }
 
 /// The cells that say that there is no value, as data frames, spreadsheets and historians write them.
-const MISSING: [&str; 18] = [
+const MISSING: [&str; 23] = [
     "",
     "nan",
     "-nan",
@@ -22,6 +22,11 @@ const MISSING: [&str; 18] = [
     "<na>",
     "n/a",
     "#n/a",
+    "#div/0!",
+    "#value!",
+    "#num!",
+    "#ref!",
+    "#null!",
     "null",
     "none",
     "nil",

@@ -22,6 +22,10 @@ use crate::time::TimeFormat;
 #[serde(try_from = "Words", into = "Words")]
 #[command(next_help_heading = "How the file is read, where it is not recognised")]
 pub struct Profile {
+    /// The sheet of a workbook, where several have cells
+    #[arg(long, value_name = "NAME")]
+    pub sheet: Option<String>,
+
     /// The encoding of its text, such as utf-8, utf-16 or windows-1252
     #[arg(long, value_name = "NAME", value_parser = encoding)]
     pub encoding: Option<&'static Encoding>,
@@ -108,6 +112,7 @@ impl ProfileArgs {
         let saved = saved.unwrap_or_default();
         let list = |given: Vec<String>, saved| if given.is_empty() { saved } else { given };
         Profile {
+            sheet: given.sheet.or(saved.sheet),
             encoding: given.encoding.or(saved.encoding),
             separator: given.separator.or(saved.separator),
             decimal: given.decimal.or(saved.decimal),
@@ -179,6 +184,7 @@ impl Profile {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Words {
+    sheet: Option<String>,
     encoding: Option<String>,
     separator: Option<String>,
     decimal: Option<String>,
@@ -215,6 +221,7 @@ impl From<Profile> for Words {
             Missing::Allow => String::from("allow"),
         };
         Self {
+            sheet: profile.sheet,
             encoding: profile.encoding.map(|encoding| encoding.name().to_ascii_lowercase()),
             separator: profile.separator.map(separator),
             decimal: profile.decimal.map(decimal),
@@ -249,6 +256,7 @@ impl TryFrom<Words> for Profile {
         }
         let missing = |word: &str| Missing::from_str(word, false);
         Ok(Self {
+            sheet: words.sheet,
             encoding: read("encoding", words.encoding, encoding)?,
             separator: read("separator", words.separator, separator)?,
             decimal: read("decimal", words.decimal, decimal)?,
@@ -348,6 +356,7 @@ mod tests {
     #[test]
     fn a_profile_is_saved_and_said_in_the_same_words() {
         let flags = [
+            "--sheet=Tabelle 1",
             "--encoding=windows-1252",
             "--separator=tab",
             "--decimal=comma",

@@ -173,8 +173,8 @@ impl Recording {
         let known = known.filter(|format| !matches!(format, TimeFormat::Undecided(..)));
         Profile {
             encoding: given.encoding.or(encoding),
-            separator: given.separator.or(Some(delimiter)),
-            decimal: given.decimal.or(Some(decimal)),
+            separator: given.separator.or(self.is_text().then_some(delimiter)),
+            decimal: given.decimal.or(self.is_text().then_some(decimal)),
             time_column,
             time_format: given.time_format.clone().or_else(|| known.cloned()),
             ..given.clone()

@@ -1,54 +1,65 @@
 //! The text of a file: unpacked, as UTF-8, with every line ended in the same way.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use encoding_rs_io::DecodeReaderBytesBuilder;
 use flate2::read::MultiGzDecoder;
+use tempfile::NamedTempFile;
+
+use crate::tables::{self, Converted};
+use crate::zstd;
 
 /// The beginning from which the encoding is recognised, in bytes.
 const START_LEN: usize = 64 << 10;
 
-/// The beginnings of files that are no text, and what they are.
-const NO_TEXTS: [(&[u8], &str); 7] = [
-    (b"PK\x03\x04", "an Excel workbook or another ZIP archive"),
-    (b"\xD0\xCF\x11\xE0", "an old Excel workbook"),
-    (b"PAR1", "a Parquet file"),
-    (b"\x28\xB5\x2F\xFD", "compressed with zstd"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"%PDF", "a PDF document"),
-    (b"\x89PNG", "a picture"),
-];
-/// Bytes of the longest of them.
-const SIGNATURE_LEN: usize = 15;
-
 /// The text of a recording.
 pub(crate) type Text = Box<dyn BufRead + Send>;
 
-/// Returns the text of a file, and its encoding.
-pub(crate) fn open(
-    path: &Path,
-    encoding: Option<&'static Encoding>,
-) -> io::Result<(Text, &'static Encoding)> {
-    unpacked(File::open(path)?, encoding)
+/// A text that was opened.
+pub(crate) struct Opened {
+    pub(crate) text: Text,
+    pub(crate) encoding: &'static Encoding,
+    /// The kind of table that it was, where it was no text.
+    pub(crate) table: Option<String>,
+}
+
+/// Opens the text of a file that is one.
+pub(crate) fn open(path: &Path, encoding: Option<&'static Encoding>) -> io::Result<Opened> {
+    unpacked(File::open(path)?, encoding, None)
 }
 
 /// Returns a text, unpacked, without a byte order mark, and its encoding: the given one, or one that fits its beginning.
+///
+/// A table that is no text is first written to a temporary file: of a workbook, the one in the `sheet` of this name.
 pub(crate) fn unpacked(
     packed: impl Read + Send + 'static,
     encoding: Option<&'static Encoding>,
-) -> io::Result<(Text, &'static Encoding)> {
+    sheet: Option<&str>,
+) -> io::Result<Opened> {
     const GZIP: &[u8] = b"\x1f\x8b";
+    const ZSTD: &[u8] = b"\x28\xB5\x2F\xFD";
 
-    let (start, file) = peeked(BufReader::new(packed), SIGNATURE_LEN)?;
-    if let Some((_, kind)) = NO_TEXTS.iter().find(|(signature, _)| start.starts_with(signature)) {
-        let reason = format!("it is {kind}; save the table as CSV");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    let (start, mut file) = peeked(BufReader::new(packed), tables::SIGNATURE_LEN)?;
+    if tables::kind_of(&start).is_some() || sheet.is_some() {
+        let mut copy = NamedTempFile::new()?;
+        io::copy(&mut file, &mut copy)?;
+        copy.flush()?;
+        let Some(Converted { csv, in_words }) = tables::converted(copy.path(), sheet)? else {
+            return unpacked(copy.reopen()?, encoding, None);
+        };
+        let opened = open(csv.path(), Some(UTF_8))?;
+        return Ok(Opened { table: Some(in_words), ..opened });
     }
-    let bytes: Box<dyn Read + Send> =
-        if start.starts_with(GZIP) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let bytes: Box<dyn Read + Send> = if start.starts_with(GZIP) {
+        Box::new(MultiGzDecoder::new(file))
+    } else if start.starts_with(ZSTD) {
+        Box::new(zstd::Frames::new(BufReader::new(file)))
+    } else {
+        Box::new(file)
+    };
     let (start, bytes) = peeked(bytes, START_LEN)?;
     let encoding = encoding.unwrap_or_else(|| encoding_of(&start));
     let mark = Encoding::for_bom(&start);
@@ -61,7 +72,8 @@ pub(crate) fn unpacked(
         Box::new(DecodeReaderBytesBuilder::new().encoding(Some(encoding)).build(bytes))
     };
     // The last line ends like all others, so that its number can be told in the same way.
-    Ok((Box::new(BufReader::new(LineFeeds::new(text).chain(&b"\n"[..]))), encoding))
+    let text = Box::new(BufReader::new(LineFeeds::new(text).chain(&b"\n"[..])));
+    Ok(Opened { text, encoding, table: None })
 }
 
 /// Returns the encoding of a text by its beginning.
@@ -129,7 +141,8 @@ mod tests {
     use super::*;
 
     fn text(bytes: &[u8]) -> (String, &'static Encoding) {
-        let (mut text, encoding) = unpacked(io::Cursor::new(bytes.to_vec()), None).unwrap();
+        let opened = unpacked(io::Cursor::new(bytes.to_vec()), None, None).unwrap();
+        let Opened { mut text, encoding, .. } = opened;
         let mut read = String::new();
         text.read_to_string(&mut read).unwrap();
         (read, encoding)
@@ -145,17 +158,5 @@ mod tests {
         assert_eq!(text(&marked(b"\xFF\xFE", &utf_16)), (String::from("°C;1\n\n"), UTF_16LE));
         assert_eq!(text(b"\xB0C;1\n"), (String::from("°C;1\n\n"), WINDOWS_1252));
         assert_eq!(text(b"").0, "\n");
-    }
-
-    #[test]
-    fn files_that_are_no_text_are_called_what_they_are() {
-        for (bytes, kind) in [
-            (&b"PK\x03\x04\x14"[..], "Excel"),
-            (b"PAR1\x15", "Parquet"),
-            (b"SQLite format 3\0", "SQLite"),
-        ] {
-            let error = unpacked(io::Cursor::new(bytes.to_vec()), None).map(drop).unwrap_err();
-            assert!(error.to_string().contains(kind), "{error}");
-        }
     }
 }

@@ -30,7 +30,7 @@ pub struct ValueRows<'s> {
 }
 
 impl<'s> ValueRows<'s> {
-    /// Recognises a CSV, plain or gzipped, which errors call `path`, as far as the profile does not tell.
+    /// Recognises a table, which errors call `path`, as far as the profile does not tell.
     ///
     /// # Errors
     ///
@@ -43,7 +43,8 @@ impl<'s> ValueRows<'s> {
         profile: &Profile,
     ) -> Result<Self, OpenError> {
         let unreadable = |source| OpenError::Read { path: path.to_owned(), source };
-        let text = text::unpacked(csv, profile.encoding).map_err(unreadable)?;
+        let sheet = profile.sheet.as_deref();
+        let text = text::unpacked(csv, profile.encoding, sheet).map_err(unreadable)?;
         let (recording, text) = Recording::begin(path, text, profile)?;
         let features = recording.columns_of(schema)?;
         let reader = recording.reader_of(text)?;

@@ -31,8 +31,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
     pub model_dir: PathBuf,
 
-    /// The input, - for standard input: a CSV, plain or gzipped, whose header names the
-    /// columns, or a raw matrix: rows of values in the order of the model's features
+    /// The input, - for standard input: CSV, plain or packed with gzip or zstd, a workbook, Parquet, or a raw matrix: rows of values in
+    /// the order of the model's features
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
 

@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", conflicts_with_all = ["replay", "rate"], value_parser = time_span)]
     pub backfill: Option<Duration>,
 
-    /// Send the rows of a recording instead, plain or gzipped CSV
+    /// Send the rows of a recording instead: CSV, plain or packed with gzip or zstd, a workbook, or Parquet
     #[arg(long, value_name = "FILE.csv")]
     pub replay: Option<PathBuf>,
 

@@ -27,12 +27,12 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// A CSV of normal events to learn from, plain or gzipped, with a header; several of them, a folder, or - for standard
-    /// input
+    /// A table of normal events to learn from: CSV, plain or packed with gzip or zstd, a workbook, or Parquet; several of them, a
+    /// folder, or - for standard input
     ///
     /// The roles of its columns are recognised by their names and cells, and named; all but the time, the sequence number, the
-    /// station and the truth can be features. Of a folder, the files that end with .csv or .csv.gz are read in the order of
-    /// their names. A file that does not name the stations is one station, called as the file is.
+    /// station and the truth can be features. Of a folder, the files that end with .csv, .csv.gz, .csv.zst, .xlsx or .parquet are
+    /// read in the order of their names. A file that does not name the stations is one station, called as the file is.
     #[arg(long, value_name = "FILE.csv", num_args = 1..)]
     pub input: Vec<PathBuf>,
 

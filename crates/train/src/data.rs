@@ -17,6 +17,9 @@ const BAD_ROWS_TOLD: usize = 10;
 /// The number of rows left out that are named.
 const LEFT_OUT_NAMED: usize = 3;
 
+/// The endings of the files that are read of a folder.
+const ENDINGS: [&str; 5] = [".csv", ".csv.gz", ".csv.zst", ".xlsx", ".parquet"];
+
 /// Files to learn from, and what of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Files<'a> {
@@ -425,21 +428,16 @@ fn files_of(inputs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(input).with_context(cannot_read)? {
             let path = entry.with_context(cannot_read)?.path();
-            let unpacked =
-                if has_ending(&path, "gz") { path.with_extension("") } else { path.clone() };
-            if has_ending(&unpacked, "csv") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+            if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
                 found.push(path);
             }
         }
         if found.is_empty() {
-            bail!("no file in `{}` ends with .csv or .csv.gz", input.display());
+            bail!("no file in `{}` ends with one of {}", input.display(), ENDINGS.join(", "));
         }
         found.sort_unstable();
         files.extend(found);
     }
     Ok(files)
-}
-
-fn has_ending(path: &Path, ending: &str) -> bool {
-    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
 }

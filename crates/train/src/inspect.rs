@@ -27,7 +27,7 @@ const N_PLACES: usize = 4;
 /// It also says what training would warn of, and which profile reads other files of this kind in the same way.
 #[derive(Debug, Clone, Args)]
 pub struct InspectArgs {
-    /// The file: a CSV, plain or gzipped
+    /// The file: CSV, plain or packed with gzip or zstd, a workbook, or Parquet
     #[arg(value_name = "FILE")]
     pub input: PathBuf,
 

@@ -12,6 +12,7 @@ use sensor::{Feature, FeatureSchema, timestamp};
 use tempfile::TempDir;
 
 mod long;
+mod tables;
 
 fn file(content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -293,6 +294,9 @@ fn values(content: impl AsRef<[u8]>, flags: &[&str]) -> (Vec<Vec<f64>>, String) 
 /// Seen to fail with each of them where a header was a first line, and its raw characters told the separator.
 #[test]
 fn layouts_are_recognised() {
+    // As a spreadsheet saves a title and an empty row.
+    let titled = "Pumpe 7;;\n;;\nDruck;Fluss;Zustand\n1,5;2;RUN\n2,5;3;RUN\n";
+    assert_eq!(values(titled, &["--ignore", "Zustand"]).0, [[1.5, 2.0], [2.5, 3.0]]);
     let expected = vec![vec![1.5, 20.0], vec![2.5, 30.0], vec![3.5, 40.0]];
     for (content, how) in [
         ("a\tb\n1.5\t20\n2.5\t30\n3.5\t40\n", "separated by tabs"),

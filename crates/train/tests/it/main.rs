@@ -566,7 +566,7 @@ fn several_files_and_folders_are_learnt_from_together() {
     fs::create_dir(workshop.path("empty")).unwrap();
     let error =
         workshop.train(&["--input", &workshop.path("empty").display().to_string()]).unwrap_err();
-    assert!(error.contains("empty` ends with .csv or .csv.gz"), "{error}");
+    assert!(error.contains("empty` ends with one of .csv, .csv.gz"), "{error}");
     workshop.write("month/3.csv", "a,c\n1,2\n");
     let error = workshop.train(&["--input", &month]).unwrap_err();
     assert!(error.contains("1.csv` has no column `c`; it has a, b, fixed"), "{error}");
