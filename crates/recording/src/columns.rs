@@ -114,6 +114,8 @@ const REMARKS: [&str; 9] =
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
     names: Vec<String>,
+    /// The first cell of each column that holds something; empty where there is none.
+    examples: Vec<String>,
     roles: Vec<Role>,
     /// The columns that together are the time: none, one, or two.
     time: Vec<usize>,
@@ -223,7 +225,9 @@ impl Columns {
             }
             _ => long(&names, &roles, sample),
         };
-        Ok(Self { names, roles, time, time_format, sequence, station, label, long })
+        let first = |column| sample.texts_of(&[column]).into_iter().next().unwrap_or_default();
+        let examples = (0..names.len()).map(first).collect();
+        Ok(Self { names, examples, roles, time, time_format, sequence, station, label, long })
     }
 
     /// Returns the columns of a table that was made of tags: the time, the station where rows name one, and a feature for each.
@@ -234,6 +238,7 @@ impl Columns {
         let (names, roles) = std::iter::once(time).chain(station).chain(tags).unzip();
         Self {
             names,
+            examples: Vec::new(),
             roles,
             time: vec![0],
             time_format: Some(Ok(TimeFormat::Written(DateOrder::YearFirst))),
@@ -246,6 +251,12 @@ impl Columns {
 
     pub(crate) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Returns the first cell of a column that holds something, as far as the first rows have one.
+    pub(crate) fn example(&self, name: &str) -> Option<&str> {
+        let index = self.names.iter().position(|column| column == name)?;
+        self.examples.get(index).map(String::as_str).filter(|example| !example.is_empty())
     }
 
     /// Returns the columns that are neither time, sequence, station nor label.

@@ -181,6 +181,11 @@ impl Recording {
         self.columns.features().map(|index| self.columns.names()[index].as_str()).collect()
     }
 
+    /// Returns a cell of a column that holds something, if there is one in the first rows.
+    pub fn example(&self, column: &str) -> Option<&str> {
+        self.columns.example(column)
+    }
+
     /// Returns `true` if the rows say when they were measured.
     pub fn has_times(&self) -> bool {
         !self.columns.time().is_empty()

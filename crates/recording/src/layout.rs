@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::columns;
-use crate::number::{self, DecimalMark};
+use crate::number::{self, DecimalMark, Marks};
 use crate::time::{self, TimeFormat, TimeTrouble};
 
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -155,8 +155,16 @@ impl Sample {
         let usual = usual_len(&rows[first..])?;
         let of_table = || rows[first..].iter().filter(|row| row.cells.len() == usual);
         let cells = || of_table().flat_map(|row| &row.cells).map(String::as_str);
-        let (decimal, unclear) = DecimalMark::of(cells(), delimiter, wish.decimal);
-        let unclear = unclear.map(String::from);
+        let marks = Marks::of(cells(), delimiter, wish.decimal);
+        // Where no other number tells, a column that has points exactly from a thousand on has them between thousands.
+        let may_have_thousands = !marks.is_clear && delimiter != b',';
+        let of_column =
+            |column: usize| of_table().map(move |row: &SampleRow| row.cells[column].as_str());
+        let of_thousands = (0..usual)
+            .filter(|_| may_have_thousands)
+            .find_map(|column| number::with_points_from_thousand_on(of_column(column)));
+        let unclear = marks.unclear.or(of_thousands).map(String::from);
+        let decimal = marks.decimal;
         let of_values = columns_of_values(&of_table().collect::<Vec<_>>(), usual, decimal);
         let is_of_table = |&index: &usize| rows[index].cells.len() == usual;
         let is_of_words = |index: &usize| rows[*index].kind(&of_values, decimal) == RowKind::Words;

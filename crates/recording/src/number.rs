@@ -40,20 +40,28 @@ const MISSING: [&str; 23] = [
     "unknown",
 ];
 
-impl DecimalMark {
-    /// Recognises the mark of a file from its cells, as far as it is not known. Where all that have a comma could be thousands as
-    /// well, it also returns one of them.
-    pub(crate) fn of<'a>(
+/// The marks of a file, as far as its cells tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Marks<'a> {
+    pub(crate) decimal: DecimalMark,
+    /// `true` if it is known, or a number can only be read with it.
+    pub(crate) is_clear: bool,
+    /// A number with a comma, where all of them could have decimals or thousands.
+    pub(crate) unclear: Option<&'a str>,
+}
+
+impl<'a> Marks<'a> {
+    /// Recognises the marks of a file from its cells, as far as the decimal mark is not known.
+    pub(crate) fn of(
         cells: impl Iterator<Item = &'a str>,
         delimiter: u8,
-        known: Option<Self>,
-    ) -> (Self, Option<&'a str>) {
+        known: Option<DecimalMark>,
+    ) -> Self {
         let mut unclear = None;
         let (mut n_points, mut n_commas, mut n_both) = (0, 0, 0);
         // A mark with three digits behind it may stand between thousands.
         let (mut n_unclear_points, mut n_unclear_commas) = (0, 0);
-        for cell in cells.filter(|cell| cell.bytes().all(|byte| b"0123456789.,+-".contains(&byte)))
-        {
+        for cell in cells.filter(|cell| is_of_digits(cell)) {
             match (cell.rfind('.'), cell.rfind(',')) {
                 (Some(point), Some(comma)) if point < comma => n_both += 1,
                 (Some(_), Some(_)) => n_points += 1,
@@ -69,22 +77,24 @@ impl DecimalMark {
             }
         }
         let has_comma = match known {
-            Some(known) => known != Self::Point,
+            Some(known) => known != DecimalMark::Point,
             None if n_both > 0 => true,
             None if n_points + n_commas > 0 => n_commas > n_points,
             // A comma that could stand between thousands does not where other commas separate cells.
             None => n_unclear_commas > 0 && n_unclear_points == 0 && delimiter != b',',
         };
-        let mark = match has_comma {
+        let decimal = match has_comma {
             // Beside decimal commas, a point stands between thousands, unless it is seen not to.
-            true if n_points == 0 && n_both + n_unclear_points > 0 => Self::CommaAfterPoints,
-            true => Self::Comma,
-            false => Self::Point,
+            true if n_points == 0 && n_both + n_unclear_points > 0 => DecimalMark::CommaAfterPoints,
+            true => DecimalMark::Comma,
+            false => DecimalMark::Point,
         };
         let is_clear = known.is_some() || n_both + n_points + n_commas > 0;
-        (mark, unclear.filter(|_| !is_clear))
+        Self { decimal, is_clear, unclear: unclear.filter(|_| !is_clear) }
     }
+}
 
+impl DecimalMark {
     /// Reads a finite number.
     pub(crate) fn read(self, text: &str) -> Option<f64> {
         let (decimal, thousands) = match self {
@@ -104,6 +114,28 @@ impl DecimalMark {
         };
         plain.parse::<f64>().ok().filter(|number| number.is_finite())
     }
+}
+
+/// Returns a number with a point, if those of a column have one exactly from a thousand on, and then three digits behind it.
+pub(crate) fn with_points_from_thousand_on<'a>(
+    cells: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let (mut grouped, mut n_whole) = (None, 0);
+    for cell in cells.filter(|cell| is_of_digits(cell) && !cell.is_empty()) {
+        let digits = cell.trim_start_matches(['+', '-']);
+        let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
+        match (is_whole, is_grouped(cell, '.')) {
+            (true, _) if digits.len() <= 3 => n_whole += 1,
+            (false, true) => grouped = grouped.or(Some(cell)),
+            _ => return None,
+        }
+    }
+    grouped.filter(|_| n_whole > 0)
+}
+
+/// Returns `true` for digits, marks and signs alone.
+fn is_of_digits(cell: &str) -> bool {
+    cell.bytes().all(|byte| b"0123456789.,+-".contains(&byte))
 }
 
 /// Returns `true` for digits in groups of three, several of them.
@@ -166,7 +198,7 @@ mod tests {
     #[test]
     fn the_mark_of_a_file_is_that_of_its_cells() {
         let mark =
-            |cells: &[&str], delimiter| DecimalMark::of(cells.iter().copied(), delimiter, None).0;
+            |cells: &[&str], delimiter| Marks::of(cells.iter().copied(), delimiter, None).decimal;
         assert_eq!(mark(&["a", "1.5", "2"], b';'), DecimalMark::Point);
         assert_eq!(mark(&["1,5", "2", "10:00,250", "01.02.2026"], b';'), DecimalMark::Comma);
         assert_eq!(mark(&["1,250"], b';'), DecimalMark::Comma);
@@ -178,10 +210,10 @@ mod tests {
         assert_eq!(mark(&["1,250", "0.50"], b'\t'), DecimalMark::Point);
         assert_eq!(mark(&["1.234", "7,1"], b';'), DecimalMark::CommaAfterPoints);
         assert_eq!(mark(&["1.234"], b';'), DecimalMark::Point);
-        let said = DecimalMark::of(["1.234"].into_iter(), b';', Some(DecimalMark::Comma));
-        assert_eq!(said, (DecimalMark::CommaAfterPoints, None));
-        let unclear = DecimalMark::of(["7", "1,250"].into_iter(), b';', None);
-        assert_eq!(unclear, (DecimalMark::Comma, Some("1,250")));
+        let said = Marks::of(["1.234"].into_iter(), b';', Some(DecimalMark::Comma));
+        assert_eq!((said.decimal, said.unclear), (DecimalMark::CommaAfterPoints, None));
+        let unclear = Marks::of(["7", "1,250"].into_iter(), b';', None);
+        assert_eq!((unclear.decimal, unclear.unclear), (DecimalMark::Comma, Some("1,250")));
     }
 
     #[test]

@@ -401,7 +401,24 @@ fn columns_of_numbers(
         );
     }
     others.retain(|other| !names.iter().any(|name| name == other));
-    let left_out = left_out("without any number", &others);
+    let shown = |column: &&str| match first.example(column) {
+        Some(example) => format!("`{column}` (such as `{example}`)"),
+        None => format!("`{column}`"),
+    };
+    let starts_with_number = |column: &&str| {
+        first
+            .example(column)
+            .is_some_and(|example| example.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let left_out = (!others.is_empty()).then(|| {
+        let columns: Vec<String> = others.iter().map(shown).collect();
+        let hint = if others.iter().any(starts_with_number) {
+            "; to learn from numbers with a unit, write the numbers alone"
+        } else {
+            ""
+        };
+        format!("left out: without any number: {}{hint}", listed(&columns))
+    });
     let feature = |name: &String| Feature { optional, ..Feature::named(name) };
     let features = names.iter().map(feature).collect();
     Ok((

@@ -7,6 +7,10 @@ use wording::{counted, grouped, percent};
 
 /// Of more events, times that are repeated are hardly those of the events.
 const REPEATS_MAX: f64 = 0.1;
+/// With more pauses that are far from the usual one, there is no usual one.
+const IRREGULAR_MAX: f64 = 0.1;
+/// Pauses that are shorter or longer by more than this factor are far from the usual one.
+const FAR: i64 = 3;
 const DAY_US: i64 = 86_400_000_000;
 
 /// The times of events: their span, and how regular they are.
@@ -24,6 +28,8 @@ pub struct Timeline {
     pub n_gaps: usize,
     /// The number of events that have the time of another of their station.
     pub n_repeats: usize,
+    /// The share of the pauses between two events of a station that are far from the usual one.
+    pub irregular: f64,
 }
 
 impl Timeline {
@@ -42,7 +48,9 @@ impl Timeline {
         intervals.retain(|&interval| interval > 0);
         intervals.sort_unstable();
         let interval_us = intervals.get(intervals.len() / 2).copied().unwrap_or(0);
-        let is_gap = |interval: i64| interval > interval_us.saturating_mul(3);
+        let is_gap = |interval: i64| interval > interval_us.saturating_mul(FAR);
+        let is_far = |interval: i64| is_gap(interval) || interval.saturating_mul(FAR) < interval_us;
+        let n_far = intervals.iter().filter(|&&interval| is_far(interval)).count();
         Some(Self {
             first_us: events.iter().map(SensorEvent::timestamp_us).min()?,
             last_us: events.iter().map(SensorEvent::timestamp_us).max()?,
@@ -50,6 +58,7 @@ impl Timeline {
             interval_us,
             n_gaps: intervals.iter().filter(|&&interval| is_gap(interval)).count(),
             n_repeats,
+            irregular: n_far as f64 / intervals.len().max(1) as f64,
         })
     }
 
@@ -85,13 +94,41 @@ impl Timeline {
                 sensor::timestamp::format(self.last_us)
             )
         });
-        repeats.into_iter().chain(future).collect()
+        let irregular = (self.irregular > IRREGULAR_MAX).then(|| {
+            format!(
+                "the pace is mixed: {} of the pauses between two events of a station are a third of the usual {} s or shorter, or three \
+                 times as long or longer; what goes together at one pace need not at another, so learn from each pace on its own",
+                percent(self.irregular),
+                self.interval_us as f64 / 1e6
+            )
+        });
+        repeats.into_iter().chain(future).chain(irregular).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mixed_pace_is_warned_of() {
+        let schema = sensor::FeatureSchema::default();
+        let events = |seconds: fn(i64) -> i64| -> Vec<SensorEvent> {
+            let event = |index| {
+                let time_us = sensor::timestamp::EARLIEST_US + seconds(index) * 1_000_000;
+                let station = StationId::parse("a").unwrap();
+                schema.event(station, 0, time_us, &[70.0, 45.0, 66.0]).unwrap()
+            };
+            (0..100).map(event).collect()
+        };
+        let warnings = |seconds| {
+            let events = events(seconds);
+            Timeline::of(&events).unwrap().warnings(100, i64::MAX - DAY_US)
+        };
+        assert_eq!(warnings(|index| 10 * index + index % 2), [""; 0]);
+        let mixed = warnings(|index| if index < 60 { index } else { 60 * index });
+        assert!(mixed[0].contains("40.4 % of the pauses"), "{mixed:?}");
+    }
 
     #[test]
     fn gaps_and_repeats_are_those_of_each_station() {
