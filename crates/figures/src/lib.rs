@@ -1,6 +1,6 @@
 //! Figures as plain SVG, and reports as one HTML file.
 //!
-//! [`Bins`] count. A [`Histogram`], a [`Scatter`], [`Panels`] over
+//! [`Bins`] count. A [`Histogram`], a [`Scatter`], a [`Curve`], [`Panels`] over
 //! time, a [`Sparkline`], a [`Strip`] and signed [`Bars`] draw themselves as SVG that needs no script, follows the
 //! colours of its page through [`STYLE`], light and dark, and says in words what it shows. A
 //! [`Report`] puts them into one HTML file that needs nothing else.
@@ -24,16 +24,19 @@
 
 mod bars;
 mod bins;
+mod curve;
 mod histogram;
 mod panels;
 mod report;
 mod scatter;
 mod sparkline;
+mod square;
 mod strip;
 mod svg;
 
 pub use bars::{Bar, Bars};
 pub use bins::Bins;
+pub use curve::Curve;
 pub use histogram::{Compared, Histogram};
 pub use panels::{Mark, Marker, Panel, Panels, Point, Threshold};
 pub use report::Report;

@@ -1,6 +1,7 @@
 //! Pairs of numbers as dots.
 
-use crate::svg::{Drawing, Scale, Tick};
+use crate::square::{self, SIZE};
+use crate::svg::Drawing;
 
 /// Pairs of numbers, those that stand out in another form and colour.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,10 +29,6 @@ pub struct Dot {
     pub is_marked: bool,
 }
 
-const SIZE: f64 = 300.0;
-const LEFT: f64 = 48.0;
-const BOTTOM: f64 = 40.0;
-const MARGIN: f64 = 10.0;
 /// Shades of dots that are not marked.
 const N_SHADES: f64 = 4.0;
 
@@ -56,10 +53,8 @@ impl Scatter<'_> {
             drawing.write(SIZE / 2.0, SIZE / 2.0, "note middle", "no values");
             return drawing.end();
         }
-        let ((x_from, x_to), (y_from, y_to)) = (extent(|dot| dot.x), extent(|dot| dot.y));
-        let x = Scale::new(x_from, x_to, (LEFT + 4.0, SIZE - MARGIN));
-        let y = Scale::new(y_from, y_to, (SIZE - BOTTOM - 4.0, MARGIN));
-        axes(&mut drawing, (x, y), (self.x_unit, self.y_unit));
+        let (x, y) = square::scales(extent(|dot| dot.x), extent(|dot| dot.y));
+        square::axes(&mut drawing, (x, y), (self.x_unit, self.y_unit));
         for dot in dots {
             let (x, y) = (x.place(dot.x), y.place(dot.y));
             if dot.is_marked {
@@ -77,23 +72,6 @@ impl Scatter<'_> {
         }
         drawing.end()
     }
-}
-
-fn axes(drawing: &mut Drawing, (x, y): (Scale, Scale), (x_unit, y_unit): (&str, &str)) {
-    for Tick { value, text } in y.ticks(4) {
-        drawing.line("grid", (LEFT, y.place(value)), (SIZE - MARGIN, y.place(value)));
-        drawing.write(LEFT - 5.0, y.place(value) + 4.0, "tick end", &text);
-    }
-    for Tick { value, text } in x.ticks(4) {
-        drawing.line("grid", (x.place(value), MARGIN), (x.place(value), SIZE - BOTTOM));
-        drawing.write(x.place(value), SIZE - BOTTOM + 16.0, "tick middle", &text);
-    }
-    drawing.write(f64::midpoint(LEFT, SIZE), SIZE - 8.0, "unit middle", x_unit);
-    let y_unit = crate::svg::escaped(y_unit);
-    let middle = (SIZE - BOTTOM) / 2.0;
-    drawing.add(format_args!(
-        "<text class=\"unit middle\" transform=\"translate(11 {middle}) rotate(-90)\">{y_unit}</text>"
-    ));
 }
 
 #[cfg(test)]

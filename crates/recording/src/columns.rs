@@ -332,7 +332,8 @@ fn rank(name: &str, role: Role) -> Option<usize> {
     variants.iter().position(|variant| is_called(name, variant))
 }
 
-fn is_called(name: &str, variant: &str) -> bool {
+/// Returns `true` for another spelling of a name.
+pub(crate) fn is_called(name: &str, variant: &str) -> bool {
     // `Date Time`, `date_time` and `DateTime` are one name.
     let plain = |name: &str| name.replace([' ', '-', '_', '/'], "").to_lowercase();
     plain(name) == plain(variant)

@@ -118,6 +118,22 @@ pub enum OpenError {
         /// The age up to which values stand.
         carry: Interval,
     },
+    /// A file of labels has none.
+    #[error("`{}` has no labels: it needs the columns start and end, of times in which rows are anomalous, or one of labels", path.display())]
+    NoLabels {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are more or fewer labels than rows.
+    #[error("`{}` has {n_labels} labels, for {n_rows} rows: give each row its label, or say when the labels apply", path.display())]
+    OtherNumber {
+        /// The file.
+        path: PathBuf,
+        /// Number of labels.
+        n_labels: u64,
+        /// Number of rows of the recording.
+        n_rows: u64,
+    },
     /// A row without which the file cannot be understood.
     #[error(transparent)]
     Row(BadRow),

@@ -53,6 +53,11 @@ impl<'s> ValueRows<'s> {
         Ok(Self { recording, schema, features, reader, record, stations, clock })
     }
 
+    /// Returns the file, as errors call it.
+    pub fn path(&self) -> &Path {
+        self.recording.path()
+    }
+
     /// Returns the features.
     pub fn schema(&self) -> &'s FeatureSchema {
         self.schema
@@ -70,6 +75,11 @@ impl<'s> ValueRows<'s> {
     /// Fails with the flag that helps.
     pub fn check_times(&self) -> Result<(), OpenError> {
         self.recording.check_times()
+    }
+
+    /// Returns `true` if the rows say when they were measured.
+    pub fn has_times(&self) -> bool {
+        self.recording.has_times()
     }
 
     /// Returns `true` if the rows are labelled.

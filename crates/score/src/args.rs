@@ -5,11 +5,15 @@
     reason = "doc comments are shown as help, where backticks are noise"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Parser, ValueEnum};
+use anyhow::bail;
+use clap::{Parser, Subcommand, ValueEnum};
 use detector::{AlarmRule, Engine};
 use recording::ProfileArgs;
+
+use crate::compare::CompareArgs;
+use crate::input::Reading;
 
 /// Scores the rows of a file with a trained model.
 ///
@@ -24,17 +28,28 @@ use recording::ProfileArgs;
 /// later row gets its surprise (in nats: about -ln of how rare its like was), the threshold that this is compared
 /// with, whether an alarm is open, and the view and the feature that speak most for one.
 #[derive(Debug, Clone, Parser)]
-#[command(version, allow_negative_numbers = true)]
+#[command(
+    version,
+    allow_negative_numbers = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Args {
+    /// A command instead of scoring.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// The folder with isoforest.bin and model_meta.json
     #[arg(long, value_name = "DIR", default_value = "models", env = "MODEL_DIR")]
     pub model_dir: PathBuf,
 
     /// The input, - for standard input: CSV, plain or packed with gzip or zstd, a workbook, Parquet, or a raw matrix: rows of values in
     /// the order of the model's features
-    #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
+    ///
+    /// With --evaluate, there may be several.
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub input: Vec<PathBuf>,
 
     /// The format of the input [default: by the ending of its name, otherwise csv]
     #[arg(long, value_enum)]
@@ -72,6 +87,15 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["append", "repeat", "in_time_order"])]
     pub evaluate: bool,
 
+    /// With --evaluate: a file with the labels: the columns start and end, of times in which rows are anomalous; times and their
+    /// labels; or a label for each row
+    #[arg(long, value_name = "FILE", requires = "evaluate")]
+    pub labels: Option<PathBuf>,
+
+    /// With --evaluate: also write a page with curves, scores over time and the worst errors
+    #[arg(long, value_name = "FILE.html", requires = "evaluate")]
+    pub report: Option<PathBuf>,
+
     /// With --evaluate: as a JSON object
     #[arg(long, requires = "evaluate")]
     pub json: bool,
@@ -105,6 +129,13 @@ pub struct Args {
     pub reading: ProfileArgs,
 }
 
+/// A command instead of scoring.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    #[expect(missing_docs, reason = "the help is that of its arguments")]
+    Compare(CompareArgs),
+}
+
 /// The format of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -117,9 +148,31 @@ pub enum Format {
 }
 
 impl Args {
-    /// Returns the format of the input.
-    pub(crate) fn format(&self) -> Format {
-        let ending = self.input.extension().and_then(|ending| ending.to_str());
+    /// Returns the only input.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there are several.
+    pub(crate) fn only_input(&self) -> anyhow::Result<&Path> {
+        match self.input.as_slice() {
+            [input] => Ok(input),
+            _ => bail!("several files can be evaluated with --evaluate; score one after the other"),
+        }
+    }
+
+    /// Returns the way to read an input.
+    pub(crate) fn reading(&self, input: &Path) -> Reading {
+        Reading {
+            format: self.format(input),
+            profile: self.reading.profile(),
+            skips_bad: self.skip_bad,
+            keeps_cells: self.append,
+        }
+    }
+
+    /// Returns the format of an input.
+    pub(crate) fn format(&self, input: &Path) -> Format {
+        let ending = input.extension().and_then(|ending| ending.to_str());
         self.format.unwrap_or(match ending {
             Some("f32") => Format::F32,
             Some("f64") => Format::F64,

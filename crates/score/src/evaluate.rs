@@ -4,18 +4,24 @@
 //! Labelled rows that follow each other at a station are a fault, and rows called anomalous that follow each other are an episode,
 //! which is false when none of them is labelled.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+mod page;
+mod words;
 
-use anyhow::bail;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+
+use anyhow::{Context as _, bail};
 use detector::Detector;
-use sensor::StationId;
+use files::write_atomically;
+use recording::Labels;
+use sensor::{Evidence, StationId};
 use serde::Serialize;
-use wording::{counted, grouped, percent, readable, rounded};
+use wording::{counted, grouped, percent};
 
 use crate::args::Args;
-use crate::input::{Block, Told};
+use crate::input::{Block, Input, Told};
 use crate::measures::{Cut, Measured, Ranking, Row, Strangeness};
+use crate::{Counts, cannot_write, pump, write_output};
 
 /// The false-alarm rates of the table.
 const RATES: [f64; 7] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1];
@@ -25,11 +31,13 @@ const GAP_FROM: f64 = 20.0;
 /// Normal rows that are drawn together, since neighbours are alike.
 const NORMAL_BLOCK_LEN: usize = 50;
 
-/// The labelled rows of a file, as the model judges them.
+/// The labelled rows of recordings, as the model judges them.
 #[derive(Debug, Default)]
 pub(crate) struct Evaluation {
-    /// In the order of the file.
-    stations: BTreeMap<StationId, Vec<Judged>>,
+    /// The names of the recordings.
+    recordings: Vec<String>,
+    /// The rows of each station of each recording, in their order.
+    stations: BTreeMap<(usize, StationId), Vec<Judged>>,
     n_unlabelled: u64,
     /// The stations whose last row had no label.
     gaps: BTreeSet<StationId>,
@@ -37,6 +45,9 @@ pub(crate) struct Evaluation {
 
 #[derive(Debug, Clone, Copy)]
 struct Judged {
+    /// Its number in the recording, from 0.
+    row: u64,
+    evidence: Evidence,
     strangeness: Strangeness,
     anomaly_score: f64,
     is_called: bool,
@@ -50,6 +61,12 @@ struct Judged {
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     source: String,
+    /// The reports of the recordings, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recordings: Vec<Report>,
+    /// The recordings that have rows of one kind alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    of_one_kind: Vec<String>,
     rows: usize,
     unlabelled_rows: u64,
     anomalous_rows: usize,
@@ -96,18 +113,84 @@ struct Called {
     false_episodes_a_day: Option<f64>,
 }
 
+/// Compares the scores of all inputs with the labels of their rows, and writes how well they agree.
+pub(crate) fn evaluate(
+    args: &Args,
+    detector: &Detector,
+    stdin: impl Read + Send + 'static,
+    stdout: &mut (dyn Write + Send),
+    stderr: &mut (dyn Write + Send),
+) -> anyhow::Result<Counts> {
+    let labels = args.labels.as_ref().map(|path| Labels::open(path, &args.reading.profile()));
+    let labels = labels.transpose()?;
+    let mut stdin: Option<Box<dyn Read + Send>> = Some(Box::new(stdin));
+    let mut pooled = Evaluation::default();
+    let mut counts = Counts::default();
+    let (mut recordings, mut of_one_kind) = (Vec::new(), Vec::new());
+    for path in &args.input {
+        let stdin = stdin.take().unwrap_or_else(|| Box::new(std::io::empty()));
+        let input =
+            Input::open(args.reading(path), path, detector, stdin)?.with_truth(labels.as_ref())?;
+        if let Some(read_as) = input.in_words() {
+            writeln!(stderr, "read as: {read_as}")?;
+        }
+        let mut evaluation = Evaluation::of(path.display().to_string());
+        let of_input = pump(input, |block| {
+            evaluation.add(detector, block);
+            Ok(())
+        })?;
+        if let Some(labels) = &labels {
+            labels.check_number(of_input.n_scored + of_input.n_bad)?;
+        }
+        counts.add(of_input);
+        if args.input.len() > 1 {
+            match evaluation.report() {
+                Ok(report) => recordings.push(report),
+                Err(_) => of_one_kind.push(path.display().to_string()),
+            }
+        }
+        pooled.merge(evaluation);
+    }
+    let report = Report { recordings, of_one_kind, ..pooled.report()? };
+    if let Some(path) = &args.report {
+        write_atomically(path, pooled.page(&report, detector).as_bytes())?;
+    }
+    write_output(args, stdout, |out| {
+        report.write(args.json, out).with_context(|| cannot_write(args))
+    })?;
+    Ok(counts)
+}
+
 impl Evaluation {
-    /// Judges the rows of a block.
+    /// Begins with the first rows of a recording.
+    pub(crate) fn of(recording: String) -> Self {
+        Self { recordings: vec![recording], ..Self::default() }
+    }
+
+    /// Takes the rows of other recordings.
+    fn merge(&mut self, other: Self) {
+        let n_before = self.recordings.len();
+        let stations = other.stations.into_iter();
+        self.stations.extend(
+            stations.map(|((recording, station), rows)| ((n_before + recording, station), rows)),
+        );
+        self.recordings.extend(other.recordings);
+        self.n_unlabelled += other.n_unlabelled;
+    }
+
+    /// Judges the rows of a block of the last recording.
     pub(crate) fn add(&mut self, detector: &Detector, block: &Block) {
         let scores = detector.judge_rows_by(&block.baselines, &block.values);
         for (score, told) in scores.into_iter().zip(&block.told) {
-            let Told { station_id, timestamp_us, label } = told;
+            let Told { row, station_id, timestamp_us, label } = told;
             let Some(is_anomalous) = *label else {
                 self.n_unlabelled += 1;
                 self.gaps.insert(station_id.clone());
                 continue;
             };
             let judged = Judged {
+                row: *row,
+                evidence: score.evidence,
                 strangeness: [-score.p_value, score.anomaly_score],
                 anomaly_score: score.anomaly_score,
                 is_called: score.is_anomaly,
@@ -115,10 +198,8 @@ impl Evaluation {
                 is_after_gap: self.gaps.remove(station_id),
                 timestamp_us: *timestamp_us,
             };
-            match self.stations.get_mut(station_id) {
-                Some(rows) => rows.push(judged),
-                None => drop(self.stations.insert(station_id.clone(), vec![judged])),
-            }
+            let recording = self.recordings.len() - 1;
+            self.stations.entry((recording, station_id.clone())).or_default().push(judged);
         }
     }
 
@@ -127,14 +208,17 @@ impl Evaluation {
     /// # Errors
     ///
     /// Fails when the labels do not tell two kinds of rows apart.
-    pub(crate) fn report(&self, args: &Args) -> anyhow::Result<Report> {
+    pub(crate) fn report(&self) -> anyhow::Result<Report> {
+        let source = match self.recordings.as_slice() {
+            [only] => only.clone(),
+            all => counted(all.len() as u64, "recording"),
+        };
         let judged = Ranking::new(self.ranked(|row| row.strangeness));
         let (n_anomalous, n_normal) = (judged.n_anomalous(), judged.n_normal());
         if n_anomalous == 0 || n_normal == 0 {
             bail!(
-                "`{}` has {} labelled normal and {} labelled anomalous, and both are needed; --label-column names the column of \
+                "`{source}` has {} labelled normal and {} labelled anomalous, and both are needed; --label-column names the column of \
                  the labels",
-                args.input.display(),
                 counted(n_normal as u64, "row"),
                 grouped(n_anomalous as f64)
             );
@@ -152,7 +236,9 @@ impl Evaluation {
         // With fewer rows, a rate is no different from none.
         let rates = RATES.into_iter().filter(|rate| rate * n_normal as f64 >= 1.0);
         Ok(Report {
-            source: args.input.display().to_string(),
+            source,
+            recordings: Vec::new(),
+            of_one_kind: Vec::new(),
             rows: n_anomalous + n_normal,
             unlabelled_rows: self.n_unlabelled,
             anomalous_rows: n_anomalous,
@@ -248,91 +334,40 @@ impl Evaluation {
     }
 }
 
+/// The measures of a model that tell it from another.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Measures {
+    pub(crate) auroc: Measured,
+    pub(crate) average_precision: Measured,
+    pub(crate) faults: usize,
+    /// With the threshold of the model, as the share of the normal rows that are called anomalous.
+    pub(crate) faults_found: usize,
+    pub(crate) false_alarms: f64,
+}
+
+impl Report {
+    pub(crate) fn measures(&self) -> Measures {
+        Measures {
+            auroc: self.judged.auroc,
+            average_precision: self.judged.average_precision,
+            faults: self.faults,
+            faults_found: self.at_threshold.faults_found,
+            false_alarms: self.at_threshold.false_alarms,
+        }
+    }
+
+    /// Returns what is called anomalous with the threshold of the model and with rates, by their names.
+    fn rates(&self) -> impl Iterator<Item = (String, &Called)> {
+        let at_threshold = (String::from("as judged"), &self.at_threshold);
+        let at_rates = self.at_rates.iter();
+        let at_rates = at_rates.map(|at| (percent(at.false_alarm_rate), &at.called));
+        std::iter::once(at_threshold).chain(at_rates)
+    }
+}
+
 impl Ranked {
     fn of(ranking: &Ranking) -> Self {
         let [auroc, average_precision] = ranking.measured();
         Self { auroc, average_precision, best_f1: ranking.best_cut() }
     }
-}
-
-impl Report {
-    /// Writes it for people, or as JSON.
-    pub(crate) fn write(&self, is_json: bool, out: &mut dyn Write) -> io::Result<()> {
-        if is_json {
-            serde_json::to_writer(&mut *out, self)?;
-            return writeln!(out);
-        }
-        let n_unlabelled = match self.unlabelled_rows {
-            0 => String::new(),
-            n => format!("; {} without a label left out", grouped(n as f64)),
-        };
-        writeln!(
-            out,
-            "rows         {} of {}, {} of them anomalous in {}{n_unlabelled}",
-            grouped(self.rows as f64),
-            counted(self.stations as u64, "station"),
-            grouped(self.anomalous_rows as f64),
-            counted(self.faults as u64, "fault")
-        )?;
-        for (name, ranked) in [("model", &self.judged), ("forest alone", &self.forest)] {
-            writeln!(
-                out,
-                "{name:<13}ROC AUC {}; average precision {}",
-                with_interval(ranked.auroc),
-                with_interval(ranked.average_precision)
-            )?;
-        }
-        let Cut { threshold: [of_p, _], precision, recall, f1 } = self.judged.best_f1;
-        writeln!(
-            out,
-            "best F1      {} with p-values up to {}: precision {}, recall {}",
-            rounded(f1, 3),
-            readable(-of_p, 5),
-            rounded(precision, 3),
-            rounded(recall, 3)
-        )?;
-        let Called { precision, recall, false_alarms, delay_rows, .. } = &self.at_threshold;
-        writeln!(
-            out,
-            "as judged    precision {}, recall {}, {} of the normal rows called anomalous{}",
-            precision.map_or(String::from("-"), |precision| rounded(precision, 3)),
-            rounded(*recall, 3),
-            percent(*false_alarms),
-            match delay_rows {
-                Some(rows) => format!(
-                    "; half of the faults found within {}",
-                    counted(*rows as u64 + 1, "row")
-                ),
-                None => String::new(),
-            }
-        )?;
-        writeln!(out)?;
-        let a_day = if self.days.is_some() { "false alarms a day" } else { "false alarms" };
-        writeln!(
-            out,
-            "{:<18}{:>12}{:>14}{:>12}{:>20}",
-            "false-alarm rate", "rows found", "faults found", "by chance", a_day
-        )?;
-        let at_threshold = ("as judged".to_owned(), &self.at_threshold);
-        let at_rates = self.at_rates.iter();
-        let at_rates = at_rates.map(|at| (percent(at.false_alarm_rate), &at.called));
-        for (name, called) in std::iter::once(at_threshold).chain(at_rates) {
-            let n_false = called
-                .false_episodes_a_day
-                .map_or_else(|| grouped(called.false_episodes as f64), |a_day| readable(a_day, 2));
-            writeln!(
-                out,
-                "{name:<18}{:>12}{:>14}{:>12}{n_false:>20}",
-                percent(called.recall),
-                format!("{} of {}", called.faults_found, self.faults),
-                rounded(called.faults_by_chance, 1),
-            )?;
-        }
-        Ok(())
-    }
-}
-
-fn with_interval(measured: Measured) -> String {
-    let Measured { value, low, high } = measured;
-    format!("{} ({} to {})", rounded(value, 4), rounded(low, 4), rounded(high, 4))
 }

@@ -89,12 +89,13 @@ pub(crate) fn score(
     let started = Instant::now();
     let params = Params { budget: args.budget, ..Params::default() };
     params.check(args.warm_up)?;
-    if args.format() != Format::Csv {
+    let input = args.only_input()?;
+    if args.format(input) != Format::Csv {
         bail!("--in-time-order reads CSV, whose columns have names");
     }
     check_output(args)?;
     let profile = args.reading.profile();
-    let schema = schema(args, &profile)?;
+    let schema = schema(args, input, &profile)?;
     if schema.len() > FEATURES_MANY {
         writeln!(
             stderr,
@@ -102,7 +103,7 @@ pub(crate) fn score(
             grouped(schema.len() as f64)
         )?;
     }
-    let (path, bytes) = open(args, stdin)?;
+    let (path, bytes) = open(input, stdin)?;
     let rows = ValueRows::begin(bytes, path, &schema, &profile)?;
     let mut stations = BTreeMap::new();
     let counts = write_output(args, stdout, |out| judge(args, &params, rows, &mut stations, out))?;
@@ -140,17 +141,17 @@ pub(crate) fn score(
 }
 
 /// Returns the features that are named, else all columns of numbers.
-fn schema(args: &Args, profile: &Profile) -> anyhow::Result<FeatureSchema> {
+fn schema(args: &Args, input: &Path, profile: &Profile) -> anyhow::Result<FeatureSchema> {
     let names = match &args.features {
         Some(names) => names.clone(),
-        None if args.input == Path::new("-") => {
+        None if input == Path::new("-") => {
             bail!("standard input is read once: name its columns with --features");
         }
         None => {
-            let recording = Recording::open(&args.input, profile)?;
+            let recording = Recording::open(input, profile)?;
             let names = recording.numeric_columns()?;
             if names.is_empty() {
-                bail!("`{}` has no column with a number", args.input.display());
+                bail!("`{}` has no column with a number", input.display());
             }
             names
         }

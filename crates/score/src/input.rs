@@ -6,21 +6,34 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use detector::{Detector, StationBaseline};
-use recording::{BadRow, Element, Matrix, ValueRows};
+use recording::{BadRow, Element, Labels, Matrix, Profile, ValueRows};
 use sensor::StationId;
 
-use crate::args::{Args, Format};
+use crate::args::Format;
 
 /// Rows of a block: enough for all cores to have work.
 const ROWS_PER_BLOCK: usize = 32_768;
 /// Blocks of wide rows have fewer, so that they hold no more values than these.
 const VALUES_PER_BLOCK: usize = 1 << 20;
 
+/// The way to read an input.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) format: Format,
+    pub(crate) profile: Profile,
+    /// `true` if bad rows have no scores, and do not end it.
+    pub(crate) skips_bad: bool,
+    /// `true` if the cells of rows are kept.
+    pub(crate) keeps_cells: bool,
+}
+
 /// The source of rows.
 pub(crate) struct Input<'a> {
     rows: Rows<'a>,
     detector: &'a Detector,
-    args: &'a Args,
+    reading: Reading,
+    /// The truth about the rows, where it is asked for.
+    truth: Option<Truth<'a>>,
     /// Rows of the blocks so far.
     n_rows: u64,
 }
@@ -29,6 +42,14 @@ pub(crate) struct Input<'a> {
 enum Rows<'a> {
     Table(ValueRows<'a>),
     Matrix(Matrix<'a>),
+}
+
+/// The place of the truth about rows.
+#[derive(Debug, Clone, Copy)]
+enum Truth<'a> {
+    Unknown,
+    InRows,
+    InFile(&'a Labels),
 }
 
 impl Rows<'_> {
@@ -44,6 +65,8 @@ impl Rows<'_> {
 /// A row about itself, beside its values.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
+    /// Its number, from 0.
+    pub(crate) row: u64,
     pub(crate) station_id: StationId,
     /// When it was measured, in microseconds since 1970 (UTC).
     pub(crate) timestamp_us: Option<i64>,
@@ -76,10 +99,9 @@ pub(crate) struct Block {
 
 /// Opens the input, and says what errors call it; `-` means `stdin`.
 pub(crate) fn open(
-    args: &Args,
+    path: &Path,
     stdin: impl Read + Send + 'static,
 ) -> anyhow::Result<(&Path, Box<dyn Read + Send>)> {
-    let path = args.input.as_path();
     if path == Path::new("-") {
         return Ok((Path::new("standard input"), Box::new(stdin)));
     }
@@ -88,34 +110,53 @@ pub(crate) fn open(
 }
 
 impl<'a> Input<'a> {
-    /// Opens what the arguments name; `-` means `stdin`.
+    /// Opens a file; `-` means `stdin`.
     pub(crate) fn open(
-        args: &'a Args,
+        reading: Reading,
+        path: &Path,
         detector: &'a Detector,
         stdin: impl Read + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let (name, bytes) = open(args, stdin)?;
-        if args.format() != Format::Csv && !args.reading.is_empty() {
+        let (name, bytes) = open(path, stdin)?;
+        if reading.format != Format::Csv && reading.profile != Profile::default() {
             bail!("a raw matrix has no text to read in another way");
         }
         let schema = detector.schema();
-        let rows = match args.format() {
-            Format::Csv => {
-                Rows::Table(ValueRows::begin(bytes, name, schema, &args.reading.profile())?)
-            }
+        let rows = match reading.format {
+            Format::Csv => Rows::Table(ValueRows::begin(bytes, name, schema, &reading.profile)?),
             Format::F32 => Rows::Matrix(Matrix::new(bytes, name, Element::F32, schema)),
             Format::F64 => Rows::Matrix(Matrix::new(bytes, name, Element::F64, schema)),
         };
-        if args.evaluate {
-            let Rows::Table(rows) = &rows else {
-                bail!("--evaluate reads CSV, of which a column has the labels")
-            };
-            if !rows.has_labels() {
-                bail!("no column of `{}` has labels; name it with --label-column", name.display());
-            }
-            rows.check_times()?;
+        Ok(Self { rows, detector, reading, truth: None, n_rows: 0 })
+    }
+
+    /// Asks for the truth about each row as well: that of a file, or that of the rows themselves.
+    pub(crate) fn with_truth(mut self, labels: Option<&'a Labels>) -> anyhow::Result<Self> {
+        let Rows::Table(rows) = &self.rows else {
+            bail!("labels are read from tables, whose columns have names")
+        };
+        let name = rows.path().display();
+        match labels {
+            None if !rows.has_labels() => bail!(
+                "no column of `{name}` has labels; name it with --label-column, or a file that has them with --labels"
+            ),
+            Some(labels) if labels.needs_times() && !rows.has_times() => bail!(
+                "`{name}` does not say when its rows were measured, as --labels needs; name the column with --time-column"
+            ),
+            _ => rows.check_times()?,
         }
-        Ok(Self { rows, detector, args, n_rows: 0 })
+        self.truth = Some(labels.map_or(Truth::InRows, Truth::InFile));
+        Ok(self)
+    }
+
+    /// Asks for what each row says of itself, and for the truth about it where rows tell.
+    pub(crate) fn with_truth_if_any(mut self) -> anyhow::Result<Self> {
+        let Rows::Table(rows) = &self.rows else {
+            bail!("only tables, whose columns have names, can be judged by two models")
+        };
+        rows.check_times()?;
+        self.truth = Some(if rows.has_labels() { Truth::InRows } else { Truth::Unknown });
+        Ok(self)
     }
 
     /// Describes how the input is read; `None` for a raw matrix.
@@ -150,7 +191,7 @@ impl<'a> Input<'a> {
             let row = row.map(|row| row.and_then(|()| self.tell(&mut block)));
             match row {
                 None => break,
-                Some(Err(bad_row)) if !self.args.skip_bad => {
+                Some(Err(bad_row)) if !self.reading.skips_bad => {
                     bail!("{bad_row}; --skip-bad leaves the scores of bad rows empty");
                 }
                 Some(row) => {
@@ -167,7 +208,7 @@ impl<'a> Input<'a> {
                     block.first_bad = block.first_bad.or(row.err());
                 }
             }
-            if self.args.append {
+            if self.reading.keeps_cells {
                 block.cells.push(self.cells(&block));
             }
         }
@@ -177,9 +218,16 @@ impl<'a> Input<'a> {
 
     /// Notes what the row that was read last says of itself, where that is asked for. If that is bad, the row is.
     fn tell(&mut self, block: &mut Block) -> Result<(), BadRow> {
-        let (true, Rows::Table(rows)) = (self.args.evaluate, &mut self.rows) else { return Ok(()) };
+        let (Some(truth), Rows::Table(rows)) = (self.truth, &mut self.rows) else { return Ok(()) };
+        let row = self.n_rows + block.is_good.len() as u64;
         let told = rows.station().cloned().and_then(|station_id| {
-            Ok(Told { station_id, timestamp_us: rows.timestamp_us()?, label: rows.label()? })
+            let timestamp_us = rows.timestamp_us()?;
+            let label = match truth {
+                Truth::Unknown => None,
+                Truth::InRows => rows.label()?,
+                Truth::InFile(labels) => labels.of(row, &station_id, timestamp_us),
+            };
+            Ok(Told { row, station_id, timestamp_us, label })
         });
         match told {
             Ok(told) => {

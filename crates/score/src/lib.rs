@@ -5,6 +5,7 @@
 //! another instead, each station a stream of its own.
 
 mod args;
+mod compare;
 mod evaluate;
 mod in_time_order;
 mod input;
@@ -13,9 +14,9 @@ mod output;
 mod timing;
 
 use std::io::{BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use detector::Detector;
@@ -24,11 +25,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use recording::BadRow;
 use wording::listed;
 
-use crate::evaluate::Evaluation;
 use crate::input::{Block, Input};
 use crate::timing::Timing;
 
-pub use args::{Args, Format};
+pub use args::{Args, Command, Format};
+pub use compare::CompareArgs;
 
 /// Blocks that wait to be scored: one is enough, so that reading and scoring overlap.
 const BLOCKS_WAITING: usize = 1;
@@ -46,29 +47,15 @@ pub fn run(
     stdout: &mut (dyn Write + Send),
     stderr: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
+    if let Some(Command::Compare(args)) = &args.command {
+        return compare::compare(args, stdout);
+    }
     if args.in_time_order {
         return in_time_order::score(args, stdin, stdout, stderr);
     }
-    let dir = args.model_dir.as_path();
-    let Some(detector) = Detector::load(dir)? else {
-        bail!(
-            "there is no model in `{}`: train one, or name its folder with --model-dir",
-            dir.display()
-        );
-    };
-    let mut detector = detector.with_engine(args.engine)?;
+    let mut detector = loaded(&args.model_dir)?.with_engine(args.engine)?;
     if let Some(rate) = args.false_alarm_rate {
         detector = detector.with_false_alarm_rate(rate)?;
-    }
-    let input = Input::open(args, &detector, stdin)?;
-    if args.append
-        && let Some(name) =
-            input.columns().into_iter().find(|name| output::is_ours(name, &detector))
-    {
-        bail!(
-            "`{}` has a column `{name}`, as the scores have: leave out --append",
-            args.input.display()
-        );
     }
     check_output(args)?;
     let wide = detector.wide_features();
@@ -85,19 +72,39 @@ pub fn run(
         .num_threads(usize::from(n_threads))
         .build()
         .context("cannot start threads")?;
-    pool.install(|| match args.repeat {
-        Some(n_times) => time(args, &detector, input, n_times, stdout),
-        None => score(args, &detector, input, stdout, stderr),
+    pool.install(|| {
+        let started = Instant::now();
+        let counts = if let Some(n_times) = args.repeat {
+            return time(args, &detector, stdin, n_times, stdout);
+        } else if args.evaluate {
+            evaluate::evaluate(args, &detector, stdin, stdout, stderr)?
+        } else {
+            score(args, &detector, stdin, stdout, stderr)?
+        };
+        counts.tell(&detector, started.elapsed(), stderr)
     })
+}
+
+/// Loads the model of a folder.
+fn loaded(dir: &Path) -> anyhow::Result<Detector> {
+    match Detector::load(dir)? {
+        Some(detector) => Ok(detector),
+        None => bail!(
+            "there is no model in `{}`: train one, or name its folder with --model-dir",
+            dir.display()
+        ),
+    }
 }
 
 fn time(
     args: &Args,
     detector: &Detector,
-    mut input: Input<'_>,
+    stdin: impl Read + Send + 'static,
     n_times: u32,
     stdout: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    let path = args.only_input()?;
+    let mut input = Input::open(args.reading(path), path, detector, stdin)?;
     let Timing { median_ns, min_ns } = Timing::measure(detector, &mut input, n_times, args.one)?;
     writeln!(
         stdout,
@@ -111,19 +118,20 @@ fn time(
 fn score(
     args: &Args,
     detector: &Detector,
-    input: Input<'_>,
+    stdin: impl Read + Send + 'static,
     stdout: &mut (dyn Write + Send),
     stderr: &mut (dyn Write + Send),
-) -> anyhow::Result<()> {
-    let started = Instant::now();
+) -> anyhow::Result<Counts> {
+    let path = args.only_input()?;
+    let input = Input::open(args.reading(path), path, detector, stdin)?;
+    let repeated = if args.append { input.columns() } else { Vec::new() };
+    if let Some(name) = repeated.iter().find(|name| output::is_ours(name, detector)) {
+        bail!("`{}` has a column `{name}`, as the scores have: leave out --append", path.display());
+    }
     if let Some(read_as) = input.in_words() {
         writeln!(stderr, "read as: {read_as}")?;
     }
-    let repeated = if args.append { input.columns() } else { Vec::new() };
-    let counts = write_output(args, stdout, |out| {
-        if args.evaluate {
-            return evaluate(args, detector, input, out);
-        }
+    write_output(args, stdout, |out| {
         output::write_header(out, &repeated, detector).with_context(|| cannot_write(args))?;
         pump(input, |block| {
             for text in output::score(detector, block).with_context(|| cannot_write(args))? {
@@ -131,56 +139,19 @@ fn score(
             }
             Ok(())
         })
-    })?;
-    let Counts { n_scored, n_bad, first_bad, n_without_baseline, without_baseline } = counts;
-    let seconds = started.elapsed().as_secs_f64();
-    if let Some(first_bad) = first_bad {
-        writeln!(
-            stderr,
-            "note: bad rows, which have no scores: {n_bad}; the first is {first_bad}"
-        )?;
-    }
-    if let Some(station) = without_baseline {
-        writeln!(
-            stderr,
-            "note: rows of stations without a baseline, which are judged by the values of all stations: \
-             {n_without_baseline}; the first is of `{station}`"
-        )?;
-    }
-    writeln!(
-        stderr,
-        "scored {n_scored} rows in {seconds:.3} s ({:.0} rows/s, engine {})",
-        n_scored as f64 / seconds,
-        detector.engine(),
-    )?;
-    Ok(())
+    })
 }
 
-/// Compares the scores with the labels of the rows, and writes how well they agree.
-fn evaluate(
-    args: &Args,
-    detector: &Detector,
-    input: Input<'_>,
-    out: &mut (dyn Write + Send),
-) -> anyhow::Result<Counts> {
-    let mut evaluation = Evaluation::default();
-    let counts = pump(input, |block| {
-        evaluation.add(detector, block);
-        Ok(())
-    })?;
-    let report = evaluation.report(args)?;
-    report.write(args.json, out).with_context(|| cannot_write(args))?;
-    Ok(counts)
-}
-
-/// Fails when the output would replace the input.
+/// Fails when the output would replace an input.
 fn check_output(args: &Args) -> anyhow::Result<()> {
-    if let (Ok(input), Ok(output)) = (args.input.canonicalize(), args.output.canonicalize())
-        && input == output
-    {
-        bail!("`{}` would be replaced by its scores: choose another --output", input.display());
+    let Ok(output) = args.output.canonicalize() else { return Ok(()) };
+    let is_output = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| input == output);
+    match args.input.iter().find(is_output) {
+        Some(input) => {
+            bail!("`{}` would be replaced by its scores: choose another --output", input.display())
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes the output, a file completely or not at all.
@@ -218,6 +189,48 @@ struct Counts {
     /// Those of stations without a baseline, where others have one, and the first of these.
     n_without_baseline: u64,
     without_baseline: Option<String>,
+}
+
+impl Counts {
+    /// Takes those of another file.
+    fn add(&mut self, other: Self) {
+        self.n_scored += other.n_scored;
+        self.n_bad += other.n_bad;
+        self.first_bad = self.first_bad.take().or(other.first_bad);
+        self.n_without_baseline += other.n_without_baseline;
+        self.without_baseline = self.without_baseline.take().or(other.without_baseline);
+    }
+
+    /// Says how many rows were scored, how fast, and which were not as they should be.
+    fn tell(
+        &self,
+        detector: &Detector,
+        took: Duration,
+        stderr: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let Self { n_scored, n_bad, first_bad, n_without_baseline, without_baseline } = self;
+        let seconds = took.as_secs_f64();
+        if let Some(first_bad) = first_bad {
+            writeln!(
+                stderr,
+                "note: bad rows, which have no scores: {n_bad}; the first is {first_bad}"
+            )?;
+        }
+        if let Some(station) = without_baseline {
+            writeln!(
+                stderr,
+                "note: rows of stations without a baseline, which are judged by the values of all stations: \
+                 {n_without_baseline}; the first is of `{station}`"
+            )?;
+        }
+        writeln!(
+            stderr,
+            "scored {n_scored} rows in {seconds:.3} s ({:.0} rows/s, engine {})",
+            *n_scored as f64 / seconds,
+            detector.engine(),
+        )?;
+        Ok(())
+    }
 }
 
 /// Reads all blocks, on a thread of its own, and returns the number of rows.

@@ -90,6 +90,17 @@ impl Ranking {
         threshold
     }
 
+    /// Returns the number of anomalous and of normal rows from the strangest on, after each that are as strange.
+    pub(crate) fn steps(&self) -> Vec<(f64, f64)> {
+        let steps = self.groups.iter().scan((0.0, 0.0), |sums, rows| {
+            let n_true = rows.iter().filter(|row| row.is_anomalous).count();
+            sums.0 += n_true as f64;
+            sums.1 += (rows.len() - n_true) as f64;
+            Some(*sums)
+        });
+        steps.collect()
+    }
+
     pub(crate) fn n_anomalous(&self) -> usize {
         self.count(true)
     }
@@ -167,6 +178,39 @@ fn average_precision(sums: &[(f64, f64)]) -> f64 {
     sum / n_true
 }
 
+/// Rank correlation of two rankings of the same rows, from -1 to 1; rows that are as strange share their ranks. `None` if all rows of
+/// one are.
+///
+/// Spearman, "The proof and measurement of association between two things" (1904).
+pub(crate) fn rank_correlation(a: &[Strangeness], b: &[Strangeness]) -> Option<f64> {
+    let [a, b] = [ranks(a), ranks(b)];
+    let mean = (a.len() as f64 - 1.0) / 2.0;
+    let sums = a.iter().zip(&b).fold([0.0; 3], |[ab, aa, bb], (a, b)| {
+        let (a, b) = (a - mean, b - mean);
+        [ab + a * b, aa + a * a, bb + b * b]
+    });
+    let [ab, aa, bb] = sums;
+    (aa > 0.0 && bb > 0.0).then(|| ab / (aa * bb).sqrt())
+}
+
+/// Returns the rank of each row, from 0 for the least strange; rows that are as strange have the mean of theirs.
+fn ranks(rows: &[Strangeness]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by(|&a, &b| {
+        rows[a][0].total_cmp(&rows[b][0]).then(rows[a][1].total_cmp(&rows[b][1]))
+    });
+    let mut ranks = vec![0.0; rows.len()];
+    let mut n_before = 0;
+    for same in order.chunk_by(|&a, &b| rows[a] == rows[b]) {
+        let rank = n_before as f64 + (same.len() as f64 - 1.0) / 2.0;
+        for &row in same {
+            ranks[row] = rank;
+        }
+        n_before += same.len();
+    }
+    ranks
+}
+
 /// Draws from a Poisson distribution of mean 1.
 fn poisson(rng: &mut ChaCha8Rng) -> f64 {
     /// Chances of at most 0, 1, 2 and so on.
@@ -211,6 +255,18 @@ mod tests {
         assert!(average.low < average.value && average.value < average.high, "{average:?}");
         let best = ranking.best_cut();
         assert_eq!((best.threshold, best.precision, best.recall), ([0.8, 0.0], 0.75, 0.6));
+    }
+
+    /// The values are those of `SciPy` 1.17 for the same rows.
+    #[test]
+    fn ranks_are_compared_with_ties() {
+        let rows = |scores: &[f64]| scores.iter().map(|&score| [score, 0.0]).collect::<Vec<_>>();
+        let a = rows(&[1.0, 2.0, 2.0, 4.0, 5.0]);
+        let b = rows(&[2.0, 1.0, 3.0, 3.0, 5.0]);
+        let correlation = rank_correlation(&a, &b).unwrap();
+        assert!((correlation - 0.763_157_894_736_842_1).abs() < 1e-12, "{correlation}");
+        assert_eq!(rank_correlation(&a, &a), Some(1.0));
+        assert_eq!(rank_correlation(&a, &rows(&[1.0; 5])), None);
     }
 
     #[test]

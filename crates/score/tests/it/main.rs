@@ -13,6 +13,8 @@ use score::Args;
 use sensor::{Feature, FeatureSchema, SensorEvent, StationId};
 use tempfile::TempDir;
 
+mod worth;
+
 /// A folder with a model of two features, of which the second may be missing and is not negative.
 struct Place {
     dir: TempDir,
@@ -499,66 +501,4 @@ fn in_time_order_what_cannot_be_judged_is_said() {
     place.write("raw.f64", &[0; 16]);
     let error = place.score("raw.f64", &["--in-time-order"]).unwrap_err().to_string();
     assert!(error.contains("reads CSV"), "{error}");
-}
-
-/// 300 rows a minute apart of two stations: of `north`, the rows 100 to 109 are labelled and out of range; of `south`, row 50 is
-/// labelled and usual, and row 200 is out of range and not labelled.
-fn labelled_rows() -> String {
-    let row = |index: u32| {
-        let (station, number) = (["north", "south"][(index % 2) as usize], index / 2);
-        let is_out = station == "north" && (100..110).contains(&number)
-            || (station, number) == ("south", 200);
-        let is_labelled = station == "north" && (100..110).contains(&number)
-            || (station, number) == ("south", 50);
-        let [pressure, flow] = values(number as usize);
-        let pressure = if is_out { pressure + 1_000.0 } else { pressure };
-        let (label, time) =
-            (u8::from(is_labelled), format!("2026-01-02 {:02}:{:02}", number / 60, number % 60));
-        format!("{time},{station},{pressure},{flow},{label}\n")
-    };
-    String::from("time,station,pressure,flow,label\n") + &(0..600).map(row).collect::<String>()
-}
-
-#[test]
-fn labels_and_scores_are_compared() {
-    let place = Place::new();
-    place.write("rows.csv", labelled_rows().as_bytes());
-    let (out, _) = place.score("rows.csv", &["--evaluate"]).unwrap();
-    assert!(
-        out.starts_with("rows         600 of 2 stations, 11 of them anomalous in 2 faults\n"),
-        "{out}"
-    );
-    assert!(out.contains("\nmodel        ROC AUC 0.9"), "{out}");
-    assert!(out.contains("1 of 2"), "{out}");
-
-    let (out, _) = place.score("rows.csv", &["--evaluate", "--json"]).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
-    let called = &report["at_threshold"];
-    assert_eq!((&report["faults"], &called["faults_found"]), (&2.into(), &1.into()));
-    assert_eq!((&called["delay_rows"], &called["false_episodes"]), (&0.into(), &1.into()));
-    assert_eq!(called["recall"], 10.0 / 11.0);
-    // Two stations for five hours each.
-    let a_day = called["false_episodes_a_day"].as_f64().unwrap();
-    assert!((a_day - 24.0 / 10.0).abs() < 1e-9, "{a_day}");
-    assert_eq!(report["at_rates"][0]["false_alarm_rate"], 0.003);
-
-    let fails = |csv: &str| {
-        place.write("bad.csv", csv.as_bytes());
-        place.score("bad.csv", &["--evaluate"]).unwrap_err().to_string()
-    };
-    let error = fails("pressure,flow\n1,2\n");
-    assert!(error.contains("has labels; name it with --label-column"), "{error}");
-    let error = fails("pressure,flow,label\n1,2,0\n");
-    assert!(error.contains("1 row labelled normal and 0 labelled anomalous"), "{error}");
-    place.write("bad.csv", b"pressure,flow,label\n1,2,perhaps\n1,2,0\n1,2,\n9,9,1\n");
-    let (out, told) = place.score("bad.csv", &["--evaluate", "--skip-bad"]).unwrap();
-    assert!(
-        out.starts_with(
-            "rows         2 of 1 station, 1 of them anomalous in 1 fault; 1 without a label"
-        ),
-        "{out}"
-    );
-    assert!(told.contains("bad rows, which have no scores: 1"), "{told}");
-    let error = fails("pressure,flow,label\n1,2,perhaps\n");
-    assert!(error.contains("bad.csv:2: column 3 (label) is neither 0 nor 1"), "{error}");
 }
