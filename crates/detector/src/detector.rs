@@ -14,7 +14,7 @@ use crate::calibration::AlarmRule;
 use crate::judge::{Judge, RELATED_MAX};
 use crate::learning::{FitError, Learnt, samples, too_small};
 use crate::lessons::{Lessons, StationLesson};
-use crate::meta::{BaselinesMeta, FeatureMeta, ModelMeta, Training};
+use crate::meta::{BaselinesMeta, DataMeta, FeatureMeta, ModelMeta, Training};
 use crate::params::Params;
 use crate::scorer::Scorer;
 use crate::summary::{FeatureSummary, Quantiles};
@@ -141,6 +141,13 @@ impl Detector {
     /// Returns the metadata.
     pub fn meta(&self) -> &ModelMeta {
         &self.meta
+    }
+
+    /// Returns the detector with metadata that says what it learnt from.
+    #[must_use]
+    pub fn with_data(mut self, data: DataMeta) -> Self {
+        self.meta.data = Some(data);
+        self
     }
 
     /// Returns the rule by which an event is called anomalous.

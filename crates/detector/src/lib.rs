@@ -45,8 +45,8 @@ pub use isoforest::{Engine, EngineError, IsolationForest, Params as ForestParams
 pub use learning::FitError;
 pub use lessons::{LessonsMeta, StationLesson};
 pub use meta::{
-    BaselinesMeta, FeatureMeta, ForestMeta, GroupFeatureMeta, GroupMeta, LeftOutMeta, ModelMeta,
-    Versions,
+    BaselinesMeta, DataMeta, FeatureMeta, ForestMeta, GroupFeatureMeta, GroupMeta, LeftOutMeta,
+    ModelMeta, Versions,
 };
 pub use model_files::{ARTEFACT_FILE, LoadError, META_FILE};
 pub use params::Params;

@@ -3,8 +3,10 @@
 use sensor::{Feature, FeatureSchema, ModelVersion, SensorEvent, timestamp};
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 use wording::counted;
 
+use crate::artefact::{in_hex, sha256_hex};
 use crate::baselines::{Baselines, Center};
 use crate::calibration::AlarmRule;
 use crate::group_pattern::GroupPattern;
@@ -51,8 +53,41 @@ pub struct ModelMeta {
     pub contamination: Option<f64>,
     /// SHA-256 of the whole `isoforest.bin`, in hex.
     pub sha256: String,
+    /// The data that was learnt from; absent where the training did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataMeta>,
     /// The versions that wrote it.
     pub versions: Versions,
+}
+
+/// The data of a training.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataMeta {
+    /// The names of the files, without their folders; none for a simulated plant.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub files: Vec<String>,
+    /// SHA-256 of the fingerprints of all events in their order, in hex: equal events have an equal hash, in whatever file they are.
+    pub events_sha256: String,
+    /// SHA-256 of the profile that the files were read by, as TOML, in hex; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_sha256: Option<String>,
+}
+
+impl DataMeta {
+    /// Describes events of a schema from files of these names, which were read by a profile, as TOML.
+    pub fn new(
+        files: Vec<String>,
+        schema: &FeatureSchema,
+        events: &[SensorEvent],
+        profile: Option<&str>,
+    ) -> Self {
+        let mut hasher = Sha256::new();
+        for event in events {
+            hasher.update(schema.fingerprint(event));
+        }
+        let profile_sha256 = profile.map(|profile| sha256_hex(profile.as_bytes()));
+        Self { files, events_sha256: in_hex(&hasher.finalize()), profile_sha256 }
+    }
 }
 
 /// An event that was left out of the training.
@@ -200,6 +235,7 @@ impl ModelMeta {
             false_alarm_rate,
             contamination,
             sha256,
+            data: None,
             versions: Versions { format, program: String::from(env!("CARGO_PKG_VERSION")) },
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use detector::{Detector, FitError, LeftOutMeta, ModelMeta};
+use detector::{DataMeta, Detector, FitError, LeftOutMeta, ModelMeta};
 use indicatif::ProgressBar;
 use recording::{BadRow, Missing, Profile, RecordedEvent, Recording};
 use sensor::{Feature, FeatureSchema, SensorEvent};
@@ -227,6 +227,16 @@ impl TrainingData {
             Some(first) if present.any(|value| value != first) => Variation::Varies,
             Some(first) => Variation::Constant(first),
         }
+    }
+
+    /// Returns what tells this data from other.
+    pub(crate) fn meta(&self, profile: &Profile) -> DataMeta {
+        let name = |path: &PathBuf| {
+            path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+        };
+        let files = self.files.iter().map(|(_, path)| name(path)).collect();
+        let profile = (*profile != Profile::default()).then(|| profile.to_toml());
+        DataMeta::new(files, &self.schema, &self.events, profile.as_deref())
     }
 
     /// Returns where the event of this number is: its line in the source, if it has lines.

@@ -98,7 +98,8 @@ fn learn(args: &Args, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     let detector = Detector::fit(&data.schema, &data.events, &params, now_us)
         .with_context(|| format!("cannot learn from {}", data.source))?
-        .with_engine(args.engine)?;
+        .with_engine(args.engine)?
+        .with_data(data.meta(&args.reading.profile()));
     if let Some(warning) = data.left_out_warning(detector.meta()) {
         progress.suspend(|| teller.warn(&warning))?;
         data.warnings.push(warning);

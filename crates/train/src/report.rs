@@ -1,5 +1,10 @@
 //! The training as a file for people: what was learnt, from what, and what to expect of it.
 
+mod courses;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use detector::{BaselinesMeta, Detector, FeatureMeta};
 use figures::{Bins, Dot, Histogram, Report, Scatter};
 use wording::{counted, grouped, percent, rounded, significant};
@@ -57,6 +62,82 @@ impl Summary<'_> {
             "Scores of the training events, each by trees that have not learnt it: what a normal event of later gets.",
         ))]);
 
+        report.paragraph("Another rate needs no other training: train rethreshold --false-alarm-rate RATE sets it.");
+        report.table(
+            &[
+                "false-alarm rate",
+                "threshold",
+                "an hour, at one event a second",
+                "an hour, at the pace of the data",
+            ],
+            self.rates(),
+        );
+        if let Some(courses) = self.courses() {
+            report.heading("Over time");
+            report.figures([courses]);
+        }
+
+        self.tell_features(&mut report);
+        if let Some(baselines) = &meta.baselines {
+            self.tell_baselines(&mut report, baselines);
+        }
+
+        if meta.left_out_rows > 0 {
+            report.heading("Rows left out");
+            report.paragraph(&format!(
+                "{} with a value {}; the first are listed.",
+                counted(meta.left_out_rows as u64, "row"),
+                meta.left_out_in_words()
+            ));
+            let listed = meta.left_out.iter().take(LEFT_OUT_LISTED).map(|row| {
+                vec![self.data.place(row.row), row.feature.clone(), significant(row.value)]
+            });
+            report.table(&["row", "feature", "value"], listed);
+        }
+
+        report.heading("The strangest rows");
+        report.paragraph(
+            "Rows that were learnt as normal and look least so: if one of them is a fault, leave it out and train again.",
+        );
+        let titles = ["row", "station", "score", "p-value", "reasons"];
+        report.table(&titles, self.strangest_rows());
+
+        let pairs = pairs(self.data);
+        if !pairs.is_empty() {
+            report.heading("Pairs of features");
+            let n_dots = grouped(self.data.events.len().min(DOTS) as f64);
+            report.paragraph(&format!(
+                "{n_dots} events, spread over the training: each is a dot, the darker the higher its score, or a cross \
+                 where the model would call it an anomaly. Of many features, the pairs that hang together most are \
+                 shown.",
+            ));
+            report.figures(self.scatters(&pairs));
+        }
+
+        report.heading("The same again");
+        report.paragraph("Equal data, parameters and seed give an equal model, on any machine:");
+        report.code(&self.args.command_line());
+        report.facts([
+            ("checksum", meta.sha256.clone()),
+            ("program", meta.versions.program.clone()),
+            ("format", meta.versions.format.to_string()),
+        ]);
+        self.without_folders(report.end())
+    }
+
+    /// Leaves out where the files are on this machine, since a report may be given away.
+    fn without_folders(&self, html: String) -> String {
+        let files = self.data.files.iter().map(|(_, path)| path).chain(&self.args.input);
+        let folders = files.chain(&self.args.schema).filter_map(|path| path.parent());
+        let folders: BTreeSet<&Path> = folders.filter(|folder| folder.is_absolute()).collect();
+        // The longest first, which begins with others.
+        folders.iter().rev().fold(html, |html, folder| {
+            html.replace(&figures::escaped(&format!("{}/", folder.display())), "")
+        })
+    }
+
+    fn tell_features(&self, report: &mut Report) {
+        let meta = self.detector.meta();
         report.heading("Features");
         let titles = [
             "feature",
@@ -89,45 +170,6 @@ impl Summary<'_> {
             let n_more = meta.features.len() - DISTRIBUTIONS;
             report.paragraph(&format!("{n_more} more features are in the table only."));
         }
-
-        if let Some(baselines) = &meta.baselines {
-            self.tell_baselines(&mut report, baselines);
-        }
-
-        if meta.left_out_rows > 0 {
-            report.heading("Rows left out");
-            report.paragraph(&format!(
-                "{} with a value {}; the first are listed.",
-                counted(meta.left_out_rows as u64, "row"),
-                meta.left_out_in_words()
-            ));
-            let listed = meta.left_out.iter().take(LEFT_OUT_LISTED).map(|row| {
-                vec![self.data.place(row.row), row.feature.clone(), significant(row.value)]
-            });
-            report.table(&["row", "feature", "value"], listed);
-        }
-
-        let pairs = pairs(self.data);
-        if !pairs.is_empty() {
-            report.heading("Pairs of features");
-            let n_dots = grouped(self.data.events.len().min(DOTS) as f64);
-            report.paragraph(&format!(
-                "{n_dots} events, spread over the training: each is a dot, the darker the higher its score, or a cross \
-                 where the model would call it an anomaly. Of many features, the pairs that hang together most are \
-                 shown.",
-            ));
-            report.figures(self.scatters(&pairs));
-        }
-
-        report.heading("The same again");
-        report.paragraph("Equal data, parameters and seed give an equal model, on any machine:");
-        report.code(&self.args.command_line());
-        report.facts([
-            ("checksum", meta.sha256.clone()),
-            ("program", meta.versions.program.clone()),
-            ("format", meta.versions.format.to_string()),
-        ]);
-        report.end()
     }
 
     fn tell_baselines(&self, report: &mut Report, baselines: &BaselinesMeta) {

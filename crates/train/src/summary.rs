@@ -195,7 +195,7 @@ impl Summary<'_> {
     }
 
     /// Returns the number of events that the stations of the data send together in an hour.
-    fn events_an_hour(&self) -> Option<f64> {
+    pub(crate) fn events_an_hour(&self) -> Option<f64> {
         let timeline = self.timeline.as_ref()?;
         let interval_s = timeline.interval_us as f64 / 1e6;
         (interval_s > 0.0).then(|| timeline.n_stations as f64 * HOUR_S / interval_s)
