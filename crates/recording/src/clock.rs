@@ -35,7 +35,7 @@ impl Clock {
     /// Returns the time of the next row of a station in microseconds since 1970 (UTC); `None` for a time that a clock of the place
     /// never shows, since it is put forward.
     ///
-    /// An hour that it shows twice is the first one, until the times of the station go back.
+    /// An hour that it shows twice is the first one, until the times of the station go back by half an hour or more.
     pub(crate) fn utc_us(&mut self, time: Time, station_id: &StationId) -> Option<i64> {
         let Some(timezone) = self.timezone else { return Some(time.us) };
         let time_us =
@@ -57,9 +57,10 @@ impl Clock {
                 let [first_us, second_us] = [first, second].map(|time| time.timestamp_micros());
                 let is_second = self.last.get(station_id).is_some_and(|last| {
                     let is_again = first_us == last.time_us && last.step_us >= HALF_AN_HOUR_US;
-                    // Rows come hardly later than an hour.
+                    // A row that comes a little late is no second hour, and rows are rarely an hour late.
+                    let goes_back = first_us + HALF_AN_HOUR_US <= last.time_us;
                     let is_near = last.time_us < second_us + 2 * HALF_AN_HOUR_US;
-                    first_us < last.time_us && is_near || is_again
+                    goes_back && is_near || is_again
                 });
                 Some(if is_second { second_us } else { first_us })
             }
@@ -108,8 +109,8 @@ mod tests {
         );
         // A row that comes late.
         assert_eq!(
-            in_utc(autumn, &["02:59", "02:30", "02:29"]),
-            expected(&["00:59", "01:30", "01:29"])
+            in_utc(autumn, &["02:11", "02:10", "02:59", "02:10", "02:09"]),
+            expected(&["00:11", "00:10", "00:59", "01:10", "01:09"])
         );
         // Another night before it says nothing of this one.
         assert_eq!(in_utc(autumn, &["09:00", "02:15"]), expected(&["08:00", "00:15"]));

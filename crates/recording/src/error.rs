@@ -93,6 +93,23 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// A table of tags has labels.
+    #[error("`{}`: column `{label}` labels single values, and rows are made of several; leave it out with --label-column none, leave out \
+             what is anomalous yourself, and evaluate with --labels", path.display())]
+    LongWithLabels {
+        /// The file.
+        path: PathBuf,
+        /// The name of the column.
+        label: String,
+    },
+    /// A window ends before it begins.
+    #[error("`{}`: window {number} ends before it begins", path.display())]
+    WindowBackwards {
+        /// The file.
+        path: PathBuf,
+        /// Its number, from 1.
+        number: usize,
+    },
     /// A table of tags has more of them than there can be features.
     #[error("`{}` has more than {} different names of values; does --long name the right column?", path.display(), sensor::FeatureSchema::LEN_MAX)]
     TooManyTags {
@@ -125,7 +142,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// There are more or fewer labels than rows.
-    #[error("`{}` has {n_labels} labels, for {n_rows} rows: give each row its label, or say when the labels apply", path.display())]
+    #[error("`{}` has {n_labels} labels, for {}: give each row its label, or say when the labels apply", path.display(), wording::counted(*n_rows, "row"))]
     OtherNumber {
         /// The file.
         path: PathBuf,

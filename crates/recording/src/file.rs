@@ -307,7 +307,8 @@ impl Recording {
         {
             numeric.extend(candidates.extract_if(.., |index| {
                 let cell = record.get(*index).and_then(|cell| std::str::from_utf8(cell).ok());
-                cell.is_some_and(|cell| self.layout.decimal.read(cell.trim()).is_some())
+                let cell = cell.map(str::trim).filter(|cell| !self.is_na_value(cell));
+                cell.is_some_and(|cell| self.layout.decimal.read(cell).is_some())
             }));
         }
         numeric.sort_unstable();

@@ -145,7 +145,11 @@ fn windows(path: &Path, profile: &Profile, names: [String; 2]) -> Result<Kind, O
         Ok::<_, OpenError>(times)
     });
     let mut windows = BTreeMap::<_, Vec<(i64, i64)>>::new();
-    for ((station_id, begin_us), (_, end_us)) in begins?.into_iter().zip(ends?) {
+    for (index, ((station_id, begin_us), (_, end_us))) in begins?.into_iter().zip(ends?).enumerate()
+    {
+        if end_us < begin_us {
+            return Err(OpenError::WindowBackwards { path: path.to_owned(), number: index + 1 });
+        }
         windows.entry(station_id).or_default().push((begin_us, end_us));
     }
     Ok(Kind::Windows(windows))

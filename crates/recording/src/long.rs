@@ -10,7 +10,7 @@ use sensor::{FeatureSchema, StationId, timestamp};
 use tempfile::NamedTempFile;
 use wording::{counted, listed};
 
-use crate::columns::Long;
+use crate::columns::{Long, Role};
 use crate::error::{BadRow, CellFault, OpenError};
 use crate::file::Recording;
 use crate::interval::Interval;
@@ -72,6 +72,10 @@ impl Wide {
         if columns.time().is_empty() {
             return Err(OpenError::LongWithoutTime { path: path() });
         }
+        if let Some(label) = columns.telling(Role::Label) {
+            let label = columns.names()[label].clone();
+            return Err(OpenError::LongWithLabels { path: path(), label });
+        }
         let has_stations = recording.has_stations();
         let samples = Samples::read(recording, rows, [tag, value])?;
         let (every, carry) = samples.pace(profile);
@@ -103,7 +107,8 @@ impl Samples {
         let mut numbers = BTreeMap::<String, usize>::new();
         let mut of_stations = BTreeMap::<StationId, usize>::new();
         let mut stations = Stations::of_file(recording.path());
-        let mut clock = recording.clock();
+        // Each name has rows of its own at a time that a clock shows twice.
+        let mut clocks = Vec::new();
         let mut samples = Vec::new();
         // The first cell of each tag that is no number.
         let mut others = BTreeMap::<usize, BadRow>::new();
@@ -123,6 +128,7 @@ impl Samples {
             let number = numbers.get(name).copied().unwrap_or_else(|| {
                 let next = numbers.len();
                 numbers.insert(String::from(name), next);
+                clocks.push(recording.clock());
                 next
             });
             if numbers.len() > FeatureSchema::LEN_MAX {
@@ -137,8 +143,10 @@ impl Samples {
                 }
             };
             let station_id = stations.of_row(&row).map_err(read)?;
-            let time_us =
-                row.timestamp_us(&mut clock, station_id).map_err(read)?.unwrap_or_default();
+            let time_us = row
+                .timestamp_us(&mut clocks[number], station_id)
+                .map_err(read)?
+                .unwrap_or_default();
             let station = of_stations.get(station_id).copied().unwrap_or_else(|| {
                 let next = of_stations.len();
                 of_stations.insert(station_id.clone(), next);

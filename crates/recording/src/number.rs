@@ -85,6 +85,7 @@ impl<'a> Marks<'a> {
         };
         let decimal = match has_comma {
             // Beside decimal commas, a point stands between thousands, unless it is seen not to.
+            true if known == Some(DecimalMark::CommaAfterPoints) => DecimalMark::CommaAfterPoints,
             true if n_points == 0 && n_both + n_unclear_points > 0 => DecimalMark::CommaAfterPoints,
             true => DecimalMark::Comma,
             false => DecimalMark::Point,

@@ -34,7 +34,7 @@ pub struct Profile {
     #[arg(long, value_name = "CHARACTER", value_parser = separator)]
     pub separator: Option<u8>,
 
-    /// The decimal mark: point or comma
+    /// The decimal mark: point, comma, or comma-after-points, where points stand between thousands
     #[arg(long, value_name = "MARK", value_parser = decimal)]
     pub decimal: Option<DecimalMark>,
 
@@ -213,7 +213,8 @@ impl From<Profile> for Words {
             |byte| if byte == b'\t' { "tab".into() } else { char::from(byte).to_string() };
         let decimal = |mark| match mark {
             DecimalMark::Point => String::from("point"),
-            DecimalMark::Comma | DecimalMark::CommaAfterPoints => String::from("comma"),
+            DecimalMark::Comma => String::from("comma"),
+            DecimalMark::CommaAfterPoints => String::from("comma-after-points"),
         };
         let yes_or_no = |yes| String::from(if yes { "yes" } else { "no" });
         let missing = |missing| match missing {
@@ -325,7 +326,8 @@ fn decimal(text: &str) -> Result<DecimalMark, String> {
     match text {
         "point" | "." => Ok(DecimalMark::Point),
         "comma" | "," => Ok(DecimalMark::Comma),
-        _ => Err(String::from("must be point or comma")),
+        "comma-after-points" => Ok(DecimalMark::CommaAfterPoints),
+        _ => Err(String::from("must be point, comma, or comma-after-points")),
     }
 }
 
@@ -359,7 +361,7 @@ mod tests {
             "--sheet=Tabelle 1",
             "--encoding=windows-1252",
             "--separator=tab",
-            "--decimal=comma",
+            "--decimal=comma-after-points",
             "--header=no",
             "--time-column=Datum",
             "--time-column=Uhr zeit",

@@ -139,7 +139,9 @@ impl Recording {
                 survey.first_rows.push(record.iter().map(cell).collect());
             }
             for (index, column) in survey.columns.iter_mut().enumerate() {
-                let cell = String::from_utf8_lossy(record.get(index).unwrap_or_default());
+                // A row that is cut off is bad, and has no cell that would mean no value.
+                let Some(cell) = record.get(index) else { continue };
+                let cell = String::from_utf8_lossy(cell);
                 let cell = cell.trim();
                 let number = self.decimal().read(cell).filter(|_| !self.is_missing(cell));
                 column.numbers.add(number);

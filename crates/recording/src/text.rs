@@ -53,9 +53,10 @@ pub(crate) fn unpacked(
         let opened = open(csv.path(), Some(UTF_8))?;
         return Ok(Opened { table: Some(in_words), ..opened });
     }
+    let is_skipped_frame = matches!(*start, [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..]);
     let bytes: Box<dyn Read + Send> = if start.starts_with(GZIP) {
         Box::new(MultiGzDecoder::new(file))
-    } else if start.starts_with(ZSTD) {
+    } else if start.starts_with(ZSTD) || is_skipped_frame {
         Box::new(zstd::Frames::new(BufReader::new(file)))
     } else {
         Box::new(file)

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::Args;
 use detector::{Detector, RowScore};
 use recording::ProfileArgs;
@@ -68,7 +69,7 @@ struct Comparison {
     neither: usize,
     /// The share of rows that both call the same.
     agreement: f64,
-    /// The agreement beyond chance, from 0 to 1; `None` where one kind of rows is missing.
+    /// The agreement beyond chance: 1 where they always agree, 0 where as much as by chance; `None` where both call all rows the same.
     kappa: Option<f64>,
     /// The rank correlation of the strangeness; `None` where all rows are as strange.
     rank_correlation: Option<f64>,
@@ -97,6 +98,11 @@ struct Alone {
 
 /// Judges all rows by both models, and writes where these agree.
 pub(crate) fn compare(args: &CompareArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    if args.input == Path::new("-") {
+        bail!(
+            "both models read the rows, so that standard input cannot be compared: save it as a file"
+        );
+    }
     let [a, b] = [&args.a, &args.b].map(|dir| Judged::read(args, loaded(dir)?));
     let comparison = Comparison::of(args, &a?, &b?)?;
     if args.json {
@@ -194,6 +200,9 @@ impl Comparison {
     fn of(args: &CompareArgs, a: &Judged, b: &Judged) -> anyhow::Result<Self> {
         let rows = a.scores.keys().filter(|row| b.scores.contains_key(row));
         let rows: Vec<u64> = rows.copied().collect();
+        if rows.is_empty() {
+            bail!("`{}` has no row that both models can judge", args.input.display());
+        }
         let count = |kind: [bool; 2]| {
             rows.iter().filter(|row| [a.calls(**row), b.calls(**row)] == kind).count()
         };

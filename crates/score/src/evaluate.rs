@@ -123,6 +123,11 @@ pub(crate) fn evaluate(
 ) -> anyhow::Result<Counts> {
     let labels = args.labels.as_ref().map(|path| Labels::open(path, &args.reading.profile()));
     let labels = labels.transpose()?;
+    if labels.as_ref().is_some_and(|labels| !labels.needs_times()) && args.input.len() > 1 {
+        bail!(
+            "--labels has a label for each row of one file, and there are several: say when the labels apply, or evaluate one file"
+        );
+    }
     let mut stdin: Option<Box<dyn Read + Send>> = Some(Box::new(stdin));
     let mut pooled = Evaluation::default();
     let mut counts = Counts::default();

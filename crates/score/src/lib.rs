@@ -142,13 +142,15 @@ fn score(
     })
 }
 
-/// Fails when the output would replace an input.
+/// Fails when something that is written would replace something that is read.
 fn check_output(args: &Args) -> anyhow::Result<()> {
-    let Ok(output) = args.output.canonicalize() else { return Ok(()) };
-    let is_output = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| input == output);
-    match args.input.iter().find(is_output) {
-        Some(input) => {
-            bail!("`{}` would be replaced by its scores: choose another --output", input.display())
+    let canonical = |path: &PathBuf| path.canonicalize().ok();
+    let written: Vec<PathBuf> =
+        std::iter::once(&args.output).chain(&args.report).filter_map(canonical).collect();
+    let mut read = args.input.iter().chain(&args.labels);
+    match read.find(|path| canonical(path).is_some_and(|path| written.contains(&path))) {
+        Some(path) => {
+            bail!("`{}` would be replaced: choose another file to write", path.display())
         }
         None => Ok(()),
     }

@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use detector::{AlarmRule, Engine};
 use http_door::{BasePath, HostName};
 use pipeline::{AlarmParams, Retention, Retentions, StationBudget};
+use sensor::{StationId, timestamp};
 use store_sqlite::{OnCorrupt, SqliteParams};
 use terminal::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
@@ -45,6 +46,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Writes what can be read of a damaged database to a new one
     Recover(RecoverArgs),
+    /// Writes stored events as CSV, for spreadsheets or for another training, while the server runs or not
+    Export(ExportArgs),
 }
 
 /// The folder of the database.
@@ -61,6 +64,38 @@ pub struct VerifyArgs {
     /// A backup to check, instead of the database of the server
     #[arg(value_name = "FILE")]
     pub backup: Option<PathBuf>,
+
+    /// The database
+    #[command(flatten)]
+    pub data: DataDir,
+}
+
+/// The events to write, and where.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExportArgs {
+    /// The file to write, - for standard output, as for `train --input -`
+    #[arg(long, value_name = "FILE.csv", default_value = "-")]
+    pub output: PathBuf,
+
+    /// Only events that were measured at this time or later, such as 2026-01-22T06:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = timestamp::parse)]
+    pub since: Option<i64>,
+
+    /// Only events that were measured before this time
+    #[arg(long, value_name = "TIME", value_parser = timestamp::parse)]
+    pub until: Option<i64>,
+
+    /// Only events of this station
+    #[arg(long, value_name = "NAME", value_parser = StationId::parse)]
+    pub station: Option<StationId>,
+
+    /// Leave out events that were called anomalies
+    #[arg(long)]
+    pub exclude_anomalies: bool,
+
+    /// Add the columns of the scores, and of the model that gave them
+    #[arg(long)]
+    pub scores: bool,
 
     /// The database
     #[command(flatten)]

@@ -2,12 +2,14 @@
 //!
 //! [`Server::bind`] loads the model, opens the database and takes the port; [`Server::run`] opens the
 //! doors until a stop is requested, answers what was accepted, and closes the database. [`open_app`] is
-//! the application without a socket. [`verify()`], [`back_up`], [`restore`] and [`recover()`] look after the database.
+//! the application without a socket. [`verify()`], [`back_up`], [`restore`] and [`recover()`] look after the database, and [`export()`] gives
+//! its events away.
 //!
 //! It judges nothing, stores nothing and answers nothing itself.
 
 mod args;
 mod database;
+mod export;
 mod log;
 mod rlimit;
 mod starter;
@@ -29,10 +31,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 pub use args::{
-    Args, BackupArgs, Command, CorruptAction, DATABASE_FILE, DataDir, RecoverArgs, RestoreArgs,
-    ServeArgs, VerifyArgs,
+    Args, BackupArgs, Command, CorruptAction, DATABASE_FILE, DataDir, ExportArgs, RecoverArgs,
+    RestoreArgs, ServeArgs, VerifyArgs,
 };
 pub use database::{back_up, recover, restore, verify};
+pub use export::export;
 pub use log::Log;
 pub use starter::load_or_train;
 

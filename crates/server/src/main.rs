@@ -42,6 +42,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Some(Command::Backup(backup)) => server::back_up(backup, out),
         Some(Command::Restore(restore)) => server::restore(restore, out),
         Some(Command::Recover(recover)) => server::recover(recover, out),
+        Some(Command::Export(export)) => server::export(export, out),
     }
 }
 

@@ -17,6 +17,7 @@ mod commit_mark;
 mod damage;
 mod disk_trial;
 mod error;
+mod export;
 mod held_files;
 mod limits;
 mod prediction_row;
@@ -48,6 +49,7 @@ use crate::reading_gate::ReadingGate;
 
 pub use backup::{BackupError, RestoreError, Restored, back_up, restore};
 pub use error::OpenError;
+pub use export::{ExportError, export};
 pub use recover::{RecoverError, Recovered, recover};
 pub use verify::{Verification, VerifyError, verify};
 

@@ -63,6 +63,14 @@ struct Inspection<'a> {
 ///
 /// Fails when the file cannot be read in one way, and when a file cannot be written.
 pub fn inspect(args: &InspectArgs, now_us: i64, out: &mut dyn Write) -> anyhow::Result<()> {
+    let is_input = |path: &&PathBuf| {
+        args.input
+            .canonicalize()
+            .is_ok_and(|input| path.canonicalize().is_ok_and(|path| path == input))
+    };
+    if let Some(path) = args.save.iter().chain(&args.report).find(is_input) {
+        bail!("`{}` would be replaced: choose another file to write", path.display());
+    }
     let inspection = Inspection::of(args, now_us)?;
     if let Some(path) = &args.save {
         write_atomically(path, inspection.profile.to_toml().as_bytes())?;

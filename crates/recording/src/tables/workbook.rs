@@ -8,6 +8,10 @@ use calamine::{Data, Ods, Range, Reader, Sheets, Xls, Xlsb, Xlsx, XlsxError};
 
 use super::{Kind, unusable};
 
+/// A sheet of more places for cells may have few cells that lie far apart.
+const PLACES_MANY: u64 = 20_000_000;
+/// Tables have a cell in one of so many places.
+const PLACES_PER_CELL: u64 = 20;
 /// Times within the first day of the calendar are those of a clock, without a day.
 const FIRST_DAY: f64 = 1.0;
 
@@ -63,6 +67,7 @@ fn sheet(
 ) -> io::Result<(String, Range<Data>)> {
     let names = workbook.sheet_names();
     let mut read = |name: &String| {
+        check_extent(workbook, name)?;
         let cells = workbook.worksheet_range(name).map_err(|error| unusable(&error.to_string()))?;
         Ok::<_, io::Error>((name.clone(), cells))
     };
@@ -95,6 +100,31 @@ fn sheet(
             )))
         }
     }
+}
+
+/// Fails when few cells of a sheet lie so far apart that the rows and columns between them would fill the memory.
+fn check_extent(workbook: &mut Sheets<BufReader<File>>, name: &str) -> io::Result<()> {
+    let Sheets::Xlsx(workbook) = workbook else { return Ok(()) };
+    let broken = |error: XlsxError| unusable(&error.to_string());
+    let mut cells = workbook.worksheet_cells_reader(name).map_err(broken)?;
+    let (mut n_cells, mut first, mut last) = (0_u64, (u32::MAX, u32::MAX), (0, 0));
+    while let Some(cell) = cells.next_cell().map_err(broken)? {
+        let (row, column) = cell.get_position();
+        n_cells += 1;
+        first = (row.min(first.0), column.min(first.1));
+        last = (row.max(last.0), column.max(last.1));
+    }
+    let sides = [last.0.saturating_sub(first.0), last.1.saturating_sub(first.1)];
+    let n_places: u64 = sides.iter().map(|side| u64::from(*side) + 1).product();
+    if n_places > PLACES_MANY && n_places > PLACES_PER_CELL * n_cells {
+        return Err(unusable(&format!(
+            "sheet `{name}` reaches to row {} and column {}, and hardly any cell there holds something: delete the rows or columns that do not \
+             belong to the table",
+            last.0 + 1,
+            last.1 + 1
+        )));
+    }
+    Ok(())
 }
 
 fn text(cell: &Data) -> String {

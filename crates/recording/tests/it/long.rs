@@ -81,6 +81,19 @@ fn each_station_has_a_grid_of_its_own_and_values_grow_old() {
     assert_eq!(rows.len(), 3, "{words}");
 }
 
+/// Seen to fail where the values of all tags went back and forth on one clock.
+#[test]
+fn each_tag_has_its_own_second_hour() {
+    let row = |time: &str, tag: &str, value: u32| format!("2025-10-{time},{tag},{value}\n");
+    let times = ["26 01:00", "26 02:00", "26 02:00", "26 03:00"];
+    let rows = (1..).zip(times).map(|(value, time)| row(time, "T", value) + &row(time, "P", value));
+    let content = rows.fold(String::from("time,tag,value\n"), |text, rows| text + &rows);
+    let flags = ["--long", "tag,value", "--every", "1h", "--timezone", "Europe/Berlin"];
+    let (rows, _) = wide(&content, &flags, &["P", "T"]).unwrap();
+    let values: Vec<&[f64]> = rows.iter().map(|(_, _, values)| values.as_slice()).collect();
+    assert_eq!(values, [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]]);
+}
+
 #[test]
 fn tables_of_tags_that_cannot_be_put_in_columns_say_why() {
     let table = "time,tag,value\n2026-03-01T00:00:00Z,x,1\n2026-03-01T00:00:09Z,y,2\n2026-03-01T00:00:19Z,x,Off\n";
@@ -89,6 +102,11 @@ fn tables_of_tags_that_cannot_be_put_in_columns_say_why() {
         (table, &["--long", "tag"], "such as --long tag,value, not 1"),
         (table, &["--long", "tag,wert"], "has no column `wert`"),
         ("tag,value\nx,1\ny,2\n", &["--long", "tag,value"], "--time-column"),
+        (
+            "time,tag,value,label\n2026-03-01,x,1,0\n2026-03-01,y,2,1\n",
+            &["--long", "tag,value"],
+            "--label-column none",
+        ),
         (
             table,
             &["--long", "tag,value", "--na-values", "Off", "--carry", "1s", "--every", "1s"],

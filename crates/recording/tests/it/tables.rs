@@ -62,6 +62,9 @@ fn what_is_no_table_is_called_what_it_is() {
     let two = fixture("two-sheets.xlsx");
     assert!(refused(&two, &[]).contains("`Messung 1`, `Messung 2`; say which"));
     assert!(refused(&two, &["--sheet", "x"]).contains("no sheet `x`; it has `Deckblatt`"));
+    // 550 GB of empty cells lie between.
+    let far = refused(&fixture("far.xlsx"), &[]);
+    assert!(far.contains("reaches to row 1048576 and column 16384"), "{far}");
     let (_dir, path) = file("x\n1\n");
     assert!(refused(&path, &["--sheet", "x"]).contains("no workbook"));
     for (content, what) in [
@@ -69,7 +72,6 @@ fn what_is_no_table_is_called_what_it_is() {
         (b"\xD0\xCF\x11\xE0 and so on", "an old Excel workbook"),
         (b"PAR1\x15", "a Parquet file"),
         (b"SQLite format 3\0", "an SQLite database"),
-        (b"\x28\xB5\x2F\xFD and so on", ""),
     ] {
         let (_dir, path) = file(content);
         let error = refused(&path, &[]);
@@ -85,7 +87,8 @@ fn text_packed_with_zstd_is_unpacked_to_its_last_frame() {
     let pack = |text: &str| compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
     // A frame to skip stands between two others.
     let skipped = [&b"\x50\x2A\x4D\x18\x03\x00\x00\x00"[..], b"abc"].concat();
-    let packed = [pack(&format!("x\n{}", text(0))), skipped, pack(&text(5_000))].concat();
+    let packed =
+        [skipped.clone(), pack(&format!("x\n{}", text(0))), skipped, pack(&text(5_000))].concat();
     let (_dir, path) = file(&packed);
     let schema = FeatureSchema::new(vec![Feature::named("x")]).unwrap();
     let recording = Recording::open(&path, &Profile::default()).unwrap();

@@ -177,7 +177,7 @@ fn the_input_is_not_replaced_by_its_scores() {
     let rows = csv(&rows(5));
     place.write("rows.csv", &rows);
     let error = place.score("rows.csv", &["--output", "rows.csv"]).unwrap_err().to_string();
-    assert!(error.ends_with("would be replaced by its scores: choose another --output"), "{error}");
+    assert!(error.ends_with("would be replaced: choose another file to write"), "{error}");
     assert_eq!(place.read("rows.csv").as_bytes(), rows);
 }
 

@@ -110,10 +110,19 @@ fn labels_may_be_in_a_file_of_their_own() {
         place.score("some.csv", &["--evaluate", "--labels", &path]).unwrap_err().to_string()
     };
     let error = fails("label\n1\n0\n", "pressure,flow\n1,2\n");
-    assert!(error.contains("has 2 labels, for 1 rows"), "{error}");
+    assert!(error.contains("has 2 labels, for 1 row:"), "{error}");
     let error = fails("start,end\n2026-01-02,2026-01-03\n", "pressure,flow\n1,2\n");
     assert!(error.contains("does not say when its rows were measured"), "{error}");
     assert!(fails("x\n1\n", "pressure,flow\n1,2\n").contains("has no labels: it needs"));
+    let error = fails("start,end\n2026-01-03,2026-01-02\n", "time,pressure,flow\n2026-01-02,1,2\n");
+    assert!(error.contains("window 1 ends before it begins"), "{error}");
+    let path = |name: &str| place.dir.path().join(name).display().to_string();
+    let several = ["--evaluate", "--labels", &path("rows"), "--input", &path("rows.csv")];
+    let error = place.score("rows.csv", &several).unwrap_err().to_string();
+    assert!(error.contains("a label for each row of one file"), "{error}");
+    let page = ["--evaluate", "--report", &path("labelled.csv")];
+    let error = place.score("labelled.csv", &page).unwrap_err().to_string();
+    assert!(error.contains("would be replaced"), "{error}");
 }
 
 #[test]

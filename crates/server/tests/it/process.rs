@@ -169,6 +169,33 @@ fn run(arguments: &[&str], dir: &Path) -> (bool, String) {
 }
 
 #[test]
+fn events_are_exported_while_the_server_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::model(42).detector.save(dir.path()).unwrap();
+    let (is_done, printed) = run(&["export"], dir.path());
+    assert!(!is_done && printed.contains("cannot export"), "{printed}");
+    let process = Process::start(dir.path());
+    let (is_done, printed) = run(&["export"], dir.path());
+    assert!(!is_done && printed.contains("has no event as asked for"), "{printed}");
+    assert!((1..=3).all(|sequence| post(&process.addr, sequence)));
+    let csv = dir.path().join("events.csv");
+    let csv = csv.to_str().unwrap();
+    let (is_done, printed) = run(&["export", "--scores", "--output", csv], dir.path());
+    assert!(is_done && printed.starts_with("exported 3 events to `"), "{printed}");
+    let exported = std::fs::read_to_string(csv).unwrap();
+    let rows: Vec<Vec<&str>> = exported.lines().map(|row| row.split(',').collect()).collect();
+    let names = "timestamp,station_id,sequence,humidity_pct,sound_db,temperature_c,anomaly_score,p_value,is_anomaly,evidence,model_version";
+    assert_eq!(rows[0].join(","), names);
+    assert_eq!(rows[1..].iter().map(|row| row[2]).collect::<Vec<_>>(), ["1", "2", "3"]);
+    let (is_done, printed) = run(&["export", "--station", "another"], dir.path());
+    assert!(!is_done && printed.contains("has no event as asked for"), "{printed}");
+    let (is_done, printed) = run(&["export", "--until", rows[1][0]], dir.path());
+    assert!(!is_done && printed.contains("has no event as asked for"), "{printed}");
+    let (is_done, printed) = run(&["export", "--since", rows[1][0]], dir.path());
+    assert!(is_done && printed.contains(&rows[1][..6].join(",")), "{printed}");
+}
+
+#[test]
 fn a_backup_is_made_while_the_server_runs_and_restored_while_it_does_not() {
     let dir = tempfile::tempdir().unwrap();
     crate::model(42).detector.save(dir.path()).unwrap();

@@ -61,6 +61,8 @@ fn what_would_stop_a_training_is_said_and_what_has_two_readings_refused() {
     assert!(said.contains("warning: training would stop: "), "{said}");
     let csv = workshop.write("c.csv", "1,2\n3,4\n");
     assert!(run(&["inspect", &csv]).unwrap_err().contains("--header no"));
+    let error = run(&["inspect", &csv, "--header", "no", "--save", &csv]).unwrap_err();
+    assert!(error.contains("would be replaced"), "{error}");
     let folder = workshop.path("").display().to_string();
     assert!(run(&["inspect", &folder]).unwrap_err().contains("inspect one of its files"));
     assert!(run(&["inspect", "-"]).unwrap_err().contains("save it as a file first"));
