@@ -14,7 +14,7 @@ use wording::{counted, grouped, percent, rounded};
 use crate::args::Format;
 use crate::evaluate::{Evaluation, Measures};
 use crate::input::{Input, Reading};
-use crate::measures::rank_correlation;
+use crate::measures::{rank_correlation, strangeness};
 use crate::{Counts, loaded, pump};
 
 /// Anomalies of one model alone that are listed.
@@ -132,8 +132,8 @@ impl Judged {
         let mut evaluation = Evaluation::of(args.input.display().to_string());
         let _: Counts = pump(args.open(&detector)?, |block| {
             let judged = detector.judge_rows_by(&block.baselines, &block.values);
+            evaluation.add(&judged, block);
             scores.extend(block.told.iter().map(|told| told.row).zip(judged));
-            evaluation.add(&detector, block);
             Ok(())
         })?;
         // Without labels of both kinds there is nothing to measure.
@@ -212,11 +212,8 @@ impl Comparison {
         let agreement = (both + neither) as f64 / n;
         let [share_a, share_b] = [both + a_alone, both + b_alone].map(|called| called as f64 / n);
         let by_chance = share_a * share_b + (1.0 - share_a) * (1.0 - share_b);
-        let strangeness = |judged: &Judged| -> Vec<[f64; 2]> {
-            rows.iter()
-                .map(|row| &judged.scores[row])
-                .map(|score| [-score.p_value, score.anomaly_score])
-                .collect()
+        let of_model = |judged: &Judged| -> Vec<[f64; 2]> {
+            rows.iter().map(|row| &judged.scores[row]).map(strangeness).collect()
         };
         Ok(Self {
             rows: rows.len(),
@@ -227,7 +224,7 @@ impl Comparison {
             agreement,
             // Cohen, "A coefficient of agreement for nominal scales" (1960).
             kappa: (by_chance < 1.0).then(|| (agreement - by_chance) / (1.0 - by_chance)),
-            rank_correlation: rank_correlation(&strangeness(a), &strangeness(b)),
+            rank_correlation: rank_correlation(&of_model(a), &of_model(b)),
             a: a.side(args, b)?,
             b: b.side(args, a)?,
         })

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 use anyhow::{Context as _, bail};
-use detector::Detector;
+use detector::{Detector, RowScore};
 use files::write_atomically;
 use recording::Labels;
 use sensor::{Evidence, StationId};
@@ -20,7 +20,7 @@ use wording::{counted, grouped, percent};
 
 use crate::args::Args;
 use crate::input::{Block, Input, Told};
-use crate::measures::{Cut, Measured, Ranking, Row, Strangeness};
+use crate::measures::{Cut, Measured, Ranking, Row, Strangeness, strangeness};
 use crate::{Counts, cannot_write, pump, write_output};
 
 /// The false-alarm rates of the table.
@@ -141,7 +141,7 @@ pub(crate) fn evaluate(
         }
         let mut evaluation = Evaluation::of(path.display().to_string());
         let of_input = pump(input, |block| {
-            evaluation.add(detector, block);
+            evaluation.add(&detector.judge_rows_by(&block.baselines, &block.values), block);
             Ok(())
         })?;
         if let Some(labels) = &labels {
@@ -183,10 +183,9 @@ impl Evaluation {
         self.n_unlabelled += other.n_unlabelled;
     }
 
-    /// Judges the rows of a block of the last recording.
-    pub(crate) fn add(&mut self, detector: &Detector, block: &Block) {
-        let scores = detector.judge_rows_by(&block.baselines, &block.values);
-        for (score, told) in scores.into_iter().zip(&block.told) {
+    /// Takes the rows of a block of the last recording, as they are judged.
+    pub(crate) fn add(&mut self, scores: &[RowScore], block: &Block) {
+        for (score, told) in scores.iter().zip(&block.told) {
             let Told { row, station_id, timestamp_us, label } = told;
             let Some(is_anomalous) = *label else {
                 self.n_unlabelled += 1;
@@ -196,7 +195,7 @@ impl Evaluation {
             let judged = Judged {
                 row: *row,
                 evidence: score.evidence,
-                strangeness: [-score.p_value, score.anomaly_score],
+                strangeness: strangeness(score),
                 anomaly_score: score.anomaly_score,
                 is_called: score.is_anomaly,
                 is_anomalous,
@@ -267,10 +266,7 @@ impl Evaluation {
         &'a self,
         kind: impl Fn(&Judged) -> bool + Copy + 'a,
     ) -> impl Iterator<Item = &'a [Judged]> {
-        let runs = move |rows: &'a Vec<Judged>| {
-            rows.chunk_by(move |a, b| kind(a) == kind(b) && !b.is_after_gap)
-        };
-        self.stations.values().flat_map(runs)
+        self.stations.values().flat_map(move |rows| runs(rows, kind))
     }
 
     /// Returns the rows with a strangeness and the number of their block: those of a fault belong together, and of normal rows those
@@ -348,6 +344,18 @@ pub(crate) struct Measures {
     /// With the threshold of the model, as the share of the normal rows that are called anomalous.
     pub(crate) faults_found: usize,
     pub(crate) false_alarms: f64,
+}
+
+impl Judged {
+    /// Returns the strangeness in nats: -ln of the share of normal events that are as strange.
+    fn nats(&self) -> f64 {
+        -(-self.strangeness[0]).ln()
+    }
+}
+
+/// Returns the rows of a station in parts that are alike and follow each other.
+fn runs(rows: &[Judged], kind: impl Fn(&Judged) -> bool + Copy) -> impl Iterator<Item = &[Judged]> {
+    rows.chunk_by(move |a, b| kind(a) == kind(b) && !b.is_after_gap)
 }
 
 impl Report {

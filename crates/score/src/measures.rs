@@ -1,5 +1,6 @@
 //! Measures of a ranking against the truth.
 
+use detector::RowScore;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -19,6 +20,11 @@ pub(crate) struct Measured {
 
 /// The strangeness of a row: the first number, and of rows of which that is equal the second. Higher is stranger.
 pub(crate) type Strangeness = [f64; 2];
+
+/// Returns the strangeness of a row as the model judges it: by the p-value, and of equal ones by the score of the forest.
+pub(crate) fn strangeness(score: &RowScore) -> Strangeness {
+    [-score.p_value, score.anomaly_score]
+}
 
 /// A row that is ranked.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ use sensor::{Evidence, StationId};
 use wording::{counted, grouped, percent, readable, rounded};
 
 use super::words::with_interval;
-use super::{Evaluation, Judged, Report};
+use super::{Evaluation, Judged, Report, runs};
 use crate::measures::Ranking;
 
 /// Errors of each kind that are listed.
@@ -166,10 +166,9 @@ impl Evaluation {
                         .collect(),
                     markers: Vec::new(),
                 };
-                let nats = |row: &Judged| -(-row.strangeness[0]).ln();
                 let label = |row: &Judged| f64::from(u8::from(row.is_anomalous));
                 let panels = [
-                    panel("strangeness in nats", nats, Some(threshold)),
+                    panel("strangeness in nats", Judged::nats, Some(threshold)),
                     panel("labelled anomalous", label, None),
                 ];
                 let title = format!("{station_id} of {}", file_name(&self.recordings[*recording]));
@@ -201,8 +200,7 @@ impl Evaluation {
     /// Returns the rows of one kind that follow each other.
     fn runs_of(&self, kind: impl Fn(&Judged) -> bool + Copy) -> impl Iterator<Item = Run<'_>> {
         self.stations.iter().flat_map(move |((recording, station_id), rows)| {
-            let runs = rows.chunk_by(move |a, b| kind(a) == kind(b) && !b.is_after_gap);
-            runs.filter(move |run| kind(&run[0])).map(|rows| Run {
+            runs(rows, kind).filter(move |run| kind(&run[0])).map(|rows| Run {
                 recording: &self.recordings[*recording],
                 station_id,
                 rows,
@@ -214,7 +212,7 @@ impl Evaluation {
 impl Run<'_> {
     /// Returns the strangeness of the strangest row in nats.
     fn strangest(&self) -> f64 {
-        self.strangest_row().map_or(0.0, |row| -(-row.strangeness[0]).ln())
+        self.strangest_row().map_or(0.0, Judged::nats)
     }
 
     fn strangest_row(&self) -> Option<&Judged> {
